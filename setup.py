@@ -1,0 +1,58 @@
+"""The distribution `restem`: the library, the pipeline and the command line."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+REQUIRES = [
+    "tfx>=1.21,<1.22",
+    "tensorflow>=2.21,<2.22",
+    "apache-beam>=2.77,<2.78",
+    "tensorflow-transform>=1.21,<1.22",
+    "tensorflow-model-analysis>=0.52,<0.53",
+    "keras>=3.15,<3.16",
+    "click>=8.1,<9",
+    "jinja2>=3.1,<4",
+    "matplotlib>=3.9,<4",
+    "numpy>=1.26,<3",
+    "pillow>=11,<13",
+    "pydantic>=2.10,<3",
+    "pyyaml>=6,<7",
+    "rich>=13,<16",
+    "scikit-learn>=1.5,<2",
+]
+EXTRAS = {
+    # What `restem compile` and `restem kubeflow` need beside the pipeline itself.
+    "kubeflow": ["kfp>=2.14,<3", "kfp-kubernetes>=2.14,<3"],
+    # What `make test`, `make lint` and `make setup` need.
+    "dev": [
+        "build>=1.2,<2",
+        "hypothesis>=6.100,<7",
+        # The stem library runs on any Keras backend; its tests run on this one too.
+        "jax[cpu]>=0.5,<0.12",
+        "jsonschema>=4.20,<5",
+        "pip>=23",
+        "pytest>=8.3,<10",
+        "pytest-timeout>=2.3,<3",
+        "ruff>=0.14,<1",
+        "setuptools>=70,<82",
+    ],
+}
+
+setup(
+    name="restem",
+    version="0.1.0",
+    description="Put a new stem on a pretrained ResNet, and take it to production.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["components*", "pipeline*", "schemas*"]),
+    package_data={
+        "components": ["**/*.html", "**/*.css"],
+        "pipeline": ["configs/*.yaml", "environment/*.sh"],
+        "schemas": ["*.pbtxt", "*.json"],
+    },
+    install_requires=REQUIRES,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["restem=pipeline.cli:main"]},
+)
