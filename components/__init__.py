@@ -1,0 +1,1 @@
+"""The steps of the pipeline, one folder a component, each importable without the others."""

@@ -1,0 +1,29 @@
+"""The configuration's sections for the comparison and the release."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EvaluateConfig(BaseModel):
+    """What a candidate must reach to be approved, on the test split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_accuracy: float = Field(0.0, ge=0, le=1, description="The candidate's accuracy must be at least this.")
+    min_improvement: float = Field(
+        0.0,
+        ge=-1,
+        le=1,
+        description="The candidate's accuracy less the baseline's must be at least this; negative allows a loss.",
+    )
+
+
+class PushConfig(BaseModel):
+    """Where an approved model goes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    destination: str | None = Field(
+        None,
+        description="The folder TensorFlow Serving reads: versions land in <destination>/<version>. None means "
+        "<root>/serving/<name>.",
+    )

@@ -1,0 +1,1 @@
+"""The Trainer: a pretrained ResNet with a modified stem, a new head, trained in phases, exported for serving."""
