@@ -1,0 +1,1 @@
+"""The wiring: configuration, the pipeline, its runners and the command line."""

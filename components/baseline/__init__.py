@@ -1,0 +1,1 @@
+"""The Baseline: what the candidate has to beat."""

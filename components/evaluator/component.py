@@ -1,0 +1,53 @@
+"""The Evaluator step: both models on the same raw test examples, through the same signature."""
+
+import tensorflow_model_analysis as tfma
+from tfx import types
+from tfx.components import Evaluator
+
+from components.evaluator.config import EvaluateConfig
+
+
+def evaluator(
+    examples: types.BaseChannel,
+    model: types.BaseChannel,
+    baseline_model: types.BaseChannel,
+    config: EvaluateConfig,
+) -> Evaluator:
+    """TFX's Evaluator on the split `test`.
+
+    Args:
+      examples: raw examples.
+      model: the candidate.
+      baseline_model: what it is compared with.
+      config: the thresholds.
+    """
+    return Evaluator(
+        examples=examples,
+        model=model,
+        baseline_model=baseline_model,
+        example_splits=["test"],
+        eval_config=eval_config(config),
+    )
+
+
+def eval_config(config: EvaluateConfig) -> tfma.EvalConfig:
+    """The thresholds in TFMA's words: an absolute one on the accuracy, and one on its change against the baseline."""
+    accuracy = tfma.MetricConfig(
+        class_name="SparseCategoricalAccuracy",
+        config='{"name": "accuracy"}',
+        threshold=tfma.MetricThreshold(
+            value_threshold=tfma.GenericValueThreshold(lower_bound={"value": config.min_accuracy}),
+            change_threshold=tfma.GenericChangeThreshold(
+                direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute={"value": config.min_improvement}
+            ),
+        ),
+    )
+    loss = tfma.MetricConfig(class_name="SparseCategoricalCrossentropy", config='{"name": "loss"}')
+    count = tfma.MetricConfig(class_name="ExampleCount", config='{"name": "images"}')
+    return tfma.EvalConfig(
+        model_specs=[
+            tfma.ModelSpec(signature_name="serve_examples", label_key="label_index", prediction_key="probabilities")
+        ],
+        slicing_specs=[tfma.SlicingSpec()],
+        metrics_specs=[tfma.MetricsSpec(metrics=[accuracy, loss, count])],
+    )

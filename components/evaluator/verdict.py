@@ -1,0 +1,86 @@
+"""The verdict in words and figures, read from what the Evaluator wrote."""
+
+from pathlib import Path
+from typing import Any
+
+BLESSED_FILE = "BLESSED"
+
+
+def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
+    """Reads the Evaluator's outputs.
+
+    Args:
+      evaluation_uri: folder of the ModelEvaluation artifact.
+      blessing_uri: folder of the ModelBlessing artifact.
+
+    Returns:
+      `blessed` (bool), `reason` (a sentence), `metrics` (`candidate` and `baseline`, each with `accuracy`, `loss` and
+      `images`), and `thresholds` (a list of `name`, `kind` ("absolute" or "relative"), `limit`, `value`, `passed`).
+    """
+    import tensorflow_model_analysis as tfma
+
+    metrics = {"candidate": {}, "baseline": {}}
+    for record in tfma.load_metrics(evaluation_uri):
+        for item in record.metric_keys_and_values:
+            # What compares the two (the difference) is left out: it can be had from the two.
+            if not item.key.is_diff:
+                role = "baseline" if item.key.model_name == tfma.BASELINE_KEY else "candidate"
+                metrics[role][item.key.name] = item.value.double_value.value
+    accuracy = tfma.EvalConfig()
+    accuracy.CopyFrom(tfma.load_eval_result(evaluation_uri).config)
+    threshold = next(metric.threshold for metric in accuracy.metrics_specs[0].metrics if metric.HasField("threshold"))
+    return judge(
+        metrics,
+        min_accuracy=threshold.value_threshold.lower_bound.value,
+        min_improvement=threshold.change_threshold.absolute.value,
+        blessed=(Path(blessing_uri) / BLESSED_FILE).exists(),
+    )
+
+
+def judge(
+    metrics: dict[str, dict[str, float]], *, min_accuracy: float, min_improvement: float, blessed: bool
+) -> dict[str, Any]:
+    """Puts the Evaluator's decision into words.
+
+    Args:
+      metrics: `candidate` and `baseline`, each with `accuracy`.
+      min_accuracy: the absolute threshold.
+      min_improvement: the threshold on candidate less baseline.
+      blessed: what the Evaluator decided.
+
+    Returns:
+      See read_verdict.
+    """
+    candidate, baseline = metrics["candidate"]["accuracy"], metrics["baseline"]["accuracy"]
+    difference = candidate - baseline
+    thresholds = [
+        {
+            "name": "accuracy",
+            "kind": "absolute",
+            "limit": min_accuracy,
+            "value": candidate,
+            "passed": candidate >= min_accuracy,
+        },
+        {
+            "name": "accuracy less the baseline's",
+            "kind": "relative",
+            "limit": min_improvement,
+            "value": difference,
+            "passed": difference >= min_improvement,
+        },
+    ]
+    comparison = f"the candidate's accuracy {candidate:.4f} against the baseline's {baseline:.4f} ({difference:+.4f})"
+    failed = [threshold for threshold in thresholds if not threshold["passed"]]
+    if blessed:
+        reason = (
+            f"Approved: {comparison}; at least {min_accuracy:.4f} and a difference of at least "
+            f"{min_improvement:+.4f} were asked for."
+        )
+    elif failed:
+        asked = " and ".join(
+            f"{item['name']} is {item['value']:.4f}, below the {item['limit']:.4f} asked for" for item in failed
+        )
+        reason = f"Not approved: {asked}; {comparison}."
+    else:
+        reason = f"Not approved: the Evaluator refused the candidate; {comparison}. Its validation result says why."
+    return {"blessed": blessed, "reason": reason, "metrics": metrics, "thresholds": thresholds}

@@ -1,0 +1,115 @@
+"""The training steps: Pretrain (where asked for), the candidate's Trainer, and what the Baseline shares with it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tfx import types
+from tfx.components import Trainer
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.proto import trainer_pb2
+from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import Examples, Model, ModelRun, Schema
+from tfx.utils import io_utils, path_utils
+
+from components.fingerprint import code_fingerprint
+from components.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
+from components.trainer.network import Role
+
+CODE = ("images", "stem", "trainer")
+
+
+def trainer(
+    examples: types.BaseChannel,
+    transform_graph: types.BaseChannel,
+    schema: types.BaseChannel,
+    *,
+    role: Role,
+    sections: dict[str, Any],
+    config: dict[str, Any],
+    base_model: types.BaseChannel | None = None,
+) -> Trainer:
+    """TFX's Trainer with this project's `run_fn`.
+
+    Args:
+      examples: transformed examples with the splits `train` and `test`.
+      transform_graph: Transform's.
+      schema: the schema with the class names.
+      role: `candidate` or `baseline`.
+      sections: the sections `image`, `model`, `stem` and `train`, as dicts: a change there trains anew.
+      config: the whole resolved configuration, for the record.
+      base_model: the Pretrain step's checkpoint.
+    """
+    return Trainer(
+        run_fn="components.trainer.module.run_fn",
+        examples=examples,
+        transform_graph=transform_graph,
+        schema=schema,
+        base_model=base_model,
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["test"]),
+        custom_config={"role": role, **sections, "config": config, "code": code_fingerprint(*CODE)},
+    )
+
+
+@component
+def Pretrain(
+    examples: InputArtifact[Examples],
+    schema: InputArtifact[Schema],
+    model: OutputArtifact[Model],
+    model_run: OutputArtifact[ModelRun],
+    task: Parameter[str],
+    code: Parameter[str],
+) -> None:
+    """Trains the source checkpoint on the raw examples' training split; `task` is a SourceTask as JSON."""
+    # Heavy, and only needed where the step runs: compiling a pipeline does not load Keras.
+    import keras
+
+    from components.trainer.module import read_classes
+    from components.trainer.pretrain import SourceTask, checkpoint_path, pretrain, write_history
+
+    source = SourceTask(**json.loads(task))
+    keras.utils.set_random_seed(source.seed)
+    split = artifact_utils.get_split_uri([examples], "train")
+    classes = read_classes(io_utils.get_only_uri_in_dir(schema.uri))
+    folder = path_utils.serving_model_dir(model.uri)
+    tf.io.gfile.makedirs(folder)
+    history = pretrain(
+        tf.io.gfile.glob(io_utils.all_files_pattern(split)), len(classes), source, Path(checkpoint_path(folder))
+    )
+    write_history(Path(model_run.uri), history)
+
+
+def pretrain_step(
+    examples: types.BaseChannel,
+    schema: types.BaseChannel,
+    *,
+    image_size: int,
+    model: ModelConfig,
+    train: TrainConfig,
+    pretrain: PretrainConfig,
+) -> Any:
+    """The Pretrain step, with what the section `pretrain` leaves open taken from the others.
+
+    Args:
+      examples: raw examples; only their split `train` is read.
+      schema: the schema with the class names.
+      image_size: `image.size`'s height, in pixels.
+      model: the backbone.
+      train: batch size, seed, and the epochs where `pretrain` names none.
+      pretrain: the section.
+    """
+    task = {
+        "backbone": model.backbone,
+        "size": pretrain.size or max(image_size, 32),
+        "epochs": pretrain.epochs or max(train.all.epochs, 1),
+        "learning_rate": pretrain.learning_rate,
+        "batch_size": train.batch_size,
+        "colourise": pretrain.colourise,
+        "seed": train.seed,
+    }
+    return Pretrain(
+        examples=examples, schema=schema, task=json.dumps(task, sort_keys=True), code=code_fingerprint(*CODE)
+    ).with_id("Pretrain")

@@ -1,0 +1,73 @@
+"""The SavedModel that is pushed: plain TensorFlow serves it without this project."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from components.images.config import ImageConfig
+from components.images.preprocess import preprocess
+
+TOP_K = 5
+
+
+class _Servable(tf.Module):
+    """The network behind the two signatures."""
+
+    def __init__(self, model: keras.Model, image: ImageConfig, classes: list[str]) -> None:
+        super().__init__()
+        self.model = model
+        self._image = image
+        self._classes = classes
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encoded images, string [N], to probabilities and labels."""
+        pixels = preprocess(image_bytes, self._image)
+        probabilities = tf.nn.softmax(self.model(tf.cast(pixels, tf.float32), training=False))
+        names = tf.constant(self._classes)
+        scores, indices = tf.math.top_k(probabilities, k=min(TOP_K, len(self._classes)))
+        labels = tf.gather(names, indices)
+        return {"probabilities": probabilities, "label": labels[:, 0], "labels": labels, "scores": scores}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialized raw tf.Examples, string [N], to the same."""
+        features = tf.io.parse_example(examples, {"image_bytes": tf.io.FixedLenFeature([], tf.string)})
+        return self.serving_default(features["image_bytes"])
+
+
+def export(
+    model: keras.Model, image: ImageConfig, classes: list[str], folder: str, documents: Mapping[str, Any]
+) -> None:
+    """Writes the SavedModel.
+
+    Signatures: `serving_default` takes `image_bytes` (string [N], encoded images) and gives `probabilities` (float32
+    [N, classes]), `label` (string [N], the most probable class), `labels` and `scores` (string and float32
+    [N, min(5, classes)], the most probable first). `serve_examples` takes `examples` (string [N], serialized raw
+    tf.Examples with the feature `image_bytes`) and gives the same.
+
+    Args:
+      model: pixel values float32 [N, height, width, channels], 0..255, to logits.
+      image: how encoded images become those pixels.
+      classes: class names by label.
+      folder: where it goes.
+      documents: written as JSON to `assets.extra/NAME.json`, which travels with the model; class names are added.
+    """
+    servable = _Servable(model, image, classes)
+    tf.saved_model.save(
+        servable,
+        folder,
+        signatures={
+            "serving_default": servable.serving_default.get_concrete_function(),
+            "serve_examples": servable.serve_examples.get_concrete_function(),
+        },
+    )
+    # TensorFlow's own folder for files that go along with a model and that serving leaves alone.
+    extra = Path(folder) / "assets.extra"
+    extra.mkdir(exist_ok=True)
+    for name, document in {"classes": classes, **documents}.items():
+        (extra / f"{name}.json").write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")

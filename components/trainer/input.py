@@ -1,0 +1,85 @@
+"""Transformed examples as tf.data, for training and for evaluation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.images.config import ImageConfig
+from components.images.preprocess import decode_pixels
+
+# Decoded pixels are kept in memory up to this; beyond it they are decoded anew in every pass.
+CACHE_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of transformed examples.
+
+    Attributes:
+      images: `pixels` uint8 [height, width, channels], `label` int64 [], `path` string []; unbatched, in a fixed order.
+      count: number of examples.
+    """
+
+    images: tf.data.Dataset
+    count: int
+
+    def batches(self, batch_size: int, *, shuffle_seed: int | None = None) -> tf.data.Dataset:
+        """Pairs of pixels uint8 [batch, height, width, channels] and labels int64 [batch].
+
+        Args:
+          batch_size: images a batch; the last batch of a pass may be smaller.
+          shuffle_seed: shuffles anew in each pass, the same way for the same seed; none keeps the order.
+        """
+        pairs = self.images.map(lambda pixels, label, path: (pixels, label))
+        if shuffle_seed is not None:
+            pairs = pairs.shuffle(min(self.count, 20_000), seed=shuffle_seed, reshuffle_each_iteration=True)
+        return pairs.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def labels(self) -> np.ndarray:
+        """All labels, int64 [count], in the fixed order."""
+        return self._column(1)
+
+    def paths(self) -> np.ndarray:
+        """All paths, unicode [count], in the fixed order."""
+        return np.array([path.decode() for path in self._column(2)])
+
+    def _column(self, index: int) -> np.ndarray:
+        batches = self.images.map(lambda *columns: columns[index]).batch(4096)
+        return np.concatenate(list(batches.as_numpy_iterator()))
+
+
+def read_split(file_patterns: Sequence[str], feature_spec: Mapping[str, Any], image: ImageConfig) -> Split:
+    """Reads one split that Transform wrote.
+
+    Args:
+      file_patterns: patterns of gzip TFRecord files.
+      feature_spec: the transformed features, as `TFTransformOutput.transformed_feature_spec()` gives them.
+      image: what Transform made of the images.
+    """
+    files = sorted(file for pattern in file_patterns for file in tf.io.gfile.glob(pattern))
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    count = int(records.reduce(np.int64(0), lambda total, _: total + 1))
+    wanted = {name: feature_spec[name] for name in ("pixels", "label_index", "path")}
+
+    def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        features = tf.io.parse_example(batch, wanted)
+        return decode_pixels(features["pixels"], image), features["label_index"], features["path"]
+
+    images = records.batch(256).map(parse, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+    if count * image.height * image.width * image.count <= CACHE_BYTES:
+        images = images.cache()
+    return Split(images, count)
+
+
+def read_channel_statistics(
+    file_patterns: Sequence[str], feature_spec: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The channels' mean and standard deviation (pixel values, 0..255) that Transform learned: float32 [channels] each."""
+    file = min(file for pattern in file_patterns for file in tf.io.gfile.glob(pattern))
+    record = next(iter(tf.data.TFRecordDataset(file, compression_type="GZIP").take(1)))
+    wanted = {name: feature_spec[name] for name in ("channel_mean", "channel_std")}
+    features = tf.io.parse_single_example(record, wanted)
+    return features["channel_mean"].numpy(), features["channel_std"].numpy()

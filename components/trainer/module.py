@@ -1,0 +1,123 @@
+"""The custom Trainer module: TFX's Trainer calls `run_fn`, for the candidate and for the baseline alike."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from components.images.config import ImageConfig
+from components.trainer.config import ModelConfig, StemConfig, TrainConfig
+from components.trainer.evaluation import evaluate
+from components.trainer.export import export
+from components.trainer.input import read_channel_statistics, read_split
+from components.trainer.network import Network, build_network
+from components.trainer.phases import train_head, train_network
+from components.trainer.pretrain import checkpoint_path
+
+log = logging.getLogger("restem")
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Builds, trains, evaluates and exports one network.
+
+    Args:
+      fn_args: TFX's; its `custom_config` holds `role` ("candidate" or "baseline"), the sections `image`, `model`,
+        `stem` and `train` as dicts, and `config`, the whole resolved configuration, which travels with the model.
+        `base_model` is the folder of the checkpoint that the Pretrain step made, where there is one.
+
+    Raises:
+      StemError: if the source's weights cannot be had.
+      RestemError: if the configuration does not suit the data.
+    """
+    custom = fn_args.custom_config
+    role = custom["role"]
+    image = ImageConfig.model_validate(custom["image"])
+    model = ModelConfig.model_validate(custom["model"])
+    stem = StemConfig.model_validate(custom["stem"])
+    config = TrainConfig.model_validate(custom["train"])
+
+    set_seed(config)
+    feature_spec = tft.TFTransformOutput(fn_args.transform_graph_path).transformed_feature_spec()
+    train = read_split(fn_args.train_files, feature_spec, image)
+    test = read_split(fn_args.eval_files, feature_spec, image)
+    classes = read_classes(fn_args.schema_path)
+
+    network = build_network(
+        role,
+        image,
+        model,
+        stem,
+        weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
+        classes=len(classes),
+        statistics=read_channel_statistics(fn_args.train_files, feature_spec),
+    )
+    log.info("%s", network.report.to_text().splitlines()[0])
+    history = train_phases(network, train, config, pretrained=model.weights != "none")
+
+    run_folder = Path(fn_args.model_run_dir)
+    figures = evaluate(network.model, test, classes, config.batch_size, run_folder)
+    log.info("the %s's accuracy on %d test images: %.4f", role, figures["images"], figures["accuracy"])
+    documents = {
+        "stem": network.report.to_dict(),
+        "model": {
+            "role": role,
+            "backbone": model.backbone,
+            "weights": model.weights,
+            "input": {
+                "height": image.height,
+                "width": image.width,
+                "channels": image.count,
+                "names": list(image.names),
+            },
+            "parameters": network.model.count_params(),
+            "train_images": train.count,
+            "seed": config.seed,
+            "config": custom["config"],
+        },
+    }
+    write_run(run_folder, network, {"history": history, **documents})
+    export(network.model, image, classes, fn_args.serving_model_dir, documents)
+    # The next network in this process must not find the memory full.
+    keras.backend.clear_session()
+
+
+def set_seed(config: TrainConfig) -> None:
+    """Seeds Python, NumPy and TensorFlow; with `deterministic`, TensorFlow's operations too."""
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def read_classes(schema_path: str) -> list[str]:
+    """The class names by label: the string domain of `label` in the schema that ImageExampleGen completed."""
+    schema = text_format.Parse(tf.io.gfile.GFile(schema_path).read(), schema_pb2.Schema())
+    label = next(feature for feature in schema.feature if feature.name == "label")
+    return list(label.string_domain.value)
+
+
+def train_phases(network: Network, train: Any, config: TrainConfig, *, pretrained: bool) -> list[dict]:
+    """Runs the phases that have epochs, in their order, and returns the entries of `history.json`."""
+    freeze = pretrained if config.freeze_batch_norm is None else config.freeze_batch_norm
+    history = []
+    if config.head.epochs:
+        log.info("head: computing the features of %d images once", train.count)
+        history += train_head(network, train, config.head, config)
+    for name, phase in (("stem", config.stem), ("all", config.all)):
+        if phase.epochs:
+            history += train_network(network, train, name, phase, config, freeze_batch_norm=freeze)
+    return history
+
+
+def write_run(folder: Path, network: Network, documents: dict[str, Any]) -> None:
+    """Writes the JSON documents and the stem report's text and picture to the run's folder."""
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
+    (folder / "stem.txt").write_text(network.report.to_text(), encoding="utf-8")
+    network.report.save_picture(folder / "stem.png")

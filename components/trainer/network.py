@@ -1,0 +1,134 @@
+"""The two networks that are compared: the candidate with its modified stem, and the stock baseline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from components.errors import RestemError
+from components.images.config import ImageConfig
+from components.stem import StemSpec, load_backbone, modify_stem
+from components.trainer.config import ModelConfig, StemConfig
+
+Role = Literal["candidate", "baseline"]
+
+# ImageNet's pixel statistics (0..255), the mean and standard deviation that pretrained networks expect of a colour.
+SOURCE_MEAN = {"red": 123.675, "green": 116.28, "blue": 103.53}
+SOURCE_STD = {"red": 58.395, "green": 57.12, "blue": 57.375}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to train.
+
+    Attributes:
+      model: pixel values float32 [N, height, width, channels], 0..255, to logits float32 [N, classes].
+      features: the same input to the backbone's pooled features float32 [N, features].
+      head: the last layer of `model`, a Dense on those features.
+      stem_layers: names of the layers whose weights the change of the stem made or derived.
+      report: the stem's transfer report.
+    """
+
+    model: keras.Model
+    features: keras.Model
+    head: keras.layers.Dense
+    stem_layers: tuple[str, ...]
+    report: Any
+
+    def layers(self) -> list[keras.layers.Layer]:
+        """Every layer with weights of its own, those of nested models included."""
+        return [layer for layer in self.model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
+
+
+def build_network(
+    role: Role,
+    image: ImageConfig,
+    model: ModelConfig,
+    stem: StemConfig,
+    *,
+    weights: str,
+    classes: int,
+    statistics: tuple[np.ndarray, np.ndarray],
+) -> Network:
+    """Builds the candidate or the baseline, with a new head.
+
+    Args:
+      role: `candidate` has the stem that `stem` and `image` ask for; `baseline` the stock stem of three channels, on
+        the same images brought to red, green and blue.
+      image: what Transform made of the images.
+      model: the backbone's name.
+      stem: the candidate's stem.
+      weights: `imagenet`, `none` or a checkpoint's path.
+      classes: number of classes.
+      statistics: the channels' mean and standard deviation on the training split, float32 [channels] each; used where
+        `image.normalise` is `dataset`.
+
+    Raises:
+      StemError: if the weights cannot be had, or the stem cannot be made.
+    """
+    backbone = load_backbone(model.backbone, weights)
+    if role == "candidate":
+        spec = StemSpec(
+            channels=image.count,
+            bands=image.bands,
+            kernel=stem.kernel,
+            filters=stem.filters,
+            batch_norm=stem.batch_norm,
+            small_images=stem.small_images,
+        )
+    else:
+        spec = StemSpec()
+    modified = modify_stem(backbone, spec)
+
+    pixels = keras.Input((image.height, image.width, image.count), name="pixels")
+    x = pixels
+    if image.normalise == "dataset":
+        x = _match_statistics(image.names, *statistics)(x)
+    if role == "baseline":
+        x = _to_rgb(image.names)(x)
+    features = modified.model(x)
+    head = keras.layers.Dense(classes, dtype="float32", name="head")
+    network = keras.Model(pixels, head(features), name=role)
+    return Network(network, keras.Model(pixels, features), head, modified.stem_layers, modified.report)
+
+
+def _to_rgb(names: Sequence[str]) -> keras.layers.Layer:
+    """A fixed 1x1 convolution that brings images to red, green and blue.
+
+    The bands of those names are taken where all three are there; else the mean of all bands stands for each colour
+    (grey is replicated).
+    """
+    kernel = np.zeros((1, 1, len(names), 3), np.float32)
+    for i, colour in enumerate(("red", "green", "blue")):
+        if {"red", "green", "blue"} <= set(names):
+            kernel[0, 0, list(names).index(colour), i] = 1.0
+        else:
+            kernel[0, 0, :, i] = 1.0 / len(names)
+    return keras.layers.Conv2D(
+        3, 1, use_bias=False, trainable=False, kernel_initializer=keras.initializers.Constant(kernel), name="to_rgb"
+    )
+
+
+def _match_statistics(names: Sequence[str], mean: np.ndarray, std: np.ndarray) -> keras.layers.Layer:
+    """Moves each channel from the training split's mean and standard deviation to those the source network expects.
+
+    Raises:
+      RestemError: if a channel has the same value in every pixel of the training split.
+    """
+    flat = [name for name, value in zip(names, std, strict=True) if value < 1e-3]
+    if flat:
+        raise RestemError(
+            f"the channel(s) {', '.join(flat)} have one and the same value in every pixel of the training images",
+            where="image.normalise",
+            expected="channels that vary, to be brought to the source's mean and standard deviation",
+            given="a standard deviation of 0",
+            remedy="leave the channel out of image.bands, or set image.normalise: source",
+        )
+    target_mean = np.array([SOURCE_MEAN.get(name, np.mean(list(SOURCE_MEAN.values()))) for name in names])
+    target_std = np.array([SOURCE_STD.get(name, np.mean(list(SOURCE_STD.values()))) for name in names])
+    scale = target_std / std
+    return keras.layers.Rescaling(
+        scale=scale.tolist(), offset=(target_mean - mean * scale).tolist(), name="match_statistics"
+    )

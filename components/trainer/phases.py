@@ -1,0 +1,110 @@
+"""The phases of training: the head on cached features, the stem, the whole network."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.trainer.config import PhaseConfig, TrainConfig
+from components.trainer.input import Split
+from components.trainer.network import Network
+from components.trainer.progress import EpochHistory
+
+WARM_UP_SHARE = 0.1
+
+
+def adam(peak: float, steps: int) -> keras.optimizers.Optimizer:
+    """Adam with a linear warm-up over the first tenth of the steps and a cosine decay to zero after it."""
+    warm_up = int(steps * WARM_UP_SHARE)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=peak / 100 if warm_up else peak,
+        decay_steps=max(steps - warm_up, 1),
+        warmup_target=peak if warm_up else None,
+        warmup_steps=warm_up,
+    )
+    return keras.optimizers.Adam(schedule)
+
+
+def compile_classifier(model: keras.Model, learning_rate: float, steps: int) -> None:
+    """Compiles a model that gives logits [N, classes] for labels int64 [N]."""
+    # XLA is five times slower than oneDNN's kernels on CPUs; Keras turns it on by itself where there is a GPU.
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    model.compile(
+        optimizer=adam(learning_rate, steps),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile="auto" if on_gpu else False,
+    )
+
+
+def train_head(network: Network, train: Split, phase: PhaseConfig, config: TrainConfig) -> list[dict]:
+    """Trains the head alone on the backbone's features, which are computed once.
+
+    The features are standardised for the training and the standardisation is folded back into the head: on raw
+    features (mean 13 for a ResNet50) Adam hardly moves. With W, b trained on (f - m) / s, the head becomes W / s and
+    b - sum(m W / s).
+
+    Returns:
+      The phase's entries of `history.json`.
+    """
+    features = network.features.predict(
+        train.batches(config.batch_size).map(lambda pixels, label: tf.cast(pixels, tf.float32)), verbose=0
+    )
+    labels = train.labels()
+    mean, std = features.mean(axis=0), features.std(axis=0)
+    # A feature that is the same for every image tells nothing, and must not be blown up.
+    std = np.where(std > 1e-6 * np.abs(mean) + 1e-12, std, np.inf)
+    head = keras.Sequential([keras.Input((features.shape[1],)), keras.layers.Dense(network.head.units)])
+    steps = phase.epochs * -(-len(labels) // config.batch_size)
+    compile_classifier(head, phase.learning_rate, steps)
+    history = EpochHistory("head", phase.epochs, len(labels))
+    head.fit(
+        (features - mean) / std,
+        labels,
+        batch_size=config.batch_size,
+        epochs=phase.epochs,
+        shuffle=True,
+        verbose=0,
+        callbacks=[history],
+    )
+    kernel, bias = head.get_weights()
+    network.head.set_weights([kernel / std[:, None], bias - (mean / std) @ kernel])
+    return history.entries
+
+
+def train_network(
+    network: Network,
+    train: Split,
+    name: str,
+    phase: PhaseConfig,
+    config: TrainConfig,
+    *,
+    freeze_batch_norm: bool,
+) -> list[dict]:
+    """Trains the head and either the stem (`name` is "stem") or the whole network ("all").
+
+    Args:
+      freeze_batch_norm: BatchNormalization layers keep their statistics and scales, but for those of the stem.
+
+    Returns:
+      The phase's entries of `history.json`.
+    """
+    for layer in network.layers():
+        if layer.name == "to_rgb":
+            continue
+        in_stem = layer.name in network.stem_layers
+        if name == "stem":
+            layer.trainable = in_stem or layer is network.head
+        else:
+            layer.trainable = not (
+                freeze_batch_norm and not in_stem and isinstance(layer, keras.layers.BatchNormalization)
+            )
+    steps_per_epoch = -(-train.count // config.batch_size)
+    compile_classifier(network.model, phase.learning_rate, phase.epochs * steps_per_epoch)
+    history = EpochHistory(name, phase.epochs, train.count)
+    network.model.fit(
+        train.batches(config.batch_size, shuffle_seed=config.seed),
+        epochs=phase.epochs,
+        verbose=0,
+        callbacks=[history],
+    )
+    return history.entries

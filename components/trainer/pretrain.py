@@ -1,0 +1,126 @@
+"""Trains a stock RGB ResNet: a source checkpoint for where ImageNet's cannot be had."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from components.images.config import ImageConfig
+from components.images.preprocess import preprocess
+from components.stem import StemSpec, load_backbone, modify_stem
+from components.trainer.config import Backbone
+from components.trainer.input import CACHE_BYTES
+from components.trainer.phases import compile_classifier
+from components.trainer.progress import EpochHistory
+
+log = logging.getLogger("restem")
+
+CHECKPOINT = "backbone.weights.h5"
+
+# What painting does to a grey image: background and ink are uniform random colours, ink added to the background.
+BACKGROUND_MAX = 110.0
+INK_RANGE = (80.0, 145.0)
+SHIFT_PIXELS = 2
+
+
+@dataclass(frozen=True)
+class SourceTask:
+    """What to pretrain and how long; the fields are those of the sections `model`, `train` and `pretrain`."""
+
+    backbone: Backbone
+    size: int
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    colourise: bool
+    seed: int
+
+
+def checkpoint_path(folder: str) -> str:
+    """Where the Pretrain step's checkpoint is in its output folder."""
+    return str(Path(folder) / CHECKPOINT)
+
+
+def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path) -> list[dict]:
+    """Trains the stock network on raw examples and writes its backbone's weights.
+
+    Args:
+      files: gzip TFRecord files of raw examples, of the training split alone.
+      classes: number of classes.
+      task: what to train.
+      out: the checkpoint to write: a `.weights.h5` file of `keras.applications.<backbone>(include_top=False)`.
+
+    Returns:
+      The entries of `history.json`.
+    """
+    images, count = read_images(files, ImageConfig(size=task.size, channels=3))
+    pairs = images.shuffle(min(count, 20_000), seed=task.seed).batch(task.batch_size)
+    if task.colourise:
+        pairs = pairs.map(lambda pixels, label: (paint(pixels), label), num_parallel_calls=tf.data.AUTOTUNE)
+
+    backbone = load_backbone(task.backbone, "none")
+    pixels = keras.Input((task.size, task.size, 3))
+    # The unchanged stem, with the source's preprocessing in front: raw pixels go in, as they will later.
+    features = modify_stem(backbone, StemSpec()).model
+    model = keras.Model(pixels, keras.layers.Dense(classes, dtype="float32")(features(pixels)))
+    compile_classifier(model, task.learning_rate, task.epochs * -(-count // task.batch_size))
+    history = EpochHistory("pretrain", task.epochs, count)
+    model.fit(pairs.prefetch(tf.data.AUTOTUNE), epochs=task.epochs, verbose=0, callbacks=[history])
+
+    # `features` is a network of its own with the same layer names: its weights go back by name.
+    for layer in backbone.layers:
+        if layer.weights:
+            layer.set_weights(find_layer(features, layer.name).get_weights())
+    backbone.save_weights(out)
+    return history.entries
+
+
+def find_layer(model: keras.Model, name: str) -> keras.layers.Layer:
+    """The layer of that name, in the model or in a model within it."""
+    return next(layer for layer in model._flatten_layers(include_self=False) if layer.name == name)
+
+
+def read_images(files: Sequence[str], image: ImageConfig) -> tuple[tf.data.Dataset, int]:
+    """Raw examples as pairs of pixels uint8 [height, width, channels] and label int64 [], and their number."""
+    records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
+    count = int(records.reduce(tf.constant(0, tf.int64), lambda total, _: total + 1))
+    wanted = {
+        "image_bytes": tf.io.FixedLenFeature([], tf.string),
+        "label_index": tf.io.FixedLenFeature([], tf.int64),
+    }
+
+    def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features = tf.io.parse_example(batch, wanted)
+        return preprocess(features["image_bytes"], image), features["label_index"]
+
+    images = records.batch(64).map(parse, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+    if count * image.height * image.width * image.count <= CACHE_BYTES:
+        images = images.cache()
+    return images, count
+
+
+def paint(pixels: tf.Tensor) -> tf.Tensor:
+    """Paints grey images in random colours: a dark background, brighter ink, shifted by up to two pixels.
+
+    Args:
+      pixels: uint8 [N, height, width, 3], the three channels alike, bright ink on dark ground.
+
+    Returns:
+      float32 [N, height, width, 3], 0..255.
+    """
+    grey = tf.reduce_mean(tf.cast(pixels, tf.float32), axis=-1, keepdims=True) / 255.0
+    count = tf.shape(pixels)[0]
+    shifts = tf.random.uniform((count, 2), -SHIFT_PIXELS, SHIFT_PIXELS + 1, tf.int32)
+    grey = tf.map_fn(lambda item: tf.roll(item[0], item[1], (0, 1)), (grey, shifts), fn_output_signature=tf.float32)
+    background = tf.random.uniform((count, 1, 1, 3), 0.0, BACKGROUND_MAX)
+    ink = tf.random.uniform((count, 1, 1, 3), *INK_RANGE)
+    return background + grey * ink
+
+
+def write_history(folder: Path, history: list[dict]) -> None:
+    """Writes `history.json`."""
+    (folder / "history.json").write_text(json.dumps(history, indent=2), encoding="utf-8")

@@ -1,0 +1,48 @@
+"""Progress of a training phase, for the person who waits."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+log = logging.getLogger("restem")
+
+
+class EpochHistory(keras.callbacks.Callback):
+    """Writes one line an epoch (loss, accuracy, images a second, time left) and keeps the figures.
+
+    Attributes:
+      entries: a dict an epoch, as `history.json` holds them.
+    """
+
+    def __init__(self, phase: str, epochs: int, images: int) -> None:
+        super().__init__()
+        self.entries: list[dict[str, Any]] = []
+        self._phase, self._epochs, self._images = phase, epochs, images
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._start = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        seconds = max(time.monotonic() - self._start, 1e-6)
+        entry = {
+            "phase": self._phase,
+            "epoch": epoch + 1,
+            "loss": float(logs["loss"]),
+            "accuracy": float(logs["accuracy"]),
+            "seconds": seconds,
+            "images_per_second": self._images / seconds,
+        }
+        self.entries.append(entry)
+        log.info(
+            "%s: epoch %d of %d, loss %.3f, accuracy %.3f on the training images, %.0f images/s, %.0f s left",
+            self._phase,
+            epoch + 1,
+            self._epochs,
+            entry["loss"],
+            entry["accuracy"],
+            entry["images_per_second"],
+            seconds * (self._epochs - epoch - 1),
+        )

@@ -1,0 +1,134 @@
+"""The pipeline: read top to bottom, it is the picture in the README."""
+
+import os
+
+from tfx.components import Pusher
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import pusher_pb2
+
+from components.baseline.component import baseline
+from components.evaluator.component import evaluator
+from components.example_gen.component import ImageExampleGen
+from components.example_gen.validator import example_validator, statistics_gen
+from components.report.component import Report
+from components.trainer.component import pretrain_step, trainer
+from components.trainer.config import StemConfig
+from components.transform.component import transform
+from pipeline.config import Config
+
+
+def create_pipeline(config: Config, *, root: str) -> Pipeline:
+    """Wires the steps. Pure: reads no environment and no file of the user's.
+
+    Args:
+      config: the resolved configuration; `data.path` is a folder.
+      root: everything the runs make goes below it: artifacts, metadata, and the released models unless
+        `push.destination` names another place.
+    """
+    # What decides the trained networks. Thresholds, destinations and engines do not: changing them trains nothing.
+    record = config.model_dump(mode="json", include={"name", "data", "image", "model", "stem", "train", "pretrain"})
+    sections = {name: record[name] for name in ("image", "model", "stem", "train")}
+    stock = {**sections, "stem": StemConfig().model_dump(mode="json")}
+
+    example_gen, source = _source_steps(config)
+    statistics = statistics_gen(example_gen.outputs["examples"])
+    validator = example_validator(statistics.outputs["statistics"], example_gen.outputs["schema"])
+
+    transformed = transform(example_gen.outputs["examples"], example_gen.outputs["schema"], config.image)
+    for step in (transformed, *source):
+        step.add_upstream_node(validator)  # Anomalies stop the run before anything is computed on them.
+    training = {
+        "examples": transformed.outputs["transformed_examples"],
+        "transform_graph": transformed.outputs["transform_graph"],
+        "schema": example_gen.outputs["schema"],
+        "base_model": source[-1].outputs["model"] if source else None,
+    }
+    candidate = trainer(**training, role="candidate", sections=sections, config=record)
+    stock_model = baseline(**training, sections=stock, config={**record, "stem": stock["stem"]})
+
+    verdict = evaluator(
+        example_gen.outputs["examples"],
+        candidate.outputs["model"],
+        stock_model.outputs["model"],
+        config.evaluate,
+    )
+    report = Report(
+        candidate_run=candidate.outputs["model_run"],
+        baseline_run=stock_model.outputs["model_run"],
+        evaluation=verdict.outputs["evaluation"],
+        blessing=verdict.outputs["blessing"],
+        quarantine=example_gen.outputs["quarantine"],
+        examples=example_gen.outputs["examples"],
+        title=config.name,
+    )
+    pusher = Pusher(
+        model=candidate.outputs["model"],
+        model_blessing=verdict.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=push_destination(config, root))
+        ),
+    )
+    steps = [
+        example_gen,
+        statistics,
+        validator,
+        transformed,
+        *source,
+        candidate,
+        stock_model,
+        verdict,
+        report,
+        pusher,
+    ]
+    return _pipeline(config, root, steps)
+
+
+def create_pretrain_pipeline(config: Config, *, root: str) -> Pipeline:
+    """The steps of `restem pretrain`: images in, the checkpoint of a stock RGB network out (the Pretrain step)."""
+    example_gen, source = _source_steps(config, always=True)
+    steps = [step for step in (example_gen, *source) if config.pretrain.path is None or step is not example_gen]
+    return _pipeline(config, root, steps)
+
+
+def push_destination(config: Config, root: str) -> str:
+    """The folder whose numbered sub-folders are released models, as TensorFlow Serving reads them."""
+    return config.push.destination or os.path.join(root, "serving", config.name)
+
+
+def _source_steps(config: Config, *, always: bool = False) -> tuple[ImageExampleGen, list[BaseComponent]]:
+    """The ingestion of the user's images, and the steps that make the source checkpoint where one is to be made.
+
+    The source task's images are the user's own training split, or those of `pretrain.path`.
+    """
+    example_gen = ImageExampleGen(config.data.path, config.data)
+    if not always and config.model.weights != "pretrain":
+        return example_gen, []
+    steps = []
+    images = example_gen
+    if config.pretrain.path is not None:
+        images = ImageExampleGen(config.pretrain.path, config.data).with_id("SourceExampleGen")
+        steps.append(images)
+    steps.append(
+        pretrain_step(
+            images.outputs["examples"],
+            images.outputs["schema"],
+            image_size=config.image.height,
+            model=config.model,
+            train=config.train,
+            pretrain=config.pretrain,
+        )
+    )
+    return example_gen, steps
+
+
+def _pipeline(config: Config, root: str, steps: list[BaseComponent]) -> Pipeline:
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=os.path.join(root, "pipeline"),
+        components=steps,
+        enable_cache=True,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(os.path.join(root, "metadata.sqlite")),
+        beam_pipeline_args=list(config.beam.pipeline_args()),
+    )
