@@ -1,0 +1,185 @@
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from components.images.config import ImageConfig
+from components.images.decode import decode, decode_raw
+
+from .conftest import pillow
+
+GREY = ImageConfig(size=8, channels=1)
+COLOUR = ImageConfig(size=8, channels=3)
+# From the repository's neighbour folder, where there is one: real files, odd on purpose.
+ODD_IMAGES = Path(__file__).parents[3] / "shared" / "data" / "odd-images.zip"
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    """decoder(data, config): decode as training runs it, inside a tf.function."""
+    graphs = {}
+
+    def run(data: bytes, config: ImageConfig) -> np.ndarray:
+        if config not in graphs:
+            graphs[config] = tf.function(
+                lambda one: decode(one, config), input_signature=[tf.TensorSpec([], tf.string)]
+            )
+        return graphs[config](data).numpy().astype(np.int64)
+
+    return run
+
+
+FILES = [
+    ("L", "PNG", {}),
+    ("LA", "PNG", {}),
+    ("RGB", "PNG", {}),
+    ("RGBA", "PNG", {}),
+    ("P", "PNG", {}),
+    ("1", "PNG", {}),
+    ("L", "JPEG", {}),
+    ("RGB", "JPEG", {"quality": 90}),
+    ("RGB", "JPEG", {"progressive": True, "subsampling": 2}),
+    ("CMYK", "JPEG", {}),
+    ("L", "BMP", {}),
+    ("P", "BMP", {}),
+    ("RGB", "BMP", {}),
+    ("RGB", "GIF", {}),
+    ("L", "GIF", {}),
+]
+
+
+@pytest.mark.parametrize(("mode", "kind", "options"), FILES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("config", "pillow_mode"), [(GREY, "L"), (COLOUR, "RGB")], ids=["grey", "colour"])
+def test_pixels_equal_pillows(decoder, encoded, mode, kind, options, config, pillow_mode):
+    data = encoded(mode, kind, **options)
+    # Grey means the luma of the colours: Pillow's own convert("L") of a palette or CMYK file takes other roads.
+    expected = pillow(data)
+    if pillow_mode == "L":
+        luma = Image.fromarray(expected.astype(np.uint8)).convert("L")
+        expected = np.asarray(luma, np.int64)[..., None]
+    got = decoder(data, config)
+    assert got.shape == expected.shape
+    # Equal, but for JPEG: two builds of libjpeg may round their chroma upsampling differently.
+    assert np.abs(got - expected).max() <= (1 if kind == "JPEG" else 0)
+
+
+def test_interlaced_palette_gif_equals_its_first_frame(decoder, photo):
+    frames = [Image.fromarray(np.roll(photo, shift, 0)).quantize(32) for shift in (0, 5, 9)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], interlace=True)
+    got = decoder(buffer.getvalue(), COLOUR)
+    assert np.array_equal(got, np.asarray(frames[0].convert("RGB")))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bit_png_is_rescaled_by_the_specification(decoder, channels):
+    # Every rounding case: 257 k is exactly k, half way lies at 257 k + 128.5.
+    values = np.array([0, 1, 128, 129, 257, 385, 386, 32767, 32768, 65406, 65407, 65535], np.uint16)
+    pixels = np.stack([np.roll(values, c) for c in range(channels)], -1).reshape(3, 4, channels)
+    data = png16(pixels)
+    expected = np.floor(pixels / 257 + 0.5).astype(np.int64)
+    bands = ImageConfig(size=8, bands=tuple("abcd"[:channels]))
+    assert np.array_equal(decoder(data, bands), expected)
+    assert np.array_equal(decode_raw(tf.constant(data)).numpy(), expected)
+
+
+def test_bands_are_the_files_raw_channels(decoder, photo):
+    rgba = np.concatenate([photo, photo[..., :1] // 2], -1)
+    buffer = io.BytesIO()
+    Image.fromarray(rgba).save(buffer, "PNG")
+    four = ImageConfig(size=8, bands=("red", "green", "blue", "infrared"))
+    assert np.array_equal(decoder(buffer.getvalue(), four), rgba)
+
+
+def test_another_number_of_bands_is_refused_with_both_numbers(decoder, encoded):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"names 2 bands[\s\S]*3"):
+        decoder(encoded("RGB", "PNG"), ImageConfig(size=8, bands=("a", "b")))
+
+
+def test_alpha_is_dropped_and_the_stored_colour_stands(decoder, photo):
+    rgba = np.concatenate([photo, np.zeros_like(photo[..., :1])], -1)
+    buffer = io.BytesIO()
+    Image.fromarray(rgba).save(buffer, "PNG")
+    assert np.array_equal(decoder(buffer.getvalue(), COLOUR), photo)
+
+
+@pytest.mark.parametrize("top_down", [False, True])
+def test_32_bit_bmp_drops_its_filler(decoder, photo, top_down):
+    height, width = photo.shape[:2]
+    bgrx = np.concatenate([photo[..., ::-1], np.full_like(photo[..., :1], 7)], -1)
+    rows = bgrx if top_down else bgrx[::-1]
+    data = bmp(width, -height if top_down else height, bits=32, body=rows.tobytes())
+    assert np.array_equal(decoder(data, COLOUR), photo)
+
+
+@pytest.mark.parametrize(("bits", "compression"), [(8, 1), (4, 0), (16, 0), (32, 3)])
+def test_other_bmp_files_are_refused_not_misread(decoder, bits, compression):
+    data = bmp(4, 4, bits=bits, compression=compression, body=bytes(4 * 4 * 4))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="uncompressed BMP"):
+        decoder(data, COLOUR)
+
+
+@pytest.mark.parametrize("data", [b"", b"B", b"no image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM"])
+def test_what_is_no_image_is_refused(decoder, data):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decoder(data, COLOUR)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])
+@pytest.mark.parametrize("tenth", range(1, 10))
+def test_a_truncated_file_is_refused(decoder, encoded, kind, tenth):
+    data = encoded("RGB", kind)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decoder(data[: len(data) * tenth // 10], COLOUR)
+
+
+@pytest.mark.skipif(not ODD_IMAGES.exists(), reason="the real odd images (../shared/data) are not on this machine")
+def test_pngsuite_and_libjpeg_images_equal_pillows_or_are_refused(decoder):
+    import zipfile
+
+    read, refused = 0, []
+    with zipfile.ZipFile(ODD_IMAGES) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        for name in names:
+            data = archive.read(name)
+            try:
+                got = decoder(data, COLOUR)
+            except tf.errors.InvalidArgumentError:
+                refused.append(Path(name).name)
+                continue
+            image = Image.open(io.BytesIO(data))
+            if image.mode.startswith("I"):
+                expected = np.floor(np.asarray(image, np.int64)[..., None] / 257 + 0.5).repeat(3, -1)
+            else:
+                expected = np.asarray(image.convert("RGB"), np.int64)
+            # Pillow cuts 16-bit colour to its high byte, which is at most one level from rounding.
+            assert np.abs(got - expected).max() <= 1, name
+            read += 1
+    # PngSuite's files that must be refused begin with x; the others are formats that are not read, and texts.
+    images = [name for name in refused if name.endswith((".png", ".jpg", ".bmp")) and not name.startswith("x")]
+    assert images == ["monkey12.jpg"]
+    assert read == 170
+
+
+def png16(pixels: np.ndarray) -> bytes:
+    """A 16-bit PNG of uint16 [h, w, 1..4], written by hand: Pillow writes 16 bits for grey only."""
+    height, width, channels = pixels.shape
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def bmp(width: int, height: int, *, bits: int, body: bytes, compression: int = 0) -> bytes:
+    """A BMP file without palette; a negative height means that its rows go from top to bottom."""
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(body), 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + len(body), 0, 0, 54) + header + body

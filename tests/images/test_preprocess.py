@@ -1,0 +1,71 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from components.images.config import ImageConfig
+from components.images.preprocess import decode_pixels, encode_pixels, preprocess, resize
+
+from .conftest import pillow
+
+SIGN_LANGUAGE = Path(__file__).parents[3] / "shared" / "data" / "sign-language-digits.zip"
+
+
+@pytest.mark.parametrize("size", [(20, 31), (61, 40), (100, 160), (61, 83)])
+def test_resize_equals_pillow_within_a_grey_level(photo, size):
+    got = resize(tf.constant(photo), *size).numpy().astype(int)
+    expected = np.asarray(Image.fromarray(photo).resize(size[::-1], Image.Resampling.BILINEAR), int)
+    assert np.abs(got - expected).max() <= 1
+
+
+def test_a_fitting_size_leaves_the_pixels_alone(photo):
+    assert np.array_equal(resize(tf.constant(photo), *photo.shape[:2]).numpy(), photo)
+
+
+def test_images_of_all_sizes_and_formats_come_into_one_batch(encoded, photo):
+    config = ImageConfig(size=(16, 24), channels=1)
+    files = [encoded("RGB", "PNG"), encoded("L", "JPEG"), encoded("P", "GIF"), encoded("RGB", "BMP")]
+    run = tf.function(lambda data: preprocess(data, config), input_signature=[tf.TensorSpec([None], tf.string)])
+    got = run(tf.constant(files))
+    assert (got.shape, got.dtype) == ((4, 16, 24, 1), tf.uint8)
+    expected = np.asarray(Image.fromarray(photo).convert("L").resize((24, 16), Image.Resampling.BILINEAR), int)
+    assert np.abs(got[0, ..., 0].numpy().astype(int) - expected).max() <= 1
+
+
+def test_a_batch_of_none_keeps_its_shape():
+    config = ImageConfig(size=(5, 6), channels=3)
+    assert preprocess(tf.constant([], tf.string), config).shape == (0, 5, 6, 3)
+
+
+def test_static_shape_is_known_in_a_graph():
+    config = ImageConfig(size=(5, 6), bands=("a", "b"))
+    run = tf.function(lambda data: preprocess(data, config), input_signature=[tf.TensorSpec([None], tf.string)])
+    assert run.get_concrete_function().structured_outputs.shape.as_list() == [None, 5, 6, 2]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_stored_pixels_come_back_bit_by_bit(channels):
+    config = ImageConfig(size=(7, 9), bands=tuple("abcd"[:channels]))
+    pixels = np.random.default_rng(channels).integers(0, 256, (5, 7, 9, channels), np.uint8)
+    stored = encode_pixels(tf.constant(pixels))
+    assert (stored.shape, stored.dtype) == ((5,), tf.string)
+    run = tf.function(lambda data: decode_pixels(data, config), input_signature=[tf.TensorSpec([None], tf.string)])
+    assert np.array_equal(run(stored).numpy(), pixels)
+
+
+@pytest.mark.skipif(not SIGN_LANGUAGE.exists(), reason="the real photographs (../shared/data) are not on this machine")
+def test_real_photographs_equal_pillow_within_a_grey_level():
+    import zipfile
+
+    with zipfile.ZipFile(SIGN_LANGUAGE) as archive:
+        names = sorted(name for name in archive.namelist() if name.upper().endswith(".JPG"))[::100]
+        files = [archive.read(name) for name in names]
+    assert len(files) == 21
+    got = preprocess(tf.constant(files), ImageConfig(size=(64, 48), channels=3)).numpy().astype(int)
+    for name, data, pixels in zip(names, files, got, strict=True):
+        image = Image.open(io.BytesIO(data)).convert("RGB").resize((48, 64), Image.Resampling.BILINEAR)
+        assert np.abs(pixels - np.asarray(image, int)).max() <= 1, name
+        assert pillow(data).shape == (100, 100, 3)
