@@ -15,7 +15,7 @@ from tfx.types.standard_artifacts import Examples, Model, ModelRun, Schema
 from tfx.utils import io_utils, path_utils
 
 from components.fingerprint import code_fingerprint
-from components.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
+from components.trainer.config import ModelConfig, PretrainConfig, TrainConfig
 from components.trainer.network import Role
 
 CODE = ("images", "stem", "trainer")

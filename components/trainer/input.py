@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from components.images.config import ImageConfig
 from components.images.preprocess import decode_pixels
+from components.images.statistics import mean_and_std
 
 # Decoded pixels are kept in memory up to this; beyond it they are decoded anew in every pass.
 CACHE_BYTES = 2 * 2**30
@@ -77,9 +78,10 @@ def read_split(file_patterns: Sequence[str], feature_spec: Mapping[str, Any], im
 def read_channel_statistics(
     file_patterns: Sequence[str], feature_spec: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The channels' mean and standard deviation (pixel values, 0..255) that Transform learned: float32 [channels] each."""
+    """What Transform learned: the channels' mean and standard deviation in grey levels, float64 [channels] each."""
     file = min(file for pattern in file_patterns for file in tf.io.gfile.glob(pattern))
     record = next(iter(tf.data.TFRecordDataset(file, compression_type="GZIP").take(1)))
-    wanted = {name: feature_spec[name] for name in ("channel_mean", "channel_std")}
-    features = tf.io.parse_single_example(record, wanted)
-    return features["channel_mean"].numpy(), features["channel_std"].numpy()
+    names = ("channel_sums", "channel_squares", "pixel_count")
+    features = tf.io.parse_single_example(record, {name: feature_spec[name] for name in names})
+    sums, squares, count = (features[name].numpy() for name in names)
+    return mean_and_std(sums, squares, int(count))

@@ -8,6 +8,7 @@ import tensorflow_transform as tft
 
 from components.images.config import ImageConfig
 from components.images.preprocess import encode_pixels, preprocess
+from components.images.statistics import channel_sums
 
 
 def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -21,21 +22,24 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
       custom_config: `image`, an ImageConfig as a dict.
 
     Returns:
-      `pixels` string [N] (encoded uint8 [height, width, channels]), `label_index` int64 [N], `path` string [N], and
-      `channel_mean` and `channel_std` float32 [N, channels]: mean and standard deviation of the pixel values (0..255)
-      of each channel over the training split, the same in every row.
+      `pixels` string [N] (encoded uint8 [height, width, channels]), `label_index` int64 [N], `path` string [N], and of
+      the whole training split, the same in every row: `channel_sums` and `channel_squares` int64 [N, channels], the
+      sums of the pixel values (0..255) and of their squares, and `pixel_count` int64 [N], the pixels in each sum.
     """
     pixels = preprocess(inputs["image_bytes"], ImageConfig.model_validate(custom_config["image"]))
-    values = tf.cast(pixels, tf.float32)
-    # Every image has the same number of pixels by now: the mean of the images' means is the mean of all pixels.
-    mean = tft.mean(tf.reduce_mean(values, axis=(1, 2)), reduce_instance_dims=False)
-    square = tft.mean(tf.reduce_mean(tf.square(values), axis=(1, 2)), reduce_instance_dims=False)
-    std = tf.sqrt(tf.maximum(square - tf.square(mean), 0.0))
-    rows = tf.shape(inputs["image_bytes"])[0]
+    sums, squares = channel_sums(pixels)
+    rows = tf.shape(pixels, out_type=tf.int64)[0]
+    count = tft.sum(tf.reshape(rows * pixels.shape[1] * pixels.shape[2], [1]))
     return {
         "pixels": encode_pixels(pixels),
         "label_index": inputs["label_index"],
         "path": inputs["path"],
-        "channel_mean": tf.tile(mean[tf.newaxis], [rows, 1]),
-        "channel_std": tf.tile(std[tf.newaxis], [rows, 1]),
+        "channel_sums": _on_every_row(tft.sum(sums, reduce_instance_dims=False), rows),
+        "channel_squares": _on_every_row(tft.sum(squares, reduce_instance_dims=False), rows),
+        "pixel_count": tf.repeat(count, rows),
     }
+
+
+def _on_every_row(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """[channels] -> [rows, channels]: what was learned travels beside each example, a few bytes."""
+    return tf.tile(values[tf.newaxis], [rows, 1])

@@ -1,0 +1,44 @@
+# make demo    sets everything up, then runs the whole pipeline on the embedded digits
+# make test    sets everything up, then runs every test
+# make setup   the set-up alone; nothing to do takes under a second
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast bench lint format lock schemas clean
+
+bin := .venv/bin
+demo_root := runs/digits
+
+help:  ## these words
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup:  ## makes .venv and installs what requirements.lock names
+	@bash pipeline/environment/setup.sh
+
+demo: setup  ## trains, compares and pushes a model on the embedded digits (minutes), and prints the report's path
+	@$(bin)/restem run --config pipeline/configs/digits.yaml --root $(demo_root)
+
+test: setup lint  ## every test (minutes)
+	@$(bin)/python -m pytest tests
+
+test-fast: setup  ## the tests that do not run a whole pipeline
+	@$(bin)/python -m pytest tests -m "not e2e"
+
+bench: setup  ## the benchmarks; writes tests/benchmarks/results.json
+	@$(bin)/python -m tests.benchmarks
+
+lint: setup  ## style and types of errors a machine finds
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+
+format: setup  ## puts the source into shape
+	@$(bin)/ruff check --fix .
+	@$(bin)/ruff format .
+
+schemas: setup  ## writes schemas/config.schema.json from the configuration's classes
+	@$(bin)/python -m pipeline.config > schemas/config.schema.json
+
+lock: setup  ## pins what setup.py asks for, with hashes, for Linux and macOS
+	@$(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --custom-compile-command "make lock" setup.py -o requirements.lock
+	@$(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pipeline/environment/setup-tools.in -o pipeline/environment/setup-tools.lock
+
+clean:  ## removes .venv and what runs made
+	@rm -rf .venv runs .pytest_cache .ruff_cache .hypothesis
