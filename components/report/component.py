@@ -1,0 +1,136 @@
+"""The pipeline's last step but the release: the page about the run."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import logging
+import platform
+from typing import Any
+
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.artifact import Artifact
+from tfx.types.channel import BaseChannel, Channel
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.example_gen.artifacts import Quarantine
+from components.fingerprint import code_fingerprint
+from components.report.artifacts import HtmlReport
+from components.report.page import render
+from components.report.reading import read_report_data
+
+PAGE = "index.html"
+SHOWN_PACKAGES = ("restem", "tfx", "tensorflow", "keras", "apache-beam", "numpy")
+
+log = logging.getLogger("restem")
+
+
+class ReportExecutor(BaseExecutor):
+    """Reads the run's artifacts by URI and writes the page."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes `index.html` into the output `report`.
+
+        Raises:
+          RestemError: the two models were not judged on the same images.
+        """
+        # The Evaluator's room imports TFMA; constructing the pipeline must not wait for that.
+        from components.evaluator.verdict import read_verdict
+
+        uris = {key: artifact_utils.get_single_uri(artifacts) for key, artifacts in input_dict.items()}
+        data = read_report_data(
+            title=exec_properties["title"],
+            made_at=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            versions=_versions(),
+            verdict=read_verdict(uris["evaluation"], uris["blessing"]),
+            candidate_uri=uris["candidate_run"],
+            baseline_uri=uris["baseline_run"],
+            quarantine_uri=uris["quarantine"],
+            examples_uri=uris["examples"],
+        )
+        folder = artifact_utils.get_single_uri(output_dict["report"])
+        fileio.makedirs(folder)
+        with fileio.open(f"{folder}/{PAGE}", "wb") as file:
+            file.write(render(data).encode("utf-8"))
+        log.info("Report: %s/%s", folder, PAGE)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"Python": platform.python_version()}
+    for name in SHOWN_PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # a checkout that is on the path without being installed
+    return versions
+
+
+class ReportSpec(ComponentSpec):
+    """What `Report` reads and writes."""
+
+    PARAMETERS = {  # noqa: RUF012 - TFX wants plain dicts
+        "title": ExecutionParameter(type=str),
+        "code": ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        "candidate_run": ChannelParameter(type=standard_artifacts.ModelRun),
+        "baseline_run": ChannelParameter(type=standard_artifacts.ModelRun),
+        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "quarantine": ChannelParameter(type=Quarantine),
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+    }
+    OUTPUTS = {"report": ChannelParameter(type=HtmlReport)}  # noqa: RUF012
+
+
+class Report(BaseComponent):
+    """Writes one self-contained HTML page about the run; output `report` (HtmlReport) holds `index.html`."""
+
+    SPEC_CLASS = ReportSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(ReportExecutor)
+
+    def __init__(
+        self,
+        *,
+        candidate_run: BaseChannel,
+        baseline_run: BaseChannel,
+        evaluation: BaseChannel,
+        blessing: BaseChannel,
+        quarantine: BaseChannel,
+        examples: BaseChannel,
+        title: str,
+    ) -> None:
+        """Describes the step.
+
+        Args:
+          candidate_run: the candidate Trainer's `model_run`.
+          baseline_run: the Baseline's `model_run`.
+          evaluation: the Evaluator's `evaluation`.
+          blessing: the Evaluator's `blessing`.
+          quarantine: ImageExampleGen's `quarantine`.
+          examples: ImageExampleGen's raw `examples`.
+          title: the page's heading.
+        """
+        super().__init__(
+            spec=ReportSpec(
+                candidate_run=candidate_run,
+                baseline_run=baseline_run,
+                evaluation=evaluation,
+                blessing=blessing,
+                quarantine=quarantine,
+                examples=examples,
+                title=title,
+                # A page written by older code is not taken from the cache.
+                code=code_fingerprint("report"),
+                report=Channel(type=HtmlReport),
+            )
+        )

@@ -1,0 +1,138 @@
+"""What the report shows, as plain data: nothing here knows of files, TFX or HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model's answers on the test split."""
+
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]  # [N], relative to the data folder
+    labels: np.ndarray  # int64 [N], positions in `classes`
+    predicted: np.ndarray  # int64 [N], positions in `classes`
+    confidence: np.ndarray  # float32 [N], probability of the predicted class, 0..1
+
+    @property
+    def right(self) -> np.ndarray:
+        """bool [N]: which answers are right."""
+        return self.labels == self.predicted
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of training."""
+
+    phase: str  # "head", "stem" or "all"
+    epoch: int  # counted from 1 within the phase
+    loss: float
+    accuracy: float  # on the training images, 0..1
+    seconds: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class StemTransfer:
+    """The transfer report of a changed stem."""
+
+    claim: str  # "exact" or "approximate"
+    error: float | None  # largest relative difference of the final features; None: not measured
+    weights: Sequence[Mapping[str, Any]]  # each with name, origin, rule
+    dropped: Sequence[str]
+    text: str
+    picture: str | None  # data URI of the old and new kernels
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: the candidate's or the baseline's."""
+
+    role: str  # "candidate" or "baseline"
+    backbone: str
+    weights: str  # where training started: "imagenet", "none", "pretrain" or a path
+    height: int
+    width: int
+    channels: int
+    names: tuple[str, ...]  # of the channels
+    parameters: int
+    train_images: int
+    seed: int | None
+    config: Mapping[str, Any]
+    history: tuple[Epoch, ...]
+    evaluation: Evaluation
+    stem: StemTransfer | None  # None: the stock stem, untouched
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One demand of the configuration and whether it was met."""
+
+    name: str
+    kind: str  # "absolute" (the candidate alone) or "relative" (against the baseline)
+    limit: float
+    value: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The Evaluator's decision."""
+
+    blessed: bool
+    reason: str
+    metrics: Mapping[str, Mapping[str, float]]
+    thresholds: tuple[Threshold, ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that the candidate got wrong."""
+
+    path: str
+    label: str
+    predicted: str
+    confidence: float
+    baseline_predicted: str
+    baseline_confidence: float
+    picture: str | None  # data URI; None: the image could not be shown
+    height: int | None  # of the original, in pixels
+    width: int | None
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A file that was refused."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What the run was fed with."""
+
+    files: int
+    classes: tuple[str, ...]
+    splits: Mapping[str, Mapping[str, int]]  # split -> class -> images
+    quarantined: int
+    quarantine: tuple[Quarantined, ...]  # the first ones
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything on the page."""
+
+    title: str
+    made_at: str  # "2025-01-31 12:00 UTC"
+    verdict: Verdict
+    candidate: Run
+    baseline: Run  # its evaluation holds the same images in the same order as the candidate's
+    mistakes: tuple[Mistake, ...]
+    data: DataSummary
+    versions: Mapping[str, str] = field(default_factory=dict)  # software, name -> version

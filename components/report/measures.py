@@ -1,0 +1,181 @@
+"""The numbers of the report, as pure functions of labels, predictions and confidences."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+Z_95 = 1.959963984540054  # the 97.5% point of the standard normal distribution
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the limits of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
+    """Wilson's score interval for a proportion (Wilson 1927, JASA 22, 209-212).
+
+    Unlike the textbook interval it stays inside [0, 1] and keeps its coverage near 0 and 1, where
+    accuracies live. Zero trials give (nan, 0, 1): nothing is known.
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"successes must lie between 0 and trials={trials}, got {successes}")
+    if trials == 0:
+        return Interval(math.nan, 0.0, 1.0)
+    share = successes / trials
+    denominator = 1 + z * z / trials
+    centre = (share + z * z / (2 * trials)) / denominator
+    half = z / denominator * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    # The exact limits at 0 and n are 0 and 1; rounding must not move them outside.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == trials else min(1.0, centre + half)
+    return Interval(share, low, high)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two classifiers on the same images, counted by which of them is right."""
+
+    both: int
+    only_candidate: int
+    only_baseline: int
+    neither: int
+
+    @property
+    def images(self) -> int:
+        """How many images both were judged on."""
+        return self.both + self.only_candidate + self.only_baseline + self.neither
+
+    @property
+    def p_value(self) -> float:
+        """McNemar's exact test, two-sided: a sign test on the images on which exactly one is right.
+
+        The probability of a split at least this uneven if the two were equally often right
+        (McNemar 1947; exact binomial form). 1.0 where no image tells them apart.
+        """
+        from scipy.stats import binomtest
+
+        discordant = self.only_candidate + self.only_baseline
+        return float(binomtest(self.only_candidate, discordant, 0.5).pvalue) if discordant else 1.0
+
+    @property
+    def difference(self) -> Interval:
+        """Candidate's accuracy less the baseline's, with the 95% interval for paired proportions.
+
+        Newcombe 1998 (Statistics in Medicine 17, 2635-2650), method 10: Wilson's limits of the two
+        proportions, combined with their correlation.
+        """
+        n, a, b, c, d = self.images, self.both, self.only_candidate, self.only_baseline, self.neither
+        first, second = wilson_interval(a + b, n), wilson_interval(a + c, n)
+        product = a * d - b * c
+        if product > 0:  # Newcombe's continuity correction of the correlation, for positive ones only
+            product = max(product - n / 2, 0.0)
+        margins = (a + b) * (c + d) * (a + c) * (b + d)
+        correlation = product / math.sqrt(margins) if margins else 0.0
+
+        def spread(one: float, other: float) -> float:
+            return math.sqrt(max(0.0, one * one - 2 * correlation * one * other + other * other))
+
+        value = (b - c) / n if n else math.nan
+        if n == 0:
+            return Interval(value, -1.0, 1.0)
+        low = value - spread(first.value - first.low, second.high - second.value)
+        high = value + spread(first.high - first.value, second.value - second.low)
+        return Interval(value, max(-1.0, low), min(1.0, high))
+
+
+def paired(candidate_right: np.ndarray, baseline_right: np.ndarray) -> Paired:
+    """Counts the four outcomes; both are bool [N], in the same order of images."""
+    if candidate_right.shape != baseline_right.shape:
+        raise ValueError(f"the two must judge the same images: {candidate_right.shape} and {baseline_right.shape}")
+    return Paired(
+        both=int(np.sum(candidate_right & baseline_right)),
+        only_candidate=int(np.sum(candidate_right & ~baseline_right)),
+        only_baseline=int(np.sum(~candidate_right & baseline_right)),
+        neither=int(np.sum(~candidate_right & ~baseline_right)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Confidence against accuracy in equally wide bins; empty bins hold nan."""
+
+    edges: np.ndarray  # float64 [bins + 1], 0..1
+    images: np.ndarray  # int64 [bins]
+    confidence: np.ndarray  # float64 [bins], mean confidence of the bin's images
+    accuracy: np.ndarray  # float64 [bins], share of them that is right
+    expected_error: float  # the expected calibration error, 0..1
+
+
+def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> Calibration:
+    """The reliability diagram's numbers (Guo et al. 2017, arXiv:1706.04599, section 2).
+
+    `confidence` float [N] in 0..1 is the probability of the predicted class, `right` bool [N]. A bin
+    holds its upper edge (the paper's (low, high]); a confidence of 0 falls into the first. The
+    expected calibration error is the mean over images of |accuracy - confidence| of their bin.
+    """
+    confidence = np.asarray(confidence, dtype=np.float64)
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    images = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_confidence = np.bincount(place, weights=confidence, minlength=bins) / images
+        accuracy = np.bincount(place, weights=right.astype(np.float64), minlength=bins) / images
+    gaps = np.nan_to_num(np.abs(accuracy - mean_confidence))
+    error = float(np.sum(images * gaps) / max(1, images.sum()))
+    return Calibration(edges, images, mean_confidence, accuracy, error)
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """int64 [classes, classes]: row = true class, column = predicted class."""
+    cells = labels.astype(np.int64) * classes + predicted.astype(np.int64)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How one class fares. None where the figure has no images to stand on."""
+
+    index: int
+    images: int
+    predicted: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+def class_scores(matrix: np.ndarray) -> tuple[ClassScore, ...]:
+    """Precision, recall and F1 of every class, from `confusion`'s matrix.
+
+    F1 is 2*hits / (images + predictions): 0 for a class that has images and no hit, None for one
+    that is neither present nor ever predicted.
+    """
+    hits, images, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+
+    def share(part: int, whole: int) -> float | None:
+        return float(part) / float(whole) if whole else None
+
+    return tuple(
+        ClassScore(
+            index=i,
+            images=int(images[i]),
+            predicted=int(predicted[i]),
+            precision=share(hits[i], predicted[i]),
+            recall=share(hits[i], images[i]),
+            f1=share(2 * hits[i], images[i] + predicted[i]),
+        )
+        for i in range(len(matrix))
+    )
+
+
+def worst_mistakes(labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, limit: int) -> np.ndarray:
+    """Positions of the wrong predictions the model was surest of, surest first, at most `limit`."""
+    wrong = np.flatnonzero(labels != predicted)
+    return wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]

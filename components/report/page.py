@@ -1,0 +1,339 @@
+"""The page: `render` turns `ReportData` into HTML. Pure: no files but its own template, no clock, no network."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from components.report import measures, plots, words
+from components.report.data import DataSummary, Epoch, ReportData, Run, StemTransfer
+
+SHOWN_CLASSES = 20  # tables and matrix show at most this many classes, the worst; the rest is folded away
+SHOWN_CONFUSIONS = 10
+REPEATED = 2  # a confusion seen once is in the matrix; a list of those would say nothing
+SHOWN_QUARANTINE = 50
+SHOWN_WEIGHTS = 12
+FOLDED_CLASSES = 1000  # more than this many are not listed even in the folded tables
+SHADES = 8  # steps of the confusion matrix's shading, as in report.css
+SHORT_NAME = 4  # class names up to this length head their column upright
+
+
+def render(data: ReportData) -> str:
+    """The whole report as one HTML document (str) that loads nothing and needs no script.
+
+    Raises:
+      ValueError: candidate and baseline were not judged on the same images.
+    """
+    candidate, baseline = data.candidate.evaluation, data.baseline.evaluation
+    if candidate.paths != baseline.paths:
+        raise ValueError("the evaluations of candidate and baseline must hold the same images in the same order")
+    matrix = measures.confusion(candidate.labels, candidate.predicted, len(candidate.classes))
+    baseline_matrix = measures.confusion(baseline.labels, baseline.predicted, len(baseline.classes))
+    return _template().render(
+        data=data,
+        accuracy=_accuracy(data),
+        models=_models(data),
+        stem=_stem(data.candidate.stem) if data.candidate.stem else None,
+        training=_training(data),
+        classes=_classes(data, matrix, baseline_matrix),
+        confusion=_confusion_table(candidate.classes, matrix),
+        confusions=_frequent_confusions(candidate.classes, matrix),
+        calibration=_calibration(data),
+        mistakes=_mistakes(data),
+        summary=_data_summary(data.data),
+        repeat=_repeat(data),
+    )
+
+
+@functools.cache
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("components.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("percent", "points", "count", "images", "duration", "threshold", "threshold_value"):
+        environment.filters[name] = getattr(words, name)
+    return environment.get_template("report.html")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture with what it shows in words."""
+
+    uri: str
+    alt: str
+
+
+def _accuracy(data: ReportData) -> dict[str, Any]:
+    candidate, baseline = data.candidate.evaluation, data.baseline.evaluation
+    pair = measures.paired(candidate.right, baseline.right)
+    intervals = {
+        role: measures.wilson_interval(int(evaluation.right.sum()), len(evaluation.right))
+        for role, evaluation in (("candidate", candidate), ("baseline", baseline))
+    }
+    demanded = max((t.limit for t in data.verdict.thresholds if t.kind == "absolute"), default=None)
+    alt = "; ".join(
+        f"{role}: {words.percent(i.value)}, 95% interval {words.percent(i.low)} to {words.percent(i.high)}"
+        for role, i in intervals.items()
+    )
+    judged = data.verdict.metrics.get("candidate", {}).get("accuracy")
+    return {
+        "rows": intervals,
+        "pair": pair,
+        "sentence": words.comparison(pair),
+        "plot": Plot(plots.accuracy_plot(intervals["candidate"], intervals["baseline"], demanded), alt),
+        # The Evaluator went through the serving signature, the Trainer did not: they must agree.
+        "disagreement": judged if judged is not None and abs(judged - intervals["candidate"].value) > 1e-3 else None,
+    }
+
+
+def _models(data: ReportData) -> list[tuple[str, str, str]]:
+    def facts(run: Run) -> dict[str, str]:
+        speeds = [e.images_per_second for e in run.history if e.phase != "head"] or [
+            e.images_per_second for e in run.history
+        ]
+        names = f" ({', '.join(run.names)})" if run.names else ""
+        stem = "stock"
+        if run.stem:
+            # A stock stem has its (trivially exact) report too: what counts is whether something changed.
+            stem = f"changed, {run.stem.claim}" if run.role == "candidate" else f"stock, {run.stem.claim}"
+        return {
+            "Network": run.backbone,
+            "Started from": {
+                "imagenet": "ImageNet weights",
+                "none": "random weights",
+                "pretrain": "the pipeline's own source network",
+            }.get(run.weights, run.weights),
+            "Stem": stem,
+            "Takes in": f"{run.height} × {run.width} pixels, {run.channels} channel{'' if run.channels == 1 else 's'}"
+            + names,
+            "Parameters": words.count(run.parameters),
+            "Training images": words.count(run.train_images),
+            "Epochs": ", ".join(f"{n} {phase}" for phase, n in Counter(e.phase for e in run.history).items())
+            or words.NOTHING,
+            "Training time": words.duration(sum(e.seconds for e in run.history)) if run.history else words.NOTHING,
+            "Images a second (last epoch)": f"{speeds[-1]:,.0f}" if speeds else words.NOTHING,
+            "Seed": words.NOTHING if run.seed is None else str(run.seed),
+        }
+
+    first, second = facts(data.candidate), facts(data.baseline)
+    return [(name, first[name], second[name]) for name in first]
+
+
+def _stem(stem: StemTransfer) -> dict[str, Any]:
+    """Weights that share origin and rule become one row: a network has hundreds that are simply carried over."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for weight in stem.weights:
+        key = (str(weight.get("origin", "")), str(weight.get("rule", "")))
+        groups.setdefault(key, []).append(str(weight.get("name", "")))
+    rows = [
+        {"names": names[:3], "more": len(names) - 3, "origin": origin, "rule": rule}
+        for (origin, rule), names in sorted(groups.items(), key=lambda group: len(group[1]))
+    ]
+    return {
+        "sentence": words.transfer(stem),
+        "rows": rows[:SHOWN_WEIGHTS],
+        "more": len(rows) - SHOWN_WEIGHTS,
+        "dropped": list(stem.dropped)[:SHOWN_WEIGHTS],
+        "dropped_more": len(stem.dropped) - SHOWN_WEIGHTS,
+        "text": stem.text,
+        "picture": stem.picture,
+    }
+
+
+def _training(data: ReportData) -> list[tuple[str, Plot]]:
+    candidate, baseline = data.candidate.history, data.baseline.history
+    if not candidate and not baseline:
+        return []
+    drawn = plots.training_plots(candidate, baseline)
+
+    def ends(value: str, format_: str, scale: float = 1.0) -> str:
+        def shown(epoch: Epoch) -> str:
+            return format(scale * getattr(epoch, value), format_)
+
+        return "; ".join(
+            f"{role} from {shown(history[0])} to {shown(history[-1])}"
+            for role, history in (("candidate", candidate), ("baseline", baseline))
+            if history
+        )
+
+    return [
+        ("Loss on the training images", Plot(drawn["loss"], f"Loss by epoch: {ends('loss', '.3f')}")),
+        (
+            "Accuracy on the training images",
+            Plot(drawn["accuracy"], f"Training accuracy by epoch, %: {ends('accuracy', '.1f', 100)}"),
+        ),
+        ("Speed of training", Plot(drawn["speed"], f"Images a second by epoch: {ends('images_per_second', ',.0f')}")),
+    ]
+
+
+def _classes(data: ReportData, matrix: np.ndarray, baseline_matrix: np.ndarray) -> dict[str, Any]:
+    names = data.candidate.evaluation.classes
+    # The baseline may know its classes in another order.
+    baseline_recall = dict(
+        zip(data.baseline.evaluation.classes, (s.recall for s in measures.class_scores(baseline_matrix)), strict=True)
+    )
+    rows = [
+        {"name": names[s.index], "score": s, "baseline": baseline_recall.get(names[s.index])}
+        for s in measures.class_scores(matrix)
+    ]
+    if len(rows) <= SHOWN_CLASSES:
+        return {"shown": rows, "folded": [], "total": len(rows)}
+
+    def badness(row: dict[str, Any]) -> tuple[float, int]:
+        f1 = row["score"].f1
+        return (2.0 if f1 is None else f1, -row["score"].images)
+
+    return {
+        "shown": sorted(rows, key=badness)[:SHOWN_CLASSES],
+        "folded": rows[:FOLDED_CLASSES],
+        "total": len(rows),
+    }
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One field of the confusion matrix."""
+
+    count: int
+    shade: int  # 0 (nothing) .. SHADES (all of the row's images)
+    right: bool  # on the diagonal
+    title: str
+    mixed: int = 0  # in the field "others, others": how many of the images are wrong
+
+
+def _confusion_table(names: tuple[str, ...], matrix: np.ndarray) -> dict[str, Any]:
+    """The matrix as a table: whole for few classes; for many, the worst classes and all others gathered in one."""
+    size = len(names)
+    mistakes = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * np.diag(matrix)
+    if size <= SHOWN_CLASSES:
+        kept, labels = np.arange(size), list(names)
+    else:
+        kept = np.sort(np.argsort(-mistakes, kind="stable")[:SHOWN_CLASSES])
+        labels = [names[i] for i in kept] + [f"the other {size - len(kept)}"]
+    place = np.full(size, len(labels) - 1)
+    place[kept] = np.arange(len(kept))
+    table = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    np.add.at(table, (place[:, None], place[None, :]), matrix)
+    others = len(labels) - 1 if size > SHOWN_CLASSES else -1
+    hits = int(np.diag(matrix)[place == others].sum()) if others >= 0 else 0
+    totals = table.sum(axis=1)
+
+    def cell(row: int, column: int) -> Cell:
+        number, total = int(table[row, column]), int(totals[row])
+        title = f"{labels[row]} taken for {labels[column]}: {number} of {words.images(total)}"
+        if row == column:
+            title = f"{labels[row]} recognised: {number} of {words.images(total)}"
+        mixed = 0
+        if row == column == others:
+            mixed, number = number - hits, hits
+            title = f"other classes recognised: {hits}; taken for one another: {mixed}"
+        shade = math.ceil(SHADES * number / total) if total else 0
+        return Cell(number, shade, row == column, title, mixed)
+
+    return {
+        "labels": labels,
+        "rows": [[cell(i, j) for j in range(len(labels))] for i in range(len(labels))],
+        "collapsed": size > SHOWN_CLASSES,
+        "upright": max(map(len, labels)) <= SHORT_NAME,
+        "size": size,
+    }
+
+
+def _frequent_confusions(names: tuple[str, ...], matrix: np.ndarray) -> list[dict[str, Any]]:
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    images = matrix.sum(axis=1)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:SHOWN_CONFUSIONS]
+    pairs = [divmod(int(cell), len(names)) for cell in order]
+    return [
+        {"true": names[i], "predicted": names[j], "count": int(wrong[i, j]), "share": wrong[i, j] / images[i]}
+        for i, j in pairs
+        if wrong[i, j] >= REPEATED
+    ]
+
+
+def _calibration(data: ReportData) -> dict[str, Any]:
+    candidate, baseline = (
+        measures.calibration(e.confidence, e.right) for e in (data.candidate.evaluation, data.baseline.evaluation)
+    )
+    confident = float(np.mean(data.candidate.evaluation.confidence))
+    right = float(np.mean(data.candidate.evaluation.right))
+    lean = "about as sure as it is right"
+    if abs(confident - right) >= 0.01:
+        lean = "surer than it is right" if confident > right else "less sure than it is right"
+    return {
+        "candidate": candidate,
+        "baseline": baseline,
+        "sentence": f"On average the candidate is {lean}: its mean confidence is {words.percent(confident)}, "
+        f"and {words.percent(right)} of its answers are right.",
+        "plot": Plot(
+            plots.reliability_plot(candidate, baseline),
+            f"Reliability diagram. Expected calibration error: candidate {words.percent(candidate.expected_error)}, "
+            f"baseline {words.percent(baseline.expected_error)}",
+        ),
+    }
+
+
+def _mistakes(data: ReportData) -> dict[str, Any]:
+    evaluation = data.candidate.evaluation
+    return {"total": int(np.sum(~evaluation.right)), "images": len(evaluation.right), "shown": data.mistakes}
+
+
+def _data_summary(data: DataSummary) -> dict[str, Any]:
+    splits = list(data.splits)
+    rows = [{"name": name, "images": [data.splits[s].get(name, 0) for s in splits]} for name in data.classes]
+    plot = None
+    if len(rows) > SHOWN_CLASSES:
+        # By the size of the training split: the smallest classes are those that suffer.
+        train = [data.splits.get("train", {}).get(name, 0) for name in data.classes]
+        test = [data.splits.get("test", {}).get(name, 0) for name in data.classes]
+        plot = Plot(
+            plots.class_sizes_plot(train, test),
+            f"Training images of each class, largest class first: from {max(train)} down to {min(train)}",
+        )
+    return {
+        "splits": splits,
+        "totals": [sum(data.splits[s].values()) for s in splits],
+        "rows": rows[:FOLDED_CLASSES],
+        "total_classes": len(rows),
+        "folded": len(rows) > SHOWN_CLASSES,
+        "plot": plot,
+        "quarantine": data.quarantine[:SHOWN_QUARANTINE],
+        "quarantine_more": data.quarantined - min(SHOWN_QUARANTINE, len(data.quarantine)),
+    }
+
+
+def _repeat(data: ReportData) -> dict[str, Any]:
+    import yaml
+
+    config = _plain(data.candidate.config)
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100) if config else ""
+    encoded = base64.b64encode(text.encode("utf-8")).decode("ascii")
+    return {
+        "yaml": text,
+        "download": f"data:text/yaml;charset=utf-8;base64,{encoded}",
+        "deterministic": bool((config.get("train") or {}).get("deterministic")) if config else False,
+        "path": (config.get("data") or {}).get("path") if config else None,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Tuples and mappings as YAML's own lists and dicts."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

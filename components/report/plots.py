@@ -1,0 +1,192 @@
+"""The page's plots: Figures made without pyplot's global state, given out as SVG data URIs.
+
+Candidate and baseline differ in colour (Okabe and Ito's palette, told apart by colour-blind readers),
+in line and in marker, so that a black-and-white print still says which is which. No class name is
+ever drawn: names can be long or in scripts that matplotlib's font lacks, and HTML shows those.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from components.report.data import Epoch
+from components.report.measures import Calibration, Interval
+from components.report.pictures import data_uri
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CANDIDATE = "#0072b2"
+BASELINE = "#c2410c"
+INK = "#1f2933"
+QUIET = "#66727f"
+PHASES = ("head", "stem", "all")
+
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#9aa5b1",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 10,
+    "grid.color": "#e4e7eb",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "path",  # the same picture everywhere, whatever fonts the reader has
+    "svg.hashsalt": "restem",  # the same bytes for the same data
+    "text.color": INK,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+}
+
+
+def _svg(draw: Callable[[Axes], None], width: float = 4.6, height: float = 3.0) -> str:
+    """Draws on a fresh figure of that many inches and gives the SVG as a data URI."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure: Figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure.subplots())
+        output = io.BytesIO()
+        figure.savefig(output, format="svg", metadata={"Date": None, "Creator": None})
+    return data_uri(output.getvalue(), "image/svg+xml")
+
+
+def accuracy_plot(candidate: Interval, baseline: Interval, demanded: float | None) -> str:
+    """The two accuracies with their intervals; `demanded` is drawn as a line where there is a demand."""
+
+    def draw(axes: Axes) -> None:
+        rows = ((1, candidate, CANDIDATE, "o", "candidate"), (0, baseline, BASELINE, "s", "baseline"))
+        for row, interval, colour, marker, _ in rows:
+            axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=colour, linewidth=3, alpha=0.45)
+            axes.plot([100 * interval.value], [row], marker=marker, markersize=9, color=colour)
+        lowest, highest = min(candidate.low, baseline.low), max(candidate.high, baseline.high)
+        if demanded is not None and demanded > 0:
+            lowest, highest = min(lowest, demanded), max(highest, demanded)
+            axes.axvline(100 * demanded, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
+            side = "right" if demanded > (lowest + highest) / 2 else "left"
+            text = "demanded " if side == "right" else " demanded"
+            axes.text(100 * demanded, 1.5, text, ha=side, va="center", fontsize=9, color=INK)
+        margin = max(0.01, 0.06 * (highest - lowest))
+        axes.set_xlim(100 * max(0.0, lowest - margin), 100 * min(1.0 + margin / 3, highest + margin))
+        axes.set_ylim(-0.6, 1.75)
+        axes.set_yticks([1, 0], ["candidate", "baseline"])
+        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("accuracy on the test images, % (line: 95% interval)")
+
+    return _svg(draw, 5.6, 2.0)
+
+
+def training_plots(candidate: Sequence[Epoch], baseline: Sequence[Epoch]) -> dict[str, str]:
+    """Loss, accuracy and images a second against the epoch: name -> SVG.
+
+    Phases are aligned: each takes as many epochs on the axis as the longer of the two runs needs.
+    """
+    lengths = [max([e.epoch for run in (candidate, baseline) for e in run if e.phase == p], default=0) for p in PHASES]
+    starts = dict(zip(PHASES, np.cumsum([0, *lengths[:-1]]).tolist(), strict=True))
+    bounds = [(p, starts[p], starts[p] + length) for p, length in zip(PHASES, lengths, strict=True) if length]
+
+    def panel(label: str, value: Callable[[Epoch], float]) -> str:
+        def draw(axes: Axes) -> None:
+            for _, start, _ in bounds[1:]:
+                axes.axvline(start + 0.5, color="#9aa5b1", linewidth=1)
+            for name, start, end in bounds:
+                axes.text(
+                    (start + end + 1) / 2,
+                    1.02,
+                    name,
+                    transform=axes.get_xaxis_transform(),
+                    ha="center",
+                    va="bottom",
+                    color=QUIET,
+                    fontsize=9,
+                )
+            for history, colour, line, marker, role in (
+                (candidate, CANDIDATE, "-", "o", "candidate"),
+                (baseline, BASELINE, "--", "s", "baseline"),
+            ):
+                for phase in PHASES:
+                    epochs = [e for e in history if e.phase == phase]
+                    axes.plot(
+                        [starts[phase] + e.epoch for e in epochs],
+                        [value(e) for e in epochs],
+                        color=colour,
+                        linestyle=line,
+                        marker=marker,
+                        markersize=4 if bounds and bounds[-1][2] <= 40 else 0,
+                        label=role if phase == next((e.phase for e in history), None) else None,
+                    )
+            total = bounds[-1][2] if bounds else 1
+            axes.set_xlim(0.5, total + 0.5)
+            axes.xaxis.get_major_locator().set_params(integer=True, nbins=8)
+            axes.set_xlabel("epoch")
+            axes.set_ylabel(label)
+            drawn = [value(e) for run in (candidate, baseline) for e in run]
+            if label.startswith("images") and min(drawn, default=0) > 0 and max(drawn) > 20 * min(drawn):
+                axes.set_yscale("log")  # the head alone, on features computed once, is far faster than the rest
+                axes.yaxis.set_major_formatter("{x:,.0f}")
+            elif not label.startswith("accuracy"):
+                axes.set_ylim(bottom=0)
+            axes.legend(loc="best", fontsize=9)
+
+        return _svg(draw)
+
+    return {
+        "loss": panel("loss", lambda e: e.loss),
+        "accuracy": panel("accuracy on training images, %", lambda e: 100 * e.accuracy),
+        "speed": panel("images a second", lambda e: e.images_per_second),
+    }
+
+
+def reliability_plot(candidate: Calibration, baseline: Calibration) -> str:
+    """The reliability diagram; a marker's area is the share of the images in its bin."""
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 100], [0, 100], color="#9aa5b1", linewidth=1.2, linestyle=":", label="perfect")
+        for bins, colour, line, marker, role in (
+            (baseline, BASELINE, "--", "s", "baseline"),
+            (candidate, CANDIDATE, "-", "o", "candidate"),
+        ):
+            held = bins.images > 0
+            x, y = 100 * bins.confidence[held], 100 * bins.accuracy[held]
+            area = 12 + 240 * bins.images[held] / max(1, bins.images.sum())
+            axes.plot(x, y, color=colour, linestyle=line, linewidth=1.4)
+            axes.scatter(x, y, s=area, color=colour, marker=marker, alpha=0.75, label=role, linewidths=0)
+        axes.set_xlim(-2, 104)
+        axes.set_ylim(-4, 106)
+        axes.set_xlabel("confidence, %")
+        axes.set_ylabel("share that is right, %")
+        axes.set_aspect("equal")
+        legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
+        for handle in legend.legend_handles[1:]:
+            handle.set_sizes([36])
+
+    return _svg(draw, 4.4, 4.4)
+
+
+def class_sizes_plot(train: Sequence[int], test: Sequence[int]) -> str:
+    """Images of each class, largest class first: what an unbalanced folder looks like at a glance."""
+
+    def draw(axes: Axes) -> None:
+        for counts, colour, line, role in ((train, INK, "-", "train"), (test, QUIET, "--", "test")):
+            ordered = sorted(counts, reverse=True)
+            axes.step(range(1, len(ordered) + 1), ordered, where="mid", color=colour, linestyle=line, label=role)
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(left=0.5)
+        axes.set_xlabel("classes, largest first")
+        axes.set_ylabel("images")
+        axes.legend(loc="best", fontsize=9)
+
+    return _svg(draw)

@@ -1,0 +1,264 @@
+"""From the folders of the pipeline's artifacts to `ReportData`; everything is read by URI, wherever that is."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from tfx.dsl.io import fileio
+
+from components.errors import RestemError
+from components.report import measures
+from components.report.data import (
+    DataSummary,
+    Epoch,
+    Evaluation,
+    Mistake,
+    Quarantined,
+    ReportData,
+    Run,
+    StemTransfer,
+    Threshold,
+    Verdict,
+)
+from components.report.page import SHOWN_QUARANTINE
+from components.report.pictures import Thumbnail, picture_uri, thumbnail
+
+SHOWN_MISTAKES = 24
+BATCH = 256  # examples parsed at a time while looking for the images of mistakes
+
+log = logging.getLogger("restem")
+
+
+def read_report_data(
+    *,
+    title: str,
+    made_at: str,
+    versions: Mapping[str, str],
+    verdict: Mapping[str, Any],
+    candidate_uri: str,
+    baseline_uri: str,
+    quarantine_uri: str,
+    examples_uri: str,
+) -> ReportData:
+    """Reads what the report shows.
+
+    Args:
+      title: the page's heading.
+      made_at: when the page is written, as it shall be shown.
+      versions: software and its versions, as they shall be shown.
+      verdict: as `components.evaluator.verdict.read_verdict` gives it.
+      candidate_uri: the candidate's run folder (history.json, evaluation.json, evaluation.npz, model.json, stem.*).
+      baseline_uri: the baseline's.
+      quarantine_uri: the folder with summary.json and quarantine.jsonl.
+      examples_uri: the raw examples; the split `test` is searched for the images of the worst mistakes.
+
+    Raises:
+      RestemError: the two runs have no test image in common.
+    """
+    candidate, baseline = _read_run(candidate_uri), _read_run(baseline_uri)
+    candidate, baseline = on_the_same_images(candidate, baseline)
+    return ReportData(
+        title=title,
+        made_at=made_at,
+        verdict=_verdict(verdict),
+        candidate=candidate,
+        baseline=baseline,
+        mistakes=_read_mistakes(candidate, baseline, examples_uri),
+        data=_read_data_summary(quarantine_uri),
+        versions=dict(versions),
+    )
+
+
+def _bytes(uri: str, name: str) -> bytes:
+    with fileio.open(f"{uri}/{name}", "rb") as file:
+        return file.read()
+
+
+def _optional_bytes(uri: str, name: str) -> bytes | None:
+    return _bytes(uri, name) if fileio.exists(f"{uri}/{name}") else None
+
+
+def _json(uri: str, name: str) -> Any:
+    return json.loads(_bytes(uri, name))
+
+
+def _read_run(uri: str) -> Run:
+    model = _json(uri, "model.json")
+    taken = model["input"]
+    config = model.get("config") or {}
+    return Run(
+        role=model["role"],
+        backbone=model["backbone"],
+        weights=str(model["weights"]),
+        height=taken["height"],
+        width=taken["width"],
+        channels=taken["channels"],
+        names=tuple(taken.get("names") or ()),
+        parameters=model["parameters"],
+        train_images=model["train_images"],
+        seed=model.get("seed"),
+        config=config,
+        history=tuple(_epoch(entry) for entry in _json(uri, "history.json")),
+        evaluation=_read_evaluation(uri),
+        stem=_read_stem(uri),
+    )
+
+
+def _epoch(entry: Mapping[str, Any]) -> Epoch:
+    return Epoch(**{field.name: entry[field.name] for field in dataclasses.fields(Epoch)})
+
+
+def _read_evaluation(uri: str) -> Evaluation:
+    classes = tuple(_json(uri, "evaluation.json")["classes"])
+    with np.load(io.BytesIO(_bytes(uri, "evaluation.npz")), allow_pickle=False) as arrays:
+        paths, labels, probabilities = arrays["path"], arrays["label"], arrays["probabilities"]
+    predicted = np.argmax(probabilities, axis=1)
+    return Evaluation(
+        classes=classes,
+        paths=tuple(paths.tolist()),
+        labels=labels.astype(np.int64),
+        predicted=predicted,
+        confidence=np.take_along_axis(probabilities, predicted[:, None], axis=1)[:, 0],
+    )
+
+
+def _read_stem(uri: str) -> StemTransfer | None:
+    content = _optional_bytes(uri, "stem.json")
+    if content is None:
+        return None
+    report, text, picture = json.loads(content), _optional_bytes(uri, "stem.txt"), _optional_bytes(uri, "stem.png")
+    return StemTransfer(
+        claim=report["claim"],
+        error=report.get("error"),
+        weights=tuple(report.get("weights") or ()),
+        dropped=tuple(str(name) for name in report.get("dropped") or ()),
+        text=text.decode("utf-8") if text else "",
+        picture=picture_uri(picture) if picture else None,
+    )
+
+
+def on_the_same_images(candidate: Run, baseline: Run) -> tuple[Run, Run]:
+    """Both runs on the images that both were judged on, in the candidate's order.
+
+    They normally are the same; a baseline that was approved earlier may have seen other test images.
+
+    Raises:
+      RestemError: there is no image in common.
+    """
+    if candidate.evaluation.paths == baseline.evaluation.paths:
+        return candidate, baseline
+    place = {path: i for i, path in enumerate(baseline.evaluation.paths)}
+    shared = [(i, place[path]) for i, path in enumerate(candidate.evaluation.paths) if path in place]
+    if not shared:
+        raise RestemError(
+            "the candidate and the baseline were not judged on the same images",
+            where="report",
+            expected="the same test split for both",
+            given=f"{len(candidate.evaluation.paths)} and {len(place)} images without one in common",
+            remedy="Run the pipeline from the start, so that both are judged on the same data.",
+        )
+    log.info("Report: the comparison is on the %d test images that both models were judged on", len(shared))
+    mine, theirs = (np.array(side) for side in zip(*shared, strict=True))
+    return _on_images(candidate, mine), _on_images(baseline, theirs)
+
+
+def _on_images(run: Run, positions: np.ndarray) -> Run:
+    whole = run.evaluation
+    part = Evaluation(
+        classes=whole.classes,
+        paths=tuple(whole.paths[i] for i in positions.tolist()),
+        labels=whole.labels[positions],
+        predicted=whole.predicted[positions],
+        confidence=whole.confidence[positions],
+    )
+    return dataclasses.replace(run, evaluation=part)
+
+
+def _verdict(verdict: Mapping[str, Any]) -> Verdict:
+    names = [field.name for field in dataclasses.fields(Threshold)]
+    return Verdict(
+        blessed=bool(verdict["blessed"]),
+        reason=verdict["reason"],
+        metrics=verdict["metrics"],
+        thresholds=tuple(Threshold(**{name: entry[name] for name in names}) for entry in verdict["thresholds"]),
+    )
+
+
+def _read_mistakes(candidate: Run, baseline: Run, examples_uri: str) -> tuple[Mistake, ...]:
+    mine, theirs = candidate.evaluation, baseline.evaluation
+    worst = measures.worst_mistakes(mine.labels, mine.predicted, mine.confidence, SHOWN_MISTAKES).tolist()
+    bands = ((candidate.config.get("image") or {}).get("bands")) or ()
+    pictures = _find_pictures(examples_uri, {mine.paths[i] for i in worst}, tuple(bands))
+
+    def mistake(i: int) -> Mistake:
+        found = pictures.get(mine.paths[i])
+        return Mistake(
+            path=mine.paths[i],
+            label=mine.classes[mine.labels[i]],
+            predicted=mine.classes[mine.predicted[i]],
+            confidence=float(mine.confidence[i]),
+            baseline_predicted=theirs.classes[theirs.predicted[i]],
+            baseline_confidence=float(theirs.confidence[i]),
+            picture=found.uri if found else None,
+            height=found.height if found else None,
+            width=found.width if found else None,
+        )
+
+    return tuple(mistake(i) for i in worst)
+
+
+def _find_pictures(examples_uri: str, wanted: set[str], bands: tuple[str, ...]) -> dict[str, Thumbnail]:
+    """Thumbnails of the wanted paths, read in one pass that ends with the last one found."""
+    found: dict[str, Thumbnail] = {}
+    missing = set(wanted)
+    if missing:
+        for path, encoded in _test_images(examples_uri):
+            if path in missing:
+                missing.discard(path)
+                picture = thumbnail(encoded, bands)
+                if picture is not None:
+                    found[path] = picture
+                if not missing:
+                    break
+    if len(found) < len(wanted):
+        log.warning("Report: %d of %d misclassified images cannot be shown", len(wanted) - len(found), len(wanted))
+    return found
+
+
+def _test_images(examples_uri: str) -> Iterator[tuple[str, bytes]]:
+    """(path, encoded image) of the split `test`."""
+    import tensorflow as tf
+
+    files = sorted(fileio.glob(f"{examples_uri}/Split-test/*"))
+    features = {"path": tf.io.FixedLenFeature([], tf.string), "image_bytes": tf.io.FixedLenFeature([], tf.string)}
+    for compression, names in _by_compression(files):
+        records = tf.data.TFRecordDataset(names, compression_type=compression)
+        for batch in records.batch(BATCH).map(lambda batch: tf.io.parse_example(batch, features)).as_numpy_iterator():
+            for path, encoded in zip(batch["path"].tolist(), batch["image_bytes"].tolist(), strict=True):
+                yield path.decode("utf-8"), encoded
+
+
+def _by_compression(files: Iterable[str]) -> list[tuple[str, list[str]]]:
+    packed = [name for name in files if PurePosixPath(name).suffix == ".gz"]
+    plain = [name for name in files if PurePosixPath(name).suffix != ".gz"]
+    return [(kind, names) for kind, names in (("GZIP", packed), ("", plain)) if names]
+
+
+def _read_data_summary(uri: str) -> DataSummary:
+    summary = _json(uri, "summary.json")
+    lines = (_optional_bytes(uri, "quarantine.jsonl") or b"").decode("utf-8").splitlines()
+    entries = [json.loads(line) for line in lines[:SHOWN_QUARANTINE] if line.strip()]
+    return DataSummary(
+        files=summary["files"],
+        classes=tuple(summary["classes"]),
+        splits={name: dict(split["by_class"]) for name, split in summary["splits"].items()},
+        quarantined=summary["quarantined"],
+        quarantine=tuple(Quarantined(str(entry["path"]), str(entry["reason"])) for entry in entries),
+    )

@@ -1,0 +1,263 @@
+"""Made-up runs: as data for the page, and as the folders that the pipeline's steps write."""
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.report import measures
+from components.report.data import (
+    DataSummary,
+    Epoch,
+    Evaluation,
+    Mistake,
+    Quarantined,
+    ReportData,
+    Run,
+    StemTransfer,
+    Threshold,
+    Verdict,
+)
+from components.report.pictures import picture_uri, thumbnail
+
+DIGITS = tuple("0123456789")
+CONFIG = {
+    "data": {"path": "embedded:digits", "layout": "folders", "test_share": 0.2},
+    "image": {"size": 16, "channels": 1, "bands": None},
+    "model": {"backbone": "ResNet50", "weights": "pretrain"},
+    "stem": {"small_images": True},
+    "train": {"seed": 7, "deterministic": False, "batch_size": 64},
+    "evaluate": {"min_accuracy": 0.9, "min_improvement": 0.0},
+}
+STEM = {
+    "claim": "exact",
+    "error": 2.4e-7,
+    "weights": [
+        {"name": "conv1_conv/kernel", "origin": "conv1_conv/kernel", "rule": "sums of tap groups"},
+        {"name": "conv1_conv/bias", "origin": "conv1_conv/bias", "rule": "carried over"},
+        *[
+            {"name": f"conv2_block{i}_1_conv/kernel", "origin": "same name", "rule": "carried over"}
+            for i in range(1, 300)
+        ],
+    ],
+    "dropped": ["predictions/kernel", "predictions/bias"],
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sample:
+    """The raw material of a run: what the models answered on made-up test images."""
+
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    candidate: np.ndarray  # probabilities
+    baseline: np.ndarray
+    paths: tuple[str, ...]
+    quarantined: int
+    blessed: bool
+
+    def image(self, i: int) -> bytes:
+        """A PNG of 8x8 grey pixels."""
+        pixels = np.random.default_rng(i).integers(0, 256, (8, 8), dtype=np.uint8)
+        output = io.BytesIO()
+        Image.fromarray(pixels).save(output, "PNG")
+        return output.getvalue()
+
+
+def probabilities(rng: np.random.Generator, labels: np.ndarray, classes: int, accuracy: float) -> np.ndarray:
+    """Softmax answers of which about that share is right."""
+    answers = np.where(rng.random(len(labels)) < accuracy, labels, rng.integers(0, classes, len(labels)))
+    logits = rng.normal(0, 1, (len(labels), classes))
+    logits[np.arange(len(labels)), answers] = logits.max(axis=1) + rng.exponential(4, len(labels)) + 1
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def make_sample(
+    classes: tuple[str, ...] = DIGITS,
+    images: int = 360,
+    accuracy: tuple[float, float] = (0.97, 0.9),
+    quarantined: int = 3,
+    blessed: bool = True,
+    seed: int = 0,
+) -> Sample:
+    """`accuracy`: of the candidate and of the baseline; 1.0 makes no mistake."""
+    rng = np.random.default_rng(seed)
+    labels = np.sort(rng.integers(0, len(classes), images))
+    candidate, baseline = (probabilities(rng, labels, len(classes), a) for a in accuracy)
+    paths = tuple(f"test/{classes[label]}/{i:04d}.png" for i, label in enumerate(labels))
+    return Sample(classes, labels, candidate, baseline, paths, quarantined, blessed)
+
+
+def history(final: float, speed: float) -> tuple[Epoch, ...]:
+    """Ten epochs of the head on stored features, four of everything."""
+    head = [Epoch("head", e, (3.1 - final) * 0.75**e, final - 0.5 * 0.7**e, 1437 / 9000, 9000.0) for e in range(1, 11)]
+    rest = [Epoch("all", e, 0.12 * 0.7**e, final - 0.03 * 0.6**e, 1437 / speed, speed) for e in range(1, 5)]
+    return (*head, *rest)
+
+
+def evaluation(sample: Sample, answers: np.ndarray) -> Evaluation:
+    return Evaluation(sample.classes, sample.paths, sample.labels, answers.argmax(axis=1), answers.max(axis=1))
+
+
+def make_data(sample: Sample, title: str = "Digits") -> ReportData:
+    """The page's data of a sample."""
+    candidate, baseline = evaluation(sample, sample.candidate), evaluation(sample, sample.baseline)
+    accuracies = [float(e.right.mean()) for e in (candidate, baseline)]
+    common = {
+        "backbone": "ResNet50",
+        "weights": "pretrain",
+        "train_images": 1437,
+        "seed": 7,
+        "config": {**CONFIG, "data": {**CONFIG["data"], "path": "/data/scans"}},
+    }
+    stem = StemTransfer(
+        STEM["claim"], STEM["error"], STEM["weights"], STEM["dropped"], "claim: exact\n…", picture_uri(kernels_png())
+    )
+    mistakes = []
+    for i in measures.worst_mistakes(candidate.labels, candidate.predicted, candidate.confidence, 24).tolist():
+        picture = thumbnail(sample.image(i))
+        mistakes.append(
+            Mistake(
+                path=sample.paths[i],
+                label=sample.classes[candidate.labels[i]],
+                predicted=sample.classes[candidate.predicted[i]],
+                confidence=float(candidate.confidence[i]),
+                baseline_predicted=sample.classes[baseline.predicted[i]],
+                baseline_confidence=float(baseline.confidence[i]),
+                picture=picture.uri,
+                height=picture.height,
+                width=picture.width,
+            )
+        )
+    by_class = {name: int(np.sum(sample.labels == i)) for i, name in enumerate(sample.classes)}
+    return ReportData(
+        title=title,
+        made_at="2025-01-31 12:00 UTC",
+        verdict=verdict(sample.blessed, *accuracies),
+        candidate=Run(
+            role="candidate",
+            height=16,
+            width=16,
+            channels=1,
+            names=("grey",),
+            parameters=23_600_000,
+            history=history(0.995, 210.0),
+            evaluation=candidate,
+            stem=stem,
+            **common,
+        ),
+        baseline=Run(
+            role="baseline",
+            height=16,
+            width=16,
+            channels=3,
+            names=("red", "green", "blue"),
+            parameters=23_608_202,
+            history=history(0.96, 260.0),
+            evaluation=baseline,
+            stem=None,
+            **common,
+        ),
+        mistakes=tuple(mistakes),
+        data=DataSummary(
+            files=5 * len(sample.labels) + sample.quarantined,
+            classes=sample.classes,
+            splits={"train": {name: 4 * n for name, n in by_class.items()}, "test": by_class},
+            quarantined=sample.quarantined,
+            quarantine=tuple(
+                Quarantined(f"7/broken{i}.jpg", "the JPEG ends early: 1,204 bytes") for i in range(sample.quarantined)
+            ),
+        ),
+        versions={"Python": "3.11.9", "tfx": "1.21.0"},
+    )
+
+
+def verdict(blessed: bool, candidate: float, baseline: float) -> Verdict:
+    return Verdict(
+        blessed=blessed,
+        reason=f"The candidate's accuracy is {candidate:.1%}, {candidate - baseline:+.1%} against the baseline.",
+        metrics={"candidate": {"accuracy": candidate}, "baseline": {"accuracy": baseline}},
+        thresholds=(
+            Threshold("evaluate.min_accuracy", "absolute", 0.9, candidate, True),
+            Threshold("evaluate.min_improvement", "relative", 0.0, candidate - baseline, blessed),
+        ),
+    )
+
+
+def kernels_png() -> bytes:
+    pixels = np.random.default_rng(1).integers(0, 256, (120, 480, 3), dtype=np.uint8)
+    output = io.BytesIO()
+    Image.fromarray(pixels).save(output, "PNG")
+    return output.getvalue()
+
+
+def write_folders(root: Path, sample: Sample) -> dict[str, Path]:
+    """Writes the artifacts' folders (but the Examples) as the pipeline's steps do: input key -> folder."""
+    data = make_data(sample)
+    folders = {}
+    for key, run, answers in (
+        ("candidate_run", data.candidate, sample.candidate),
+        ("baseline_run", data.baseline, sample.baseline),
+    ):
+        folder = folders[key] = root / key
+        folder.mkdir(parents=True)
+        (folder / "history.json").write_text(json.dumps([dataclasses.asdict(epoch) for epoch in run.history]))
+        accuracy = float(run.evaluation.right.mean())
+        (folder / "evaluation.json").write_text(
+            json.dumps({"accuracy": accuracy, "loss": 0.1, "images": len(sample.labels), "classes": sample.classes})
+        )
+        np.savez(folder / "evaluation.npz", path=np.array(sample.paths), label=sample.labels, probabilities=answers)
+        inputs = {"height": run.height, "width": run.width, "channels": run.channels, "names": run.names}
+        model = {
+            "role": run.role,
+            "backbone": run.backbone,
+            "weights": run.weights,
+            "input": inputs,
+            "parameters": run.parameters,
+            "train_images": run.train_images,
+            "seed": run.seed,
+            "config": CONFIG,
+        }
+        (folder / "model.json").write_text(json.dumps(model))
+    (folders["candidate_run"] / "stem.json").write_text(json.dumps(STEM))
+    (folders["candidate_run"] / "stem.txt").write_text("claim: exact")
+    (folders["candidate_run"] / "stem.png").write_bytes(kernels_png())
+
+    folder = folders["quarantine"] = root / "quarantine"
+    folder.mkdir()
+    splits = {
+        name: {"images": sum(by_class.values()), "by_class": by_class} for name, by_class in data.data.splits.items()
+    }
+    summary = {
+        "files": data.data.files,
+        "quarantined": sample.quarantined,
+        "classes": sample.classes,
+        "splits": splits,
+    }
+    (folder / "summary.json").write_text(json.dumps(summary))
+    lines = [json.dumps({"path": q.path, "reason": q.reason, "bytes": 12}) for q in data.data.quarantine]
+    (folder / "quarantine.jsonl").write_text("".join(line + "\n" for line in lines))
+    return folders
+
+
+@pytest.fixture
+def sample():
+    """A maker of samples, see `make_sample`."""
+    return make_sample
+
+
+@pytest.fixture
+def report_data():
+    """A maker of the page's data: takes `make_sample`'s arguments."""
+    return lambda title="Digits", **arguments: make_data(make_sample(**arguments), title)
+
+
+@pytest.fixture
+def folders():
+    """A writer of the artifacts' folders, see `write_folders`."""
+    return write_folders
