@@ -4,9 +4,9 @@
     path/train/<class>/...    } the splits as given
     path/test/<class>/...     }
 
-Files may lie in sub-folders of a class folder. Hidden files and folders are not looked at. What cannot be an example
-(a file outside the class folders, a socket) is listed as a stray with its reason: ImageExampleGen puts it to quarantine,
-so that every file is accounted for.
+Files may lie in sub-folders of a class folder. Hidden files and folders are not looked at. What cannot be an example (a
+file outside the class folders, a socket) is listed as a stray with its reason: ImageExampleGen puts it to quarantine, so
+that every file is accounted for.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ SPLITS = (TRAIN, TEST)
 # What operating systems leave behind; they say no more about the images than names that begin with a dot.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"})
 _SHOWN = 5
+_FILE, _FOLDER, _OTHER = "file", "folder", "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,27 @@ def check_listing(path: str, config: DataConfig) -> Listing:
         images at all.
     """
     listing = list_images(path, config)
+    if len(listing.classes) == 1 and listing.layout == "flat":
+        _point_deeper(listing)
     check_counts(listing.classes, listing.counts(), path, given_splits=listing.layout == "split")
     return listing
+
+
+def _point_deeper(listing: Listing) -> None:
+    """Refuses a folder that holds the folder that was meant: what an unpacked archive often looks like."""
+    insides = sorted({name.split("/")[1] for name in (file.path for file in listing.files) if name.count("/") > 1})
+    if insides:
+        raise RestemError(
+            f"there is only one class folder, {listing.classes[0]}/, and it holds folders: {_some(insides)}",
+            where=f"data.path ({listing.folder})",
+            expected="at least two class folders",
+            remedy=f"If the classes are further inside, name that folder, e.g. {_deepest(listing)}",
+        )
+
+
+def _deepest(listing: Listing) -> str:
+    """The deepest folder that all files share."""
+    return os.path.join(listing.folder, os.path.commonpath([os.path.dirname(file.path) for file in listing.files]))
 
 
 def check_counts(
@@ -161,9 +181,9 @@ def list_images(path: str, config: DataConfig) -> Listing:
         what = "this is a file, not a folder" if os.path.exists(path) else "there is no such folder"
         raise RestemError(what, where=where, expected="a folder with a folder of images for each class")
 
-    files, folders = [], []
-    for relative, is_folder in _walk(path):
-        (folders if is_folder else files).append(relative)
+    found = list(_walk(path))
+    folders = [name for name, kind in found if kind == _FOLDER]
+    files = [name for name, kind in found if kind != _FOLDER]
     top_folders = sorted({name.split("/")[0] for name in folders})
     split_folders = _split_folders(top_folders, files, where)
 
@@ -176,9 +196,10 @@ def list_images(path: str, config: DataConfig) -> Listing:
             classes.add(_normalise(parts[0]))
 
     images, strays = [], []
-    for name in files:
-        found = _place(path, name, split_folders, config.test_share)
-        (strays if isinstance(found, Stray) else images).append(found)
+    for name, kind in found:
+        if kind != _FOLDER:
+            placed = _place(name, kind, split_folders, config.test_share)
+            (strays if isinstance(placed, Stray) else images).append(placed)
 
     if not files and not classes:
         raise RestemError("the folder is empty", where=where, expected="a folder of images for each class")
@@ -207,7 +228,7 @@ def fingerprint(path: str) -> str:
       64 hexadecimal digits over every file's relative path, size in bytes and time of modification in nanoseconds.
     """
     digest = hashlib.sha256()
-    for relative in sorted(name for name, is_folder in _walk(path) if not is_folder):
+    for relative in sorted(name for name, kind in _walk(path) if kind != _FOLDER):
         try:
             status = os.stat(os.path.join(path, relative))
             state = f"{status.st_size} {status.st_mtime_ns}"
@@ -226,14 +247,12 @@ def hashed_split(path: str, test_share: float) -> str:
     return TEST if int.from_bytes(digest[:8], "big") < test_share * 2**64 else TRAIN
 
 
-def _place(root: str, name: str, split_folders: dict[str, str], test_share: float) -> ImageFile | Stray:
+def _place(name: str, kind: str, split_folders: dict[str, str], test_share: float) -> ImageFile | Stray:
     parts = name.split("/")
     if not _is_text(name):
-        shown = _text(name)
-        return Stray(shown, "Its name is not valid UTF-8: rename it.")
-    if not os.path.isfile(os.path.join(root, name)):
-        missing = not os.path.exists(os.path.join(root, name))
-        return Stray(name, "It is a link to nothing." if missing else "It is not a regular file.")
+        return Stray(_text(name), "Its name is not valid UTF-8: rename it.")
+    if kind == _OTHER:
+        return Stray(name, "It is neither a file nor a folder, or a link to nothing.")
     if split_folders:
         if parts[0] not in split_folders or len(parts) < 3:
             return Stray(name, "It lies outside the class folders, so its class is not known.")
@@ -268,8 +287,8 @@ def _split_folders(top_folders: list[str], files: list[str], where: str) -> dict
     return found
 
 
-def _walk(root: str) -> Iterator[tuple[str, bool]]:
-    """Everything below a folder that is not hidden: (relative path with forward slashes, whether it is a folder).
+def _walk(root: str) -> Iterator[tuple[str, str]]:
+    """Everything below a folder that is not hidden: (relative path with forward slashes, its kind).
 
     Links are followed, but never into a folder that one is already in: such a loop would have no end.
     """
@@ -291,14 +310,23 @@ def _walk(root: str) -> Iterator[tuple[str, bool]]:
             if entry.name.startswith(".") or entry.name.lower() in _LITTER:
                 continue
             relative = f"{folder}/{entry.name}" if folder else entry.name
-            if not entry.is_dir():
-                yield relative, False
-                continue
-            status = entry.stat()
-            identity = (status.st_dev, status.st_ino)
-            if identity not in ancestors:
-                yield relative, True
+            kind = _kind(entry)
+            if kind == _FOLDER:
+                status = entry.stat()
+                identity = (status.st_dev, status.st_ino)
+                if identity in ancestors:
+                    continue
                 waiting.append((relative, ancestors | {identity}))
+            yield relative, kind
+
+
+def _kind(entry: os.DirEntry) -> str:
+    try:
+        if entry.is_dir():
+            return _FOLDER
+        return _FILE if entry.is_file() else _OTHER
+    except OSError:  # A link to itself.
+        return _OTHER
 
 
 def _normalise(text: str) -> str:
