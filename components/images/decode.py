@@ -14,6 +14,8 @@ What each kind of file becomes:
 A file that cannot be decoded whole raises tf.errors.InvalidArgumentError.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from components.images.config import ImageConfig
@@ -56,12 +58,28 @@ def decode(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
 def decode_raw(image_bytes: tf.Tensor) -> tf.Tensor:
     """Decodes one image without changing its channels: uint8 [height, width, 1..4], grey, grey+alpha, RGB or RGBA."""
     image_bytes = tf.reshape(image_bytes, [])
-    starts = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM"]
-    is_kind = tf.stack([tf.strings.substr(image_bytes, 0, len(start)) == start for start in starts])
-    kind = tf.where(tf.reduce_any(is_kind), tf.argmax(tf.cast(is_kind, tf.int32), output_type=tf.int32), len(starts))
+    decoders = [
+        (b"\x89PNG\r\n\x1a\n", _decode_png),
+        (b"\xff\xd8\xff", _decode_jpeg),
+        (b"GIF8", _decode_gif),
+        (b"BM", _decode_bmp),
+    ]
+    return _by_start(image_bytes, decoders)
 
-    branches = [_decode_png, _decode_jpeg, _decode_gif, _decode_bmp, _refuse]
-    return tf.switch_case(kind, [lambda branch=branch: branch(image_bytes) for branch in branches])
+
+def _by_start(image_bytes: tf.Tensor, decoders: list[tuple[bytes, Callable[[tf.Tensor], tf.Tensor]]]) -> tf.Tensor:
+    """Decodes with the first decoder whose signature the file starts with.
+
+    Nested conditions, not tf.switch_case: tf.Transform cannot hash an operation that holds a list of functions.
+    """
+    if not decoders:
+        return _refuse(image_bytes)
+    (start, decoder), *others = decoders
+    return tf.cond(
+        tf.strings.substr(image_bytes, 0, len(start)) == start,
+        lambda: decoder(image_bytes),
+        lambda: _by_start(image_bytes, others),
+    )
 
 
 def _decode_png(image_bytes: tf.Tensor) -> tf.Tensor:

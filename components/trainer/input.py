@@ -39,6 +39,12 @@ class Split:
             pairs = pairs.shuffle(min(self.count, 20_000), seed=shuffle_seed, reshuffle_each_iteration=True)
         return pairs.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
+    def sample(self, count: int, seed: int) -> np.ndarray:
+        """Some images of the whole split, uint8 [up to count, height, width, channels]; the same for the same seed."""
+        pixels = self.images.map(lambda pixels, label, path: pixels)
+        chosen = pixels.shuffle(min(self.count, 20_000), seed=seed).batch(count).take(1)
+        return next(iter(chosen.as_numpy_iterator()))
+
     def labels(self) -> np.ndarray:
         """All labels, int64 [count], in the fixed order."""
         return self._column(1)

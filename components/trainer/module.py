@@ -23,6 +23,8 @@ from components.trainer.pretrain import checkpoint_path
 
 log = logging.getLogger("restem")
 
+SAMPLE_IMAGES = 64
+
 
 def run_fn(fn_args: FnArgs) -> None:
     """Builds, trains, evaluates and exports one network.
@@ -57,6 +59,7 @@ def run_fn(fn_args: FnArgs) -> None:
         weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
         classes=len(classes),
         statistics=read_channel_statistics(fn_args.train_files, feature_spec),
+        sample=train.sample(SAMPLE_IMAGES, config.seed),
     )
     log.info("%s", network.report.to_text().splitlines()[0])
     history = train_phases(network, train, config, pretrained=model.weights != "none")

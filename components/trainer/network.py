@@ -51,6 +51,7 @@ def build_network(
     weights: str,
     classes: int,
     statistics: tuple[np.ndarray, np.ndarray],
+    sample: np.ndarray,
 ) -> Network:
     """Builds the candidate or the baseline, with a new head.
 
@@ -64,11 +65,17 @@ def build_network(
       classes: number of classes.
       statistics: the channels' mean and standard deviation on the training split, float32 [channels] each; used where
         `image.normalise` is `dataset`.
+      sample: some training images, uint8 [n, height, width, channels]: what cannot be derived from the old stem (a
+        smaller kernel, the statistics of an extra BatchNormalization) is fitted to them.
 
     Raises:
       StemError: if the weights cannot be had, or the stem cannot be made.
     """
     backbone = load_backbone(model.backbone, weights)
+    pixels = keras.Input((image.height, image.width, image.count), name="pixels")
+    brought = keras.Sequential([pixels])
+    if image.normalise == "dataset":
+        brought.add(_match_statistics(image.names, *statistics))
     if role == "candidate":
         spec = StemSpec(
             channels=image.count,
@@ -78,17 +85,12 @@ def build_network(
             batch_norm=stem.batch_norm,
             small_images=stem.small_images,
         )
+        seen = brought.predict(sample.astype(np.float32), verbose=0) if brought.layers else sample.astype(np.float32)
+        modified = modify_stem(backbone, spec, images=seen)
     else:
-        spec = StemSpec()
-    modified = modify_stem(backbone, spec)
-
-    pixels = keras.Input((image.height, image.width, image.count), name="pixels")
-    x = pixels
-    if image.normalise == "dataset":
-        x = _match_statistics(image.names, *statistics)(x)
-    if role == "baseline":
-        x = _to_rgb(image.names)(x)
-    features = modified.model(x)
+        brought.add(_to_rgb(image.names))
+        modified = modify_stem(backbone, StemSpec())
+    features = modified.model(brought(pixels))
     head = keras.layers.Dense(classes, dtype="float32", name="head")
     network = keras.Model(pixels, head(features), name=role)
     return Network(network, keras.Model(pixels, features), head, modified.stem_layers, modified.report)

@@ -1,0 +1,143 @@
+"""The embedded demo, from nothing to a pushed model, and what is taken from the cache after it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.e2e.conftest import DIGITS
+
+pytestmark = pytest.mark.e2e
+
+STEPS = [
+    "ImageExampleGen",
+    "StatisticsGen",
+    "ExampleValidator",
+    "Transform",
+    "Pretrain",
+    "Trainer",
+    "Baseline",
+    "Evaluator",
+    "Report",
+    "Pusher",
+]
+
+# Runs where neither this project nor anything of it can be imported: what TensorFlow Serving has.
+SERVE = """
+import importlib.abc, json, sys
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('components', 'pipeline', 'schemas', 'keras', 'tfx'):
+            raise ImportError('not here: ' + name)
+sys.meta_path.insert(0, Refuse())
+import numpy as np, tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+images, records = json.load(open(sys.argv[2])), tf.data.TFRecordDataset(sys.argv[3], compression_type='GZIP')
+by_bytes = model.signatures['serving_default'](image_bytes=tf.constant([open(p, 'rb').read() for p in images]))
+serialized = tf.constant(list(records.as_numpy_iterator()))
+by_example = model.signatures['serve_examples'](examples=serialized)
+paths = tf.io.parse_example(serialized, {'path': tf.io.FixedLenFeature([], tf.string)})['path']
+np.savez(sys.argv[4], bytes=by_bytes['probabilities'], label=by_bytes['label'].numpy().astype(str),
+         examples=by_example['probabilities'], paths=paths.numpy().astype(str))
+"""
+
+
+def test_approved_and_honestly_better(demo):
+    result = demo.result
+    assert result["blessed"], result["reason"]
+    candidate, baseline = (result["metrics"][role]["accuracy"] for role in ("candidate", "baseline"))
+    assert candidate >= 0.95
+    assert candidate > baseline
+    assert result["quarantined"] == 0
+    assert [step for step in STEPS if step not in result["seconds"]] == []
+    assert Path(result["report"]).read_text(encoding="utf-8").lstrip().startswith("<!DOCTYPE html>")
+
+
+def test_pushed_in_tensorflow_servings_layout(demo):
+    version = Path(demo.result["pushed_to"])
+    assert version.parent == demo.root / "serving" / "digits"
+    assert version.name.isdigit()
+    assert (version / "saved_model.pb").is_file()
+    assert json.loads((version / "assets.extra" / "classes.json").read_text()) == [str(i) for i in range(10)]
+    assert json.loads((version / "assets.extra" / "stem.json").read_text())["claim"] == "exact"
+    assert json.loads((version / "assets.extra" / "model.json").read_text())["config"]["stem"]["small_images"] is True
+
+
+def test_candidate_and_baseline_had_the_same_chances(demo):
+    runs = {}
+    for folder in (demo.root / "pipeline").glob("*/model_run/*"):
+        if (folder / "model.json").is_file():
+            model = json.loads((folder / "model.json").read_text())
+            history = json.loads((folder / "history.json").read_text())
+            runs[model["role"]] = (model, [(entry["phase"], entry["epoch"]) for entry in history])
+    candidate, baseline = runs["candidate"], runs["baseline"]
+    assert candidate[1] == baseline[1]
+    for key in ("backbone", "weights", "train_images", "seed", "input"):
+        assert candidate[0][key] == baseline[0][key]
+
+
+def test_pushed_model_serves_without_this_project(demo, tmp_path):
+    run = next(
+        folder
+        for folder in (demo.root / "pipeline").glob("Trainer/model_run/*")
+        if (folder / "evaluation.npz").is_file()
+    )
+    with np.load(run / "evaluation.npz") as evaluation:
+        expected = dict(zip(evaluation["path"], evaluation["probabilities"], strict=True))
+        labels = dict(zip(evaluation["path"], evaluation["label"], strict=True))
+    records = next((demo.root / "pipeline").glob("ImageExampleGen/examples/*/Split-test/*"))
+    paths = sorted(expected)
+    (tmp_path / "images.json").write_text(json.dumps([str(demo.root / "data" / "digits" / path) for path in paths]))
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            SERVE,
+            demo.result["pushed_to"],
+            tmp_path / "images.json",
+            records,
+            tmp_path / "served.npz",
+        ],
+        check=True,
+        cwd=tmp_path,
+        timeout=300,
+    )
+    with np.load(tmp_path / "served.npz") as served:
+        by_bytes = dict(zip(paths, served["bytes"], strict=True))
+        by_example = dict(zip(served["paths"], served["examples"], strict=True))
+        named = dict(zip(paths, served["label"], strict=True))
+    assert len(by_example) > 0
+    for path in paths:
+        np.testing.assert_allclose(by_bytes[path], expected[path], atol=1e-4)
+    for path, probabilities in by_example.items():
+        np.testing.assert_allclose(probabilities, expected[path], atol=1e-4)
+    right = np.mean([named[path] == str(labels[path]) for path in paths])
+    assert right == pytest.approx(demo.result["metrics"]["candidate"]["accuracy"], abs=1e-6)
+
+
+def test_a_second_run_takes_everything_from_the_cache_and_a_stricter_one_only_judges_again(demo, restem):
+    again = restem("run", "--config", DIGITS, "--root", demo.root, "--json")
+    assert again.code == 0, again.err
+    assert steps_that_ran(again.err) == []
+    for key in ("blessed", "metrics", "pushed_to"):
+        assert again.result[key] == demo.result[key]
+
+    strict = restem("run", "--config", DIGITS, "--root", demo.root, "--json", "--set", "evaluate.min_accuracy=0.9999")
+    assert strict.code == 0, strict.err
+    assert steps_that_ran(strict.err) == ["Evaluator", "Report", "Pusher"]
+    assert not strict.result["blessed"]
+    assert "0.9999" in strict.result["reason"]
+    assert strict.result["pushed_to"] is None
+    assert len(list((demo.root / "serving" / "digits").iterdir())) == 1
+
+
+def steps_that_ran(console: str) -> list[str]:
+    """The steps that the console shows as computed, not taken from the cache."""
+    return [
+        step
+        for step in STEPS
+        if any(step in line and "done" in line and "cache" not in line for line in console.splitlines())
+    ]

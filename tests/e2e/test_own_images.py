@@ -1,0 +1,73 @@
+"""A folder of one's own, with the files that folders have: each is converted or quarantined with its reason."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import QUICK
+
+pytestmark = pytest.mark.e2e
+
+CONFIG = """
+data: {path: images, max_quarantined: 0.2}
+image: {size: 32, channels: 3}
+stem: {kernel: 5, filters: 128, batch_norm: true}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes of 20 images each, three files that can be converted and three that cannot be read."""
+    folder = tmp_path_factory.mktemp("own")
+    rng = np.random.default_rng(0)
+    for name, level in (("bright ones", 170), ("düster", 40)):
+        (folder / "images" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(level - 30, level + 30, (24 + i, 30, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "images" / name / f"{i:02}.{'png' if i % 2 else 'jpg'}")
+    odd = folder / "images" / "düster"
+    dark = Image.fromarray(np.full((20, 20, 3), 30, np.uint8))
+    jpeg = io.BytesIO()
+    Image.fromarray(rng.integers(0, 80, (64, 64, 3)).astype(np.uint8)).save(jpeg, "JPEG")
+    (odd / "truncated.jpg").write_bytes(jpeg.getvalue()[: jpeg.tell() // 2])
+    (odd / "text.png").write_text("this is a note, not an image")
+    (odd / "empty.png").write_bytes(b"")
+    dark.convert("CMYK").save(odd / "cmyk.jpg")
+    Image.fromarray(np.full((20, 20), 8000, np.uint16)).save(odd / "sixteen.png")
+    dark.save(odd / "animated.gif", save_all=True, append_images=[dark.rotate(90)])
+    (folder / "own.yaml").write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder, restem, tmp_path_factory):
+    root = tmp_path_factory.mktemp("own-root")
+    settings = [setting for setting in QUICK if "image.size" not in setting]
+    done = restem("run", "--config", folder / "own.yaml", "--root", root, "--json", *settings)
+    assert done.code == 0, done.err[-3000:]
+    return done, root
+
+
+def test_each_odd_file_is_converted_or_quarantined_with_its_reason(run):
+    done, root = run
+    assert done.result["quarantined"] == 3
+    lines = next((root / "pipeline").glob("ImageExampleGen/quarantine/*/quarantine.jsonl")).read_text().splitlines()
+    reasons = {entry["path"].rpartition("/")[2]: entry["reason"] for entry in map(json.loads, lines)}
+    assert set(reasons) == {"truncated.jpg", "text.png", "empty.png"}
+    assert all(len(reason) > 15 for reason in reasons.values())
+    summary = json.loads(next((root / "pipeline").glob("ImageExampleGen/quarantine/*/summary.json")).read_text())
+    assert summary["files"] == 46
+    assert sum(split["images"] for split in summary["splits"].values()) == 43
+
+
+def test_the_naive_recipes_stem_ends_in_a_served_model(run, folder, restem):
+    """5x5 kernels, 128 filters and an extra BatchNormalization, through the whole pipeline."""
+    done, _ = run
+    assert done.result["blessed"], done.result["reason"]
+    predicted = restem("predict", done.result["pushed_to"], folder / "images" / "bright ones" / "01.png")
+    assert predicted.code == 0, predicted.err
+    assert "bright ones" in predicted.out
+    assert "düster" in predicted.out

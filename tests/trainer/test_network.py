@@ -1,0 +1,67 @@
+import keras
+import numpy as np
+import pytest
+
+from components.errors import RestemError
+from components.images.config import ImageConfig
+from components.trainer import network as module
+from components.trainer.config import ModelConfig, StemConfig
+
+STATISTICS = (np.array([100.0]), np.array([20.0]))
+
+
+def apply(layer, pixels):
+    return keras.ops.convert_to_numpy(layer(pixels))
+
+
+def test_grey_is_replicated():
+    grey = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 1)).astype(np.float32)
+    np.testing.assert_array_equal(apply(module._to_rgb(("grey",)), grey), np.repeat(grey, 3, axis=-1))
+
+
+def test_bands_named_red_green_blue_are_taken_wherever_they_stand():
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 4)).astype(np.float32)
+    rgb = apply(module._to_rgb(("nir", "blue", "red", "green")), pixels)
+    np.testing.assert_array_equal(rgb, pixels[..., [2, 3, 1]])
+
+
+def test_bands_without_colours_stand_as_their_mean():
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 2, 2, 2)).astype(np.float32)
+    mean = pixels.mean(axis=-1, keepdims=True)
+    np.testing.assert_allclose(apply(module._to_rgb(("vv", "vh")), pixels), np.repeat(mean, 3, axis=-1), rtol=1e-6)
+
+
+def test_statistics_are_brought_to_the_sources():
+    pixels = np.random.default_rng(0).normal(100, 20, (64, 8, 8, 3)).astype(np.float32)
+    mean, std = pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))
+    matched = apply(module._match_statistics(("red", "green", "blue"), mean, std), pixels)
+    np.testing.assert_allclose(matched.mean((0, 1, 2)), list(module.SOURCE_MEAN.values()), rtol=1e-3)
+    np.testing.assert_allclose(matched.std((0, 1, 2)), list(module.SOURCE_STD.values()), rtol=1e-3)
+
+
+def test_a_channel_without_variation_is_refused():
+    with pytest.raises(RestemError, match=r"vv.*image\.bands"):
+        module._match_statistics(("vh", "vv"), np.array([10.0, 7.0]), np.array([3.0, 0.0]))
+
+
+@pytest.mark.parametrize("normalise", ["source", "dataset"])
+def test_candidate_and_baseline_of_grey_images(normalise):
+    image = ImageConfig(size=16, channels=1, normalise=normalise)
+    sizes = {}
+    for role in ("candidate", "baseline"):
+        network = module.build_network(
+            role,
+            image,
+            ModelConfig(weights="none"),
+            StemConfig(small_images=True),
+            weights="none",
+            classes=3,
+            statistics=STATISTICS,
+            sample=np.zeros((1, 16, 16, 1), np.uint8),
+        )
+        assert network.model.output_shape == (None, 3)
+        assert network.features.output_shape == (None, 2048)
+        assert network.report.claim == "exact"
+        sizes[role] = next(layer for layer in network.layers() if layer.name == "conv1_conv").kernel.shape
+    assert sizes["candidate"][:2] == (4, 4)
+    assert sizes["baseline"] == (7, 7, 3, 64)

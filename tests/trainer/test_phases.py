@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from components.trainer.config import PhaseConfig, TrainConfig
+from components.trainer.phases import adam, train_head, train_network
+
+CONFIG = TrainConfig(batch_size=16)
+
+
+def weights(network):
+    return {layer.name: [w.copy() for w in layer.get_weights()] for layer in network.layers()}
+
+
+def changed(before, after):
+    return {name for name in before if any((a != b).any() for a, b in zip(before[name], after[name], strict=True))}
+
+
+def test_head_learns_on_features_and_leaves_the_backbone_alone(network, split, pictures):
+    before = weights(network)
+    history = train_head(network, split, PhaseConfig(epochs=30, learning_rate=0.03), CONFIG)
+    assert changed(before, weights(network)) == {"head"}
+    predicted = network.model.predict(pictures[0].astype(np.float32), verbose=0).argmax(axis=1)
+    # The accuracy in the history is of the standardised head: folding must not have changed it.
+    assert np.mean(predicted == pictures[1]) >= 0.9
+    assert [entry["epoch"] for entry in history] == list(range(1, 31))
+    assert {entry["phase"] for entry in history} == {"head"}
+    assert all(entry["images_per_second"] > 0 for entry in history)
+
+
+def test_a_feature_that_never_varies_does_not_blow_up_the_head(network, split, pictures):
+    conv = next(layer for layer in network.layers() if layer.name == "body_conv")
+    kernel, bias = conv.get_weights()
+    kernel[..., 0], bias[0] = 0, 1  # this filter is 1 everywhere
+    conv.set_weights([kernel, bias])
+    train_head(network, split, PhaseConfig(epochs=2, learning_rate=0.01), CONFIG)
+    assert np.isfinite(network.model.predict(pictures[0].astype(np.float32), verbose=0)).all()
+
+
+@pytest.mark.parametrize(
+    ("phase", "freeze", "expected"),
+    [
+        ("stem", True, {"conv1_conv", "conv1_bn", "head"}),
+        ("all", True, {"conv1_conv", "conv1_bn", "body_conv", "head"}),
+        ("all", False, {"conv1_conv", "conv1_bn", "body_conv", "body_bn", "head"}),
+    ],
+)
+def test_a_phase_trains_what_it_says(network, split, phase, freeze, expected):
+    before = weights(network)
+    train_network(network, split, phase, PhaseConfig(epochs=1, learning_rate=1e-3), CONFIG, freeze_batch_norm=freeze)
+    assert changed(before, weights(network)) == expected
+
+
+def test_same_seed_same_weights(pictures, split, request):
+    import keras
+
+    results = []
+    for _ in range(2):
+        keras.utils.set_random_seed(7)
+        model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.fit(split.batches(16, shuffle_seed=7), epochs=2, verbose=0)
+        results.append(model.get_weights()[0])
+    np.testing.assert_array_equal(*results)
+
+
+def test_learning_rate_warms_up_and_decays():
+    schedule = adam(0.01, 100)._learning_rate
+    rates = np.array([float(schedule(step)) for step in (0, 5, 10, 50, 100)])
+    assert rates[0] == pytest.approx(1e-4)
+    assert rates[2] == pytest.approx(0.01)
+    assert rates[0] < rates[1] < rates[2] > rates[3] > rates[4] == pytest.approx(0, abs=1e-9)
+
+
+def test_one_step_is_enough_for_a_schedule():
+    assert float(adam(0.01, 1)._learning_rate(0)) == pytest.approx(0.01)

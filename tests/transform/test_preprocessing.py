@@ -1,0 +1,70 @@
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform.beam as tft_beam
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+
+from components.images.config import ImageConfig
+from components.images.preprocess import decode_pixels, preprocess
+from components.images.statistics import mean_and_std
+from components.transform.preprocessing import preprocessing_fn
+
+RAW = {
+    "image_bytes": tf.io.FixedLenFeature([], tf.string),
+    "label_index": tf.io.FixedLenFeature([], tf.int64),
+    "path": tf.io.FixedLenFeature([], tf.string),
+}
+
+
+@pytest.fixture(scope="module", params=[{"channels": 1}, {"channels": 3}, {"bands": ["nir", "red", "green", "blue"]}])
+def transformed(request, tmp_path_factory):
+    """Training images in two batches and a test image, through tf.Transform on Beam."""
+    config = ImageConfig(size=(6, 4), **request.param)
+    rng = np.random.default_rng(0)
+    channels = 4 if config.bands else 3
+
+    def rows(count):
+        return [
+            {
+                "image_bytes": tf.io.encode_png(rng.integers(0, 256, (9 + i, 7, channels)).astype(np.uint8)).numpy(),
+                "label_index": i % 2,
+                "path": f"{i}.png".encode(),
+            }
+            for i in range(count)
+        ]
+
+    train, test = rows(5), rows(1)
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(RAW))
+    function = functools.partial(preprocessing_fn, custom_config={"image": config.model_dump(mode="json")})
+    with tft_beam.Context(temp_dir=str(tmp_path_factory.mktemp("tft"))):
+        (train_out, out_metadata), graph = (train, metadata) | tft_beam.AnalyzeAndTransformDataset(function)
+        test_out, _ = ((test, metadata), graph) | tft_beam.TransformDataset()
+    return config, train, test, train_out, test_out
+
+
+def test_pixels_are_those_of_the_one_preprocessing(transformed):
+    config, train, test, train_out, test_out = transformed
+    for before, after in zip(train + test, train_out + test_out, strict=True):
+        expected = preprocess(tf.constant([before["image_bytes"]]), config)
+        np.testing.assert_array_equal(decode_pixels(tf.constant([after["pixels"]]), config), expected)
+        assert after["label_index"] == before["label_index"]
+        assert after["path"] == before["path"]
+
+
+def test_statistics_are_of_the_training_split_alone(transformed):
+    config, train, _, train_out, test_out = transformed
+    pixels = preprocess(tf.constant([row["image_bytes"] for row in train]), config).numpy().reshape(-1, config.count)
+    for row in train_out + test_out:
+        mean, std = mean_and_std(row["channel_sums"], row["channel_squares"], int(row["pixel_count"]))
+        np.testing.assert_allclose(mean, pixels.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(std, pixels.std(axis=0), rtol=1e-9)
+        assert row["pixel_count"] == len(pixels)
+
+
+def test_stored_rows_are_small(transformed):
+    config, _, _, train_out, _ = transformed
+    raw = config.height * config.width * config.count
+    # Random pixels cannot be compressed: PNG's frame of some 70 bytes is all that may be added.
+    assert all(len(row["pixels"]) <= raw * 1.1 + 100 for row in train_out)
