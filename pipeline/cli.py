@@ -1,0 +1,61 @@
+"""The command line `restem`. Nothing heavy is imported before a command needs it."""
+
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """The console script: runs one command; ends with 0, 1 (the work failed), 2 (a mistake in what was given)."""
+    signal.signal(signal.SIGINT, _nothing_done)
+    # Output that is piped into `head` ends quietly.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    import click
+
+    from components.errors import RestemError
+    from pipeline.commands import restem
+    from pipeline.worker import Interrupted, raise_on_signals
+
+    raise_on_signals()
+    try:
+        sys.exit(restem.main(prog_name="restem", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        _end(error.format_message(), 2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except RestemError as error:
+        _end(f"restem: {error}", getattr(error, "exit_code", 2))
+    except Interrupted as interrupt:
+        _end(f"restem: {interrupt}", 128 + interrupt.signum)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _end("restem: interrupted (SIGINT)", 130)
+    except Exception as error:
+        if type(error).__name__ == "StemError":
+            _end(f"restem: {error}", 2)
+        _unexpected(error)
+
+
+def _end(message: str, code: int) -> None:
+    print(message, file=sys.stderr, flush=True)
+    # No teardown: threads of heavy libraries must not hold up the exit, nor a second Ctrl-C show a stack trace.
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _nothing_done(_signum: int, _frame: object) -> None:
+    _end("restem: interrupted (SIGINT) before anything was started", 130)
+
+
+def _unexpected(error: Exception) -> None:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="restem-", suffix=".log", delete=False) as log:
+        log.write("".join(traceback.format_exception(error)))
+    last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    _end(f"restem: this was not foreseen: {last}. The stack trace is in {log.name}.", 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The commands of `restem`, one module each, imported when they are called."""
+
+import difflib
+import importlib
+
+import click
+
+# Name: module and the line that `restem --help` shows, so that help imports none of them.
+COMMANDS = {
+    "init": ("pipeline.commands.init", "Look at a folder of images and write a configuration for it."),
+    "inspect": ("pipeline.commands.inspect", "Show what a configuration would train on."),
+    "run": ("pipeline.commands.run", "Run the pipeline on this machine."),
+    "predict": ("pipeline.commands.predict", "Classify images with a pushed model."),
+    "stem": ("pipeline.commands.stem", "Change one network's stem and print the transfer report."),
+    "pretrain": ("pipeline.commands.pretrain", "Train a source checkpoint on a folder of images."),
+    "doctor": ("pipeline.commands.doctor", "Say what this machine has, and what is missing for what."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Imports it."""
+        if name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[name]
+        return getattr(importlib.import_module(module), name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest command named for one that is unknown."""
+        if args and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else f" Commands: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The one-line descriptions, without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="restem", prog_name="restem")
+def restem() -> None:
+    """Put a new stem on a pretrained ResNet, and take it to production."""

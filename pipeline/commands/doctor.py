@@ -1,0 +1,42 @@
+"""`restem doctor`: what this machine has."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import json_option
+
+TITLES = {"pipeline": "The pipeline", "devices": "Devices", "kubeflow": "Kubeflow", "flink": "Apache Flink"}
+
+
+@click.command()
+@click.option("--deep", is_flag=True, help="Also ask TensorFlow which devices it sees (ten seconds).")
+@json_option
+def doctor(deep: bool, as_json: bool) -> int:
+    """Say what was found, what is missing for what, and what to do about it.
+
+    Ends with 0 where the pipeline itself can run, whatever else is missing.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from pipeline.environment.doctor import can_run, examine
+
+    findings = examine(Path.cwd() / "runs", deep=deep)
+    able = can_run(findings)
+    if as_json:
+        print(json.dumps({"can_run": able, "findings": [finding.to_dict() for finding in findings]}))
+        return 0 if able else 1
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    for group, title in TITLES.items():
+        console.print(f"[bold]{title}[/bold]")
+        for finding in findings:
+            if finding.group == group:
+                mark = "[green]ok[/green]     " if finding.ok else "[yellow]missing[/yellow]"
+                console.print(f"  {mark} {finding.name:<22} {escape(finding.value)}")
+                if finding.remedy:
+                    console.print(f"          {escape(finding.remedy)}")
+    console.print("The pipeline can run here." if able else "[red]The pipeline cannot run here yet.[/red]")
+    return 0 if able else 1

@@ -1,0 +1,73 @@
+"""`restem predict`: classes and probabilities from a pushed model."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import json_option
+
+BATCH_SIZE = 32
+
+
+@click.command()
+@click.argument("model_dir", metavar="MODEL_DIR")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@json_option
+def predict(model_dir: str, images: tuple[str, ...], as_json: bool) -> int:
+    """Classify IMAGEs with the model in MODEL_DIR.
+
+    MODEL_DIR is a version's folder, or the folder of all versions: then the newest is taken. Ends with 1 where an
+    image could not be read.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from components.errors import RestemError
+    from pipeline.worker import run_in_worker
+
+    model = saved_model_folder(Path(model_dir))
+    for image in images:
+        if not Path(image).is_file():
+            raise RestemError("there is no such image file", where=image)
+    request = {"model": str(model), "images": list(images), "batch_size": BATCH_SIZE}
+    results = run_in_worker("pipeline.tasks:predict", request)
+    failed = [result for result in results if "error" in result]
+    if as_json:
+        print(json.dumps({"model": str(model), "predictions": results}))
+        return 1 if failed else 0
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("image", "label", "probabilities"):
+        table.add_column(name, overflow="fold")
+    for result in results:
+        if "error" in result:
+            table.add_row(escape(result["path"]), "[red]unreadable[/red]", escape(result["error"]))
+        else:
+            scores = ", ".join(f"{name} {score:.3f}" for name, score in result["scores"].items())
+            table.add_row(escape(result["path"]), escape(result["label"]), escape(scores))
+    Console(file=sys.stdout, highlight=False).print(table)
+    return 1 if failed else 0
+
+
+def saved_model_folder(folder: Path) -> Path:
+    """`folder` itself, or the newest version in it.
+
+    Raises:
+        RestemError: neither is a SavedModel.
+    """
+    from components.errors import RestemError
+
+    if (folder / "saved_model.pb").is_file():
+        return folder.resolve()
+    versions = [path.parent for path in folder.glob("*/saved_model.pb") if path.parent.name.isdecimal()]
+    if versions:
+        return max(versions, key=lambda version: int(version.name)).resolve()
+    raise RestemError(
+        "there is no pushed model",
+        where=str(folder),
+        expected="a folder with saved_model.pb, or with versions such as 1700000000/saved_model.pb",
+        given="an empty or other folder" if folder.is_dir() else "no such folder",
+        remedy="The summary of restem run says where the model was pushed to",
+    )

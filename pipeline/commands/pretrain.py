@@ -1,0 +1,44 @@
+"""`restem pretrain`: a source checkpoint where ImageNet's cannot be had."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import config_option, json_option, set_option
+
+SUFFIX = ".weights.h5"
+
+
+@click.command()
+@config_option
+@set_option
+@click.option("--out", required=True, metavar="FILE", help=f"The checkpoint to write, a {SUFFIX} file.")
+@click.option("--root", metavar="DIR", help="Where the work is done and cached. Default: runs/<name>.")
+@json_option
+def pretrain(config_path: str, overrides: tuple[str, ...], out: str, root: str | None, as_json: bool) -> None:
+    """Train a stock RGB ResNet from scratch on the training images that the section 'pretrain' names.
+
+    The checkpoint is what model.weights may name afterwards.
+    """
+    from components.errors import RestemError
+    from pipeline.commands.following import follow
+    from pipeline.config import load_config
+    from pipeline.preflight import preflight
+    from pipeline.runs import RunFolder
+
+    if not out.endswith(SUFFIX):
+        raise RestemError(
+            "the checkpoint's name is wrong", where="--out", expected=f"a name ending in {SUFFIX}", given=out
+        )
+    config = load_config(config_path, overrides)
+    preflight(config, pretrain=True)
+    path = Path(out).expanduser().resolve()
+    folder = RunFolder.of(config, root)
+    last, _ = follow("pipeline.tasks:pretrain", config, folder, {"out": str(path)})
+    if as_json:
+        print(json.dumps({"checkpoint": str(path), "accuracy": last["accuracy"], "loss": last["loss"]}))
+    else:
+        print(f"{path}: {config.model.backbone}, accuracy {last['accuracy']:.3f} on its training images", flush=True)
+        print(f"Use it with: --set model.weights={path}", file=sys.stderr)

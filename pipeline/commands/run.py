@@ -1,0 +1,35 @@
+"""`restem run`: the whole pipeline on this machine."""
+
+import json
+import sys
+
+import click
+
+from pipeline.commands.options import config_option, json_option, set_option
+
+
+@click.command()
+@config_option
+@set_option
+@click.option("--root", metavar="DIR", help="Where the run lives: cache, logs, models. Default: runs/<name>.")
+@json_option
+def run(config_path: str, overrides: tuple[str, ...], root: str | None, as_json: bool) -> None:
+    """Run the pipeline: images in, a judged and, if approved, pushed model out.
+
+    Steps that are done already, and whose inputs have not changed, are taken from the cache. A model that is not
+    approved is a result like any other: the command ends with 0.
+    """
+    from pipeline.commands.following import follow
+    from pipeline.config import load_config
+    from pipeline.console import print_summary
+    from pipeline.preflight import preflight
+    from pipeline.runs import RunFolder
+
+    config = load_config(config_path, overrides)
+    preflight(config)
+    summary, learned = follow("pipeline.tasks:run_pipeline", config, RunFolder.of(config, root))
+    summary |= learned
+    # With --json standard output belongs to the program that reads it.
+    print_summary(summary, sys.stderr if as_json else sys.stdout)
+    if as_json:
+        print(json.dumps(summary), flush=True)

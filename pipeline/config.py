@@ -1,0 +1,250 @@
+"""The configuration: one YAML file becomes one frozen, validated object.
+
+`python -m pipeline.config` prints the JSON schema that stands in schemas/config.schema.json.
+"""
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from components.errors import RestemError
+from components.evaluator.config import EvaluateConfig, PushConfig
+from components.example_gen.config import DataConfig
+from components.images.config import ImageConfig
+from components.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
+from pipeline.config_errors import ConfigError, Problem, explain
+from pipeline.yaml_source import KeyPath, parse_document, parse_value
+
+MAX_FILE_BYTES = 1 << 20
+NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+MAX_ROUNDS = 10
+# Any right value for what has no default: for looking on after a mistake, never for a run.
+STAND_INS = {("data",): {"path": "."}, ("image",): {"size": 1}, ("data", "path"): ".", ("image", "size"): 1}
+# Words that may stand where a path may stand.
+KEYWORDS = {
+    ("model", "weights"): ("imagenet", "none", "pretrain"),
+    ("data", "path"): ("embedded:digits",),
+    ("pretrain", "path"): ("embedded:digits",),
+    ("push", "destination"): (),
+}
+
+
+class BeamConfig(BaseModel):
+    """What runs the data steps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runner: Literal["direct"] = Field("direct", description="Beam's runner: 'direct' is this machine.")
+    args: tuple[str, ...] = Field(
+        (), description="More arguments for Beam, as on its command line, e.g. --direct_num_workers=4."
+    )
+
+    def pipeline_args(self) -> tuple[str, ...]:
+        """Beam's command line; where an argument stands twice, Beam takes the last.
+
+        The runner is named, because Beam's DirectRunner would first try to download and start Prism.
+        """
+        return ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", *self.args)
+
+
+class Config(BaseModel):
+    """Everything a run is made of. Paths in it are absolute once `load_config` has returned it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        "restem",
+        description="The name of the pipeline, of its folder under runs/, and of the served model: small letters, "
+        "digits and hyphens, at most 63. None given: the configuration file's own name.",
+        json_schema_extra={"pattern": NAME.pattern},
+    )
+    data: DataConfig = Field(description="Where the images are, and which of them are accepted.")
+    image: ImageConfig = Field(description="What an image looks like when it enters the model.")
+    model: ModelConfig = Field(ModelConfig(), description="Which network, and what it already knows.")
+    stem: StemConfig = Field(StemConfig(), description="What becomes of the first convolution.")
+    train: TrainConfig = Field(TrainConfig(), description="How the candidate and the baseline are trained: alike.")
+    pretrain: PretrainConfig = Field(
+        PretrainConfig(), description="The source network that `model.weights: pretrain` trains first."
+    )
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="What a candidate must reach to be approved.")
+    push: PushConfig = Field(PushConfig(), description="Where an approved model goes.")
+    beam: BeamConfig = Field(BeamConfig(), description="What runs the data steps.")
+
+    @field_validator("name")
+    @classmethod
+    def _name_suits_folders_and_kubernetes(cls, name: str) -> str:
+        if NAME.match(name):
+            return name
+        expected = "small letters, digits and hyphens, at most 63, no hyphen at either end"
+        raise RestemError(
+            "the name is not usable", expected=expected, given=repr(name), remedy=f"Perhaps {slug(name)!r}"
+        )
+
+
+def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:
+    """Reads, overrides and validates a configuration.
+
+    Args:
+        path: a YAML file.
+        overrides: "a.b=value" each, the value typed as YAML types it; later ones win.
+
+    Returns:
+        The configuration, its paths absolute: those in the file are relative to the file's folder, those in
+        overrides to the current folder.
+
+    Raises:
+        RestemError: the file cannot be read, or is not YAML.
+        ConfigError: it can, and is wrong; the message tells every problem at once.
+    """
+    path = Path(path)
+    document = parse_document(_read(path), str(path))
+    problems = [
+        Problem(key, "this key stands twice", given=f"line {first} and line {second}", remedy="Keep one of them")
+        for key, first, second in document.duplicates
+    ]
+    data = {} if document.data is None else document.data
+    if not isinstance(data, dict):
+        raise RestemError(
+            "the file holds no configuration",
+            where=str(path),
+            expected="sections such as data, image and train, with a colon after each name",
+            given=f"{type(data).__name__} {str(data)[:60]!r}",
+            remedy="See pipeline/configs/digits.yaml for an example, or let 'restem init DIR' write one",
+        )
+    overridden = _override(data, overrides, problems)
+    data.setdefault("name", slug(path.stem))
+    config = None
+    try:
+        config = _validate(data)
+    except ValidationError as error:
+        problems += _all_problems(error, data)
+    if problems:
+        raise ConfigError(str(path), problems, document.lines, overridden)
+    return _absolute(config, path.resolve().parent, overridden)
+
+
+def config_from_json(text: str) -> Config:
+    """The configuration that `Config.model_dump_json()` wrote: paths are taken as they stand."""
+    return Config.model_validate_json(text, strict=True)
+
+
+def json_schema() -> str:
+    """The JSON schema of the YAML file, as editors use it, ending in a newline."""
+    schema = Config.model_json_schema()
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Restem's configuration"}
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise RestemError("the file is too large for a configuration", where=str(path), expected="at most 1 MiB")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        remedy = "Name an existing file, or let 'restem init DIR --out FILE' write one"
+        raise RestemError("there is no such configuration file", where=str(path), remedy=remedy) from None
+    except UnicodeDecodeError:
+        raise RestemError("the file is not text", where=str(path), expected="YAML in UTF-8") from None
+    except OSError as error:
+        raise RestemError("the file cannot be read", where=str(path), given=error.strerror) from None
+
+
+def _override(data: dict, overrides: list[str] | tuple[str, ...], problems: list[Problem]) -> set[KeyPath]:
+    """Sets each "a.b=value" in `data`; returns the key paths that were set."""
+    overridden: set[KeyPath] = set()
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        key: KeyPath = tuple(part.strip() for part in name.split("."))
+        if not equals or not all(key):
+            problems.append(
+                Problem((), f"--set {override} cannot be read", expected="key.path=value, e.g. train.seed=3")
+            )
+            continue
+        try:
+            value = parse_value(text)
+        except RestemError as error:
+            problems.append(Problem(key, error.what, given=error.given, remedy=error.remedy))
+            continue
+        section = data
+        for part in key[:-1]:
+            # A section that is missing, or empty in the file, is made here; anything else is told by validation.
+            if section.get(part) is None:
+                section[part] = {}
+            section = section[part]
+            if not isinstance(section, dict):
+                break
+        if isinstance(section, dict):
+            section[key[-1]] = value
+            overridden.add(key)
+        else:
+            problems.append(Problem(key, "cannot be set: the key above it is no section", given=repr(section)))
+    return overridden
+
+
+def _validate(data: dict) -> Config:
+    """Strict, as JSON: 3 is no text, "3" and true are no numbers, and a list may become a tuple."""
+    # A section that is written but left empty means its defaults.
+    data = {key: {} if value is None and key in Config.model_fields else value for key, value in data.items()}
+    return Config.model_validate_json(json.dumps(data, default=str), strict=True)
+
+
+def _all_problems(error: ValidationError, data: dict) -> list[Problem]:
+    """Also what is only looked at where each value is right: wrong ones are replaced, and it is looked at again."""
+    problems = explain(error, data, Config)
+    data = copy.deepcopy(data)
+    for _ in range(MAX_ROUNDS):
+        for problem in problems:
+            _stand_in(data, problem.key)
+        try:
+            _validate(data)
+            break
+        except ValidationError as again:
+            known = {problem.key for problem in problems}
+            more = [problem for problem in explain(again, data, Config) if problem.key not in known]
+            if not more:
+                break
+            problems += more
+    return problems
+
+
+def _stand_in(data: Any, key: KeyPath) -> None:
+    """Puts a right value at `key`: the default (by leaving the key out), or any where there is none."""
+    section: Any = data
+    for part in key[:-1]:
+        section = section.get(part) if isinstance(section, dict) else None
+    if isinstance(section, dict):
+        section.pop(key[-1], None)
+        if key in STAND_INS:
+            section[key[-1]] = STAND_INS[key]
+
+
+def slug(text: str) -> str:
+    """`text` as a configuration's name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:63].strip("-") or "restem"
+
+
+def _absolute(config: Config, folder: Path, overridden: set[KeyPath]) -> Config:
+    for (section_name, field), keywords in KEYWORDS.items():
+        section = getattr(config, section_name)
+        value = getattr(section, field)
+        if value is None or value in keywords or "://" in value:
+            continue
+        from_command_line = any(key in overridden for key in ((section_name,), (section_name, field)))
+        absolute = Path.cwd() if from_command_line else folder
+        path = (absolute / Path(value).expanduser()).resolve()
+        config = config.model_copy(update={section_name: section.model_copy(update={field: str(path)})})
+    return config
+
+
+def with_values(config: Config, **sections: dict[str, Any]) -> Config:
+    """A copy with some values replaced, e.g. `with_values(config, data={"path": "/images"})`."""
+    updates = {name: getattr(config, name).model_copy(update=values) for name, values in sections.items()}
+    return config.model_copy(update=updates)
+
+
+if __name__ == "__main__":
+    print(json_schema(), end="")

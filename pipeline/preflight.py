@@ -1,0 +1,77 @@
+"""What can be found wrong before anything heavy is loaded: missing folders, empty classes, unusable files."""
+
+import os
+from pathlib import Path
+
+from components.errors import RestemError
+from pipeline.config import KEYWORDS, Config
+
+EMBEDDED = "embedded:"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+ZIP = b"PK\x03\x04"
+
+
+def preflight(config: Config, *, pretrain: bool = False) -> None:
+    """Checks what the configuration points at; reads names and first bytes only.
+
+    Args:
+        config: as `load_config` returned it.
+        pretrain: the source network will be trained, whatever model.weights says.
+
+    Raises:
+        RestemError: with the key, what was expected, what was given and the remedy.
+    """
+    _check_images(config, "data", config.data.path)
+    if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
+        _check_images(config, "pretrain", config.pretrain.path)
+    if config.model.weights not in KEYWORDS["model", "weights"]:
+        _check_weights(Path(config.model.weights))
+    if config.push.destination is not None:
+        _check_destination(Path(config.push.destination))
+
+
+def _check_images(config: Config, section: str, path: str) -> None:
+    from components.example_gen.folder import check_listing
+
+    if path in KEYWORDS[section, "path"]:
+        return
+    if path.rpartition("/")[2].startswith(EMBEDDED):
+        known = ", ".join(KEYWORDS[section, "path"])
+        raise RestemError("there are no such embedded images", where=f"{section}.path", expected=known, given=path)
+    check_listing(path, config.data)
+
+
+def _check_weights(path: Path) -> None:
+    where = f"model.weights ({path})"
+    expected = "imagenet, none, pretrain, or a checkpoint: a file ending in .weights.h5, .h5 or .keras"
+    if not path.is_file():
+        given = "a folder" if path.is_dir() else None
+        remedy = "Name an existing file; restem pretrain --out FILE.weights.h5 makes one"
+        raise RestemError(
+            "there is no such checkpoint file", where=where, expected=expected, given=given, remedy=remedy
+        )
+    if path.suffix not in (".h5", ".keras"):
+        raise RestemError("this file's name is not that of a checkpoint", where=where, expected=expected)
+    magic, kind = (ZIP, "a Keras archive") if path.suffix == ".keras" else (HDF5, "an HDF5 file")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(magic))
+    except OSError as error:
+        raise RestemError("the checkpoint cannot be read", where=where, given=error.strerror) from None
+    if start != magic:
+        given = f"a file of {path.stat().st_size:,} bytes that begins with {start!r}"
+        remedy = "It may be damaged, cut off, or of another kind: get it again"
+        raise RestemError("this file is no checkpoint", where=where, expected=kind, given=given, remedy=remedy)
+
+
+def _check_destination(path: Path) -> None:
+    existing = path
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise RestemError(
+            "models cannot be written there",
+            where=f"push.destination ({path})",
+            expected="a folder that can be made and written",
+            given=f"{existing} is {'a folder without the right to write' if existing.is_dir() else 'a file'}",
+        )

@@ -1,0 +1,105 @@
+"""Where a run lives on disk, who may write there, and what it needs before it starts."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import RestemError
+from pipeline.config import Config, with_values
+
+EMBEDDED_DIGITS = "embedded:digits"
+
+
+class RootTaken(RestemError):
+    """Another run works in the same root."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder given by --root. Paths in it are absolute."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, config: Config, root: str | Path | None = None) -> "RunFolder":
+        """`root`, or runs/<name> under the current folder."""
+        return cls((Path(root) if root else Path("runs") / config.name).expanduser().resolve())
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def digits(self) -> Path:
+        """Where the embedded digits are written out as image files."""
+        return self.root / "data" / "digits"
+
+    def new_log(self) -> Path:
+        """An empty log file of this run's own, named by the time of its start."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        for number in range(1, 1000):
+            path = self.logs / (f"{stamp}.log" if number == 1 else f"{stamp}-{number}.log")
+            with contextlib.suppress(FileExistsError):
+                path.touch(exist_ok=False)
+                return path
+        raise RestemError("no log file can be made", where=str(self.logs))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[int]:
+        """Holds the root for this process, and whoever inherits the yielded file descriptor.
+
+        The kernel lets go of it when the last of them ends, however that happens.
+
+        Raises:
+            RootTaken: another process holds it; the message says which, and since when.
+            RestemError: the folder cannot be made or written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            remedy = "Choose another folder with --root"
+            raise RestemError(
+                "the run's folder cannot be written", where=str(self.root), given=error.strerror, remedy=remedy
+            ) from None
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+                raise RootTaken(
+                    "another run works in this folder",
+                    where=str(self.root),
+                    given=holder or None,
+                    remedy="Wait until it has ended, or choose another folder with --root",
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()}, started {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode(), 0)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def resolved(config: Config, folder: RunFolder) -> Config:
+    """The configuration as the pipeline takes it: the embedded data as the folder that `prepare` writes."""
+    if config.data.path == EMBEDDED_DIGITS:
+        config = with_values(config, data={"path": str(folder.digits)})
+    if config.pretrain.path == EMBEDDED_DIGITS:
+        config = with_values(config, pretrain={"path": str(folder.digits)})
+    return config
+
+
+def prepare(config: Config, folder: RunFolder) -> Config:
+    """Writes what the configuration needs on disk and returns `resolved(config, folder)`."""
+    if EMBEDDED_DIGITS in (config.data.path, config.pretrain.path):
+        from components.example_gen.embedded import write_digits
+
+        write_digits(folder.digits)
+    return resolved(config, folder)

@@ -1,0 +1,66 @@
+"""What a finished run has to say, read from the artifacts it left behind."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+MAX_REASONS = 20
+
+
+Outputs = dict[str, dict[str, list[Any]]]  # step -> output key -> TFX artifacts
+
+
+def read_outputs(connection_config: Any, executions: dict[str, int]) -> Outputs:
+    """What each step left behind.
+
+    Args:
+        connection_config: how to reach the metadata database (the pipeline's own).
+        executions: each step's execution id in that database.
+    """
+    from tfx.orchestration import metadata
+    from tfx.orchestration.portable.mlmd import execution_lib
+
+    with metadata.Metadata(connection_config) as handle:
+        return {step: execution_lib.get_output_artifacts(handle, execution) for step, execution in executions.items()}
+
+
+def summarise(outputs: Outputs) -> dict[str, Any]:
+    """The result of a run.
+
+    Returns:
+        `blessed`, `reason`, `metrics` (candidate, baseline), `pushed_to` (a folder or None), `report` (a file or
+        None), `quarantined` (a count) and `quarantine` (path and reason of the first of them).
+    """
+    from components.evaluator.verdict import read_verdict
+
+    def uri(step: str, key: str) -> str:
+        return outputs[step][key][0].uri
+
+    verdict = read_verdict(uri("Evaluator", "evaluation"), uri("Evaluator", "blessing"))
+    pushed = outputs["Pusher"]["pushed_model"][0]
+    return {
+        "blessed": verdict["blessed"],
+        "reason": verdict["reason"],
+        "metrics": verdict["metrics"],
+        "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
+        "report": find_report(uri("Report", "report")) if "Report" in outputs else None,
+        **read_quarantine(uri("ImageExampleGen", "quarantine")),
+    }
+
+
+def find_report(folder: str) -> str | None:
+    """The page in a report artifact's folder."""
+    pages = sorted(Path(folder).glob("*.html"))
+    return str(pages[0]) if pages else None
+
+
+def read_quarantine(folder: str) -> dict[str, Any]:
+    """`quarantined` (how many files were refused) and `quarantine` (path and reason of the first 20)."""
+    count, first = 0, []
+    with open(Path(folder) / "quarantine.jsonl", encoding="utf-8") as lines:
+        for line in lines:
+            count += 1
+            if count <= MAX_REASONS:
+                entry = json.loads(line)
+                first.append({"path": entry["path"], "reason": entry["reason"]})
+    return {"quarantined": count, "quarantine": first}

@@ -1,0 +1,90 @@
+"""What worker processes do: each function is called with a JSON request in a process of its own (see worker.py)."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+
+def run_pipeline(request: dict, emit: Callable[[dict], None]) -> dict:
+    """The whole run: `request` has `config` (JSON text) and `root`. Returns the summary."""
+    outputs = _run("create_pipeline", request, emit)
+
+    from pipeline.summary import summarise
+
+    return summarise(outputs)
+
+
+def pretrain(request: dict, emit: Callable[[dict], None]) -> dict:
+    """Trains a source checkpoint: `request` has `config`, `root` and `out` (a file). Returns its last epoch."""
+    outputs = _run("create_pretrain_pipeline", request, emit)
+
+    from tfx.utils import path_utils
+
+    from components.trainer.pretrain import checkpoint_path
+
+    checkpoint = checkpoint_path(path_utils.serving_model_dir(outputs["Pretrain"]["model"][0].uri))
+    out = Path(request["out"])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    shutil.copyfile(checkpoint, unfinished)
+    unfinished.replace(out)
+    history = json.loads((Path(outputs["Pretrain"]["model_run"][0].uri) / "history.json").read_text(encoding="utf-8"))
+    return history[-1]
+
+
+def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
+    """Runs a pipeline of pipeline/pipeline.py; returns each step's output artifacts by key."""
+    from absl import logging
+
+    logging.set_verbosity(logging.INFO)
+    import pipeline.pipeline as pipelines  # TFX before TensorFlow: ml-metadata must load its C++ library first
+    from pipeline.config import config_from_json
+    from pipeline.local_runner import LocalRunner
+    from pipeline.runs import RunFolder, prepare
+    from pipeline.summary import read_outputs
+
+    folder = RunFolder(Path(request["root"]))
+    config = prepare(config_from_json(request["config"]), folder)
+    runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))
+    pipeline = getattr(pipelines, create)(config, root=str(folder.root))
+    runner.run(pipeline)
+    return read_outputs(pipeline.metadata_connection_config, runner.executions)
+
+
+def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
+    """Classifies images with a pushed model: `request` has `model` (a folder), `images` (files) and `batch_size`.
+
+    Returns one object an image: `path`, `label`, and `scores` (class name to probability, the best few, best first);
+    or `path` and `error` for a file that the model cannot read.
+    """
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(request["model"]).signatures["serving_default"]
+
+    def classify(paths: list[str]) -> list[dict]:
+        answer = serve(image_bytes=tf.constant([Path(path).read_bytes() for path in paths]))
+        rows = zip(paths, answer["label"].numpy(), answer["labels"].numpy(), answer["scores"].numpy(), strict=True)
+        return [
+            {
+                "path": path,
+                "label": label.decode(),
+                "scores": {name.decode(): float(score) for name, score in zip(labels, scores, strict=True)},
+            }
+            for path, label, labels, scores in rows
+        ]
+
+    results = []
+    for start in range(0, len(request["images"]), request["batch_size"]):
+        paths = request["images"][start : start + request["batch_size"]]
+        try:
+            results += classify(paths)
+        except (tf.errors.OpError, OSError):
+            # One bad file spoils its batch: the others are asked for one by one.
+            for path in paths:
+                try:
+                    results += classify([path])
+                except (tf.errors.OpError, OSError) as error:
+                    lines = [line for line in str(error).splitlines() if line.strip()]
+                    results.append({"path": path, "error": lines[0] if lines else type(error).__name__})
+    return results

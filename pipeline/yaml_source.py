@@ -1,0 +1,100 @@
+"""YAML as configurations need it: safe, every key with its line, a key given twice refused."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from components.errors import RestemError
+
+KeyPath = tuple[str | int, ...]
+MAX_KEYS = 20_000
+
+
+@dataclass(frozen=True)
+class YamlDocument:
+    """A parsed file: plain data, and for each key path the line (from 1) where it stands."""
+
+    data: Any
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    duplicates: tuple[tuple[KeyPath, int, int], ...] = ()  # (key path, first line, second line)
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that also reads 1e-4 as a number: YAML 1.1, which PyYAML follows, wants 1.0e-4."""
+
+
+# A copy first: add_implicit_resolver on a subclass would otherwise share lists with SafeLoader.
+_Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def parse_value(text: str) -> Any:
+    """One value as YAML types it: "3" is 3, "[a, b]" a list, "" is null. Raises RestemError."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+    except (yaml.YAMLError, ValueError) as error:
+        raise RestemError(
+            "the value is not valid YAML", given=repr(text), remedy=f"{_problem(error)}; quote it if it is text"
+        ) from None
+
+
+def parse_document(text: str, name: str) -> YamlDocument:
+    """Parses one document. `name` is the file's name for messages.
+
+    Raises:
+        RestemError: for text that is not YAML, with line and column.
+    """
+    loader = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return YamlDocument(None)
+        lines: dict[KeyPath, int] = {}
+        duplicates: list[tuple[KeyPath, int, int]] = []
+        _collect(loader, node, (), lines, duplicates, seen=set())
+        return YamlDocument(loader.construct_document(node), lines, tuple(duplicates))
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
+        raise RestemError(
+            "this is not valid YAML", where=where, given=_problem(error), remedy="Check indentation, colons and quotes"
+        ) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _collect(loader: _Loader, node: yaml.Node, path: KeyPath, lines: dict, duplicates: list, seen: set) -> None:
+    """Walks the node tree; `seen` are the nodes above this one."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if id(node) in seen:
+        raise ValueError("an alias refers to itself")
+    if len(lines) > MAX_KEYS:  # aliases of aliases grow without end in a few lines of text
+        raise ValueError(f"more than {MAX_KEYS:,} values")
+    seen = seen | {id(node)}
+    if isinstance(node, yaml.MappingNode):
+        first: dict[Any, int] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else str(key_node.start_mark)
+            line = key_node.start_mark.line + 1
+            if key in first:
+                duplicates.append(((*path, key), first[key], line))
+            first.setdefault(key, line)
+            lines[(*path, key)] = line
+            _collect(loader, value_node, (*path, key), lines, duplicates, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _collect(loader, item, (*path, index), lines, duplicates, seen)
+
+
+def _problem(error: Exception) -> str:
+    text = getattr(error, "problem", None) or str(error).splitlines()[0]
+    context = getattr(error, "context", None)
+    return f"{text} ({context})" if context else text
