@@ -63,7 +63,7 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("percent", "points", "count", "images", "duration", "threshold", "threshold_value"):
+    for name in ("percent", "points", "count", "images", "duration", "measured", "reason"):
         environment.filters[name] = getattr(words, name)
     return environment.get_template("report.html")
 

@@ -47,7 +47,7 @@ STYLE = {
 }
 
 
-def _svg(draw: Callable[[Axes], None], width: float = 4.6, height: float = 3.0) -> str:
+def _svg(draw: Callable[[Axes], None], width: float = 3.9, height: float = 2.7) -> str:
     """Draws on a fresh figure of that many inches and gives the SVG as a data URI."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -139,7 +139,8 @@ def training_plots(candidate: Sequence[Epoch], baseline: Sequence[Epoch]) -> dic
                 axes.yaxis.set_major_formatter("{x:,.0f}")
             elif not label.startswith("accuracy"):
                 axes.set_ylim(bottom=0)
-            axes.legend(loc="best", fontsize=9)
+            if drawn:
+                axes.legend(loc="best", fontsize=9)
 
         return _svg(draw)
 

@@ -21,7 +21,7 @@ def percent(share: float | None, digits: int = 1) -> str:
     if share < 1 and float(text) >= 100:
         text = f"{100 - step:.{digits}f}"
     elif share > 0 and float(text) == 0:
-        text = f"{step:.{digits}f}" if share >= step / 200 else f"below {step:.{digits}f}"
+        text = f"{step:.{digits}f}" if share >= step / 200 else f"less than {step:.{digits}f}"
     return text + "%"
 
 
@@ -106,13 +106,13 @@ def transfer(stem: StemTransfer) -> str:
     return f"Approximate: the changed stem does not compute exactly what its source computes; {proof}."
 
 
-def threshold(demand: Threshold) -> str:
-    """What a threshold demands, in words."""
-    if demand.kind == "relative":
-        return f"At least {points(demand.limit)} of accuracy against the baseline"
-    return f"Accuracy of at least {percent(demand.limit)}"
+def reason(sentence: str) -> str:
+    """The Evaluator's reason without its opening "Approved:", which the banner says already."""
+    for opening in ("Approved: ", "Not approved: "):
+        sentence = sentence.removeprefix(opening)
+    return sentence[:1].upper() + sentence[1:]
 
 
-def threshold_value(demand: Threshold) -> str:
-    """What was reached."""
-    return points(demand.value) if demand.kind == "relative" else percent(demand.value)
+def measured(value: float, demand: Threshold) -> str:
+    """A threshold's limit or what was reached, in the threshold's own unit."""
+    return points(value) if demand.kind == "relative" else percent(value)

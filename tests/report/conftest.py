@@ -180,11 +180,12 @@ def make_data(sample: Sample, title: str = "Digits") -> ReportData:
 def verdict(blessed: bool, candidate: float, baseline: float) -> Verdict:
     return Verdict(
         blessed=blessed,
-        reason=f"The candidate's accuracy is {candidate:.1%}, {candidate - baseline:+.1%} against the baseline.",
+        reason=f"{'Approved' if blessed else 'Not approved'}: the candidate's accuracy {candidate:.4f} against the "
+        f"baseline's {baseline:.4f}.",
         metrics={"candidate": {"accuracy": candidate}, "baseline": {"accuracy": baseline}},
         thresholds=(
-            Threshold("evaluate.min_accuracy", "absolute", 0.9, candidate, True),
-            Threshold("evaluate.min_improvement", "relative", 0.0, candidate - baseline, blessed),
+            Threshold("accuracy", "absolute", 0.9, candidate, True),
+            Threshold("accuracy less the baseline's", "relative", 0.0, candidate - baseline, blessed),
         ),
     )
 

@@ -1,0 +1,134 @@
+import math
+
+import numpy as np
+import pytest
+
+from components.report import measures
+from components.report.measures import Paired
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        # Newcombe 1998 (Statistics in Medicine 17, 857-872), table I, method 3: Wilson's limits.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (29, 29, 0.8830, 1.0),
+    ],
+)
+def test_wilson_interval_equals_the_published_limits(successes, trials, low, high):
+    interval = measures.wilson_interval(successes, trials)
+    assert interval.value == pytest.approx(successes / trials)
+    assert interval.low == pytest.approx(low, abs=5e-5)
+    assert interval.high == pytest.approx(high, abs=5e-5)
+
+
+def test_wilson_interval_of_nothing_is_everything():
+    interval = measures.wilson_interval(0, 0)
+    assert math.isnan(interval.value)
+    assert (interval.low, interval.high) == (0.0, 1.0)
+
+
+def test_wilson_interval_refuses_impossible_counts():
+    with pytest.raises(ValueError, match="between 0 and trials=3"):
+        measures.wilson_interval(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("only_candidate", "only_baseline", "p_value"),
+    [
+        # 2 * sum_{k <= min} C(n, k) / 2^n, by hand.
+        (5, 0, 2 / 32),
+        (1, 5, 2 * (1 + 6) / 64),
+        (8, 2, 2 * (1 + 10 + 45) / 1024),
+        (3, 3, 1.0),
+        (0, 0, 1.0),
+    ],
+)
+def test_mcnemar_exact_p_value(only_candidate, only_baseline, p_value):
+    assert Paired(100, only_candidate, only_baseline, 7).p_value == pytest.approx(p_value, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("both", "only_candidate", "only_baseline", "neither", "low", "high"),
+    [
+        # Newcombe 1998 (Statistics in Medicine 17, 2635-2650), table II, method 10.
+        (36, 12, 2, 0, 0.0569, 0.3404),
+        # Fagerland, Lydersen and Laake 2017, Statistical Analysis of Contingency Tables, chapter 8.
+        (59, 6, 16, 80, -0.1186, -0.0046),
+        (1, 1, 7, 12, -0.5069, -0.0256),
+    ],
+)
+def test_difference_equals_the_published_interval(both, only_candidate, only_baseline, neither, low, high):
+    difference = Paired(both, only_candidate, only_baseline, neither).difference
+    assert difference.low == pytest.approx(low, abs=5e-5)
+    assert difference.high == pytest.approx(high, abs=5e-5)
+
+
+@pytest.mark.parametrize("counts", [(50, 7, 3, 40), (0, 5, 5, 0), (90, 0, 10, 0), (10, 0, 0, 0)])
+def test_difference_changes_its_sign_when_the_models_change_places(counts):
+    both, first, second, neither = counts
+    one, other = Paired(both, first, second, neither).difference, Paired(both, second, first, neither).difference
+    assert (one.low, one.value, one.high) == pytest.approx((-other.high, -other.value, -other.low))
+    assert -1 <= one.low <= one.value <= one.high <= 1
+
+
+def test_paired_counts_who_is_right():
+    candidate = np.array([True, True, False, False, True])
+    baseline = np.array([True, False, True, False, True])
+    assert measures.paired(candidate, baseline) == Paired(2, 1, 1, 1)
+    with pytest.raises(ValueError, match="the same images"):
+        measures.paired(candidate, baseline[:3])
+
+
+def test_calibration_by_hand():
+    confidence = np.array([0.35, 0.35, 0.75, 0.85, 0.95, 0.95])
+    right = np.array([True, False, True, False, True, True])
+    found = measures.calibration(confidence, right, bins=2)
+    np.testing.assert_array_equal(found.images, [2, 4])
+    np.testing.assert_allclose(found.confidence, [0.35, 0.875])
+    np.testing.assert_allclose(found.accuracy, [0.5, 0.75])
+    # 2/6 * |0.5 - 0.35| + 4/6 * |0.75 - 0.875|
+    assert found.expected_error == pytest.approx(0.05 + 0.25 / 3)
+
+
+def test_calibration_puts_edges_into_the_lower_bin_and_leaves_empty_bins_out():
+    found = measures.calibration(np.array([0.0, 0.5, 1.0]), np.array([False, True, True]), bins=4)
+    np.testing.assert_array_equal(found.images, [1, 1, 0, 1])
+    assert math.isnan(found.accuracy[2])
+    assert found.expected_error == pytest.approx(0.5 / 3)
+
+
+def test_confusion_has_true_classes_in_rows():
+    matrix = measures.confusion(np.array([0, 0, 1, 2]), np.array([0, 2, 1, 1]), 3)
+    np.testing.assert_array_equal(matrix, [[1, 0, 1], [0, 1, 0], [0, 1, 0]])
+
+
+def test_class_scores_equal_scikit_learns():
+    from sklearn.metrics import precision_recall_fscore_support
+
+    rng = np.random.default_rng(3)
+    labels, predicted = rng.integers(0, 6, (2, 200))
+    scores = measures.class_scores(measures.confusion(labels, predicted, 6))
+    precision, recall, f1, images = precision_recall_fscore_support(labels, predicted)
+    np.testing.assert_allclose([s.precision for s in scores], precision)
+    np.testing.assert_allclose([s.recall for s in scores], recall)
+    np.testing.assert_allclose([s.f1 for s in scores], f1)
+    np.testing.assert_array_equal([s.images for s in scores], images)
+
+
+def test_class_scores_of_absent_classes_are_unknown_not_zero():
+    # Class 0 is present and never found, class 1 is only predicted, class 2 is neither.
+    never_found, only_predicted, absent = measures.class_scores(np.array([[0, 2, 0], [0, 0, 0], [0, 0, 0]]))
+    assert (never_found.precision, never_found.recall, never_found.f1) == (None, 0.0, 0.0)
+    assert (only_predicted.precision, only_predicted.recall, only_predicted.f1) == (0.0, None, 0.0)
+    assert (absent.precision, absent.recall, absent.f1) == (None, None, None)
+
+
+def test_worst_mistakes_are_the_surest_wrong_answers():
+    labels, predicted = np.array([0, 1, 1, 0, 1]), np.array([0, 0, 0, 1, 0])
+    confidence = np.array([0.99, 0.5, 0.9, 0.7, 0.9])
+    assert measures.worst_mistakes(labels, predicted, confidence, 3).tolist() == [2, 4, 3]
+    assert measures.worst_mistakes(labels, labels, confidence, 3).tolist() == []

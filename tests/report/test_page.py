@@ -1,0 +1,199 @@
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+
+from components.report.page import render
+
+VOID = {"meta", "img", "br", "wbr", "link", "hr", "input"}
+HOSTILE = "<script>alert('x')</script>"
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed where it must be, and collects what the tests ask about."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        self.text = " ".join(self.text.split())
+        assert self.open == [], f"not closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        assert len(dict(attrs)) == len(attrs), f"doubled attribute in {tag}: {attrs}"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open[-1] == tag, f"</{tag}> closes <{self.open[-1]}>"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def classes(self):
+        return [name for _, attributes in self.elements for name in (attributes.get("class") or "").split()]
+
+
+SPECIES = tuple(f"species number {i:03d}, with a name that goes on and on" for i in range(200))
+CASES = {
+    "ten classes": {},
+    "two classes": {"classes": ("normal", "pneumonia"), "accuracy": (0.9, 0.91), "blessed": False},
+    "200 classes": {"classes": SPECIES, "images": 3000, "accuracy": (0.8, 0.75), "quarantined": 73},
+    "no mistakes": {"accuracy": (1.0, 1.0), "quarantined": 0},
+    "unicode": {"classes": ("肺炎", "عربي", "Ödem 🙂"), "accuracy": (0.8, 0.7)},
+    "one image": {"images": 1},
+}
+
+
+@pytest.fixture(params=CASES)
+def html(request, report_data):
+    return render(report_data(**CASES[request.param]))
+
+
+def test_page_is_well_formed_and_accessible(html):
+    page = Page(html)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in page.elements:
+        for key in ("aria-labelledby", "href"):
+            target = attributes.get(key, "")
+            if key == "aria-labelledby" and target:
+                assert target in ids
+            elif target.startswith("#"):
+                assert target[1:] in ids
+    assert [tag for tag, _ in page.elements if tag == "h1"] == ["h1"]
+    for picture in page.all("img"):
+        assert len(picture["alt"]) > 10
+        assert picture["src"].startswith("data:image/")
+    assert ("html", {"lang": "en"}) in page.elements
+
+
+def test_page_loads_nothing_and_needs_no_script(html):
+    assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r'"data:[^"]*"', '""', html))
+    page = Page(html)
+    assert {tag for tag, _ in page.elements} & {"script", "link", "iframe", "object", "form"} == set()
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert not [attributes for _, attributes in page.elements if "style" in attributes]
+    assert len(html.encode()) < 5_000_000
+
+
+def test_page_is_the_same_for_the_same_data(report_data):
+    assert render(report_data()) == render(report_data())
+
+
+def test_verdict_comes_first_and_is_said_once(report_data):
+    approved, refused = (Page(render(report_data(blessed=blessed))) for blessed in (True, False))
+    assert approved.classes().index("approved") < approved.classes().index("figures")
+    assert "✓ Approved The candidate's accuracy" in approved.text
+    assert "✕ Not approved The candidate's accuracy" in refused.text
+    assert "✕ failed" in refused.text
+    assert "✕ failed" not in approved.text
+
+
+def test_hostile_names_stay_text(report_data):
+    data = report_data(classes=(HOSTILE, '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}"), accuracy=(0.6, 0.5))
+    data = dataclasses.replace(data, title=HOSTILE)
+    html = render(data)
+    assert "<script" not in html
+    assert "<img src=x" not in html
+    page = Page(html)
+    assert HOSTILE in page.text
+    assert "{{ 7 * 7 }}" in page.text
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+
+
+def test_many_classes_show_the_worst_and_fold_the_rest(report_data):
+    data = report_data(**CASES["200 classes"])
+    page = Page(render(data))
+    assert "The 20 classes of 200 that fare worst" in page.text
+    assert page.text.count("All 200 classes") == 3  # two folds, and the totals under the table of splits
+    matrix = [attributes for attributes in page.all("td") if re.fullmatch(r"[rw]\d", attributes.get("class", ""))]
+    assert len(matrix) == 21 * 21
+    # Nothing is lost in the gathered row: every test image is in the matrix once.
+    table = re.search(r'<table class="matrix.*?</table>', render(data), re.S).group()
+    numbers = re.findall(r'class="[rw]\d"[^>]*>([\d,]*)(?:<br><span class="mixed">([\d,]+) mixed)?', table)
+    assert sum(int(n.replace(",", "") or 0) for pair in numbers for n in pair) == 3000
+
+
+def test_few_classes_show_the_whole_matrix(report_data):
+    data = report_data()
+    page = Page(render(data))
+    matrix = [attributes for attributes in page.all("td") if re.fullmatch(r"[rw]\d", attributes.get("class", ""))]
+    assert len(matrix) == 100
+    assert page.all("details") == [{}]  # only the stem's transfer report is folded
+
+
+def test_worst_mistakes_show_the_image_and_both_answers(report_data):
+    data = report_data()
+    page = Page(render(data))
+    photographs = [p for p in page.all("img") if "pixels" in p.get("class", "")]
+    assert len(photographs) == len(data.mistakes) > 3
+    first = data.mistakes[0]
+    assert first.path in photographs[0]["alt"]
+    assert f"is {first.label} said {first.predicted}, " in page.text
+
+
+def test_a_mistake_without_picture_keeps_its_place(report_data):
+    data = report_data()
+    blind = dataclasses.replace(data.mistakes[0], picture=None, height=None, width=None)
+    page = Page(render(dataclasses.replace(data, mistakes=(blind, *data.mistakes[1:]))))
+    assert "cannot be shown" in page.text
+
+
+def test_no_mistake_and_no_quarantine_are_said(report_data):
+    page = Page(render(report_data(**CASES["no mistakes"])))
+    assert "The candidate made no mistake on the 360 images" in page.text
+    assert "None: every file was read." in page.text
+
+
+def test_long_quarantine_is_cut_and_counted(report_data):
+    page = Page(render(report_data(quarantined=73)))
+    assert page.text.count("the JPEG ends early") == 50
+    assert "And 23 more." in page.text
+
+
+def test_configuration_can_be_copied_back(report_data):
+    data = report_data()
+    html = render(data)
+    shown = re.search(r'<pre class="config"[^>]*>(.*?)</pre>', html, re.S).group(1)
+    assert yaml.safe_load(shown) == data.candidate.config
+
+
+def test_a_stock_stem_and_an_untrained_model_leave_their_parts_out(report_data):
+    data = report_data()
+    candidate = dataclasses.replace(data.candidate, stem=None, history=())
+    baseline = dataclasses.replace(data.baseline, history=())
+    page = Page(render(dataclasses.replace(data, candidate=candidate, baseline=baseline)))
+    assert "What the stem kept" not in page.text
+    assert "No epoch was trained." in page.text
+
+
+def test_weights_with_the_same_fate_share_a_row(report_data):
+    page = Page(render(report_data()))
+    assert "and 296 more" in page.text
+
+
+def test_a_disagreement_of_trainer_and_evaluator_is_shown(report_data):
+    data = report_data()
+    assert "They ought to agree" not in render(data)
+    verdict = dataclasses.replace(data.verdict, metrics={"candidate": {"accuracy": 0.5}})
+    assert "They ought to agree" in render(dataclasses.replace(data, verdict=verdict))
+
+
+def test_different_test_images_are_refused(report_data):
+    data = report_data()
+    shorter = dataclasses.replace(data.baseline.evaluation, paths=data.baseline.evaluation.paths[1:])
+    with pytest.raises(ValueError, match="the same images"):
+        render(dataclasses.replace(data, baseline=dataclasses.replace(data.baseline, evaluation=shorter)))

@@ -1,0 +1,80 @@
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.report.pictures import BOX_PIXELS, picture_uri, thumbnail
+
+
+def encode(pixels: np.ndarray, kind: str = "PNG", mode: str | None = None) -> bytes:
+    output = io.BytesIO()
+    Image.fromarray(pixels, mode=mode).save(output, kind)
+    return output.getvalue()
+
+
+def decode(uri: str) -> Image.Image:
+    head, _, content = uri.partition(";base64,")
+    assert head in ("data:image/png", "data:image/jpeg")
+    return Image.open(io.BytesIO(base64.b64decode(content)))
+
+
+def test_small_images_keep_every_pixel():
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 5), dtype=np.uint8)
+    picture = thumbnail(encode(pixels))
+    assert (picture.height, picture.width) == (8, 5)
+    np.testing.assert_array_equal(np.asarray(decode(picture.uri)), pixels)
+
+
+def test_large_images_are_reduced_and_keep_their_shape():
+    picture = thumbnail(encode(np.full((600, 1200, 3), 128, np.uint8), "JPEG"))
+    assert (picture.height, picture.width) == (600, 1200)
+    assert decode(picture.uri).size == (BOX_PIXELS, BOX_PIXELS // 2)
+
+
+def test_deep_images_are_stretched_to_what_they_hold():
+    pixels = np.array([[1000, 1500], [2000, 3000]], dtype=np.uint16)
+    shown = np.asarray(decode(thumbnail(encode(pixels)).uri))
+    np.testing.assert_array_equal(shown, [[0, 64], [128, 255]])
+
+
+def test_flat_deep_images_are_shown_black():
+    shown = np.asarray(decode(thumbnail(encode(np.full((2, 2), 900, np.uint16))).uri))
+    np.testing.assert_array_equal(shown, np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("bands", "order"),
+    [((), [0, 1, 2]), (("nir", "red", "green", "blue"), [1, 2, 3]), (("a", "b", "c", "d"), [0, 1, 2])],
+)
+def test_bands_that_are_colours_make_the_colours(bands, order):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 4), dtype=np.uint8)
+    shown = np.asarray(decode(thumbnail(encode(pixels), bands).uri))
+    np.testing.assert_array_equal(shown, pixels[:, :, order])
+
+
+def test_grey_with_alpha_is_shown_grey():
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 2), dtype=np.uint8)
+    np.testing.assert_array_equal(np.asarray(decode(thumbnail(encode(pixels)).uri)), pixels[:, :, 0])
+
+
+def test_palettes_and_cmyk_are_shown_in_their_colours():
+    red = Image.new("RGB", (4, 4), (255, 0, 0))
+    for image, kind in ((red.convert("P"), "GIF"), (red.convert("CMYK"), "JPEG")):
+        output = io.BytesIO()
+        image.save(output, kind)
+        shown = np.asarray(decode(thumbnail(output.getvalue()).uri).convert("RGB")).astype(int)
+        np.testing.assert_allclose(shown, np.broadcast_to([255, 0, 0], (4, 4, 3)), atol=3)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", encode(np.zeros((64, 64), np.uint8), "JPEG")[:200]])
+def test_what_cannot_be_decoded_has_no_picture(content):
+    assert thumbnail(content) is None
+
+
+def test_finished_pictures_are_reduced_only_where_they_are_heavy():
+    light = encode(np.zeros((50, 50, 3), np.uint8))
+    assert picture_uri(light) == "data:image/png;base64," + base64.b64encode(light).decode()
+    heavy = encode(np.random.default_rng(0).integers(0, 256, (700, 2000, 3), dtype=np.uint8))
+    assert decode(picture_uri(heavy, max_bytes=100_000)).size == (1600, 560)

@@ -1,0 +1,89 @@
+import pytest
+
+from components.report import words
+from components.report.data import StemTransfer, Threshold
+from components.report.measures import Paired
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.9716, "97.2%"),
+        (0.0, "0.0%"),
+        (1.0, "100.0%"),
+        (0.99999, "99.9%"),
+        (0.0004, "less than 0.1%"),
+        (None, "–"),
+        (float("nan"), "–"),
+    ],
+)
+def test_percent_never_rounds_to_all_or_nothing(share, text):
+    assert words.percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0312, "+3.1 points"), (-0.01, "−1.0 points"), (-0.0001, "0.0 points"), (None, "–")]
+)
+def test_points_carry_their_sign(share, text):
+    assert words.points(share) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.00001, "p < 0.0001"), (0.00052, "p = 0.0005"), (0.0312, "p = 0.031"), (1.0, "p = 1.00")]
+)
+def test_probability(p, text):
+    assert words.probability(p) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(4.24, "4.2 s"), (42, "42 s"), (135, "2 min 15 s"), (7380, "2 h 3 min")])
+def test_duration(seconds, text):
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(2.4e-7, "2.4 × 10⁻⁷"), (0.0, "0"), (0.21, "2.1 × 10⁻¹")])
+def test_scientific(number, text):
+    assert words.scientific(number) == text
+
+
+@pytest.mark.parametrize(
+    ("pair", "expected"),
+    [
+        (Paired(80, 15, 2, 3), "The candidate is better than the baseline, beyond what chance explains."),
+        (Paired(80, 2, 15, 3), "The baseline is better than the candidate, beyond what chance explains."),
+        (Paired(80, 5, 4, 3), "The two cannot be told apart on these test images."),
+        (Paired(80, 0, 0, 3), "Both models are right on exactly the same images"),
+    ],
+)
+def test_comparison_claims_no_more_than_the_test_gives(pair, expected):
+    assert words.comparison(pair).startswith(expected)
+
+
+def test_comparison_names_the_counts_of_the_right_model():
+    sentence = words.comparison(Paired(80, 15, 2, 3))
+    assert "Of the 17 images" in sentence
+    assert "the candidate is right on 15 and the baseline on 2" in sentence
+
+
+@pytest.mark.parametrize(
+    ("claim", "error", "start", "part"),
+    [
+        ("exact", 1e-7, "Exact:", "1.0 × 10⁻⁷"),
+        ("exact", None, "Exact:", "what its source computes."),
+        ("approximate", 0.21, "Approximate:", "2.1 × 10⁻¹"),
+        ("approximate", None, "Approximate:", "was not measured"),
+    ],
+)
+def test_transfer_says_claim_and_proof(claim, error, start, part):
+    sentence = words.transfer(StemTransfer(claim, error, (), (), "", None))
+    assert sentence.startswith(start)
+    assert part in sentence
+
+
+def test_reason_does_not_repeat_the_banner():
+    assert words.reason("Not approved: accuracy is too low.") == "Accuracy is too low."
+    assert words.reason("The candidate is better.") == "The candidate is better."
+
+
+def test_measured_uses_the_thresholds_unit():
+    assert words.measured(0.9, Threshold("accuracy", "absolute", 0.9, 0.95, True)) == "90.0%"
+    assert words.measured(0.05, Threshold("accuracy", "relative", 0.0, 0.05, True)) == "+5.0 points"
