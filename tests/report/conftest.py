@@ -246,19 +246,19 @@ def write_folders(root: Path, sample: Sample) -> dict[str, Path]:
     return folders
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sample():
     """A maker of samples, see `make_sample`."""
     return make_sample
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def report_data():
     """A maker of the page's data: takes `make_sample`'s arguments."""
     return lambda title="Digits", **arguments: make_data(make_sample(**arguments), title)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def folders():
     """A writer of the artifacts' folders, see `write_folders`."""
     return write_folders

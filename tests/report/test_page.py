@@ -57,7 +57,7 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(scope="module", params=CASES)
 def html(request, report_data):
     return render(report_data(**CASES[request.param]))
 
@@ -115,14 +115,14 @@ def test_hostile_names_stay_text(report_data):
 
 
 def test_many_classes_show_the_worst_and_fold_the_rest(report_data):
-    data = report_data(**CASES["200 classes"])
-    page = Page(render(data))
+    html = render(report_data(**CASES["200 classes"]))
+    page = Page(html)
     assert "The 20 classes of 200 that fare worst" in page.text
     assert page.text.count("All 200 classes") == 3  # two folds, and the totals under the table of splits
     matrix = [attributes for attributes in page.all("td") if re.fullmatch(r"[rw]\d", attributes.get("class", ""))]
     assert len(matrix) == 21 * 21
     # Nothing is lost in the gathered row: every test image is in the matrix once.
-    table = re.search(r'<table class="matrix.*?</table>', render(data), re.S).group()
+    table = re.search(r'<table class="matrix.*?</table>', html, re.S).group()
     numbers = re.findall(r'class="[rw]\d"[^>]*>([\d,]*)(?:<br><span class="mixed">([\d,]+) mixed)?', table)
     assert sum(int(n.replace(",", "") or 0) for pair in numbers for n in pair) == 3000
 

@@ -1,0 +1,167 @@
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.types import standard_artifacts
+from tfx.types.channel_utils import as_channel
+
+from components.errors import RestemError
+from components.evaluator import verdict as evaluator_verdict
+from components.example_gen.artifacts import Quarantine
+from components.report import reading
+from components.report.artifacts import HtmlReport
+from components.report.component import Report, ReportExecutor
+
+VERDICT = {
+    "blessed": True,
+    "reason": "Approved: the candidate's accuracy is better.",
+    "metrics": {"candidate": {"accuracy": 0.95}, "baseline": {"accuracy": 0.9}},
+    "thresholds": [{"name": "accuracy", "kind": "absolute", "limit": 0.9, "value": 0.95, "passed": True}],
+}
+KINDS = {
+    "candidate_run": standard_artifacts.ModelRun,
+    "baseline_run": standard_artifacts.ModelRun,
+    "evaluation": standard_artifacts.ModelEvaluation,
+    "blessing": standard_artifacts.ModelBlessing,
+    "quarantine": Quarantine,
+    "examples": standard_artifacts.Examples,
+}
+
+
+def write_examples(folder, sample, compression="GZIP"):
+    """The raw examples of the test split, in two shards, in another order than the evaluation's."""
+    split = folder / "Split-test"
+    split.mkdir(parents=True)
+    order = np.random.default_rng(0).permutation(len(sample.paths)).tolist()
+    suffix = ".gz" if compression else ""
+    for shard, positions in enumerate((order[::2], order[1::2])):
+        with tf.io.TFRecordWriter(str(split / f"data-{shard:05d}-of-00002{suffix}"), compression) as writer:
+            for i in positions:
+                features = {
+                    "path": sample.paths[i].encode(),
+                    "image_bytes": sample.image(i),
+                    "label": sample.classes[sample.labels[i]].encode(),
+                }
+                values = {k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for k, v in features.items()}
+                writer.write(tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString())
+
+
+@pytest.fixture
+def run_folders(tmp_path, folders, sample):
+    """A run's artifacts on disk: input key -> folder, and the sample behind them."""
+    made = sample(classes=("normal", "pneumonia", "肺炎"), images=120, accuracy=(0.9, 0.8))
+    written = folders(tmp_path, made)
+    write_examples(tmp_path / "examples", made)
+    return {**written, "examples": tmp_path / "examples"}, made
+
+
+def read(folders):
+    return reading.read_report_data(
+        title="Scans",
+        made_at="today",
+        versions={},
+        verdict=VERDICT,
+        candidate_uri=str(folders["candidate_run"]),
+        baseline_uri=str(folders["baseline_run"]),
+        quarantine_uri=str(folders["quarantine"]),
+        examples_uri=str(folders["examples"]),
+    )
+
+
+def test_executor_writes_the_page(tmp_path, run_folders, monkeypatch):
+    folders, _ = run_folders
+    asked = []
+    monkeypatch.setattr(evaluator_verdict, "read_verdict", lambda *uris: asked.append(uris) or VERDICT)
+    inputs = {}
+    for key, kind in KINDS.items():
+        artifact = kind()
+        artifact.uri = str(folders.get(key, tmp_path / key))
+        inputs[key] = [artifact]
+    report = HtmlReport()
+    report.uri = str(tmp_path / "report")
+
+    ReportExecutor().Do(inputs, {"report": [report]}, {"title": "Chest <scans>", "code": "x"})
+
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert asked == [(str(tmp_path / "evaluation"), str(tmp_path / "blessing"))]
+    assert "<h1>Chest &lt;scans&gt;</h1>" in page
+    assert "肺炎" in page
+    assert 'class="pixels" src="data:image/png;base64,' in page
+    assert f"tensorflow {tf.__version__}" in page
+
+
+def test_reading_gives_back_what_the_steps_wrote(run_folders):
+    folders, made = run_folders
+    data = read(folders)
+    candidate, baseline = data.candidate, data.baseline
+    assert (candidate.role, baseline.role) == ("candidate", "baseline")
+    assert (candidate.names, candidate.channels) == (("grey",), 1)
+    assert len(candidate.history) == 14
+    assert candidate.evaluation.paths == made.paths
+    np.testing.assert_array_equal(candidate.evaluation.predicted, made.candidate.argmax(axis=1))
+    np.testing.assert_array_equal(baseline.evaluation.confidence, made.baseline.max(axis=1))
+    assert candidate.stem.claim == "exact"
+    assert candidate.stem.picture.startswith("data:image/png")
+    assert baseline.stem is None
+    assert data.data.quarantined == 3
+    assert data.data.splits["test"] == {name: int(np.sum(made.labels == i)) for i, name in enumerate(made.classes)}
+    assert data.verdict.thresholds[0].limit == 0.9
+
+
+def test_every_mistake_has_its_own_image(run_folders):
+    folders, made = run_folders
+    data = read(folders)
+    wrong = np.flatnonzero(made.candidate.argmax(axis=1) != made.labels)
+    assert len(data.mistakes) == len(wrong) > 3
+    for mistake in data.mistakes:
+        i = made.paths.index(mistake.path)
+        assert mistake.picture == reading.thumbnail(made.image(i)).uri
+        assert (mistake.height, mistake.width) == (8, 8)
+        assert mistake.label == made.classes[made.labels[i]] != mistake.predicted
+
+
+def test_uncompressed_examples_are_read_too(tmp_path, run_folders):
+    folders, made = run_folders
+    write_examples(tmp_path / "plain", made, compression="")
+    assert read({**folders, "examples": tmp_path / "plain"}).mistakes == read(folders).mistakes
+
+
+def test_missing_images_are_said_not_hidden(tmp_path, run_folders, caplog):
+    folders, _ = run_folders
+    data = read({**folders, "examples": tmp_path / "nothing"})
+    assert data.mistakes
+    assert all(mistake.picture is None for mistake in data.mistakes)
+    assert "cannot be shown" in caplog.text
+
+
+def test_runs_in_another_order_are_compared_image_by_image(run_folders):
+    folders, made = run_folders
+    archive = folders["baseline_run"] / "evaluation.npz"
+    order = np.random.default_rng(1).permutation(len(made.paths))[:100]
+    np.savez(archive, path=np.array(made.paths)[order], label=made.labels[order], probabilities=made.baseline[order])
+    data = read(folders)
+    assert data.candidate.evaluation.paths == data.baseline.evaluation.paths
+    kept = [i for i in range(len(made.paths)) if i in set(order.tolist())]
+    np.testing.assert_array_equal(data.baseline.evaluation.predicted, made.baseline[kept].argmax(axis=1))
+    np.testing.assert_array_equal(data.candidate.evaluation.labels, data.baseline.evaluation.labels)
+
+
+def test_runs_without_a_common_image_are_refused(run_folders):
+    data = read(run_folders[0])
+    strangers = dataclasses.replace(
+        data.baseline.evaluation, paths=tuple(f"other/{path}" for path in data.baseline.evaluation.paths)
+    )
+    with pytest.raises(RestemError, match="not judged on the same images"):
+        reading.on_the_same_images(data.candidate, dataclasses.replace(data.baseline, evaluation=strangers))
+
+
+def test_component_names_its_inputs_and_its_output():
+    channels = {key: as_channel([kind()]) for key, kind in KINDS.items()}
+    step = Report(**channels, title="Scans")
+    assert step.id == "Report"
+    assert set(step.inputs) == set(KINDS)
+    assert step.outputs["report"].type is HtmlReport
+    assert step.exec_properties["title"] == "Scans"
+    assert re.fullmatch("[0-9a-f]{16}", step.exec_properties["code"])  # so that new code is not cached away
