@@ -173,9 +173,12 @@ def test_configuration_can_be_copied_back(report_data):
 
 def test_a_stock_stem_and_an_untrained_model_leave_their_parts_out(report_data):
     data = report_data()
-    candidate = dataclasses.replace(data.candidate, stem=None, history=())
+    candidate = dataclasses.replace(
+        data.candidate, stem=None, history=(), channels=3, names=("red", "green", "blue"), config={}
+    )
     baseline = dataclasses.replace(data.baseline, history=())
     page = Page(render(dataclasses.replace(data, candidate=candidate, baseline=baseline)))
+    assert "ResNet50 with the stock stem, compared" in page.text
     assert "What the stem kept" not in page.text
     assert "No epoch was trained." in page.text
 
