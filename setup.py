@@ -20,6 +20,7 @@ REQUIRES = [
     "pyyaml>=6,<7",
     "rich>=13,<16",
     "scikit-learn>=1.5,<2",
+    "scipy>=1.11,<2",
 ]
 EXTRAS = {
     # What `restem compile` and `restem kubeflow` need beside the pipeline itself.

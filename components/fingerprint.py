@@ -4,10 +4,11 @@ import hashlib
 from pathlib import Path
 
 _COMPONENTS = Path(__file__).parent
+SUFFIXES = {".py", ".html", ".css"}
 
 
 def code_fingerprint(*rooms: str) -> str:
-    """The fingerprint of the Python sources of some rooms.
+    """The fingerprint of the sources of some rooms: Python, and the page's template and style.
 
     TFX's cache compares a step's inputs and properties, not the code behind `preprocessing_fn` or `run_fn`
     (tensorflow/tfx issue 2247), so the steps carry this as a property.
@@ -20,7 +21,7 @@ def code_fingerprint(*rooms: str) -> str:
     """
     digest = hashlib.sha256()
     for room in sorted(rooms):
-        for source in sorted((_COMPONENTS / room).rglob("*.py")):
+        for source in sorted(path for path in (_COMPONENTS / room).rglob("*") if path.suffix in SUFFIXES):
             digest.update(source.relative_to(_COMPONENTS).as_posix().encode())
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

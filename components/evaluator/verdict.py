@@ -1,6 +1,6 @@
 """The verdict in words and figures, read from what the Evaluator wrote."""
 
-from pathlib import Path
+import os
 from typing import Any
 
 BLESSED_FILE = "BLESSED"
@@ -18,6 +18,7 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
       `images`), and `thresholds` (a list of `name`, `kind` ("absolute" or "relative"), `limit`, `value`, `passed`).
     """
     import tensorflow_model_analysis as tfma
+    from tfx.dsl.io import fileio
 
     metrics = {"candidate": {}, "baseline": {}}
     for record in tfma.load_metrics(evaluation_uri):
@@ -33,7 +34,7 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
         metrics,
         min_accuracy=threshold.value_threshold.lower_bound.value,
         min_improvement=threshold.change_threshold.absolute.value,
-        blessed=(Path(blessing_uri) / BLESSED_FILE).exists(),
+        blessed=fileio.exists(os.path.join(blessing_uri, BLESSED_FILE)),
     )
 
 
