@@ -10,6 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 START_UP = "start-up"
+WIDE = 400  # columns
 Event = dict[str, Any]
 
 
@@ -69,7 +70,7 @@ class RunConsole:
         self.seconds[step] = seconds
         if from_cache:
             self.cached.append(step)
-        self.say(f"  {step:<18} {'from the cache' if from_cache else f'{seconds:.1f} s'}")
+        self.say(f"  {step:<18} {'from the cache' if from_cache else f'done in {seconds:.1f} s'}")
 
     def _show(self, text: str) -> None:
         if self._progress is None:
@@ -80,9 +81,14 @@ class RunConsole:
         self._progress.add_task(escape(text), total=None)
 
 
+def plain_console(stream: TextIO) -> Console:
+    """A console for results: where it is no terminal (a file, a pipe), lines are not broken at 80 columns."""
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDE)
+
+
 def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     """The result as a table: `summary` is the object of `--json`."""
-    console = Console(file=stream, highlight=False, soft_wrap=True)
+    console = plain_console(stream)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")

@@ -19,9 +19,9 @@ def doctor(deep: bool, as_json: bool) -> int:
 
     Ends with 0 where the pipeline itself can run, whatever else is missing.
     """
-    from rich.console import Console
     from rich.markup import escape
 
+    from pipeline.console import plain_console
     from pipeline.environment.doctor import can_run, examine
 
     findings = examine(Path.cwd() / "runs", deep=deep)
@@ -29,7 +29,7 @@ def doctor(deep: bool, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"can_run": able, "findings": [finding.to_dict() for finding in findings]}))
         return 0 if able else 1
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = plain_console(sys.stdout)
     for group, title in TITLES.items():
         console.print(f"[bold]{title}[/bold]")
         for finding in findings:

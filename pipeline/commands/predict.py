@@ -21,11 +21,11 @@ def predict(model_dir: str, images: tuple[str, ...], as_json: bool) -> int:
     MODEL_DIR is a version's folder, or the folder of all versions: then the newest is taken. Ends with 1 where an
     image could not be read.
     """
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from components.errors import RestemError
+    from pipeline.console import plain_console
     from pipeline.worker import run_in_worker
 
     model = saved_model_folder(Path(model_dir))
@@ -47,7 +47,7 @@ def predict(model_dir: str, images: tuple[str, ...], as_json: bool) -> int:
         else:
             scores = ", ".join(f"{name} {score:.3f}" for name, score in result["scores"].items())
             table.add_row(escape(result["path"]), escape(result["label"]), escape(scores))
-    Console(file=sys.stdout, highlight=False).print(table)
+    plain_console(sys.stdout).print(table)
     return 1 if failed else 0
 
 

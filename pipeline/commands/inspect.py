@@ -1,0 +1,67 @@
+"""`restem inspect`: what a configuration would train on."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import config_option, json_option, set_option
+
+SHOWN_FILES = 20
+SHOWN_CLASSES = 50
+
+
+@click.command()
+@config_option
+@set_option
+@json_option
+def inspect(config_path: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Show classes, splits and the files that would go to quarantine. Nothing is trained or written."""
+    from pipeline.config import load_config
+    from pipeline.inspection import inspect as look
+    from pipeline.preflight import preflight
+    from pipeline.runs import RunFolder, prepare
+
+    config = load_config(config_path, overrides)
+    preflight(config)
+    with tempfile.TemporaryDirectory(prefix="restem-") as folder:
+        inspection = look(prepare(config, RunFolder(Path(folder))))
+    if as_json:
+        print(json.dumps({**inspection.to_dict(), "path": config.data.path}))
+    else:
+        _show(inspection, config.data.path)
+
+
+def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is imported when it is needed
+    from rich.markup import escape
+    from rich.table import Table
+
+    from pipeline.console import plain_console
+
+    console = plain_console(sys.stdout)
+    splits = list(inspection.counts)
+    totals = {split: sum(counts.values()) for split, counts in inspection.counts.items()}
+    console.print(f"{escape(path)}: {len(inspection.classes)} classes, {sum(totals.values())} images")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("class", overflow="fold")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for name in inspection.classes[:SHOWN_CLASSES]:
+        table.add_row(escape(name), *(str(inspection.counts[split][name]) for split in splits))
+    if len(inspection.classes) > SHOWN_CLASSES:
+        table.add_row(f"and {len(inspection.classes) - SHOWN_CLASSES} more")
+    table.add_row("all", *(str(totals[split]) for split in splits), style="bold")
+    console.print(table)
+    sizes = [f"{height}x{width} ({count})" for (height, width), count in inspection.sizes.most_common(5)]
+    console.print(f"formats: {', '.join(f'{name} ({count})' for name, count in inspection.formats.most_common())}")
+    console.print(f"height x width: {', '.join(sizes)}{', ...' if len(inspection.sizes) > len(sizes) else ''}")
+    console.print(f"channels: {', '.join(f'{n} ({count})' for n, count in inspection.channels.most_common())}")
+    console.print(f"quarantined: {len(inspection.quarantined)}")
+    for entry in inspection.quarantined[:SHOWN_FILES]:
+        console.print(f"  {escape(entry['path'])}: {escape(entry['reason'])}")
+    if len(inspection.quarantined) > SHOWN_FILES:
+        console.print(f"  and {len(inspection.quarantined) - SHOWN_FILES} more (--json lists them all)")
+    if inspection.problem:
+        console.print(f"[red]restem run would stop:[/red] {escape(inspection.problem)}")
