@@ -4,9 +4,9 @@
     path/train/<class>/...    } the splits as given
     path/test/<class>/...     }
 
-Files may lie in sub-folders of a class folder. Hidden files and folders are not looked at. What cannot be an example (a
-file outside the class folders, a socket) is listed as a stray with its reason: ImageExampleGen puts it to quarantine, so
-that every file is accounted for.
+Files may lie in sub-folders of a class folder. Hidden files and folders are not looked at. What cannot be an example
+(a file outside the class folders, a socket) is listed as a stray with its reason: ImageExampleGen puts it to
+quarantine, so that every file is accounted for.
 """
 
 import hashlib
@@ -103,8 +103,12 @@ def _point_deeper(listing: Listing) -> None:
 
 
 def _deepest(listing: Listing) -> str:
-    """The deepest folder that all files share."""
-    return os.path.join(listing.folder, os.path.commonpath([os.path.dirname(file.path) for file in listing.files]))
+    """The first folder on the way down that holds more than one folder."""
+    folders = {tuple(file.path.split("/")[:-1]) for file in listing.files}
+    here: tuple[str, ...] = ()
+    while len(deeper := {folder[: len(here) + 1] for folder in folders if len(folder) > len(here)}) == 1:
+        (here,) = deeper
+    return os.path.join(listing.folder, *here)
 
 
 def check_counts(
@@ -176,11 +180,8 @@ def list_images(path: str, config: DataConfig) -> Listing:
       RestemError: no such folder, nothing in it, no class folders in it, train/ without test/ or the reverse, or class
         folders beside train/ and test/.
     """
+    _require_folder(path)
     where = f"data.path ({path})"
-    if not os.path.isdir(path):
-        what = "this is a file, not a folder" if os.path.exists(path) else "there is no such folder"
-        raise RestemError(what, where=where, expected="a folder with a folder of images for each class")
-
     found = list(_walk(path))
     folders = [name for name, kind in found if kind == _FOLDER]
     files = [name for name, kind in found if kind != _FOLDER]
@@ -226,7 +227,11 @@ def fingerprint(path: str) -> str:
 
     Returns:
       64 hexadecimal digits over every file's relative path, size in bytes and time of modification in nanoseconds.
+
+    Raises:
+      RestemError: there is no such folder.
     """
+    _require_folder(path)
     digest = hashlib.sha256()
     for relative in sorted(name for name, kind in _walk(path) if kind != _FOLDER):
         try:
@@ -245,6 +250,13 @@ def hashed_split(path: str, test_share: float) -> str:
     """
     digest = hashlib.sha256(_normalise(path).encode()).digest()
     return TEST if int.from_bytes(digest[:8], "big") < test_share * 2**64 else TRAIN
+
+
+def _require_folder(path: str) -> None:
+    if not os.path.isdir(path):
+        what = "this is a file, not a folder" if os.path.exists(path) else "there is no such folder"
+        expected = "a folder with a folder of images for each class"
+        raise RestemError(what, where=f"data.path ({path})", expected=expected)
 
 
 def _place(name: str, kind: str, split_folders: dict[str, str], test_share: float) -> ImageFile | Stray:

@@ -105,7 +105,7 @@ def _decode_bmp(image_bytes: tf.Tensor) -> tf.Tensor:
     header = _header(image_bytes)
     bits = _little_endian(header, _BMP_BITS_AT, 2)
     plain = tf.equal(_little_endian(header, _BMP_COMPRESSION_AT, 4), 0)
-    known = tf.reduce_any(tf.equal(bits, [8, 24, 32]))
+    known = tf.reduce_any(tf.equal(bits, [8, 24, 32])) & (_little_endian(header, _BMP_DIB_SIZE_AT, 4) >= 40)
     with tf.control_dependencies([tf.debugging.Assert(plain & known, [BMP_NOT_READ])]):
         pixels = tf.io.decode_bmp(image_bytes, channels=0)
 

@@ -1,0 +1,160 @@
+"""Files -> examples, or the reason why not: read, look at the header, decode once with the decoder of training."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from components.images.decode import decode_raw
+from components.images.probe import Header, UnreadableImage, check_bytes, explain_failure, probe
+
+# How much is decoded at once: so many files, or fewer large ones. An image takes 1 to 4 bytes a pixel, twice that while
+# 16 bits are rescaled.
+_BATCH_FILES = 64
+_BATCH_PIXELS = 2**25
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused from the header alone.
+
+    max_pixels, max_bytes: as in DataConfig.
+    channels: how many channels each file must have (the number of configured bands), or None for any.
+    """
+
+    max_pixels: int
+    max_bytes: int
+    channels: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to be read: its path relative to the data folder, its class and its split."""
+
+    path: str
+    label: str
+    label_index: int
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A file for the quarantine: `bytes` is its size, -1 where that cannot be told."""
+
+    path: str
+    reason: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A file that is a good example, and its serialized tf.Example."""
+
+    source: Source
+    example: bytes
+
+
+class ImageReader:
+    """Reads files of a folder in batches; one TensorFlow graph for all of them."""
+
+    def __init__(self, folder: str, limits: Limits) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._shapes = tf.function(_shapes, input_signature=[tf.TensorSpec([None], tf.string)])
+
+    def read(self, sources: Iterable[Source]) -> Iterator[Accepted | Refused]:
+        """One result a file; in memory at once are at most 64 files, and 32 million pixels or one image."""
+        batch: list[tuple[Source, bytes, Header]] = []
+        pixels = 0
+        for source in sources:
+            try:
+                data, header = self._load(source.path)
+            except UnreadableImage as error:
+                yield Refused(source.path, str(error), file_bytes(self._folder, source.path))
+                continue
+            if batch and (len(batch) == _BATCH_FILES or pixels + header.pixels > _BATCH_PIXELS):
+                yield from self._decode(batch)
+                batch, pixels = [], 0
+            batch.append((source, data, header))
+            pixels += header.pixels
+        yield from self._decode(batch)
+
+    def _load(self, path: str) -> tuple[bytes, Header]:
+        full = os.path.join(self._folder, path)
+        try:
+            check_bytes(os.path.getsize(full), self._limits.max_bytes)
+            with open(full, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise UnreadableImage(f"The file cannot be read: {error.strerror}.") from None
+        header = probe(data, max_pixels=self._limits.max_pixels, max_bytes=self._limits.max_bytes)
+        wanted = self._limits.channels
+        if wanted is not None and header.channels != wanted:
+            has = f"{header.channels} channel{'s' if header.channels > 1 else ''}"
+            raise UnreadableImage(f"It has {has}, but image.bands names {wanted}.")
+        return data, header
+
+    def _decode(self, batch: list[tuple[Source, bytes, Header]]) -> Iterator[Accepted | Refused]:
+        if not batch:
+            return
+        try:
+            shapes = self._shapes([data for _, data, _ in batch]).numpy()
+        except (tf.errors.OpError, UnicodeDecodeError):  # Messages with raw bytes in them end as the latter.
+            if len(batch) == 1:
+                source, data, header = batch[0]
+                yield Refused(source.path, explain_failure(data, header.format), len(data))
+            else:
+                for one in batch:
+                    yield from self._decode([one])
+            return
+        for (source, data, header), (height, width, channels) in zip(batch, shapes.tolist(), strict=True):
+            yield Accepted(source, to_example(source, data, header, (height, width, channels)).SerializeToString())
+
+
+def to_example(source: Source, data: bytes, header: Header, shape: tuple[int, int, int]) -> tf.train.Example:
+    """The raw example, as schemas/raw_examples.pbtxt describes it.
+
+    Args:
+      source: the file's path and class.
+      data: its content.
+      header: its format and bit depth.
+      shape: height, width and channels, as decoded.
+    """
+    height, width, channels = shape
+    return tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                "image_bytes": _bytes(data),
+                "label": _bytes(source.label.encode()),
+                "label_index": _int64(source.label_index),
+                "path": _bytes(source.path.encode()),
+                "height": _int64(height),
+                "width": _int64(width),
+                "channels": _int64(channels),
+                "bit_depth": _int64(header.bit_depth),
+                "format": _bytes(header.format.encode()),
+            }
+        )
+    )
+
+
+def file_bytes(folder: str, path: str) -> int:
+    """A file's size in bytes, -1 where it cannot be told."""
+    try:
+        return os.path.getsize(os.path.join(folder, path))
+    except (OSError, ValueError):
+        return -1
+
+
+def _shapes(images: tf.Tensor) -> tf.Tensor:
+    """string [N] -> int32 [N, 3]: height, width, channels. Every image is decoded whole, several at once."""
+    return tf.map_fn(lambda data: tf.shape(decode_raw(data)), images, fn_output_signature=tf.TensorSpec([3], tf.int32))
+
+
+def _bytes(value: bytes) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _int64(value: int) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
