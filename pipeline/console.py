@@ -115,7 +115,9 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     console.print(table)
 
 
-def _figure(value: float) -> str:
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "not a number"
     return f"{value:.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
 
 

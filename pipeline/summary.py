@@ -1,6 +1,7 @@
 """What a finished run has to say, read from the artifacts it left behind."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,16 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     return {
         "blessed": verdict["blessed"],
         "reason": verdict["reason"],
-        "metrics": verdict["metrics"],
+        "metrics": {role: _finite(figures) for role, figures in verdict["metrics"].items()},
         "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
         "report": find_report(uri("Report", "report")) if "Report" in outputs else None,
         **read_quarantine(uri("ImageExampleGen", "quarantine")),
     }
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no words for infinity and for what is no number."""
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
 def find_report(folder: str) -> str | None:

@@ -1,0 +1,34 @@
+"""A small folder of images, and configurations written from text."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+MINIMAL = "data: {path: images}\nimage: {size: 32}\n"
+
+
+@pytest.fixture
+def write(tmp_path) -> Callable[..., Path]:
+    """Writes a configuration into the test's folder, beside `images/`."""
+
+    def write(text: str = MINIMAL, name: str = "own.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """Two classes of grey 20 x 30 images: 30 cats, 10 dogs."""
+    rng = np.random.default_rng(0)
+    for name, count in (("cat", 30), ("dog", 10)):
+        folder = tmp_path / "images" / name
+        folder.mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(rng.integers(0, 256, (20, 30)).astype(np.uint8)).save(folder / f"{i}.png")
+    return tmp_path / "images"
