@@ -102,7 +102,7 @@ def _source_steps(config: Config, *, always: bool = False) -> tuple[ImageExample
 
     The source task's images are the user's own training split, or those of `pretrain.path`.
     """
-    example_gen = ImageExampleGen(config.data.path, config.data)
+    example_gen = ImageExampleGen(config.data.path, config.data, config.image)
     if not always and config.model.weights != "pretrain":
         return example_gen, []
     steps = []

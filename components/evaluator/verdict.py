@@ -27,9 +27,8 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
             if not item.key.is_diff:
                 role = "baseline" if item.key.model_name == tfma.BASELINE_KEY else "candidate"
                 metrics[role][item.key.name] = item.value.double_value.value
-    accuracy = tfma.EvalConfig()
-    accuracy.CopyFrom(tfma.load_eval_result(evaluation_uri).config)
-    threshold = next(metric.threshold for metric in accuracy.metrics_specs[0].metrics if metric.HasField("threshold"))
+    config = tfma.load_eval_result(evaluation_uri, model_name=tfma.BASELINE_KEY).config
+    threshold = next(metric.threshold for metric in config.metrics_specs[0].metrics if metric.HasField("threshold"))
     return judge(
         metrics,
         min_accuracy=threshold.value_threshold.lower_bound.value,
