@@ -1,0 +1,83 @@
+"""The images that rules without an exact answer are fitted to: the user's, or those of the 1/f prior."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from .errors import StemError
+from .preprocessing import Preprocessing
+from .prior import natural_images
+from .rules.channels import Channels
+from .spec import GREY
+
+PRIOR_COUNT, PRIOR_SIDE = 8, 64
+MAX_IMAGES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What calibrates: `inputs` as the new convolution sees them before its zero padding, float64
+    [n, height, width, channels (+ 1)], and where they come from, for the report."""
+
+    inputs: np.ndarray
+    origin: str
+
+
+def check_images(images: np.ndarray, channels: Channels) -> np.ndarray:
+    """Raw images [n, height, width, channels] in the declared order and range. Raises StemError."""
+    images = np.asarray(images)
+    expected = len(channels.bands)
+    if images.ndim != 4 or images.shape[-1] != expected or not len(images):
+        raise StemError(
+            f"images must be an array [n, height, width, {expected}] of raw pixels ({', '.join(channels.bands)}), "
+            f"not {images.shape}."
+        )
+    if not np.all(np.isfinite(images)):
+        raise StemError("images hold values that are not finite.")
+    return images[:MAX_IMAGES].astype(np.float64)
+
+
+def calibrate(channels: Channels, source: Preprocessing, images: np.ndarray | None, seed: int) -> Calibration:
+    """The user's images where given (the first 64), the prior otherwise."""
+    if images is not None:
+        inputs = check_images(images, channels) * channels.scale + channels.offset
+        origin = f"{len(inputs)} images given"
+    else:
+        inputs = prior_inputs(channels, source, PRIOR_COUNT, PRIOR_SIDE, np.random.default_rng(seed))
+        origin = f"{PRIOR_COUNT} images of the 1/f prior, {PRIOR_SIDE}x{PRIOR_SIDE}, seed {seed}"
+    if channels.needs_ones:
+        inputs = np.concatenate([inputs, np.ones_like(inputs[..., :1])], axis=-1)
+    return Calibration(inputs, origin)
+
+
+def prior_inputs(
+    channels: Channels, source: Preprocessing, count: int, side: int, rng: np.random.Generator
+) -> np.ndarray:
+    """1/f images with the mean and spread that each channel of the source had in training (rescaled units)."""
+    mean, std = source.statistics()
+    names = list(dict.fromkeys(r or b for r, b in zip(channels.reads, channels.bands, strict=True)))
+    images = natural_images(count, side, len(names), rng)
+    out = []
+    for read, band in zip(channels.reads, channels.bands, strict=True):
+        plane = images[..., names.index(read or band)]
+        if read in source.bands:
+            c = source.bands.index(read)
+            out.append(mean[c] + std[c] * plane)
+        else:
+            out.append((np.mean(mean) if read == GREY else 0.0) + np.mean(std) * plane)
+    return np.stack(out, axis=-1)
+
+
+def measure_bands(images: np.ndarray, bands: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation of each band over raw images [n, height, width, bands], for
+    `StemSpec(band_statistics=...)`. Raises StemError for a band that is constant."""
+    images = np.asarray(images, np.float64)
+    if images.ndim != 4 or images.shape[-1] != len(bands):
+        raise StemError(f"images must be [n, height, width, {len(bands)}] ({', '.join(bands)}), not {images.shape}.")
+    mean, std = images.mean((0, 1, 2)), images.std((0, 1, 2))
+    flat = [b for b, s in zip(bands, std, strict=True) if not s > 0]
+    if flat:
+        raise StemError(f"Band(s) {', '.join(flat)} are constant in these images: they cannot be normalised.")
+    return {b: (float(m), float(s)) for b, m, s in zip(bands, mean, std, strict=True)}

@@ -1,0 +1,172 @@
+"""`modify_stem`: a pretrained ResNet with another first layer, and the proof of what it kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+
+from .anatomy import Anatomy, read_anatomy
+from .design import Design, design_stem
+from .errors import StemError
+from .preprocessing import Preprocessing, source_preprocessing
+from .proof import Proof, prove
+from .rebuild import carry_over, rebuild
+from .report import TransferReport
+from .rules.channels import Channels
+from .spec import GREY, StemSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class StemResult:
+    """What `modify_stem` returns.
+
+    Attributes:
+        model: the new network: raw pixels [n, height, width, channels] to what the backbone gave.
+        report: what was kept.
+        stem_layers: layers to train where only the stem is trained: the first convolution, and every
+            layer whose weights the change made new or derived.
+    """
+
+    model: keras.Model
+    report: TransferReport
+    stem_layers: tuple[str, ...]
+
+
+def modify_stem(
+    backbone: keras.Model,
+    spec: StemSpec,
+    *,
+    preprocessing: str = "inside",
+    source: str | Preprocessing = "auto",
+    images: np.ndarray | None = None,
+    seed: int = 0,
+) -> StemResult:
+    """Changes the stem of a ResNet and keeps what can be kept.
+
+    Args:
+        backbone: a network as keras.applications builds it (ResNet50/101/152, V1 or V2), with or without
+            its top; it is not changed.
+        spec: the stem to build.
+        preprocessing: `inside`: the new network takes raw pixels in `spec.value_range`. `outside`: it takes
+            what the report's input.scale and input.offset make of them.
+        source: the preprocessing the backbone was trained with: `auto` (V1: caffe, V2: tf), `caffe`, `tf`,
+            `torch`, `none`, or a Preprocessing.
+        images: raw images [n, height, width, channels] as the new network takes them, to calibrate rules
+            without an exact answer; without them a documented 1/f prior serves.
+        seed: of the noise that breaks ties, of new weights, of the prior and of the probe.
+
+    Returns:
+        StemResult. Every weight that the spec does not touch is bit-identical to the backbone's.
+
+    Raises:
+        StemError: for what cannot be done, and where a claim of exactness is refuted by the probe.
+    """
+    if not isinstance(spec, StemSpec):
+        raise StemError(f"spec must be a StemSpec, not {type(spec).__name__}.")
+    if preprocessing not in ("inside", "outside"):
+        raise StemError(f"preprocessing must be 'inside' or 'outside', not {preprocessing!r}.")
+    anatomy = read_anatomy(backbone)
+    origin = source_preprocessing(source, anatomy.family, anatomy.kernel.shape[2])
+    design = design_stem(backbone, anatomy, spec, origin, images, seed)
+    blueprint = design.blueprint
+    if preprocessing == "outside":
+        blueprint = dataclasses.replace(blueprint, scale=None, offset=None)
+    model = rebuild(backbone, anatomy, blueprint)
+    carry_over(backbone, model, design.weights)
+    proof = prove(backbone, model, spec, design.channels, origin, preprocessing == "inside", seed)
+    report = _report(backbone, model, anatomy, spec, origin, design, proof, preprocessing)
+    if report.claim == "exact" and not proof.error <= proof.tolerance:
+        raise StemError(
+            f"This change of stem should keep the function of {backbone.name!r} exactly, but on {proof.probe} its "
+            f"final features differ by {proof.error:.2g} of the largest (allowed: {proof.tolerance:.2g}). Either "
+            "its weights are not finite, or this is a defect of the library: please report it with the specification "
+            f"{spec.to_dict()}."
+        )
+    model.about = json.dumps({"spec": spec.to_dict(), "report": report.to_dict()})
+    changed = {w["name"].split("/")[0] for w in report.weights if w["origin"] != "identical"} | {anatomy.conv}
+    return StemResult(model, report, tuple(layer.name for layer in model.layers if layer.name in changed))
+
+
+def _report(
+    backbone: keras.Model,
+    model: keras.Model,
+    anatomy: Anatomy,
+    spec: StemSpec,
+    origin: Preprocessing,
+    design: Design,
+    proof: Proof,
+    preprocessing: str,
+) -> TransferReport:
+    channels = design.channels
+    return TransferReport(
+        claim="exact" if design.exact else "approximate",
+        error=proof.error,
+        tolerance=proof.tolerance if design.exact else None,
+        about=_about(design, channels, spec),
+        probe=proof.probe,
+        input={
+            "channels": len(channels.bands),
+            "bands": list(channels.bands),
+            "value_range": list(spec.value_range),
+            "preprocessing": preprocessing,
+            "scale": [float(s) for s in channels.scale],
+            "offset": [float(o) for o in channels.offset],
+        },
+        source={
+            "name": backbone.name,
+            "family": anatomy.family,
+            "preprocessing": origin.name,
+            "bands": list(origin.bands),
+        },
+        spec=spec.to_dict(),
+        steps=tuple(design.steps),
+        approximations=tuple(design.approximations),
+        weights=tuple(_weights(backbone, model, design)),
+        dropped=tuple(design.dropped),
+        old_kernel=anatomy.kernel,
+        new_kernel=design.weights[anatomy.conv][0],
+    )
+
+
+def _about(design: Design, channels: Channels, spec: StemSpec) -> str:
+    if not design.exact:
+        return "The source's function is changed; the error below says by how much."
+    inputs = "any image"
+    if GREY in channels.reads:
+        inputs = "grey images, against the original on the same grey in all its channels"
+        if len(channels.bands) > 1:
+            inputs += " (whatever the extra bands hold)" if None in channels.reads else " (all channels equal)"
+    elif len(set(channels.reads)) < len([r for r in channels.reads if r]):
+        inputs = "images whose channels repeat the source's in turn"
+    elif None in channels.reads:
+        inputs = "any image, whatever the extra bands hold"
+    if spec.small_images:
+        inputs += ", against the original on the image upsampled twice (nearest neighbour)"
+    if spec.normalise == "statistics":
+        inputs += ", after each band is brought to the source's mean and spread"
+    return f"The source's function is kept on {inputs}."
+
+
+def _weights(backbone: keras.Model, model: keras.Model, design: Design) -> list[dict[str, object]]:
+    old_layers = {layer.name: layer for layer in backbone.layers}
+    entries = []
+    for layer in model.layers:
+        old = {w.name: w for w in old_layers[layer.name].weights} if layer.name in old_layers else {}
+        for weight in layer.weights:
+            name = f"{layer.name}/{weight.name}"
+            entry = {"name": name, "shape": [int(s) for s in weight.shape], "origin": "identical", "rule": "carried"}
+            if layer.name in design.weights and not _same(old.get(weight.name), weight):
+                entry["origin"] = "initialised" if layer.name in design.initialised else "derived"
+                entry["rule"] = design.rules.get(name) or design.rules[layer.name]
+            entries.append(entry)
+    return entries
+
+
+def _same(old: keras.Variable | None, new: keras.Variable) -> bool:
+    if old is None or tuple(old.shape) != tuple(new.shape):
+        return False
+    a, b = (np.ascontiguousarray(keras.ops.convert_to_numpy(v)) for v in (old, new))
+    return a.tobytes() == b.tobytes()

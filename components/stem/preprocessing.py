@@ -1,0 +1,109 @@
+"""What the source network expects: the affine map from raw pixels to its input, channel by channel."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from .errors import StemError
+from .spec import COLOURS
+
+# Mean and standard deviation of ImageNet's training images, 0..1 (the constants of torchvision and of
+# keras.applications' mode 'torch'), and the means in 0..255 that mode 'caffe' subtracts.
+IMAGENET_MEAN = {"red": 0.485, "green": 0.456, "blue": 0.406}
+IMAGENET_STD = {"red": 0.229, "green": 0.224, "blue": 0.225}
+CAFFE_MEAN = {"red": 123.68, "green": 116.779, "blue": 103.939}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """source_input[c] = scale[c] * raw[c] + offset[c], raw values from 0 (black) to 255 (white).
+
+    Attributes:
+        name: what the report calls it.
+        bands: name of each input channel of the source, in its own order (caffe: blue, green, red).
+        scale, offset: one number a channel.
+        mean, std: statistics of the training images of the source, one a channel, 0..255; they serve
+            `normalise="statistics"` and the scale of extra bands. None: ImageNet's, by name.
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.bands)
+        if n == 0 or len(set(self.bands)) != n:
+            raise StemError(f"The source's bands must be different names, at least one; given: {self.bands!r}.")
+        for field in ("scale", "offset", "mean", "std"):
+            value = getattr(self, field)
+            if value is not None and (len(value) != n or not np.all(np.isfinite(value))):
+                raise StemError(f"Preprocessing.{field} needs one finite number for each of {n} bands: {value!r}.")
+        if any(s == 0 for s in self.scale):
+            raise StemError("Preprocessing.scale must not be 0: the network would not see that channel.")
+        if self.std is not None and min(self.std) <= 0:
+            raise StemError("Preprocessing.std must be positive.")
+
+    def apply(self, raw: np.ndarray) -> np.ndarray:
+        """Raw pixels [..., bands] in the source's own order, 0..255, to the source's input (float64)."""
+        return np.asarray(raw, np.float64) * np.asarray(self.scale) + np.asarray(self.offset)
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each channel of the source's input over its training images."""
+        mean = self.mean or [255 * IMAGENET_MEAN.get(b, np.mean(list(IMAGENET_MEAN.values()))) for b in self.bands]
+        std = self.std or [255 * IMAGENET_STD.get(b, np.mean(list(IMAGENET_STD.values()))) for b in self.bands]
+        return self.apply(np.asarray(mean)), np.abs(self.scale) * np.asarray(std)
+
+
+def _caffe() -> Preprocessing:
+    order = COLOURS[::-1]
+    return Preprocessing("caffe", order, (1.0,) * 3, tuple(-CAFFE_MEAN[c] for c in order))
+
+
+def _torch() -> Preprocessing:
+    return Preprocessing(
+        "torch",
+        COLOURS,
+        tuple(1 / (255 * IMAGENET_STD[c]) for c in COLOURS),
+        tuple(-IMAGENET_MEAN[c] / IMAGENET_STD[c] for c in COLOURS),
+    )
+
+
+PREPROCESSING = {
+    "caffe": _caffe(),
+    "tf": Preprocessing("tf", COLOURS, (1 / 127.5,) * 3, (-1.0,) * 3),
+    "torch": _torch(),
+    "none": Preprocessing("none", COLOURS, (1.0,) * 3, (0.0,) * 3),
+}
+
+
+def source_preprocessing(source: str | Preprocessing, family: str, channels: int) -> Preprocessing:
+    """The preprocessing of a checkpoint.
+
+    Args:
+        source: `auto` (V1: caffe, V2: tf, as keras.applications trained them), a name in PREPROCESSING,
+            or a Preprocessing (needed where the source does not have red, green and blue).
+        family: `V1` or `V2`.
+        channels: how many channels the checkpoint's first convolution reads.
+    """
+    if isinstance(source, Preprocessing):
+        found = source
+    elif source == "auto":
+        found = PREPROCESSING["caffe" if family == "V1" else "tf"]
+    elif source in PREPROCESSING:
+        found = PREPROCESSING[source]
+    else:
+        raise StemError(
+            f"source must be 'auto', one of {', '.join(PREPROCESSING)}, or a Preprocessing, not {source!r}."
+        )
+    if len(found.bands) != channels:
+        raise StemError(
+            f"The source's first convolution reads {channels} channel(s), but its preprocessing {found.name!r} "
+            f"describes {len(found.bands)} ({', '.join(found.bands)}). Give source=Preprocessing(name, bands, scale, "
+            f"offset) with one entry for each of its {channels} channel(s), in its own order."
+        )
+    return found

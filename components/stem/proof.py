@@ -1,0 +1,137 @@
+"""Proves a claim: the original and the modified network on images the claim is about."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from .preprocessing import Preprocessing
+from .prior import natural_images
+from .rules.channels import Channels
+from .spec import GREY, StemSpec
+
+SIDES = (64, 48)  # height and width of the probe, for networks that take any
+TOLERANCE = {"float64": 1e-10, "float32": 1e-4, "float16": 0.05, "bfloat16": 0.25}
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """Result of a probe: `error` as the report names it, `tolerance` for exact claims, `probe` in words."""
+
+    error: float
+    tolerance: float
+    probe: str
+
+
+def probe_pair(
+    spec: StemSpec,
+    channels: Channels,
+    source: Preprocessing,
+    sides: tuple[int, int],
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same images as the original and as the modified network take them.
+
+    Two images: one like a natural scene, one of independent noise in every pixel (the hardest for errors
+    at borders and of a shifted pixel). Where the claim is about grey or repeated bands, they are so.
+
+    Args:
+        sides: height and width for the original; the small-image stem gets half of them.
+
+    Returns:
+        The original's input (already preprocessed, in its own channel order) and the new network's raw
+        input in the declared value range, both float64.
+    """
+    height, width = (s // 2 for s in sides) if spec.small_images else sides
+    n = len(source.bands)
+    side = max(height, width)
+    natural = np.clip(127.5 + 60 * natural_images(1, side, n, rng), 0, 255)[:, :height, :width]
+    image = np.concatenate([natural, rng.uniform(0, 255, (1, height, width, n))])
+    if GREY in channels.reads:
+        image = np.repeat(image[..., :1], n, axis=-1)
+    seen = source.apply(image)
+    low, high = spec.value_range
+    _, spread = source.statistics()
+    raw = []
+    for j, (band, read) in enumerate(zip(channels.bands, channels.reads, strict=True)):
+        with_statistics = spec.normalise == "statistics" and any(s[0] == band for s in spec.band_statistics)
+        if read is None:
+            values = rng.normal(0, np.mean(spread), image.shape[:3])
+            raw.append((values - channels.offset[j]) / channels.scale[j])
+        elif with_statistics:  # equal after normalisation, not before
+            values = (
+                image[..., 0] * _mean(source.scale) + _mean(source.offset)
+                if read == GREY
+                else seen[..., source.bands.index(read)]
+            )
+            raw.append((values - channels.offset[j]) / channels.scale[j])
+        else:
+            plane = image[..., 0 if read == GREY else source.bands.index(read)]
+            raw.append(low + plane * (high - low) / 255)
+    if spec.small_images:
+        seen = seen.repeat(2, axis=1).repeat(2, axis=2)
+    return seen, np.stack(raw, axis=-1)
+
+
+def prove(
+    backbone: keras.Model,
+    model: keras.Model,
+    spec: StemSpec,
+    channels: Channels,
+    source: Preprocessing,
+    inside: bool,
+    seed: int,
+) -> Proof:
+    """Runs the probe through both networks (no weight changes, nothing is built)."""
+    rng = np.random.default_rng(seed + 1)
+    shape = backbone.inputs[0].shape
+    sides = tuple(s or default for s, default in zip(shape[1:3], SIDES, strict=True))
+    if spec.small_images:
+        sides = tuple(s - s % 2 for s in sides)
+    seen, raw = probe_pair(spec, channels, source, sides, rng)
+    given = raw if inside else raw * channels.scale + channels.offset
+    precision = keras.dtype_policies.get(model.get_layer("conv1_conv").dtype_policy).compute_dtype
+    old = features(backbone, seen)
+    new = features(model, given)
+    error = _difference(old, new)
+    tolerance = TOLERANCE.get(precision, 0.25)
+    if error > tolerance and np.isfinite(error):
+        # A network that magnifies rounding (or a device with shortened floats) shows it on itself.
+        wobble = np.finfo("float64" if precision == "float64" else "float32").eps
+        nudged = features(backbone, seen * (1 + wobble * rng.choice([-1.0, 1.0], seen.shape)))
+        tolerance = min(max(tolerance, 30 * _difference(old, nudged)), 1e-2)
+    probe = (
+        f"2 images (1/f and noise) of {given.shape[1]}x{given.shape[2]}, {precision}"
+        + (", the original on them upsampled twice" if spec.small_images else "")
+        + (", grey" if GREY in channels.reads else "")
+    )
+    return Proof(error, tolerance, probe)
+
+
+def features(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """The network's features [n, ...] at inference, float64: before its Dense top, where it has one."""
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Dense):
+        model = keras.Model(model.inputs, last.input)
+    # `call`, not `__call__`: a network built for one size computes any other just as well.
+    out = model.call(keras.ops.convert_to_tensor(x, dtype=model.inputs[0].dtype), training=False)
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(out, "float64" if _has64() else "float32")), np.float64)
+
+
+def _has64() -> bool:
+    # JAX has no float64 unless told so, and warns when asked.
+    return keras.config.floatx() == "float64" or keras.config.backend() != "jax"
+
+
+def _difference(old: np.ndarray, new: np.ndarray) -> float:
+    if old.shape != new.shape:  # a plain change of stride or pool: other map sizes
+        old, new = (a.mean(tuple(range(1, a.ndim - 1))) if a.ndim > 2 else a for a in (old, new))
+    scale = np.abs(old).max()
+    gap = np.abs(old - new).max()
+    return float(gap / scale) if scale > 0 else float(gap)
+
+
+def _mean(values: tuple[float, ...]) -> float:
+    return values[0] if len(set(values)) == 1 else float(np.mean(values))

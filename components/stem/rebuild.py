@@ -1,0 +1,130 @@
+"""Builds the network anew from its layers' configurations, with another stem; carries weights by name.
+
+A residual network is no chain: slicing `model.layers` and stacking the rest in a Sequential loses the
+shortcuts. `keras.models.clone_model` walks the real graph instead; its two hooks change a layer's
+configuration and what is called around it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from .anatomy import Anatomy
+from .saved import StemModel
+
+RESCALE, FIRST, ONES, JOIN, EXTRA_NORM = "stem_rescale", "stem_first", "stem_ones", "stem_join", "stem_bn"
+EPSILON = 1.001e-5  # of every BatchNormalization in keras.applications' ResNets
+
+
+@dataclasses.dataclass(frozen=True)
+class Blueprint:
+    """The new stem's shape.
+
+    Attributes:
+        channels: of the model's input.
+        scale, offset: of the rescaling inside; None leaves it out (preprocessing outside).
+        ones: append a channel of ones before the zero padding.
+        kernel, filters, stride, padding: of the convolution named conv1_conv.
+        extra_norm: a BatchNormalization after it.
+        pool: keep the max pool.
+        deep: filters of the convolutions before conv1_conv (3x3 each), the first with `stride`.
+    """
+
+    channels: int
+    scale: np.ndarray | None
+    offset: np.ndarray | None
+    ones: bool
+    kernel: int
+    filters: int
+    stride: int
+    padding: tuple[int, int]
+    extra_norm: bool
+    pool: bool
+    deep: tuple[int, ...] = ()
+
+
+def deep_names(index: int) -> tuple[str, str, str, str]:
+    """Names of the padding, convolution, BatchNorm and ReLU that stand `index` places before conv1_conv."""
+    return tuple(f"stem_deep{index}_{part}" for part in ("pad", "conv", "bn", "relu"))
+
+
+def rebuild(backbone: keras.Model, anatomy: Anatomy, plan: Blueprint) -> keras.Model:
+    """The same network with the stem of `plan`; weights are those of fresh layers until `carry_over`."""
+    old_input = backbone.get_layer(anatomy.input)
+    new_input = keras.Input((None, None, plan.channels), dtype=old_input.dtype, name=old_input.name)
+    dropped = () if plan.pool else _pool_layers(anatomy)
+
+    def make(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        if layer.name == anatomy.pad:
+            config["padding"] = (plan.padding, plan.padding)
+        elif layer.name == anatomy.conv:
+            config["kernel_size"] = (plan.kernel, plan.kernel)
+            config["filters"] = plan.filters
+            config["strides"] = (1, 1) if plan.deep else (plan.stride, plan.stride)
+        return type(layer).from_config(config)
+
+    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> keras.KerasTensor:
+        if layer.name in dropped:
+            return args[0]
+        if layer.name == anatomy.pad:
+            args = (_before(args[0], plan, backbone.get_layer(anatomy.conv)), *args[1:])
+        out = layer(*args, **kwargs)
+        if layer.name == anatomy.conv and plan.extra_norm:
+            out = keras.layers.BatchNormalization(
+                axis=-1, epsilon=EPSILON, name=EXTRA_NORM, dtype=backbone.get_layer(anatomy.conv).dtype_policy
+            )(out)
+        return out
+
+    clone = keras.models.clone_model(backbone, input_tensors=new_input, clone_function=make, call_function=call)
+    return StemModel(inputs=clone.inputs[0], outputs=clone.outputs[0], name=backbone.name)
+
+
+def carry_over(backbone: keras.Model, model: keras.Model, new: dict[str, list[np.ndarray]]) -> None:
+    """Sets every weight of `model`: those in `new` by layer name, all others from `backbone`, bit for bit."""
+    for layer in model.layers:
+        if layer.name in new:
+            layer.set_weights([np.asarray(a, w.dtype) for a, w in zip(new[layer.name], layer.weights, strict=True)])
+        elif layer.weights:
+            layer.set_weights(backbone.get_layer(layer.name).get_weights())
+
+
+def _before(x: keras.KerasTensor, plan: Blueprint, conv: keras.layers.Layer) -> keras.KerasTensor:
+    """What stands between the input and conv1_pad. Built-in layers only, so that any Keras can load it."""
+    # Half precision cannot hold 0..255 minus a mean exactly: preprocessing stays in 32 bits or more.
+    dtype = conv.compute_dtype if conv.compute_dtype in ("float32", "float64") else "float32"
+    if plan.scale is not None:
+        # Arrays of the layer's own dtype: plain numbers would be rounded to 32 bits on their way to 64.
+        scale, offset = (np.asarray(v, dtype) for v in (plan.scale, plan.offset))
+        x = keras.layers.Rescaling(scale, offset, name=RESCALE, dtype=dtype)(x)
+    if plan.ones:
+        one = x
+        if plan.channels > 1:
+            # Cropping2D with channels_first crops the last two axes, here width (by nothing) and channels.
+            crop = ((0, 0), (0, plan.channels - 1))
+            one = keras.layers.Cropping2D(crop, data_format="channels_first", name=FIRST, dtype=dtype)(x)
+        one = keras.layers.Rescaling(0.0, 1.0, name=ONES, dtype=dtype)(one)
+        x = keras.layers.Concatenate(axis=-1, name=JOIN, dtype=dtype)([x, one])
+    for index, filters in enumerate(plan.deep, start=1):
+        pad, name, norm, relu = deep_names(index)
+        stride = plan.stride if index == 1 else 1
+        policy = conv.dtype_policy
+        x = keras.layers.ZeroPadding2D(1, name=pad, dtype=policy)(x)
+        x = keras.layers.Conv2D(filters, 3, strides=stride, use_bias=False, name=name, dtype=policy)(x)
+        x = keras.layers.BatchNormalization(axis=-1, epsilon=EPSILON, name=norm, dtype=policy)(x)
+        x = keras.layers.Activation("relu", name=relu, dtype=policy)(x)
+    return x
+
+
+def _pool_layers(anatomy: Anatomy) -> tuple[str, ...]:
+    """The max pool and the padding right before it."""
+    names = [name for name, _, _ in anatomy.chain]
+    kinds = [kind for _, kind, _ in anatomy.chain]
+    if anatomy.pool is None:
+        return ()
+    at = names.index(anatomy.pool)
+    return (names[at - 1], names[at]) if at and kinds[at - 1] == "ZeroPadding2D" else (names[at],)
