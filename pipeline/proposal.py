@@ -11,6 +11,7 @@ from statistics import median
 import yaml
 from PIL import Image, ImageChops
 
+from components.errors import RestemError
 from components.example_gen.config import DataConfig
 from components.example_gen.folder import ImageFile, Listing, check_listing
 from components.images.config import ImageConfig
@@ -47,7 +48,7 @@ def survey(folder: Path) -> Survey:
     """Looks at up to 400 files, evenly taken from all.
 
     Raises:
-        RestemError: what `check_listing` refuses.
+        RestemError: what `check_listing` refuses, or no image can be read.
     """
     data = DataConfig(path=str(folder))
     listing = check_listing(data.path, data)
@@ -56,6 +57,12 @@ def survey(folder: Path) -> Survey:
     config = Config(data=data, image=ImageConfig(size=1))
     looks = list(look_at(listing, sample, config))
     good = [(look.file, look.header) for look in looks if look.header is not None]
+    if not good:
+        raise RestemError(
+            "there is no readable image",
+            where=str(folder),
+            given=f"{len(looks)} files were looked at; {looks[0].file.path}: {looks[0].reason}",
+        )
     colour = [(file, header) for file, header in good if header.channels >= 3]
     colourless = bool(good) and all(_is_grey(listing, file, header) for file, header in colour)
     return Survey(listing, tuple(header for _, header in good), len(looks) - len(good), colourless)

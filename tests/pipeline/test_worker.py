@@ -109,6 +109,12 @@ def test_short_work_leaves_its_log_only_where_it_failed(tmp_path, monkeypatch, c
     assert [path.suffix for path in tmp_path.iterdir()] == [".log"]
 
 
+def test_the_step_that_failed_is_named():
+    error = ValueError("first line\nlast line")
+    error.step = "Trainer"
+    assert explain_failure(error) == ("the step Trainer failed: ValueError: last line.", False)
+
+
 def test_a_full_disk_is_named():
     message, mendable = explain_failure(OSError(28, "No space left on device"))
     assert "The disk is full." in message

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.errors import RestemError
+from pipeline.config import load_config
+from pipeline.inspection import inspect
+
+
+def look(write, *overrides):
+    return inspect(load_config(write(), list(overrides)))
+
+
+def test_counts_by_split_and_class(write, images):
+    found = look(write).to_dict()
+    assert found["classes"] == ["cat", "dog"]
+    assert {name: sum(found["by_class"][split][name] for split in found["splits"]) for name in ("cat", "dog")} == {
+        "cat": 30,
+        "dog": 10,
+    }
+    assert found["quarantined"] == []
+    assert found["formats"] == {"PNG": 40}
+    assert found["channels"] == {"1": 40}
+
+
+def test_refused_files_with_their_reasons(write, images):
+    (images / "cat" / "empty.png").write_bytes(b"")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(images / "cat" / "x.tif")
+    (images / "stray.txt").write_text("x")
+    reasons = {entry["path"]: entry["reason"] for entry in look(write, "data.max_quarantined=0.5").quarantined}
+    assert list(reasons) == ["cat/empty.png", "cat/x.tif", "stray.txt"]
+    assert "0 bytes" in reasons["cat/empty.png"]
+    assert "TIFF" in reasons["cat/x.tif"]
+    assert "outside the class folders" in reasons["stray.txt"]
+
+
+def test_limits_and_bands_refuse(write, images):
+    Image.fromarray(np.zeros((60, 60), np.uint8)).save(images / "cat" / "large.png")
+    (entry,) = look(write, "data.max_pixels=1000").quarantined
+    assert "max_pixels" in entry["reason"]
+    found = look(write, "image.bands=[a, b]")
+    assert len(found.quarantined) == 41
+    assert "image.bands names 2" in found.quarantined[0]["reason"]
+
+
+def test_says_when_the_run_would_be_stopped(write, images):
+    for i in range(4):
+        (images / "dog" / f"bad{i}.png").write_text("x")
+    assert look(write).problem.startswith("4 of 44 files")
+    for path in (images / "dog").iterdir():
+        path.write_text("x")
+    assert "dog" in look(write, "data.max_quarantined=1").problem
+
+
+def test_a_folder_that_cannot_be_trained_on_is_an_error(write):
+    with pytest.raises(RestemError, match="no such folder"):
+        look(write)

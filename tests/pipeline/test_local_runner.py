@@ -1,0 +1,29 @@
+"""The local runner on a pipeline of two small steps. TFX is imported in a worker: fifteen seconds on an idle machine.
+
+That an interrupted run, which leaves a RUNNING execution in the metadata, does the next one no harm is shown on the
+real pipeline: tests/e2e/test_interruption.py.
+"""
+
+import pytest
+
+from pipeline.worker import WorkFailed, run_worker
+
+
+def test_steps_are_told_cached_where_nothing_changed_and_a_mistake_in_one_ends_the_run(tmp_path):
+    events = []
+    request = {"root": str(tmp_path), "runs": [("a", ""), ("a", ""), ("b", ""), ("b", "mendable")]}
+    with pytest.raises(WorkFailed) as caught:
+        run_worker(
+            "tests.pipeline.fake_pipeline:run",
+            request,
+            log=tmp_path / "log",
+            on_event=lambda event: events.append((event["step"], event["state"])),
+        )
+    assert str(caught.value) == "a/b.png: the label is missing. Add it."
+    assert events[:4] == [("Make", "started"), ("Make", "done"), ("Use", "started"), ("Use", "done")]
+    assert [event for event in events[4:] if event[1] != "started"] == [
+        *[("Make", "cached"), ("Use", "cached")],
+        *[("Make", "done"), ("Use", "done")],
+        ("Make", "cached"),
+    ]
+    assert sorted(path.read_text() for path in tmp_path.glob("pipeline/Use/model/*/text")) == ["A", "B"]

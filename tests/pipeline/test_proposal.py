@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from components.errors import RestemError
+from pipeline.config import load_config
+from pipeline.inspection import inspect
+from pipeline.preflight import preflight
+from pipeline.proposal import propose
+
+
+def make(folder, sizes, *, colour=True, grey_in_colour=False, count=20):
+    rng = np.random.default_rng(0)
+    for name, number in (("a", count), ("b", count)):
+        (folder / name).mkdir(parents=True)
+        for i in range(number):
+            height, width = sizes[i % len(sizes)]
+            pixels = rng.integers(0, 256, (height, width, 3 if colour else 1)).astype(np.uint8)
+            if grey_in_colour:
+                pixels = np.repeat(pixels[..., :1], 3, axis=-1)
+            Image.fromarray(pixels.squeeze()).save(folder / name / f"{i}.png")
+    return folder
+
+
+def proposal(folder, tmp_path):
+    """The proposal as a configuration, and its text."""
+    out = tmp_path / "out.yaml"
+    out.write_text(propose(folder, out), encoding="utf-8")
+    return load_config(out), out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "size", "small"),
+    [
+        ([(8, 8)], 32, True),
+        ([(60, 60), (64, 70)], 64, True),
+        ([(300, 400), (600, 800)], (168, 224), False),
+        ([(120, 120)], 120, False),
+        ([(40, 160)], (40, 160), False),
+    ],
+)
+def test_size_and_stem_follow_the_images(tmp_path, sizes, size, small):
+    config, _ = proposal(make(tmp_path / "images", sizes), tmp_path)
+    if isinstance(size, tuple):
+        assert (config.image.height, config.image.width) == size
+    else:
+        assert abs(config.image.height - size) <= 3
+        assert config.image.height == config.image.width
+    assert config.stem.small_images == small
+
+
+@pytest.mark.parametrize(("kind", "channels"), [({"colour": False}, 1), ({"grey_in_colour": True}, 1), ({}, 3)])
+def test_channels_follow_the_pixels(tmp_path, kind, channels):
+    config, _ = proposal(make(tmp_path / "images", [(40, 40)], **kind), tmp_path)
+    assert config.image.channels == channels
+
+
+def test_every_value_has_a_reason_and_the_file_passes_all_checks(tmp_path):
+    folder = make(tmp_path / "images: ü", [(40, 40)])
+    config, text = proposal(folder, tmp_path)
+    preflight(config)
+    assert inspect(config).problem is None
+    assert config.data.path == str(folder)
+    for line in text.splitlines():
+        if line.startswith("  ") and "path:" not in line:
+            assert "  # " in line, line
+    assert config.name == "images"
+    assert set(yaml.safe_load(text)) == {"name", "data", "image", "model", "stem", "train", "evaluate"}
+
+
+def test_bad_files_raise_the_limit_so_that_it_runs(tmp_path):
+    folder = make(tmp_path / "images", [(40, 40)])
+    for i in range(5):
+        (folder / "a" / f"bad{i}.png").write_text("x")
+    config, _ = proposal(folder, tmp_path)
+    assert config.data.max_quarantined > 5 / 45
+    assert inspect(config).problem is None
+
+
+def test_given_splits_and_imbalance_are_told(tmp_path):
+    make(tmp_path / "images" / "train", [(40, 40)], count=30)
+    make(tmp_path / "images" / "test", [(40, 40)], count=5)
+    for i in range(10, 30):
+        (tmp_path / "images" / "train" / "b" / f"{i}.png").unlink()
+    config, text = proposal(tmp_path / "images", tmp_path)
+    assert "own train/ and test/: 40 and 10 images" in text
+    assert "test_share" not in text
+    assert config.evaluate.min_accuracy > 0.5
+    assert "a 35, b 15" in text
+
+
+def test_without_a_readable_image_there_is_nothing_to_propose(tmp_path):
+    folder = make(tmp_path / "images", [(40, 40)])
+    for path in folder.rglob("*.png"):
+        path.write_text("x")
+    with pytest.raises(RestemError, match="readable"):
+        propose(folder, None)

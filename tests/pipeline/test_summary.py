@@ -1,0 +1,45 @@
+import json
+import math
+from types import SimpleNamespace
+
+from pipeline import summary
+
+
+def artifact(folder, **properties):
+    folder.mkdir(parents=True, exist_ok=True)
+    return SimpleNamespace(uri=str(folder), get_string_custom_property=lambda name: properties.get(name, ""))
+
+
+def outputs(tmp_path, lines=(), **pushed):
+    quarantine = artifact(tmp_path / "quarantine")
+    (tmp_path / "quarantine" / "quarantine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = artifact(tmp_path / "report")
+    (tmp_path / "report" / "index.html").write_text("")
+    return {
+        "ImageExampleGen": {"quarantine": [quarantine]},
+        "Evaluator": {"evaluation": [artifact(tmp_path / "e")], "blessing": [artifact(tmp_path / "b")]},
+        "Report": {"report": [report]},
+        "Pusher": {"pushed_model": [artifact(tmp_path / "p", **pushed)]},
+    }
+
+
+def test_reads_what_the_steps_left(tmp_path, monkeypatch):
+    verdict = {"blessed": True, "reason": "Good.", "metrics": {"candidate": {"accuracy": 0.9, "loss": math.nan}}}
+    monkeypatch.setattr("components.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
+    lines = [{"path": f"{i}.png", "reason": "r", "bytes": 1} for i in range(30)]
+    found = summary.summarise(outputs(tmp_path, lines, pushed_destination="/served/1"))
+    assert found["blessed"] is True
+    assert found["metrics"] == {"candidate": {"accuracy": 0.9, "loss": None}}
+    assert found["pushed_to"] == "/served/1"
+    assert found["report"] == str(tmp_path / "report" / "index.html")
+    assert found["quarantined"] == 30
+    assert len(found["quarantine"]) == summary.MAX_REASONS
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_nothing_is_pushed_where_the_model_was_refused(tmp_path, monkeypatch):
+    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}}
+    monkeypatch.setattr("components.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
+    found = summary.summarise(outputs(tmp_path))
+    assert found["pushed_to"] is None
+    assert found["quarantined"] == 0
