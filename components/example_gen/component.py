@@ -1,0 +1,106 @@
+"""ImageExampleGen: a TFX component that makes raw examples of a folder of images."""
+
+import hashlib
+import json
+from typing import ClassVar
+
+from tfx import types
+from tfx.components.example_gen import utils
+from tfx.components.example_gen.component import FileBasedExampleGen
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
+from tfx.proto import example_gen_pb2, range_config_pb2
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+import schemas
+from components.example_gen.artifacts import Quarantine
+from components.example_gen.config import DataConfig
+from components.example_gen.driver import ImageDriver
+from components.example_gen.executor import Executor
+from components.example_gen.folder import SPLITS
+from components.fingerprint import code_fingerprint
+from components.images.config import ImageConfig
+
+
+class ImageExampleGenSpec(ComponentSpec):
+    """What goes in and out."""
+
+    PARAMETERS: ClassVar = {
+        "input_base": ExecutionParameter(type=str),
+        "input_config": ExecutionParameter(type=example_gen_pb2.Input),
+        "output_config": ExecutionParameter(type=example_gen_pb2.Output),
+        "output_data_format": ExecutionParameter(type=int),
+        "output_file_format": ExecutionParameter(type=int),
+        "range_config": ExecutionParameter(type=range_config_pb2.RangeConfig, optional=True),
+        # JSON of what the executor needs: a change of anything in it, or of the code, is a reason to run again.
+        "settings": ExecutionParameter(type=str),
+    }
+    INPUTS: ClassVar = {}
+    OUTPUTS: ClassVar = {
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "quarantine": ChannelParameter(type=Quarantine),
+        "schema": ChannelParameter(type=standard_artifacts.Schema),
+    }
+
+
+class ImageExampleGen(FileBasedExampleGen):
+    """Makes tf.Examples of the images in a folder, and puts every file that is no good image to quarantine.
+
+    Outputs:
+      examples: splits `train` and `test`, as schemas/raw_examples.pbtxt describes them.
+      quarantine: see `Quarantine`.
+      schema: the committed schema, completed with the class names.
+    """
+
+    SPEC_CLASS = ImageExampleGenSpec
+    EXECUTOR_SPEC = BeamExecutorSpec(Executor)
+    DRIVER_CLASS = ImageDriver
+
+    def __init__(
+        self,
+        input_base: str,
+        data: DataConfig,
+        image: ImageConfig | None = None,
+        *,
+        input_config: example_gen_pb2.Input | None = None,
+        range_config: range_config_pb2.RangeConfig | None = None,
+    ) -> None:
+        """Configures the component.
+
+        Args:
+          input_base: the folder of images, or the one above folders of spans.
+          data: limits and shares; its path is not used.
+          image: where it names bands, files with another number of channels go to quarantine. Nothing else of it is
+            used, so that another size does not read the files again.
+          input_config: one split whose pattern may hold {SPAN} and {VERSION}, 'span-{SPAN}/*' for instance; by default
+            the images are in input_base itself.
+          range_config: which span; by default the latest.
+        """
+        bands = None if image is None or image.bands is None else len(image.bands)
+        settings = {
+            "data": data.model_dump(mode="json", exclude={"path"}),
+            "bands": bands,
+            "code": code_fingerprint("images", "example_gen"),
+            "schema": hashlib.sha256(schemas.raw_examples().encode()).hexdigest()[:16],
+        }
+        output_config = example_gen_pb2.Output(
+            # Both are decided in the executor; the shares here are never used, TFX wants to see the names.
+            split_config=example_gen_pb2.SplitConfig(
+                splits=[example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=1) for name in SPLITS]
+            )
+        )
+        spec = ImageExampleGenSpec(
+            input_base=input_base,
+            input_config=input_config or utils.make_default_input_config(),
+            output_config=output_config,
+            output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
+            output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
+            range_config=range_config,
+            settings=json.dumps(settings, sort_keys=True),
+            examples=types.Channel(type=standard_artifacts.Examples),
+            quarantine=types.Channel(type=Quarantine),
+            schema=types.Channel(type=standard_artifacts.Schema),
+        )
+        # Not FileBasedExampleGen's own, which knows no other outputs than the examples.
+        BaseBeamComponent.__init__(self, spec=spec)
