@@ -184,7 +184,7 @@ def list_images(path: str, config: DataConfig) -> Listing:
     where = f"data.path ({path})"
     found = list(_walk(path))
     folders = [name for name, kind in found if kind == _FOLDER]
-    files = [name for name, kind in found if kind != _FOLDER]
+    files = sorted(name for name, kind in found if kind != _FOLDER)
     top_folders = sorted({name.split("/")[0] for name in folders})
     split_folders = _split_folders(top_folders, files, where)
 

@@ -107,6 +107,7 @@ def _decode_bmp(image_bytes: tf.Tensor) -> tf.Tensor:
     plain = tf.equal(_little_endian(header, _BMP_COMPRESSION_AT, 4), 0)
     known = tf.reduce_any(tf.equal(bits, [8, 24, 32])) & (_little_endian(header, _BMP_DIB_SIZE_AT, 4) >= 40)
     with tf.control_dependencies([tf.debugging.Assert(plain & known, [BMP_NOT_READ])]):
+        header = tf.identity(header)  # What is read of it below waits for the check too.
         pixels = tf.io.decode_bmp(image_bytes, channels=0)
 
     def through_palette() -> tf.Tensor:

@@ -1,0 +1,177 @@
+import os
+import subprocess
+import sys
+import unicodedata
+from collections import Counter
+
+import pytest
+
+from components.errors import RestemError
+from components.example_gen.config import DataConfig
+from components.example_gen.folder import TEST, TRAIN, check_listing, fingerprint, hashed_split, list_images
+
+CONFIG = DataConfig(path="unused", test_share=0.25)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """make("cat/1.png", ...): empty files below a new folder; a name that ends in / is a folder."""
+
+    def write(*names: str):
+        for name in names:
+            path = tmp_path / name
+            if name.endswith("/"):
+                path.mkdir(parents=True, exist_ok=True)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+        return str(tmp_path)
+
+    return write
+
+
+def many(folder: str, count: int = 40) -> list[str]:
+    return [f"{folder}/{index}.png" for index in range(count)]
+
+
+def test_a_folder_for_each_class(make):
+    listing = check_listing(make(*many("dog"), *many("cat"), "cat/deeper/x.png"), CONFIG)
+    assert (listing.classes, listing.layout, listing.strays) == (("cat", "dog"), "flat", ())
+    assert Counter(file.label for file in listing.files) == {"cat": 41, "dog": 40}
+    assert [file.path for file in listing.files] == sorted(file.path for file in listing.files)
+
+
+def test_train_and_test_folders_decide_the_split(make):
+    listing = check_listing(make("Train/cat/1.png", "Train/dog/2.png", "test/cat/3.png"), CONFIG)
+    assert (listing.classes, listing.layout) == (("cat", "dog"), "split")
+    assert {file.path: file.split for file in listing.files} == {
+        "Train/cat/1.png": TRAIN,
+        "Train/dog/2.png": TRAIN,
+        "test/cat/3.png": TEST,
+    }
+
+
+def test_the_hash_keeps_the_share_and_never_moves_a_file(make):
+    before = {file.path: file.split for file in list_images(make(*many("a", 300), *many("b", 300)), CONFIG).files}
+    after = {file.path: file.split for file in list_images(make(*many("c", 300), "a/new.png"), CONFIG).files}
+    assert before == {path: after[path] for path in before}
+    # 600 draws of 0.25: a standard deviation of 10.6 images.
+    assert abs(sum(split == TEST for split in before.values()) - 150) < 43
+
+
+def test_the_split_is_the_same_on_every_machine():
+    names = [f"class/{index}.png" for index in range(12)]
+    assert "".join("T" if hashed_split(name, 0.5) == TEST else "." for name in names) == "T.TTTT....T."
+    composed, decomposed = (unicodedata.normalize(form, "café/é.png") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    assert hashed_split(composed, 0.5) == hashed_split(decomposed, 0.5)
+
+
+def test_class_names_are_unicode_normalised(make):
+    decomposed = unicodedata.normalize("NFD", "café")
+    listing = list_images(make(f"{decomposed}/1.png", "tea/1.png"), CONFIG)
+    assert listing.classes == (unicodedata.normalize("NFC", "café"), "tea")
+    # The path stays as it is: the file must be found under it.
+    assert listing.files[0].path == f"{decomposed}/1.png"
+
+
+def test_hidden_files_are_not_looked_at(make):
+    listing = list_images(
+        make("a/1.png", "b/1.png", ".git/x", "a/.DS_Store", "a/Thumbs.db", "__MACOSX/a/1.png"), CONFIG
+    )
+    assert ([file.path for file in listing.files], listing.strays) == (["a/1.png", "b/1.png"], ())
+
+
+def test_every_other_file_is_a_stray_with_its_reason(make, tmp_path):
+    folder = make("a/1.png", "b/1.png", "README.md")
+    (tmp_path / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "a" / "itself.png").symlink_to(tmp_path / "a" / "itself.png")
+    os.mkfifo(tmp_path / "b" / "pipe.png")
+    (tmp_path / "b" / os.fsdecode(b"caf\xe9.png")).touch()
+    listing = list_images(folder, CONFIG)
+    assert [file.path for file in listing.files] == ["a/1.png", "b/1.png"]
+    reasons = {stray.path: stray.reason for stray in listing.strays}
+    assert set(reasons) == {"README.md", "a/gone.png", "a/itself.png", "b/pipe.png", "b/caf\\udce9.png"}
+    assert "outside the class folders" in reasons["README.md"]
+    assert "neither a file nor a folder" in reasons["b/pipe.png"]
+    assert "not valid UTF-8" in reasons["b/caf\\udce9.png"]
+
+
+def test_links_to_folders_are_followed_but_not_for_ever(make, tmp_path):
+    folder = make("a/1.png", "b/1.png")
+    (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (outside / "2.png").touch()
+    (tmp_path / "b" / "linked").symlink_to(outside, target_is_directory=True)
+    assert [file.path for file in list_images(folder, CONFIG).files] == ["a/1.png", "b/1.png", "b/linked/2.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "the folder is empty"),
+        (["1.png", "2.png"], r"there are no class folders.*2 files and no such folder, among them 1.png, 2.png"),
+        (many("cat"), r"only one class.*given cat/"),
+        ([*many("cat"), "dog/"], r"no images to train on: dog\..*Put images into it, or remove it"),
+        (["train/cat/1.png", "train/dog/2.png"], r"train/ without test/.*Make test/ beside it"),
+        (["test/cat/1.png", "test/dog/2.png"], "test/ without train/"),
+        (["train/cat/1.png", "train/dog/2.png", "test/"], "no images to test with"),
+        (["train/cat/1.png", "test/cat/2.png", "test/dog/3.png"], r"train on: dog\..*dog: 0 for training, 1 for"),
+        (["train/a/1.png", "train/b/1.png", "test/a/1.png", "val/a/1.png"], r"other folders: val/\..*Move"),
+        (["train/1.png", "test/1.png"], r"there are no class folders \(in test, train\)"),
+        (["archive/real/cat/1.png", "archive/real/dog/1.png", "archive/LICENSE"], r"name that folder.*archive/real"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused(make, names, message):
+    folder = make(*names)
+    with pytest.raises(RestemError, match=message) as caught:
+        check_listing(folder, CONFIG)
+    assert f"data.path ({folder})" in str(caught.value)
+
+
+def test_a_class_whose_images_all_fell_to_the_test_split_is_told_why(make):
+    tested = next(name for name in many("rare") if hashed_split(name, CONFIG.test_share) == TEST)
+    with pytest.raises(RestemError, match="a hash of their paths decides"):
+        check_listing(make(*many("cat"), *many("dog"), tested), CONFIG)
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path):
+    with pytest.raises(RestemError, match="there is no such folder"):
+        check_listing(str(tmp_path / "none"), CONFIG)
+    (tmp_path / "file").touch()
+    with pytest.raises(RestemError, match="a file, not a folder"):
+        check_listing(str(tmp_path / "file"), CONFIG)
+
+
+def test_the_fingerprint_misses_no_change(make, tmp_path):
+    folder = make("a/1.png", "a/2.png", "b/3.png")
+    for name in ("a/1.png", "a/2.png", "b/3.png"):
+        os.utime(tmp_path / name, ns=(10**18, 10**18))
+    seen = [fingerprint(folder)]
+    assert fingerprint(folder) == seen[0]
+
+    def changed():
+        seen.append(fingerprint(folder))
+        return len(set(seen)) == len(seen)
+
+    (tmp_path / "a" / "2.png").rename(tmp_path / "b" / "2.png")  # Keeps size and time: TFX's own sees nothing.
+    assert changed()
+    os.utime(tmp_path / "a" / "1.png", ns=(10**18, 10**18 + 1))  # Within the second.
+    assert changed()
+    (tmp_path / "a" / "1.png").write_bytes(b"x")
+    os.utime(tmp_path / "a" / "1.png", ns=(10**18, 10**18))
+    assert changed()
+    (tmp_path / "b" / "3.png").unlink()
+    assert changed()
+    make("b/4.png")
+    assert changed()
+
+
+def test_nothing_heavy_is_imported():
+    code = (
+        "import sys, components.example_gen.folder, components.example_gen.embedded;"
+        "print([m for m in ('tensorflow', 'tfx', 'apache_beam', 'keras', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
