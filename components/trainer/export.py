@@ -23,7 +23,7 @@ class _Servable(tf.Module):
         self._image = image
         self._classes = classes
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded images, string [N], to probabilities and labels."""
         pixels = preprocess(image_bytes, self._image)
@@ -33,7 +33,7 @@ class _Servable(tf.Module):
         labels = tf.gather(names, indices)
         return {"probabilities": probabilities, "label": labels[:, 0], "labels": labels, "scores": scores}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized raw tf.Examples, string [N], to the same."""
         features = tf.io.parse_example(examples, {"image_bytes": tf.io.FixedLenFeature([], tf.string)})
