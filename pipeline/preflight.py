@@ -1,6 +1,8 @@
 """What can be found wrong before anything heavy is loaded: missing folders, empty classes, unusable files."""
 
 import os
+import threading
+from http.client import HTTPException
 from pathlib import Path
 
 from components.errors import RestemError
@@ -9,6 +11,8 @@ from pipeline.config import KEYWORDS, Config
 EMBEDDED = "embedded:"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
+IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet"
+ANSWER_SECONDS = 4.0
 
 
 def preflight(config: Config, *, pretrain: bool = False) -> None:
@@ -24,8 +28,11 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
     _check_images(config, "data", config.data.path)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
         _check_images(config, "pretrain", config.pretrain.path)
+    _check_stem(config)
     if config.model.weights not in KEYWORDS["model", "weights"]:
         _check_weights(Path(config.model.weights))
+    elif config.model.weights == "imagenet" and not pretrain:
+        _check_imagenet(config.model.backbone)
     if config.push.destination is not None:
         _check_destination(Path(config.push.destination))
 
@@ -41,6 +48,54 @@ def _check_images(config: Config, section: str, path: str) -> None:
     check_listing(path, config.data)
 
 
+def _check_stem(config: Config) -> None:
+    """What the stem library refuses (names of bands, combinations) is refused before the images are read."""
+    from components.stem import StemError, StemSpec
+
+    stem = config.stem.model_dump(include={"kernel", "filters", "batch_norm", "small_images"})
+    try:
+        StemSpec(channels=config.image.count, bands=config.image.bands, **stem)
+    except StemError as error:
+        raise RestemError(str(error), where="image.bands and the section stem") from None
+
+
+def _check_imagenet(backbone: str) -> None:
+    """Whether Keras has the weights already, or can get them: else the run would fail after the data steps."""
+    name = f"{backbone.lower()}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    if (home / "models" / name).is_file():
+        return
+    # In a thread: where there is no network, looking up a name may take half a minute.
+    answers: list[str] = []
+    asking = threading.Thread(target=lambda: answers.append(_ask(f"{IMAGENET_URL}/{name}")), daemon=True)
+    asking.start()
+    asking.join(ANSWER_SECONDS)
+    problem = answers[0] if answers else f"no answer in {ANSWER_SECONDS:g} seconds"
+    if problem:
+        raise RestemError(
+            "ImageNet's weights are not on this machine and cannot be downloaded",
+            where="model.weights",
+            expected=f"{name} in {home / 'models'}, or from {IMAGENET_URL}",
+            given=problem,
+            remedy=(
+                "Copy that file there from a machine that has it; or name a checkpoint of yours; or train a source "
+                "network on images you have (restem pretrain, or model.weights: pretrain); or start from nothing "
+                "with model.weights: none"
+            ),
+        )
+
+
+def _ask(url: str) -> str:
+    """Why the file behind `url` cannot be had; empty where it can."""
+    from urllib.request import Request, urlopen
+
+    try:
+        with urlopen(Request(url, method="HEAD"), timeout=ANSWER_SECONDS):  # noqa: S310 - a fixed https address
+            return ""
+    except (OSError, ValueError, HTTPException) as error:  # ValueError: a proxy that is set to no address
+        return str(getattr(error, "reason", None) or error) or type(error).__name__
+
+
 def _check_weights(path: Path) -> None:
     where = f"model.weights ({path})"
     expected = "imagenet, none, pretrain, or a checkpoint: a file ending in .weights.h5, .h5 or .keras"
@@ -50,7 +105,7 @@ def _check_weights(path: Path) -> None:
         raise RestemError(
             "there is no such checkpoint file", where=where, expected=expected, given=given, remedy=remedy
         )
-    if path.suffix not in (".h5", ".keras"):
+    if path.suffix not in (".h5", ".hdf5", ".keras"):
         raise RestemError("this file's name is not that of a checkpoint", where=where, expected=expected)
     magic, kind = (ZIP, "a Keras archive") if path.suffix == ".keras" else (HDF5, "an HDF5 file")
     try:

@@ -1,8 +1,10 @@
+import time
 import zipfile
 
 import pytest
 
 from components.errors import RestemError
+from pipeline import preflight as module
 from pipeline.config import load_config
 from pipeline.preflight import preflight
 
@@ -62,3 +64,32 @@ def test_checkpoints_are_known_by_their_first_bytes(write, images, tmp_path):
     (tmp_path / "weights.pt").write_bytes(b"PK\x03\x04")
     with pytest.raises(RestemError, match="not that of a checkpoint"):
         check(write, f"model.weights={tmp_path / 'weights.pt'}")
+
+
+def test_bands_that_the_stem_library_refuses(write, images):
+    with pytest.raises(RestemError, match=r"image\.bands.*grey"):
+        check(write, "image.bands=[grey, red]")
+
+
+def test_imagenets_weights_are_asked_for_before_anything_is_computed(write, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    asked = []
+    monkeypatch.setattr(module, "_ask", lambda url: asked.append(url) or "no route to host")
+    with pytest.raises(RestemError, match=r"model\.weights: .*no route to host\. .*restem pretrain"):
+        check(write, "model.weights=imagenet", "model.backbone=ResNet101V2")
+    assert asked[0].endswith("resnet/resnet101v2_weights_tf_dim_ordering_tf_kernels_notop.h5")
+
+    monkeypatch.setattr(module, "_ask", lambda url: "")
+    check(write, "model.weights=imagenet")
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_ask", lambda url: time.sleep(1) or "")
+    with pytest.raises(RestemError, match="no answer"):
+        check(write, "model.weights=imagenet")
+
+
+def test_imagenets_weights_on_this_machine_are_enough(write, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "_ask", lambda url: "must not be asked")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5").touch()
+    check(write, "model.weights=imagenet")
