@@ -22,8 +22,8 @@ log = logging.getLogger("restem")
 CHECKPOINT = "backbone.weights.h5"
 
 # What painting does to a grey image: background and ink are uniform random colours, ink added to the background.
-BACKGROUND_MAX = 110.0
-INK_RANGE = (80.0, 145.0)
+BACKGROUND_MAX = 60.0
+INK_RANGE = (120.0, 195.0)
 SHIFT_PIXELS = 2
 
 
