@@ -11,6 +11,9 @@ import numpy as np
 from .errors import StemError
 
 CONV = "conv1_conv"
+# Names of the layers this library puts between the input and the padding, and after the convolution.
+RESCALE, FIRST, ONES, JOIN, EXTRA_NORM = "stem_rescale", "stem_first", "stem_ones", "stem_join", "stem_bn"
+OWN_LAYERS = (RESCALE, FIRST, ONES, JOIN)
 _PASS = {"Activation", "ReLU", "ZeroPadding2D", "MaxPooling2D"}
 
 
@@ -21,6 +24,8 @@ class Anatomy:
     Attributes:
         family: `V1` (BatchNorm and ReLU right after the first convolution) or `V2`.
         input, pad, conv: names of the layers from the input to the first convolution.
+        before: names of the layers between input and padding that this library put there (a network it made).
+        constant: the last channel that the convolution reads is the constant one of such a network.
         chain: (name, class, config) of the layers from the convolution to its readers, in order; each
             works channel by channel.
         readers: names of the convolutions that read the last of the chain; None where something else does.
@@ -34,6 +39,8 @@ class Anatomy:
     input: str
     pad: str
     conv: str
+    before: tuple[str, ...]
+    constant: bool
     chain: tuple[tuple[str, str, dict[str, Any]], ...]
     readers: tuple[str, ...] | None
     reader_norms: dict[str, str]
@@ -70,7 +77,7 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
         )
     inputs = {name: _sources(entry["inbound_nodes"]) for name, entry in layers.items()}
     pad = inputs[CONV][0]
-    first = inputs[pad][0] if inputs[pad] else None
+    before, first = _back_to_input(inputs, pad)
     if layers[pad]["class_name"] != "ZeroPadding2D" or first is None or layers[first]["class_name"] != "InputLayer":
         raise StemError(
             f"The stem of {backbone.name!r} is not the stock one (input, zero padding, {CONV}), so its preprocessing "
@@ -84,12 +91,13 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
     (top, bottom), (left, right) = _pairs(layers[pad]["config"]["padding"])
     if (top, bottom) != (left, right) or config["kernel_size"][0] != config["kernel_size"][1]:
         raise StemError(f"The first convolution of {backbone.name!r} is not square in kernel and padding.")
-    kinds = [kind for _, kind, _ in chain]
     return Anatomy(
-        family="V1" if kinds[:1] == ["BatchNormalization"] else "V2",
+        family="V1" if "conv1_bn" in layers else "V2",
         input=first,
         pad=pad,
         conv=CONV,
+        before=before,
+        constant=JOIN in before,
         chain=chain,
         readers=readers,
         reader_norms={
@@ -104,6 +112,19 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
         stride=config["strides"][0],
         pool=next((name for name, kind, _ in chain if kind == "MaxPooling2D"), None),
     )
+
+
+def _back_to_input(inputs: dict[str, list[str]], pad: str) -> tuple[tuple[str, ...], str | None]:
+    """From the padding back through this library's own layers; the last name is the first foreign one."""
+    before: list[str] = []
+    here = inputs[pad][:1]
+    while here and here[0] in OWN_LAYERS:
+        before.append(here[0])
+        before += [other for other in inputs[here[0]][1:] if other not in before]
+        here = inputs[here[0]][:1]
+    if JOIN in before:  # the constant's own layers hang on the side
+        before += [name for name in (FIRST, ONES) if name in inputs and name not in before]
+    return tuple(before), here[0] if here else None
 
 
 def _follow(

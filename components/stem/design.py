@@ -8,15 +8,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from .anatomy import Anatomy
+from .anatomy import EXTRA_NORM, Anatomy
 from .calibration import Calibration, calibrate
 from .errors import StemError
 from .forward import convolve, run_chain
 from .preprocessing import Preprocessing
 from .prior import patch_moments
-from .rebuild import EPSILON, EXTRA_NORM, Blueprint, deep_names
+from .rebuild import EPSILON, Blueprint, deep_names
 from .rules import batch_norm, deep, filters, kernel_size, small_images
 from .rules.channels import Channels, mix_channels, plan_channels
+from .source import Source
 from .spec import StemSpec
 
 _SAMPLES = 20_000  # positions used for a least-squares fit
@@ -59,12 +60,13 @@ def design_stem(
     backbone: keras.Model,
     anatomy: Anatomy,
     spec: StemSpec,
-    source: Preprocessing,
+    source: Source,
     images: np.ndarray | None,
     seed: int,
 ) -> Design:
     """Channels, small images or stride, kernel, filters, deep stem, extra BatchNorm, pool: in this order."""
-    channels = plan_channels(spec, source)
+    origin = source.preprocessing
+    channels = plan_channels(spec, origin, source.constant)
     design = Design(
         channels=channels,
         kernel=mix_channels(anatomy.kernel, channels),
@@ -73,9 +75,9 @@ def design_stem(
         stride=anatomy.stride,
         exact=channels.exact,
     )
-    calibration = calibrate(channels, source, images, seed)
+    calibration = calibrate(channels, origin, images, seed)
     rng = np.random.default_rng(seed)
-    _describe_channels(design, anatomy, source)
+    _describe_channels(design, anatomy, origin)
     _apply_small_images(design, anatomy, spec)
     _apply_kernel(design, anatomy, spec, calibration)
     _apply_filters(design, backbone, anatomy, spec, calibration, rng)
@@ -305,6 +307,10 @@ def _apply_batch_norm(
 ) -> None:
     if not spec.batch_norm:
         return
+    if EXTRA_NORM in anatomy.norms:
+        raise StemError(
+            f"{backbone.name!r} already has the extra BatchNormalization {EXTRA_NORM!r}: leave batch_norm out."
+        )
     following = anatomy.chain[0][0] if anatomy.chain and anatomy.chain[0][1] == "BatchNormalization" else None
     if following:
         weights = design.weights.get(following) or backbone.get_layer(following).get_weights()

@@ -11,11 +11,12 @@ import numpy as np
 from .anatomy import Anatomy, read_anatomy
 from .design import Design, design_stem
 from .errors import StemError
-from .preprocessing import Preprocessing, source_preprocessing
+from .preprocessing import Preprocessing
 from .proof import Proof, prove
 from .rebuild import carry_over, rebuild
 from .report import TransferReport
 from .rules.channels import Channels
+from .source import read_source
 from .spec import GREY, StemSpec
 
 
@@ -69,14 +70,15 @@ def modify_stem(
     if preprocessing not in ("inside", "outside"):
         raise StemError(f"preprocessing must be 'inside' or 'outside', not {preprocessing!r}.")
     anatomy = read_anatomy(backbone)
-    origin = source_preprocessing(source, anatomy.family, anatomy.kernel.shape[2])
-    design = design_stem(backbone, anatomy, spec, origin, images, seed)
+    known = read_source(backbone, anatomy, source)
+    origin = known.preprocessing
+    design = design_stem(backbone, anatomy, spec, known, images, seed)
     blueprint = design.blueprint
     if preprocessing == "outside":
         blueprint = dataclasses.replace(blueprint, scale=None, offset=None)
     model = rebuild(backbone, anatomy, blueprint)
     carry_over(backbone, model, design.weights)
-    proof = prove(backbone, model, spec, design.channels, origin, preprocessing == "inside", seed)
+    proof = prove(backbone, model, spec, design.channels, known, preprocessing == "inside", seed)
     report = _report(backbone, model, anatomy, spec, origin, design, proof, preprocessing)
     if report.claim == "exact" and not proof.error <= proof.tolerance:
         raise StemError(

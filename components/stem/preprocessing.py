@@ -79,31 +79,3 @@ PREPROCESSING = {
     "torch": _torch(),
     "none": Preprocessing("none", COLOURS, (1.0,) * 3, (0.0,) * 3),
 }
-
-
-def source_preprocessing(source: str | Preprocessing, family: str, channels: int) -> Preprocessing:
-    """The preprocessing of a checkpoint.
-
-    Args:
-        source: `auto` (V1: caffe, V2: tf, as keras.applications trained them), a name in PREPROCESSING,
-            or a Preprocessing (needed where the source does not have red, green and blue).
-        family: `V1` or `V2`.
-        channels: how many channels the checkpoint's first convolution reads.
-    """
-    if isinstance(source, Preprocessing):
-        found = source
-    elif source == "auto":
-        found = PREPROCESSING["caffe" if family == "V1" else "tf"]
-    elif source in PREPROCESSING:
-        found = PREPROCESSING[source]
-    else:
-        raise StemError(
-            f"source must be 'auto', one of {', '.join(PREPROCESSING)}, or a Preprocessing, not {source!r}."
-        )
-    if len(found.bands) != channels:
-        raise StemError(
-            f"The source's first convolution reads {channels} channel(s), but its preprocessing {found.name!r} "
-            f"describes {len(found.bands)} ({', '.join(found.bands)}). Give source=Preprocessing(name, bands, scale, "
-            f"offset) with one entry for each of its {channels} channel(s), in its own order."
-        )
-    return found

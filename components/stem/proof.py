@@ -10,6 +10,7 @@ import numpy as np
 from .preprocessing import Preprocessing
 from .prior import natural_images
 from .rules.channels import Channels
+from .source import Source
 from .spec import GREY, StemSpec
 
 SIDES = (64, 48)  # height and width of the probe, for networks that take any
@@ -80,7 +81,7 @@ def prove(
     model: keras.Model,
     spec: StemSpec,
     channels: Channels,
-    source: Preprocessing,
+    source: Source,
     inside: bool,
     seed: int,
 ) -> Proof:
@@ -90,7 +91,8 @@ def prove(
     sides = tuple(s or default for s, default in zip(shape[1:3], SIDES, strict=True))
     if spec.small_images:
         sides = tuple(s - s % 2 for s in sides)
-    seen, raw = probe_pair(spec, channels, source, sides, rng)
+    seen, raw = probe_pair(spec, channels, source.preprocessing, sides, rng)
+    seen = source.network_input(seen)
     given = raw if inside else raw * channels.scale + channels.offset
     precision = keras.dtype_policies.get(model.get_layer("conv1_conv").dtype_policy).compute_dtype
     old = features(backbone, seen)

@@ -13,10 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from .anatomy import Anatomy
+from .anatomy import EXTRA_NORM, FIRST, JOIN, ONES, RESCALE, Anatomy
 from .saved import StemModel
 
-RESCALE, FIRST, ONES, JOIN, EXTRA_NORM = "stem_rescale", "stem_first", "stem_ones", "stem_join", "stem_bn"
 EPSILON = 1.001e-5  # of every BatchNormalization in keras.applications' ResNets
 
 
@@ -69,8 +68,9 @@ def rebuild(backbone: keras.Model, anatomy: Anatomy, plan: Blueprint) -> keras.M
         return type(layer).from_config(config)
 
     def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> keras.KerasTensor:
-        if layer.name in dropped:
-            return args[0]
+        if layer.name in dropped or layer.name in anatomy.before:
+            # A network this library made: its own preprocessing makes way for the new one.
+            return args[0][0] if layer.name == JOIN else args[0]
         if layer.name == anatomy.pad:
             args = (_before(args[0], plan, backbone.get_layer(anatomy.conv)), *args[1:])
         out = layer(*args, **kwargs)

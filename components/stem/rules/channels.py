@@ -31,9 +31,10 @@ class Channels:
             bands), or None (an extra band the source never saw).
         scale, offset: u_j = scale_j * raw_j + offset_j, raw in the spec's value range.
         mix: [source channels, new channels].
-        constant: [source channels], what the constant-one channel carries; all zero: no such channel.
+        constant: [source channels (+ 1)], what the constant-one channel carries; all zero: no such channel.
+            The last entry is there where the source itself reads such a channel.
         rule: one sentence for each new channel.
-        exact: whether the source's function is kept on images that carry what `reads` says.
+        exact: whether the source's function is kept on images that carry what `reads` says, but for `lost`.
         lost: source bands that no new channel carries.
     """
 
@@ -52,8 +53,12 @@ class Channels:
         return bool(np.any(self.constant != 0))
 
 
-def plan_channels(spec: StemSpec, source: Preprocessing) -> Channels:
-    """Decides the mixture for `spec` on a source with the given preprocessing. Raises StemError."""
+def plan_channels(spec: StemSpec, source: Preprocessing, source_constant: bool = False) -> Channels:
+    """Decides the mixture for `spec` on a source with the given preprocessing. Raises StemError.
+
+    Args:
+        source_constant: the source's kernel has one more channel, which is constantly one.
+    """
     bands = _bands(spec, source)
     reads, kinds = _reads(bands, spec, source)
     n, k = len(source.bands), len(bands)
@@ -90,15 +95,18 @@ def plan_channels(spec: StemSpec, source: Preprocessing) -> Channels:
     carried = set(source.bands) if GREY in reads else {r for r in reads if r}
     lost = tuple(b for b in source.bands if b not in carried)
     mixed_in = spec.extra_bands == "mean" and "extra" in kinds
+    constant = np.where(np.abs(constant) < 1e-12, 0, constant)
+    if source_constant:
+        mix, constant = np.pad(mix, ((0, 1), (0, 0))), np.append(constant, 1.0)
     return Channels(
         bands=bands,
         reads=reads,
         scale=scale,
         offset=offset,
         mix=mix,
-        constant=np.where(np.abs(constant) < 1e-12, 0, constant),
+        constant=constant,
         rule=tuple(rules),
-        exact=not lost and not mixed_in,
+        exact=not mixed_in,
         lost=lost,
     )
 
@@ -118,6 +126,8 @@ def _bands(spec: StemSpec, source: Preprocessing) -> tuple[str, ...]:
     usual = COLOURS if set(source.bands) == set(COLOURS) else source.bands
     if n == len(usual):
         return usual
+    if n == len(COLOURS) and set(COLOURS) <= set(source.bands):
+        return COLOURS
     if n == 1:
         return (GREY,)
     if n < len(usual):
@@ -129,7 +139,7 @@ def _reads(
     bands: tuple[str, ...], spec: StemSpec, source: Preprocessing
 ) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
     """What each band carries, and by which rule: `own`, `grey` or `extra`."""
-    if spec.bands is None and bands != source.bands and len(bands) not in (1, len(source.bands)):
+    if spec.bands is None and not set(bands) <= set(source.bands) and len(bands) > 1:
         if len(bands) < len(source.bands):  # fewer channels, no names: each a share of the grey image
             return (GREY,) * len(bands), ("grey",) * len(bands)
         usual = COLOURS if set(source.bands) == set(COLOURS) else source.bands

@@ -77,11 +77,9 @@ def relative_error(kernel: np.ndarray, pad: Pad, smaller: np.ndarray, smaller_pa
 
 
 def resize_matrix(old: int, new: int) -> np.ndarray:
-    """[new, old]: bilinear resize along one side, half-pixel centres, antialiased when it shrinks."""
-    scale = old / new
-    width = max(scale, 1.0)
-    centre = (np.arange(new) + 0.5) * scale - 0.5
-    weights = np.clip(1 - np.abs(np.arange(old)[None] - centre[:, None]) / width, 0, None)
+    """[new, old]: bilinear resize along one side, half-pixel centres, no antialiasing (as in FlexiViT)."""
+    centre = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+    weights = np.clip(1 - np.abs(np.arange(old)[None] - centre[:, None]), 0, None)
     return weights / weights.sum(1, keepdims=True)
 
 
