@@ -35,6 +35,7 @@ class Design:
         initialised: layers with fresh weights.
         steps, approximations, dropped: see TransferReport.
         exact: whether every rule so far keeps the function.
+        output_statistics: mean and variance by filter of the convolution's output, where a rule fixed them.
     """
 
     channels: Channels
@@ -50,6 +51,7 @@ class Design:
     approximations: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     dropped: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     exact: bool = True
+    output_statistics: tuple[np.ndarray, np.ndarray] | None = None
 
     def approximate(self, rule: str, measure: str, error: float) -> None:
         self.exact = False
@@ -120,14 +122,9 @@ def _describe_channels(design: Design, anatomy: Anatomy, source: Preprocessing) 
     _note(design, anatomy, "channels (" + "; ".join(parts) + ")")
     for band in channels.lost:
         design.dropped.append({"name": f"{anatomy.conv}/kernel", "why": f"the slice of {band}: no channel carries it"})
-    if channels.lost:
-        design.approximations.append(
-            {
-                "rule": f"without {', '.join(channels.lost)}",
-                "measure": "share of the kernel's power dropped",
-                "error": _power_of(anatomy.kernel, [source.bands.index(b) for b in channels.lost]),
-            }
-        )
+    share = _power_of(anatomy.kernel, [source.bands.index(b) for b in channels.lost])
+    if share > 0:
+        design.approximate(f"without {', '.join(channels.lost)}", "share of the kernel's power dropped:", share)
 
 
 def _power_of(kernel: np.ndarray, picked: list[int]) -> float:
@@ -291,6 +288,7 @@ def _apply_deep(
         design.initialised |= {conv, bn}
     design.dropped.append({"name": f"{anatomy.conv}/kernel", "why": f"the {old}x{old} kernel: replaced by a deep stem"})
     design.kernel, design.padding = stem.kernel, deep.PAD
+    design.output_statistics = _statistics(target)
     if design.bias is None:
         raise StemError("A deep stem needs a bias in the source's first convolution to keep the scale of activations.")
     design.bias = stem.bias
@@ -317,12 +315,7 @@ def _apply_batch_norm(
         mean, variance = weights[2], weights[3]
         origin = f"statistics of {following}"
     else:
-        out = _conv_output(design, calibration) if not spec.deep else None
-        if out is None:
-            raise StemError(
-                "batch_norm after a deep stem of a V2 network has no true statistics: leave one of them out."
-            )
-        mean, variance = out.mean((0, 1, 2)), out.var((0, 1, 2))
+        mean, variance = design.output_statistics or _statistics(_conv_output(design, calibration))
         origin = f"statistics measured on {calibration.origin}"
     design.weights[EXTRA_NORM] = batch_norm.identity_batch_norm(mean, variance, EPSILON)
     design.rules[EXTRA_NORM] = f"returns its input at inference: {origin}, gamma and beta undo them"
@@ -331,6 +324,10 @@ def _apply_batch_norm(
 
 def _conv_output(design: Design, calibration: Calibration) -> np.ndarray:
     return convolve(calibration.inputs, design.kernel, design.bias, design.padding, design.stride)
+
+
+def _statistics(out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return out.mean((0, 1, 2)), out.var((0, 1, 2))
 
 
 def _sample(rows: np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ def modify_stem(
         blueprint = dataclasses.replace(blueprint, scale=None, offset=None)
     model = rebuild(backbone, anatomy, blueprint)
     carry_over(backbone, model, design.weights)
-    proof = prove(backbone, model, spec, design.channels, known, preprocessing == "inside", seed)
+    proof = prove(backbone, model, spec, design.channels, known, preprocessing == "inside", design.exact, seed)
     report = _report(backbone, model, anatomy, spec, origin, design, proof, preprocessing)
     if report.claim == "exact" and not proof.error <= proof.tolerance:
         raise StemError(
