@@ -61,7 +61,8 @@ class ImageReader:
     def __init__(self, folder: str, limits: Limits) -> None:
         self._folder = folder
         self._limits = limits
-        self._shapes = tf.function(_shapes, input_signature=[tf.TensorSpec([None], tf.string)])
+        # Nothing in it is Python control flow for autograph to convert, which costs a second.
+        self._shapes = tf.function(_shapes, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
     def read(self, sources: Iterable[Source]) -> Iterator[Accepted | Refused]:
         """One result a file; in memory at once are at most 64 files, and 32 million pixels or one image."""

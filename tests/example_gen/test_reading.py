@@ -1,0 +1,72 @@
+import os
+
+import pytest
+import tensorflow as tf
+
+from components.example_gen import reading
+from components.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
+
+from .conftest import image_bytes
+
+LIMITS = Limits(max_pixels=10_000, max_bytes=2**20)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """read({name: bytes}, limits): the outcome of each file, by name."""
+
+    def start(files: dict[str, bytes], limits: Limits = LIMITS) -> dict[str, Accepted | Refused]:
+        for name, data in files.items():
+            (tmp_path / name).write_bytes(data)
+        outcomes = list(ImageReader(str(tmp_path), limits).read(Source(name, "a", 0, "train") for name in files))
+        assert len(outcomes) == len(files)
+        return {one.path if isinstance(one, Refused) else one.source.path: one for one in outcomes}
+
+    return start
+
+
+def test_bad_files_do_not_take_good_ones_of_their_batch_with_them(read):
+    cut = image_bytes(kind="JPEG", quality=95)[:-200]
+    outcomes = read({f"{index}": cut if index % 3 == 0 else image_bytes(seed=index) for index in range(10)})
+    assert [name for name, outcome in outcomes.items() if isinstance(outcome, Refused)] == ["0", "3", "6", "9"]
+
+
+def test_batches_end_at_their_number_of_files_and_pixels(read, monkeypatch):
+    batches = []
+    decode = ImageReader._decode
+    monkeypatch.setattr(
+        ImageReader, "_decode", lambda self, batch: (batches.append(len(batch)), decode(self, batch))[1]
+    )
+    monkeypatch.setattr(reading, "_BATCH_FILES", 4)
+    monkeypatch.setattr(reading, "_BATCH_PIXELS", 3000)
+    small = {f"s{index}": image_bytes(size=(10, 10)) for index in range(9)}
+    large = {f"l{index}": image_bytes(size=(50, 50)) for index in range(3)}
+    assert all(isinstance(outcome, Accepted) for outcome in read({**small, **large}).values())
+    assert batches == [4, 4, 2, 1, 1]
+
+
+def test_another_number_of_channels_than_named_bands_is_refused(read):
+    limits = Limits(10_000, 2**20, channels=4)
+    outcomes = read({"four": image_bytes("RGBA"), "three": image_bytes(), "one": image_bytes("L")}, limits)
+    assert isinstance(outcomes["four"], Accepted)
+    assert outcomes["three"].reason == "It has 3 channels, but image.bands names 4."
+    assert outcomes["one"].reason == "It has 1 channel, but image.bands names 4."
+
+
+def test_a_large_file_is_refused_without_being_read(read, tmp_path):
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 2**40)
+    (outcome,) = ImageReader(str(tmp_path), LIMITS).read([Source("sparse", "a", 0, "train")])
+    assert (outcome.bytes, outcome.reason.split(";")[0]) == (2**40, "The file has 1,099,511,627,776 bytes")
+
+
+def test_a_file_that_is_gone_since_the_listing_is_refused(tmp_path):
+    (outcome,) = ImageReader(str(tmp_path), LIMITS).read([Source("gone", "a", 0, "train")])
+    assert outcome == Refused("gone", "The file cannot be read: No such file or directory.", -1)
+
+
+def test_the_example_has_every_feature_of_the_committed_schema(read):
+    from components.example_gen.schema import committed_schema
+
+    example = tf.train.Example.FromString(read({"one": image_bytes()})["one"].example)
+    assert set(example.features.feature) == {feature.name for feature in committed_schema().feature}
