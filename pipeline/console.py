@@ -86,9 +86,17 @@ def plain_console(stream: TextIO) -> Console:
     return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDE)
 
 
+def print_table(table: Table, stream: TextIO) -> None:
+    """A table without the spaces that rich fills its lines with, where it goes to a file or a pipe."""
+    console = plain_console(stream)
+    with console.capture() as capture:
+        console.print(table)
+    stream.write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))
+    stream.flush()
+
+
 def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     """The result as a table: `summary` is the object of `--json`."""
-    console = plain_console(stream)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -112,7 +120,7 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     table.add_row("seconds", escape(", ".join(steps)))
     table.add_row("report", escape(_near(summary["report"])))
     table.add_row("log", escape(_near(summary["log"])))
-    console.print(table)
+    print_table(table, stream)
 
 
 def _figure(value: float | None) -> str:

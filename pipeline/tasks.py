@@ -1,7 +1,9 @@
 """What worker processes do: each function is called with a JSON request in a process of its own (see worker.py)."""
 
 import json
+import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +87,25 @@ def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
                 try:
                     results += classify([path])
                 except (tf.errors.OpError, OSError) as error:
-                    lines = [line for line in str(error).splitlines() if line.strip()]
-                    results.append({"path": path, "error": lines[0] if lines else type(error).__name__})
+                    results.append({"path": path, "error": why_unreadable(path, error)})
     return results
+
+
+def why_unreadable(path: str, error: Exception) -> str:
+    """Why the model could not read a file, as a sentence: of the file's header, of the model's own check, of its data.
+
+    Args:
+        path: the file.
+        error: what TensorFlow, or opening the file, raised.
+    """
+    from components.images.probe import UnreadableImage, explain_failure, probe
+
+    try:
+        data = Path(path).read_bytes()
+        header = probe(data, max_pixels=sys.maxsize, max_bytes=sys.maxsize)
+    except UnreadableImage as reason:
+        return str(reason)
+    except OSError as reason:
+        return f"The file cannot be read: {reason.strerror}."
+    checked = re.search(r"assertion failed: \[(.*?)\]\s*$", str(error), re.MULTILINE)
+    return checked[1] if checked else explain_failure(data, header.format)

@@ -38,7 +38,7 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
     from rich.markup import escape
     from rich.table import Table
 
-    from pipeline.console import plain_console
+    from pipeline.console import plain_console, print_table
 
     console = plain_console(sys.stdout)
     splits = list(inspection.counts)
@@ -53,7 +53,7 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
     if len(inspection.classes) > SHOWN_CLASSES:
         table.add_row(f"and {len(inspection.classes) - SHOWN_CLASSES} more")
     table.add_row("all", *(str(totals[split]) for split in splits), style="bold")
-    console.print(table)
+    print_table(table, sys.stdout)
     sizes = [f"{height}x{width} ({count})" for (height, width), count in inspection.sizes.most_common(5)]
     console.print(f"formats: {', '.join(f'{name} ({count})' for name, count in inspection.formats.most_common())}")
     console.print(f"height x width: {', '.join(sizes)}{', ...' if len(inspection.sizes) > len(sizes) else ''}")

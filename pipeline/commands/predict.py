@@ -25,7 +25,7 @@ def predict(model_dir: str, images: tuple[str, ...], as_json: bool) -> int:
     from rich.table import Table
 
     from components.errors import RestemError
-    from pipeline.console import plain_console
+    from pipeline.console import print_table
     from pipeline.worker import run_in_worker
 
     model = saved_model_folder(Path(model_dir))
@@ -47,7 +47,7 @@ def predict(model_dir: str, images: tuple[str, ...], as_json: bool) -> int:
         else:
             scores = ", ".join(f"{name} {score:.3f}" for name, score in result["scores"].items())
             table.add_row(escape(result["path"]), escape(result["label"]), escape(scores))
-    plain_console(sys.stdout).print(table)
+    print_table(table, sys.stdout)
     return 1 if failed else 0
 
 
