@@ -10,18 +10,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .errors import StemError
-from .spec import StemSpec
+from .spec import BACKBONES, StemSpec
 
 if TYPE_CHECKING:
     from .calibration import measure_bands
-    from .load import BACKBONES, load_backbone
+    from .load import load_backbone
     from .modify import StemResult, modify_stem
     from .preprocessing import PREPROCESSING, Preprocessing
     from .report import TransferReport
     from .saved import describe
+    from .write import save_network
 
 _HOMES = {
-    "BACKBONES": "load",
     "PREPROCESSING": "preprocessing",
     "Preprocessing": "preprocessing",
     "StemResult": "modify",
@@ -30,6 +30,7 @@ _HOMES = {
     "load_backbone": "load",
     "measure_bands": "calibration",
     "modify_stem": "modify",
+    "save_network": "write",
 }
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "load_backbone",
     "measure_bands",
     "modify_stem",
+    "save_network",
 ]
 
 

@@ -9,8 +9,8 @@ import h5py
 import keras
 
 from .errors import StemError
-
-BACKBONES = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2")
+from .saved import StemModel
+from .spec import BACKBONES
 
 
 def load_backbone(
@@ -21,7 +21,8 @@ def load_backbone(
     Args:
         name: one of BACKBONES.
         weights: `imagenet` (downloaded by Keras, once), `none` (fresh), or a file: `.weights.h5`, `.h5`
-            (Keras's own ImageNet files too), `.keras`, with or without the classifier.
+            (Keras's own ImageNet files too), `.keras`, with or without the classifier. A .keras file of a
+            network that this library made is given back as it is: it can be modified once more.
         include_top: keep the classifier (files must have one; its classes are read from the file).
         pooling: `avg`, `max` or None, without the classifier.
 
@@ -87,8 +88,9 @@ def _imagenet(name: str, include_top: bool, pooling: str | None) -> keras.Model:
 
 @dataclasses.dataclass(frozen=True)
 class _Contents:
-    """What a weights file holds: channels of the first convolution; classes of the top (None: no top)."""
+    """What a weights file holds: its convolutions, channels of the first, classes of the top (None: no top)."""
 
+    convolutions: int
     channels: int
     classes: int | None
 
@@ -96,13 +98,24 @@ class _Contents:
 def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) -> keras.Model:
     if path.suffix == ".keras" or (path.suffix == ".h5" and _holds_model(path)):
         given = keras.saving.load_model(path, compile=False)
-        return _transplant(name, given, path, include_top, pooling)
+        own = _own(given)
+        if own is None:
+            return _transplant(name, given, path, include_top, pooling)
+        if own.name != name.lower() and own.name in [known.lower() for known in BACKBONES]:
+            raise StemError(f"{str(path)!r} holds another network than {name}: a modified {own.name}.")
+        return own
     if path.suffix not in (".h5", ".hdf5"):
         raise StemError(f"{str(path)!r} is no weights file: .weights.h5, .h5 and .keras are understood.")
     contents = _read_contents(path)
     if include_top and contents.classes is None:
         raise StemError(f"{str(path)!r} holds no classifier, but include_top=True asks for one.")
     whole = _build(name, contents.classes is not None, pooling, contents.channels, contents.classes or 1000)
+    convolutions = sum(isinstance(layer, keras.layers.Conv2D) for layer in whole.layers)
+    if convolutions != contents.convolutions:
+        raise StemError(
+            f"{str(path)!r} holds another network than {name}: {contents.convolutions} convolutions instead of "
+            f"{convolutions}."
+        )
     whole.load_weights(path)
     return whole if include_top or contents.classes is None else _cut(name, whole, pooling, contents.channels)
 
@@ -142,6 +155,14 @@ def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, po
     return network
 
 
+def _own(model: keras.Model) -> keras.Model | None:
+    """The network that this library made, in `model` or in one of its layers."""
+    if isinstance(model, StemModel) and model.about:
+        return model
+    found = (_own(layer) for layer in getattr(model, "layers", []) if isinstance(layer, keras.Model))
+    return next((network for network in found if network is not None), None)
+
+
 def _flat(model: keras.Model) -> list[keras.layers.Layer]:
     return [part for layer in model.layers for part in (_flat(layer) if isinstance(layer, keras.Model) else (layer,))]
 
@@ -162,10 +183,13 @@ def _holds_model(path: Path) -> bool:
 def _read_contents(path: Path) -> _Contents:
     """From the shapes alone: the one 7x7 kernel is the first convolution's, the one matrix the top's."""
     kernels: list[tuple[int, ...]] = []
+    convolutions = 0
     matrices: list[tuple[int, ...]] = []
 
     def look(_: str, item: object) -> None:
+        nonlocal convolutions
         if isinstance(item, h5py.Dataset):
+            convolutions += item.ndim == 4
             if item.ndim == 4 and item.shape[:2] == (7, 7):
                 kernels.append(item.shape)
             elif item.ndim == 2:
@@ -175,4 +199,4 @@ def _read_contents(path: Path) -> _Contents:
         file.visititems(look)
     if len(kernels) != 1:
         raise StemError(f"{str(path)!r} holds no stock ResNet: its first convolution (7x7) was not found.")
-    return _Contents(int(kernels[0][2]), int(matrices[0][1]) if matrices else None)
+    return _Contents(convolutions, int(kernels[0][2]), int(matrices[0][1]) if matrices else None)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .errors import StemError
 
+BACKBONES = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2")
 COLOURS = ("red", "green", "blue")
 GREY = "grey"
 

@@ -1,0 +1,180 @@
+"""`restem stem`: one network, another stem, and what was kept."""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.stem.spec import BACKBONES, EXTRA_BANDS, NARROW_RULES, SHRINK_RULES
+from pipeline.commands.options import json_option
+
+SOURCES = ("auto", "caffe", "tf", "torch", "none")
+
+
+@click.command()
+@click.option("--backbone", default="ResNet50", show_default=True, type=click.Choice(BACKBONES, case_sensitive=False))
+@click.option("--weights", default="imagenet", show_default=True, metavar="imagenet|none|FILE", help="To start from.")
+@click.option("--include-top", is_flag=True, help="Keep the classifier of the weights.")
+@click.option("--channels", type=int, metavar="N", help="Input channels.")
+@click.option("--bands", metavar="A,B,C", help="Names of the input channels; red, green, blue and grey are known.")
+@click.option("--extra-bands", default="zero", show_default=True, type=click.Choice(EXTRA_BANDS), help="Their kernels.")
+@click.option("--kernel", type=int, metavar="K", help="Side of the kernel.")
+@click.option("--shrink", default=SHRINK_RULES[0], show_default=True, type=click.Choice(SHRINK_RULES))
+@click.option("--filters", type=int, metavar="F", help="Filters of the first convolution.")
+@click.option("--narrow", default=NARROW_RULES[0], show_default=True, type=click.Choice(NARROW_RULES))
+@click.option("--noise", default=0.25, show_default=True, help="Zero-sum noise between copies of a filter.")
+@click.option("--batch-norm", is_flag=True, help="An extra BatchNormalization after the convolution.")
+@click.option("--small-images", is_flag=True, help="4x4 at stride 1, equal to the source on images upsampled twice.")
+@click.option("--cifar", is_flag=True, help="3x3 at stride 1 without pool (not preserving).")
+@click.option("--stride", type=int, metavar="1|2", help="Of the first convolution (not preserving).")
+@click.option("--no-pool", is_flag=True, help="Without the max pool (not preserving).")
+@click.option("--deep", is_flag=True, help="Three 3x3 convolutions, as in ResNet-C and -D (not preserving).")
+@click.option("--value-range", nargs=2, type=float, metavar="BLACK WHITE", help="Raw pixel values. Default: 0 255.")
+@click.option(
+    "--band-statistics",
+    multiple=True,
+    metavar="BAND=MEAN,STD",
+    help="Normalisation of a band, in raw units. Repeatable.",
+)
+@click.option("--images", metavar="FILE.npy", help="Raw images [n, height, width, channels] to fit inexact rules to.")
+@click.option("--source", default="auto", show_default=True, type=click.Choice(SOURCES), help="Its preprocessing.")
+@click.option(
+    "--source-bands", metavar="A,B,C", help="Channels of a source without red, green and blue, taken unscaled (0..255)."
+)
+@click.option("--preprocessing", default="inside", show_default=True, type=click.Choice(["inside", "outside"]))
+@click.option("--seed", default=0, show_default=True)
+@click.option("--out", metavar="FILE", help="Write the network: .keras or .weights.h5.")
+@click.option("--picture", metavar="FILE.png", help="Draw old and new kernels.")
+@json_option
+def stem(as_json: bool, out: str | None, picture: str | None, **given: Any) -> None:
+    """Modify one network's stem and print the transfer report: what was kept, exactly or how nearly."""
+    spec = _spec(given)
+    from components.stem.write import check_ending
+
+    if out:
+        check_ending(out)
+    _check_files(given)
+    with _quiet():
+        from components.stem import load_backbone, modify_stem, save_network
+
+        backbone = load_backbone(given["backbone"], given["weights"], include_top=given["include_top"])
+        result = modify_stem(
+            backbone,
+            spec,
+            preprocessing=given["preprocessing"],
+            source=_source(given),
+            images=_images(given["images"]),
+            seed=given["seed"],
+        )
+        written = [str(path) for path in save_network(result.model, out)] if out else []
+        if picture:
+            result.report.save_picture(picture)
+    text = result.report.to_text() + "".join(f"\nWritten: {path}" for path in written)
+    if not as_json:
+        print(text, flush=True)
+        return
+    print(text, file=sys.stderr, flush=True)
+    print(json.dumps({**result.report.to_dict(), "written": written}), flush=True)
+
+
+def _spec(given: dict[str, Any]) -> Any:
+    from components.stem import StemSpec
+
+    fields: dict[str, Any] = {
+        "channels": given["channels"],
+        "bands": tuple(given["bands"].split(",")) if given["bands"] else None,
+        "extra_bands": given["extra_bands"],
+        "kernel": given["kernel"],
+        "shrink": given["shrink"],
+        "filters": given["filters"],
+        "narrow": given["narrow"],
+        "noise": given["noise"],
+        "batch_norm": given["batch_norm"],
+        "small_images": given["small_images"],
+        "stride": given["stride"],
+        "pool": not given["no_pool"],
+        "deep": given["deep"],
+        "value_range": given["value_range"] or (0.0, 255.0),
+        "band_statistics": dict(_statistics(item) for item in given["band_statistics"]) or None,
+    }
+    if not given["cifar"]:
+        return StemSpec(**fields)
+    clashes = [name for name in ("kernel", "stride", "small_images", "deep") if fields[name]]
+    if clashes:
+        raise click.UsageError(f"--cifar fixes kernel, stride and pool: leave out --{clashes[0].replace('_', '-')}.")
+    return StemSpec.cifar(**{k: v for k, v in fields.items() if k not in ("kernel", "stride", "pool")})
+
+
+def _statistics(item: str) -> tuple[str, tuple[float, float]]:
+    try:
+        band, numbers = item.split("=")
+        mean, std = (float(number) for number in numbers.split(","))
+    except ValueError:
+        raise click.UsageError(f"--band-statistics {item!r}: expected BAND=MEAN,STD, e.g. nir=1200,340.") from None
+    return band, (mean, std)
+
+
+def _source(given: dict[str, Any]) -> Any:
+    if not given["source_bands"]:
+        return given["source"]
+    from components.stem import Preprocessing
+
+    bands = tuple(given["source_bands"].split(","))
+    return Preprocessing("none", bands, (1.0,) * len(bands), (0.0,) * len(bands))
+
+
+def _check_files(given: dict[str, Any]) -> None:
+    """Before anything heavy is imported."""
+    from components.errors import RestemError
+
+    weights = given["weights"]
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise RestemError(
+            "there is no such file",
+            where="--weights",
+            expected="imagenet, none, or the path of a checkpoint",
+            given=weights,
+        )
+    if given["images"] and not Path(given["images"]).is_file():
+        raise RestemError("there is no such file", where="--images", expected="a .npy file", given=given["images"])
+
+
+def _images(path: str | None) -> Any:
+    if path is None:
+        return None
+    import numpy as np
+
+    from components.errors import RestemError
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise RestemError(
+            "cannot be read as an array", where=f"--images {path}", expected="a file of numpy.save", given=str(error)
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What TensorFlow says while it starts goes to a temporary file; C++ writes to the descriptor itself."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, copy in enumerate(kept, start=1):
+                os.dup2(copy, number)
+                os.close(copy)
