@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.images.config import ImageConfig
+from components.stem import load_backbone
+from components.trainer.pretrain import BACKGROUND_MAX, INK_RANGE, SourceTask, paint, pretrain, read_images
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory, pictures) -> str:
+    """Raw examples of the 90 pictures in one gzip TFRecord file."""
+    path = str(tmp_path_factory.mktemp("raw") / "train.gz")
+    with tf.io.TFRecordWriter(path, "GZIP") as writer:
+        for pixels, label in zip(*pictures, strict=True):
+            png = tf.train.BytesList(value=[tf.io.encode_png(pixels).numpy()])
+            feature = {
+                "image_bytes": tf.train.Feature(bytes_list=png),
+                "label_index": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    return path
+
+
+def test_images_are_read_at_the_source_tasks_size(records, pictures):
+    images, count = read_images([records], ImageConfig(size=32, channels=3))
+    rows = list(images.as_numpy_iterator())
+    assert count == len(rows) == 90
+    assert rows[0][0].shape == (32, 32, 3)
+    np.testing.assert_array_equal([label for _, label in rows], pictures[1])
+
+
+def test_paint_stays_in_range_and_keeps_the_shape_of_the_ink():
+    tf.random.set_seed(0)
+    grey = np.zeros((50, 12, 12, 3), np.uint8)
+    grey[:, 4:8, 5:7] = 255
+    painted = paint(tf.constant(grey)).numpy()
+    assert painted.shape == grey.shape
+    assert painted.min() >= 0
+    assert painted.max() <= BACKGROUND_MAX + INK_RANGE[1] <= 255
+    # Ink is brighter than its ground by at least 120 in every channel, on as many pixels as before.
+    ground = painted.min(axis=(1, 2), keepdims=True)
+    ink = painted - ground > INK_RANGE[0] - 1
+    np.testing.assert_array_equal(ink.sum(axis=(1, 2)), 8)
+    # Channels differ: it is colour now.
+    assert np.abs(ground[..., 0] - ground[..., 2]).max() > 10
+
+
+def test_a_checkpoint_that_load_backbone_takes(records, tmp_path):
+    task = SourceTask("ResNet50", 32, epochs=1, learning_rate=1e-3, batch_size=32, colourise=True, seed=0)
+    history = pretrain([records], 3, task, tmp_path / "source.weights.h5")
+    assert [entry["phase"] for entry in history] == ["pretrain"]
+    assert np.isfinite(history[0]["loss"])
+    backbone = load_backbone("ResNet50", str(tmp_path / "source.weights.h5"))
+    # Training moved the statistics away from their start: the checkpoint holds what was trained.
+    assert np.abs(backbone.get_layer("conv1_bn").moving_mean).max() > 0
