@@ -99,7 +99,9 @@ def prove(
     old = features(backbone, seen)
     new = features(model, given)
     error = _difference(old, new)
-    tolerance = TOLERANCE.get(precision, 0.25)
+    # The network's inputs may be rounded to fewer bits than it computes with.
+    kinds = (precision, model.inputs[0].dtype, backbone.inputs[0].dtype)
+    tolerance = max(TOLERANCE.get(kind, 0.25 if kind == precision else 0) for kind in kinds)
     if exact and error > tolerance and np.isfinite(error):
         # A network that magnifies rounding (or a device with shortened floats) shows it on itself.
         wobble = np.finfo("float64" if precision == "float64" else "float32").eps

@@ -1,0 +1,29 @@
+import contextlib
+
+import keras
+import pytest
+
+
+@contextlib.contextmanager
+def precision(floatx):
+    """Keras in `floatx`: arrays and layers (the policy for layers is a setting of its own)."""
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(floatx)
+    yield floatx
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
+
+
+@pytest.fixture
+def float64():
+    """Keras in 64 bits for one test."""
+    with precision("float64"):
+        yield
+
+
+@pytest.fixture
+def floats(floatx):
+    """Keras in the test's own `floatx`."""
+    with precision(floatx):
+        yield floatx
