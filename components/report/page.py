@@ -135,9 +135,11 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
 
 
 def _stem_changed(run: Run) -> bool:
-    """Whether the network's stem differs from the stock one: by what was asked for, or by its channels."""
-    asked = run.role == "candidate" and any((run.config.get("stem") or {}).values())
-    return bool(asked) or tuple(run.names) != RGB
+    """Whether the network's stem differs from the stock one: by what was asked for, or by its channels.
+
+    The baseline's never does: its images are brought to red, green and blue in front of the stock stem.
+    """
+    return run.role == "candidate" and (any((run.config.get("stem") or {}).values()) or tuple(run.names) != RGB)
 
 
 def _stem(stem: StemTransfer) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,8 +51,38 @@ def restem(tmp_path_factory) -> RunRestem:
 
 @pytest.fixture(scope="session")
 def demo(restem, tmp_path_factory) -> SimpleNamespace:
-    """What `make demo` does: `root`, and `result`, the JSON line."""
+    """What `make demo` does, interrupted once on the way and run again.
+
+    Attributes: `root`; `result`, the JSON line; `err`, what the console showed; `second`, a run that was started on the
+    same root meanwhile; `interrupted`, what the first run said when it was interrupted, and its exit `code`.
+    """
     root = tmp_path_factory.mktemp("demo")
-    done = restem("run", "--config", DIGITS, "--root", root, "--json")
+    console = root.with_suffix(".console")
+    arguments = ["run", "--config", DIGITS, "--root", root, "--json"]
+    first = subprocess.Popen([RESTEM, *arguments], stdout=subprocess.DEVNULL, stderr=console.open("w"))
+    try:
+        wait_for("pretrain: epoch 1 of", console, first)
+        second = restem(*arguments)
+        before = len(console.read_text())
+        first.send_signal(signal.SIGINT)
+        code = first.wait(timeout=20)
+    finally:
+        first.kill()
+    done = restem(*arguments)
     assert done.code == 0, done.err[-3000:]
-    return SimpleNamespace(root=root, result=done.result, err=done.err)
+    return SimpleNamespace(
+        root=root,
+        result=done.result,
+        err=done.err,
+        second=second,
+        interrupted=SimpleNamespace(code=code, err=console.read_text()[before:]),
+    )
+
+
+def wait_for(text: str, console: Path, process: subprocess.Popen, seconds: float = 400) -> None:
+    """Waits until the console's file shows the text."""
+    deadline = time.monotonic() + seconds
+    while text not in console.read_text():
+        assert process.poll() is None, console.read_text()
+        assert time.monotonic() < deadline, console.read_text()
+        time.sleep(0.2)

@@ -1,6 +1,8 @@
 """The embedded demo, from nothing to a pushed model, and what is taken from the cache after it."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.e2e.conftest import DIGITS
+from tests.e2e.conftest import DIGITS, REPOSITORY, RESTEM
 
 pytestmark = pytest.mark.e2e
 
@@ -118,26 +120,68 @@ def test_pushed_model_serves_without_this_project(demo, tmp_path):
     assert right == pytest.approx(demo.result["metrics"]["candidate"]["accuracy"], abs=1e-6)
 
 
-def test_a_second_run_takes_everything_from_the_cache_and_a_stricter_one_only_judges_again(demo, restem):
+def test_an_interrupted_run_says_how_to_go_on(demo):
+    assert demo.interrupted.code == 130
+    said = demo.interrupted.err.strip().splitlines()
+    assert len(said) == 1, said
+    assert "ImageExampleGen" in said[0]
+    assert "restem run --config" in said[0].replace("/restem run", " restem run")
+
+
+def test_the_run_after_it_goes_on_from_the_finished_steps(demo):
+    ran = steps_that_ran(demo.err)
+    assert "ImageExampleGen" not in ran
+    assert "Pretrain" in ran
+    assert "Pusher" in ran
+
+
+def test_a_second_run_on_the_same_root_is_refused(demo):
+    assert demo.second.code == 1
+    assert "another run" in demo.second.err
+    assert str(demo.root) in demo.second.err
+    assert "Traceback" not in demo.second.err
+
+
+def test_a_run_with_nothing_changed_takes_everything_from_the_cache(demo, restem):
     again = restem("run", "--config", DIGITS, "--root", demo.root, "--json")
     assert again.code == 0, again.err
     assert steps_that_ran(again.err) == []
     for key in ("blessed", "metrics", "pushed_to"):
         assert again.result[key] == demo.result[key]
 
-    strict = restem("run", "--config", DIGITS, "--root", demo.root, "--json", "--set", "evaluate.min_accuracy=0.9999")
-    assert strict.code == 0, strict.err
-    assert steps_that_ran(strict.err) == ["Evaluator", "Report", "Pusher"]
-    assert not strict.result["blessed"]
-    assert "0.9999" in strict.result["reason"]
-    assert strict.result["pushed_to"] is None
+
+def test_tfx_command_line_runs_the_same_pipeline_and_a_stricter_threshold_judges_again(demo, tmp_path):
+    strict = tmp_path / "strict.yaml"
+    strict.write_text(DIGITS.read_text(encoding="utf-8").replace("min_accuracy: 0.9 ", "min_accuracy: 0.9999 "))
+    environment = {
+        **os.environ,
+        "RESTEM_CONFIG": str(strict),
+        "RESTEM_ROOT": str(demo.root),
+        "HOME": str(tmp_path),
+        "PATH": f"{RESTEM.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    said = ""
+    for arguments in (
+        ["pipeline", "create", "--engine=local", f"--pipeline_path={REPOSITORY / 'pipeline' / 'local_runner.py'}"],
+        ["run", "create", "--engine=local", "--pipeline_name=digits"],
+    ):
+        done = subprocess.run(
+            [RESTEM.with_name("tfx"), *arguments],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+        said += done.stdout + done.stderr
+    told = dict(re.findall(r"^restem: (\w+): (done|cached)$", said, re.MULTILINE))
+    assert sorted(told) == sorted(STEPS)
+    assert sorted(step for step, state in told.items() if state == "done") == ["Evaluator", "Pusher", "Report"]
+    # The stricter threshold was not met: nothing new was pushed.
     assert len(list((demo.root / "serving" / "digits").iterdir())) == 1
 
 
 def steps_that_ran(console: str) -> list[str]:
     """The steps that the console shows as computed, not taken from the cache."""
-    return [
-        step
-        for step in STEPS
-        if any(step in line and "done" in line and "cache" not in line for line in console.splitlines())
-    ]
+    return [step for step in STEPS if re.search(rf"^ *{step} +done in", console, re.MULTILINE)]
