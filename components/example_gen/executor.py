@@ -25,6 +25,7 @@ from components.example_gen.driver import data_folder
 from components.example_gen.folder import SPLITS, Listing, check_counts, check_listing
 from components.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source, file_bytes
 from components.example_gen.schema import complete_schema
+from components.example_gen.stored import WriteStoredTFRecords
 
 _LOG = logging.getLogger("restem")
 _SHOWN = 20
@@ -105,7 +106,7 @@ def _build(pipeline: beam.Pipeline, listing: Listing, limits: Limits, examples: 
     )
     for split in SPLITS:
         target = os.path.join(artifact_utils.get_split_uri([examples], split), "data_tfrecord")
-        _ = outcomes[split] | f"Write[{split}]" >> beam.io.WriteToTFRecord(target, file_name_suffix=".gz")
+        _ = outcomes[split] | f"Write[{split}]" >> WriteStoredTFRecords(target)
     _ = outcomes[_REFUSED] | "WriteRefused" >> beam.io.WriteToText(os.path.join(parts, _REFUSED))
     _ = (
         outcomes[_COUNTED]
