@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+CHANNELS = 8  # drawn at most
+
 
 def draw_kernels(
     old: np.ndarray, new: np.ndarray, old_bands: Sequence[str], new_bands: Sequence[str], path: str | Path, filters: int
@@ -24,26 +26,30 @@ def draw_kernels(
     from matplotlib.figure import Figure
 
     count = min(filters, old.shape[3], new.shape[3])
+    parts = [(kernel, c) for kernel in (old, new) for c in range(min(kernel.shape[2], CHANNELS))]
     names = [*_names(old, old_bands, "old"), *_names(new, new_bands, "new")]
-    planes = [old[:, :, c, :] for c in range(min(old.shape[2], 8))] + [
-        new[:, :, c, :] for c in range(min(new.shape[2], 8))
-    ]
-    figure = Figure(figsize=(0.8 * len(planes) + 0.4, 0.6 * count + 0.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(count, len(planes), squeeze=False)
+    cell = max(old.shape[0], new.shape[0]) + 1
+    # One picture of all cells: a grid of axes would take seconds.
+    canvas = np.full((count * cell - 1, len(parts) * cell - 1), np.nan)
     for row in range(count):
-        for column, plane in enumerate(planes):
-            ax = axes[row][column]
-            own = old if column < min(old.shape[2], 8) else new
-            limit = float(np.abs(own[:, :, :, row]).max()) or 1.0
-            ax.imshow(plane[:, :, row], cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-            ax.set_xticks([])
-            ax.set_yticks([])
-            if row == 0:
-                ax.set_title(names[column], fontsize=6)
+        for column, (kernel, c) in enumerate(parts):
+            side = kernel.shape[0]
+            start = (cell - 1 - side) // 2
+            limit = float(np.abs(kernel[:, :, :, row]).max()) or 1.0
+            top, left = row * cell + start, column * cell + start
+            canvas[top : top + side, left : left + side] = kernel[:, :, c, row] / limit
+    figure = Figure(figsize=(0.8 * len(parts) + 0.4, 0.6 * count + 0.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.subplots()
+    ax.imshow(canvas, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest", aspect="equal")
+    ax.xaxis.tick_top()
+    ax.set_xticks([column * cell + (cell - 2) / 2 for column in range(len(parts))], names, fontsize=6)
+    ax.set_yticks([])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     figure.savefig(path, dpi=120)
 
 
 def _names(kernel: np.ndarray, bands: Sequence[str], side: str) -> list[str]:
-    channels = min(kernel.shape[2], 8)
+    channels = min(kernel.shape[2], CHANNELS)
     return [f"{side}\n{bands[c] if c < len(bands) else 'constant'}" for c in range(channels)]

@@ -1,0 +1,130 @@
+import keras
+import numpy as np
+import pytest
+
+from components.stem import StemError, StemSpec, load_backbone, modify_stem
+from components.stem import load as load_module
+
+from .networks import network
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """load_backbone on small networks under the names of the large ones."""
+
+    def make(v2):
+        def build(include_top=True, weights=None, input_shape=None, pooling=None, **_):
+            blocks = (2, 2) if v2 else (2,)
+            return network(v2, blocks, channels=input_shape[-1], pooling=pooling, seed=1)
+
+        return build
+
+    monkeypatch.setattr(keras.applications, "ResNet50", make(False))
+    monkeypatch.setattr(keras.applications, "ResNet50V2", make(True))
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a.get_weights(), b.get_weights(), strict=True))
+
+
+def changed(model):
+    model.set_weights([w + np.float32(0.25) for w in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".h5", ".keras"])
+@pytest.mark.parametrize("top", [False, True])
+def test_files_with_and_without_the_classifier(small, ending, top, tmp_path):
+    path = tmp_path / f"checkpoint{ending}"
+    saved = changed(load_backbone("ResNet50", "none", include_top=top))
+    saved.save_weights(path) if ending == ".weights.h5" else saved.save(path)
+    body = load_backbone("ResNet50", path)
+    assert all(
+        np.array_equal(a, b)
+        for layer in body.layers
+        if layer.weights
+        for a, b in zip(layer.get_weights(), saved.get_layer(layer.name).get_weights(), strict=True)
+    )
+    assert body.output_shape == (None, 16)
+    if top:
+        assert same(load_backbone("ResNet50", path, include_top=True), saved)
+    else:
+        with pytest.raises(StemError, match="holds no classifier"):
+            load_backbone("ResNet50", path, include_top=True)
+    with pytest.raises(StemError, match="holds another network than ResNet50V2"):
+        load_backbone("ResNet50V2", path)
+
+
+def test_a_checkpoint_with_five_channels(small, tmp_path):
+    path = tmp_path / "five.weights.h5"
+    network(False, channels=5, seed=4).save_weights(path)
+    assert load_backbone("ResNet50", path).input_shape == (None, None, None, 5)
+
+
+def test_a_network_inside_another(small, tmp_path):
+    inner = changed(load_backbone("ResNet50", "none"))
+    inputs = keras.Input((32, 32, 3))
+    keras.Model(inputs, keras.layers.Dense(4)(inner(inputs))).save(tmp_path / "whole.keras")
+    assert same(load_backbone("ResNet50", tmp_path / "whole.keras"), inner)
+
+
+def test_a_modified_network_comes_back_as_it_is(small, tmp_path):
+    result = modify_stem(load_backbone("ResNet50", "none"), StemSpec(channels=1))
+    result.model.save(tmp_path / "grey.keras")
+    again = load_backbone("ResNet50", tmp_path / "grey.keras")
+    assert modify_stem(again, StemSpec(kernel=9)).report.input["bands"] == ["grey"]
+
+
+def test_wrong_files(small, tmp_path):
+    (tmp_path / "text.h5").write_text("no HDF5")
+    (tmp_path / "text.keras").write_text("no zip")
+    (tmp_path / "weights.pt").write_text("torch")
+    dense = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    dense.save_weights(tmp_path / "dense.weights.h5")
+    dense.save(tmp_path / "dense.keras")
+    for name, words in (
+        ("missing.h5", "no weights file"),
+        ("text.h5", "does not fit ResNet50"),
+        ("text.keras", "does not fit ResNet50"),
+        ("weights.pt", "is no weights file"),
+        ("dense.weights.h5", "holds no stock ResNet"),
+        ("dense.keras", "holds no keras.applications ResNet"),
+    ):
+        with pytest.raises(StemError, match=words):
+            load_backbone("ResNet50", tmp_path / name)
+
+
+def test_imagenet_that_cannot_be_had(small, monkeypatch):
+    real = keras.applications.ResNet50
+
+    def offline(weights=None, **kwargs):
+        if weights == "imagenet":
+            raise OSError("Name or service not known")
+        return real(weights=weights, **kwargs)
+
+    monkeypatch.setattr(keras.applications, "ResNet50", offline)
+    with pytest.raises(StemError, match="restem pretrain") as caught:
+        load_backbone("ResNet50")
+    assert "weights 'none'" in str(caught.value)
+
+
+def test_imagenet_weights_are_taken_over(small, monkeypatch):
+    real = keras.applications.ResNet50
+    given = []
+
+    def online(weights=None, **kwargs):
+        if weights == "imagenet":
+            given.append(changed(real(input_shape=(None, None, 3), pooling="avg")))
+            return given[-1]
+        return real(weights=weights, **kwargs)
+
+    monkeypatch.setattr(keras.applications, "ResNet50", online)
+    assert same(load_backbone("ResNet50"), given[0])
+
+
+def test_unknown_names():
+    with pytest.raises(StemError, match="no backbone"):
+        load_backbone("ResNet18", "none")
+    with pytest.raises(StemError, match="pooling"):
+        load_backbone("ResNet50", "none", pooling="min")
+    assert load_module.BACKBONES == ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2")
