@@ -25,7 +25,7 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
     Raises:
         RestemError: with the key, what was expected, what was given and the remedy.
     """
-    _check_images(config, "data", config.data.path)
+    check_images(config)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
         _check_images(config, "pretrain", config.pretrain.path)
     _check_stem(config)
@@ -35,6 +35,11 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
         _check_imagenet(config.model.backbone)
     if config.push.destination is not None:
         _check_destination(Path(config.push.destination))
+
+
+def check_images(config: Config) -> None:
+    """The share of `preflight` that concerns data.path: all that looking at the images needs."""
+    _check_images(config, "data", config.data.path)
 
 
 def _check_images(config: Config, section: str, path: str) -> None:

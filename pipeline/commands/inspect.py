@@ -21,11 +21,11 @@ def inspect(config_path: str, overrides: tuple[str, ...], as_json: bool) -> None
     """Show classes, splits and the files that would go to quarantine. Nothing is trained or written."""
     from pipeline.config import load_config
     from pipeline.inspection import inspect as look
-    from pipeline.preflight import preflight
+    from pipeline.preflight import check_images
     from pipeline.runs import RunFolder, prepare
 
     config = load_config(config_path, overrides)
-    preflight(config)
+    check_images(config)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         inspection = look(prepare(config, RunFolder(Path(folder))))
     if as_json:

@@ -6,7 +6,7 @@ from PIL import Image
 from components.errors import RestemError
 from pipeline.config import load_config
 from pipeline.inspection import inspect
-from pipeline.preflight import preflight
+from pipeline.preflight import check_images
 from pipeline.proposal import propose
 
 
@@ -59,7 +59,7 @@ def test_channels_follow_the_pixels(tmp_path, kind, channels):
 def test_every_value_has_a_reason_and_the_file_passes_all_checks(tmp_path):
     folder = make(tmp_path / "images: ü", [(40, 40)])
     config, text = proposal(folder, tmp_path)
-    preflight(config)
+    check_images(config)
     assert inspect(config).problem is None
     assert config.data.path == str(folder)
     for line in text.splitlines():
