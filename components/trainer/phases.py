@@ -10,6 +10,7 @@ from components.trainer.network import Network
 from components.trainer.progress import EpochHistory
 
 WARM_UP_SHARE = 0.1
+SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
 
 
 def adam(peak: float, steps: int) -> keras.optimizers.Optimizer:
@@ -51,8 +52,9 @@ def train_head(network: Network, train: Split, phase: PhaseConfig, config: Train
     )
     labels = train.labels()
     mean, std = features.mean(axis=0), features.std(axis=0)
-    # A feature that is the same for every image tells nothing, and must not be blown up.
-    std = np.where(std > 1e-6 * np.abs(mean) + 1e-12, std, np.inf)
+    # A feature that hardly varies must not be blown up: the head would hang on its noise, and the first steps that move
+    # the backbone would throw the logits off.
+    std = np.maximum(std, SMALLEST_STD_SHARE * std.mean())
     head = keras.Sequential([keras.Input((features.shape[1],)), keras.layers.Dense(network.head.units)])
     steps = phase.epochs * -(-len(labels) // config.batch_size)
     compile_classifier(head, phase.learning_rate, steps)
