@@ -24,22 +24,29 @@ def entry(report, name):
     return next(w for w in report.weights if w["name"] == name)
 
 
+def conv_output(model, x):
+    return run(keras.Model(model.inputs, model.get_layer("conv1_conv").output), x.astype("float32"))
+
+
 @FAMILIES
-def test_shrinking_errors_are_ordered_on_the_final_features_of_images(v2):
+def test_shrinking_errors_are_ordered_and_reported_as_they_are(v2):
+    """Of the convolution's output, the measure of FINDINGS.md; here on the images given."""
     original = network(v2)
     batch = images()
-    old = run(modify_stem(original, StemSpec()).model, batch.astype("float32"))
-    error, reported = {}, {}
+    old = conv_output(modify_stem(original, StemSpec()).model, batch)
+    error = {}
     for rule in ("least_squares", "pseudo_inverse", "bilinear", "crop"):
         result = modify_stem(original, StemSpec(kernel=5, shrink=rule), images=batch)
-        new = run(result.model, batch.astype("float32"))
-        error[rule] = np.sqrt(np.mean((new - old) ** 2))
-        reported[rule] = result.report.approximations[0]["error"]
+        gap = (conv_output(result.model, batch) - old)[:, 2:-2, 2:-2]
+        bias = original.get_layer("conv1_conv").get_weights()[1]
+        error[rule] = np.sqrt(np.mean(gap**2) / np.mean((old - bias)[:, 2:-2, 2:-2] ** 2))
+        reported = result.report.approximations[0]
+        assert np.isclose(reported["error"], error[rule], rtol=0.1)
+        assert "6 images given" in reported["measure"]
         assert result.report.claim == "approximate"
         assert result.report.tolerance is None
-        assert "6 images given" in result.report.approximations[0]["measure"]
-    assert min(error, key=error.get) == "least_squares"
-    assert reported["least_squares"] < reported["pseudo_inverse"] < 1.05 * reported["bilinear"] < 1.1 * reported["crop"]
+    assert error["least_squares"] < 0.8 * min(v for k, v in error.items() if k != "least_squares")
+    assert max(error, key=error.get) == "crop"
 
 
 @FAMILIES
@@ -89,13 +96,9 @@ def test_deep_stem_keeps_the_scale_of_activations(v2):
     original = network(v2)
     result = modify_stem(original, StemSpec(deep=True, channels=1, batch_norm=True), images=batch[..., :1])
     assert result.report.claim == "approximate"
-    grey = batch[..., :1].astype("float32")
+    grey = batch[..., :1]
     stock = modify_stem(original, StemSpec(channels=1)).model
-
-    def conv_output(model):
-        return run(keras.Model(model.inputs, model.get_layer("conv1_conv").output), grey)
-
-    old, new = conv_output(stock), conv_output(result.model)
+    old, new = conv_output(stock, grey), conv_output(result.model, grey)
     assert np.allclose(new.mean((0, 1, 2)), old.mean((0, 1, 2)), atol=0.02 * old.std())
     assert np.allclose(new.std((0, 1, 2)), old.std((0, 1, 2)), rtol=0.02)
     origins = {w["name"]: w["origin"] for w in result.report.weights}

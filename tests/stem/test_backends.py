@@ -1,0 +1,93 @@
+"""The library under every installed Keras backend, alone: copied out of the project, in a process of its own."""
+
+import ast
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import components.stem
+from components.stem import StemSpec, modify_stem
+
+from .networks import network, run
+
+HERE = Path(components.stem.__file__).parent
+OTHERS = [
+    name
+    for name, module in (("jax", "jax"), ("torch", "torch"), ("tensorflow", "tensorflow"))
+    if importlib.util.find_spec(module) and name != os.environ.get("KERAS_BACKEND", "tensorflow")
+]
+
+ALONE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import keras, numpy as np
+from stem_alone import StemSpec, describe, modify_stem
+from networks import gradients, network, run
+assert keras.config.backend() == sys.argv[2]
+assert not any(name.split(".")[0] in ("components", "pipeline", "tfx") for name in sys.modules)
+for v2 in (False, True):
+    original = network(v2)
+    exact = StemSpec(channels=1, kernel=9, filters=80, batch_norm=True, small_images=True)
+    result = modify_stem(original, exact)
+    assert result.report.claim == "exact" and result.report.error <= 1e-4, result.report.error
+    x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype("float32")
+    gradient = gradients(result.model, x)
+    assert all(np.abs(gradient[f"{n}/{w.name}"]).max() > 0
+               for n in result.stem_layers for w in result.model.get_layer(n).trainable_weights)
+    result.model.compile(keras.optimizers.SGD(1e-6), "mse", jit_compile=False)
+    assert np.isfinite(result.model.train_on_batch(x, np.zeros((2, 16), "float32")))
+    result.model.save(sys.argv[1] + "/own.keras")
+    again = keras.saving.load_model(sys.argv[1] + "/own.keras")
+    assert np.array_equal(run(again, x), run(result.model, x))
+    near = modify_stem(original, StemSpec(bands=("nir", "red", "green", "blue"), kernel=5, filters=32))
+    assert near.report.claim == "approximate" and 0 < near.report.error < 1
+given = keras.saving.load_model(sys.argv[1] + "/given.keras")
+assert describe(given)["report"]["claim"] == "exact"
+np.save(sys.argv[1] + "/answer.npy", run(given, np.load(sys.argv[1] + "/x.npy")))
+"""
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_another_backend(backend, tmp_path):
+    shutil.copytree(HERE, tmp_path / "stem_alone", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(Path(__file__).with_name("networks.py"), tmp_path)
+    model = modify_stem(network(False), StemSpec(channels=2, kernel=9, filters=80)).model
+    model.save(tmp_path / "given.keras")
+    x = np.random.default_rng(0).uniform(0, 255, (2, 40, 33, 2)).astype("float32")
+    np.save(tmp_path / "x.npy", x)
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(tmp_path), backend],
+        cwd=tmp_path,
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    # One file, two backends: other convolution code, the same function.
+    old = run(model, x)
+    assert np.abs(np.load(tmp_path / "answer.npy") - old).max() <= 1e-4 * np.abs(old).max()
+
+
+def test_nothing_but_keras_numpy_and_its_own_modules_is_imported():
+    allowed = {"keras", "numpy", "h5py", "matplotlib", *sys.stdlib_module_names}
+    for path in HERE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            else:
+                continue
+            assert {n.split(".")[0] for n in names} <= allowed, f"{path}: {names}"
+
+
+def test_import_is_light():
+    code = "import sys; from components.stem import StemSpec, StemError; assert 'keras' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE.parents[1])
