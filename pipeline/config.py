@@ -20,6 +20,8 @@ from pipeline.config_errors import ConfigError, Problem, explain
 from pipeline.yaml_source import KeyPath, parse_document, parse_value
 
 MAX_FILE_BYTES = 1 << 20
+# Configurations that come with the package, by the names that stand for their files.
+EMBEDDED_CONFIGS = {"embedded:digits": Path(__file__).resolve().parent / "configs" / "digits.yaml"}
 NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 MAX_ROUNDS = 10
 # Any right value for what has no default: for looking on after a mistake, never for a run.
@@ -96,7 +98,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     """Reads, overrides and validates a configuration.
 
     Args:
-        path: a YAML file.
+        path: a YAML file, or "embedded:digits", the demo that comes with the package.
         overrides: "a.b=value" each, the value typed as YAML types it; later ones win.
 
     Returns:
@@ -107,7 +109,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
         RestemError: the file cannot be read, or is not YAML.
         ConfigError: it can, and is wrong; the message tells every problem at once.
     """
-    path = Path(path)
+    path = EMBEDDED_CONFIGS.get(str(path), Path(path))
     document = parse_document(_read(path), str(path))
     problems = [
         Problem(key, "this key stands twice", given=f"line {first} and line {second}", remedy="Keep one of them")

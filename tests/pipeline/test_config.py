@@ -208,3 +208,8 @@ def test_every_key_is_described():
 
 def test_demo_loads():
     assert load_config(DIGITS).data.path == "embedded:digits"
+
+
+def test_the_demo_comes_with_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config("embedded:digits").name == "digits"

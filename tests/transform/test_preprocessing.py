@@ -39,7 +39,7 @@ def transformed(request, tmp_path_factory):
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(RAW))
     function = functools.partial(preprocessing_fn, custom_config={"image": config.model_dump(mode="json")})
     with tft_beam.Context(temp_dir=str(tmp_path_factory.mktemp("tft"))):
-        (train_out, out_metadata), graph = (train, metadata) | tft_beam.AnalyzeAndTransformDataset(function)
+        (train_out, _), graph = (train, metadata) | tft_beam.AnalyzeAndTransformDataset(function)
         test_out, _ = ((test, metadata), graph) | tft_beam.TransformDataset()
     return config, train, test, train_out, test_out
 
