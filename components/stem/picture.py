@@ -13,7 +13,7 @@ CHANNELS = 8  # drawn at most
 def draw_kernels(
     old: np.ndarray, new: np.ndarray, old_bands: Sequence[str], new_bands: Sequence[str], path: str | Path, filters: int
 ) -> None:
-    """Writes one picture: each row a filter, the old kernel's channels left, the new one's right.
+    """Writes one picture: each column a filter, the old kernel's channels above, the new one's below.
 
     Args:
         old, new: [side, side, channels, filters]; filter i of the new kernel comes from filter i of the old
@@ -30,21 +30,20 @@ def draw_kernels(
     names = [*_names(old, old_bands, "old"), *_names(new, new_bands, "new")]
     cell = max(old.shape[0], new.shape[0]) + 1
     # One picture of all cells: a grid of axes would take seconds.
-    canvas = np.full((count * cell - 1, len(parts) * cell - 1), np.nan)
-    for row in range(count):
-        for column, (kernel, c) in enumerate(parts):
+    canvas = np.full((len(parts) * cell - 1, count * cell - 1), np.nan)
+    for column in range(count):
+        for row, (kernel, c) in enumerate(parts):
             side = kernel.shape[0]
             start = (cell - 1 - side) // 2
-            limit = float(np.abs(kernel[:, :, :, row]).max()) or 1.0
+            limit = float(np.abs(kernel[:, :, :, column]).max()) or 1.0
             top, left = row * cell + start, column * cell + start
-            canvas[top : top + side, left : left + side] = kernel[:, :, c, row] / limit
-    figure = Figure(figsize=(0.8 * len(parts) + 0.4, 0.6 * count + 0.8), layout="constrained")
+            canvas[top : top + side, left : left + side] = kernel[:, :, c, column] / limit
+    figure = Figure(figsize=(0.55 * count + 1.2, 0.55 * len(parts) + 0.1), layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.subplots()
     ax.imshow(canvas, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest", aspect="equal")
-    ax.xaxis.tick_top()
-    ax.set_xticks([column * cell + (cell - 2) / 2 for column in range(len(parts))], names, fontsize=6)
-    ax.set_yticks([])
+    ax.set_yticks([row * cell + (cell - 2) / 2 for row in range(len(parts))], names, fontsize=7)
+    ax.set_xticks([])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     figure.savefig(path, dpi=120)
@@ -52,4 +51,4 @@ def draw_kernels(
 
 def _names(kernel: np.ndarray, bands: Sequence[str], side: str) -> list[str]:
     channels = min(kernel.shape[2], CHANNELS)
-    return [f"{side}\n{bands[c] if c < len(bands) else 'constant'}" for c in range(channels)]
+    return [f"{side} {bands[c] if c < len(bands) else 'constant'}" for c in range(channels)]
