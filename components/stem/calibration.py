@@ -8,7 +8,7 @@ import numpy as np
 
 from .errors import StemError
 from .preprocessing import Preprocessing
-from .prior import natural_images
+from .prior import blend_moments, natural_images, patch_moments
 from .rules.channels import Channels
 from .spec import GREY
 
@@ -18,11 +18,27 @@ MAX_IMAGES = 64
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What calibrates: `inputs` as the new convolution sees them before its zero padding, float64
-    [n, height, width, channels (+ 1)], and where they come from, for the report."""
+    """What calibrates.
+
+    Attributes:
+        inputs: as the new convolution sees them before its zero padding, float64
+            [n, height, width, channels (+ 1)].
+        prior: the same of the 1/f prior; `inputs` themselves where no images were given.
+        origin: where `inputs` come from, for the report.
+    """
 
     inputs: np.ndarray
+    prior: np.ndarray
     origin: str
+
+    def moments(self, side: int) -> np.ndarray:
+        """Second moments of the input's patches, [side * side * channels] squared; see patch_moments."""
+        prior = patch_moments(self.prior, side)
+        if self.inputs is self.prior:
+            return prior
+        n, height, width, _ = self.inputs.shape
+        patches = n * max(1, height - side + 1) * max(1, width - side + 1)
+        return blend_moments(patch_moments(self.inputs, side), patches, prior)
 
 
 def check_images(images: np.ndarray, channels: Channels) -> np.ndarray:
@@ -41,15 +57,19 @@ def check_images(images: np.ndarray, channels: Channels) -> np.ndarray:
 
 def calibrate(channels: Channels, source: Preprocessing, images: np.ndarray | None, seed: int) -> Calibration:
     """The user's images where given (the first 64), the prior otherwise."""
-    if images is not None:
-        inputs = check_images(images, channels) * channels.scale + channels.offset
-        origin = f"{len(inputs)} images given"
-    else:
-        inputs = prior_inputs(channels, source, PRIOR_COUNT, PRIOR_SIDE, np.random.default_rng(seed))
-        origin = f"{PRIOR_COUNT} images of the 1/f prior, {PRIOR_SIDE}x{PRIOR_SIDE}, seed {seed}"
-    if channels.needs_ones:
-        inputs = np.concatenate([inputs, np.ones_like(inputs[..., :1])], axis=-1)
-    return Calibration(inputs, origin)
+    prior = prior_inputs(channels, source, PRIOR_COUNT, PRIOR_SIDE, np.random.default_rng(seed))
+    prior = _with_ones(prior, channels)
+    if images is None:
+        return Calibration(
+            prior, prior, f"{PRIOR_COUNT} images of the 1/f prior, {PRIOR_SIDE}x{PRIOR_SIDE}, seed {seed}"
+        )
+    inputs = _with_ones(check_images(images, channels) * channels.scale + channels.offset, channels)
+    return Calibration(inputs, prior, f"{len(inputs)} images given")
+
+
+def _with_ones(inputs: np.ndarray, channels: Channels) -> np.ndarray:
+    """The constant-one channel behind the others, where the plan has one."""
+    return np.concatenate([inputs, np.ones_like(inputs[..., :1])], axis=-1) if channels.needs_ones else inputs
 
 
 def prior_inputs(

@@ -13,7 +13,6 @@ from .calibration import Calibration, calibrate
 from .errors import StemError
 from .forward import convolve, run_chain
 from .preprocessing import Preprocessing
-from .prior import patch_moments
 from .rebuild import EPSILON, Blueprint, deep_names
 from .rules import batch_norm, deep, filters, kernel_size, small_images
 from .rules.channels import Channels, mix_channels, plan_channels
@@ -158,7 +157,7 @@ def _apply_kernel(design: Design, anatomy: Anatomy, spec: StemSpec, calibration:
         design.kernel, design.padding = kernel_size.grow(design.kernel, design.padding, spec.kernel)
         _note(design, anatomy, f"kernel {old} -> {spec.kernel}: zeros around, padding follows")
         return
-    moments = patch_moments(calibration.inputs, old)
+    moments = calibration.moments(old)
     if spec.shrink == "least_squares":
         smaller, padding = kernel_size.least_squares(design.kernel, design.padding, spec.kernel, moments)
     else:

@@ -27,17 +27,33 @@ def natural_images(count: int, side: int, channels: int, rng: np.random.Generato
     return np.moveaxis(images, 1, 3)
 
 
+def blend_moments(measured: np.ndarray, patches: int, prior: np.ndarray) -> np.ndarray:
+    """Moments of few images, steadied by the prior's: the fewer patches for their size, the more of the prior.
+
+    Args:
+        measured: [d, d] moments of `patches` patches; all zero leaves the prior alone.
+        prior: [d, d]; it is brought to the measured power.
+    """
+    power = np.trace(measured)
+    if not power > 0:
+        return prior
+    share = len(measured) / (len(measured) + patches)
+    return (1 - share) * measured + share * prior * power / np.trace(prior)
+
+
 def patch_moments(inputs: np.ndarray, side: int, limit: int = 20_000, seed: int = 0) -> np.ndarray:
     """Second moments E[x x^T] of the patches a convolution sees.
 
     Args:
-        inputs: [n, height, width, channels], at least `side` high and wide.
+        inputs: [n, height, width, channels]; smaller ones than `side` are padded with zeros to it.
         side: of the patches.
         limit: at most this many patches are used, drawn evenly.
 
     Returns:
         [side * side * channels] squared, float64.
     """
+    missing = [max(0, side - s) for s in inputs.shape[1:3]]
+    inputs = np.pad(inputs, ((0, 0), *((m // 2, m - m // 2) for m in missing), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(inputs, (side, side), axis=(1, 2))
     n, rows, columns = windows.shape[:3]
     total = n * rows * columns

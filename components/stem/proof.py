@@ -134,6 +134,8 @@ def _difference(old: np.ndarray, new: np.ndarray) -> float:
     if old.shape != new.shape:  # a plain change of stride or pool: other map sizes
         old, new = (a.mean(tuple(range(1, a.ndim - 1))) if a.ndim > 2 else a for a in (old, new))
     scale = np.abs(old).max()
+    if not (np.isfinite(old).all() and np.isfinite(new).all()):
+        return float("nan")
     gap = np.abs(old - new).max()
     return float(gap / scale) if scale > 0 else float(gap)
 

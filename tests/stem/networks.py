@@ -8,8 +8,10 @@ from keras.src.applications import resnet
 DEPTHS = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3), "152": (3, 8, 36, 3)}
 
 
-def network(v2: bool, blocks=(2,), width=4, channels=3, seed=0, name="tiny", **kwargs) -> keras.Model:
+def network(v2: bool, blocks=None, width=4, channels=3, seed=0, name="tiny", **kwargs) -> keras.Model:
     """A ResNet with the stock stem (64 filters) and narrow stages, float of the moment."""
+    # As few as there can be: V2's builder makes two at least.
+    blocks = blocks or ((2,) if v2 else (1,))
     stack = resnet.stack_residual_blocks_v2 if v2 else resnet.stack_residual_blocks_v1
 
     def stages(x):

@@ -57,7 +57,7 @@ def test_files_with_and_without_the_classifier(small, ending, top, tmp_path):
 
 def test_a_checkpoint_with_five_channels(small, tmp_path):
     path = tmp_path / "five.weights.h5"
-    network(False, channels=5, seed=4).save_weights(path)
+    network(False, (2,), channels=5, seed=4).save_weights(path)
     assert load_backbone("ResNet50", path).input_shape == (None, None, None, 5)
 
 

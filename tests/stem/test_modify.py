@@ -49,6 +49,17 @@ def test_shrinking_errors_are_ordered_and_reported_as_they_are(v2):
     assert max(error, key=error.get) == "crop"
 
 
+@pytest.mark.parametrize("batch", [np.zeros((1, 4, 4, 3)), np.full((2, 9, 9, 3), 77.0), images(1, 3)])
+@pytest.mark.parametrize("fields", [{"kernel": 5}, {"filters": 32}, {"batch_norm": True}, {"deep": True}])
+def test_images_that_say_next_to_nothing_do_no_harm(fields, batch):
+    """Smaller than the kernel, black, or flat: the result stays finite and as good as the prior makes it."""
+    result = modify_stem(network(True), StemSpec(**fields), images=batch)
+    assert all(np.isfinite(w).all() for w in result.model.get_weights())
+    assert np.isfinite(result.report.error)
+    if "kernel" in fields:
+        assert result.report.approximations[0]["error"] < 0.7
+
+
 @FAMILIES
 def test_narrowing_errors_are_ordered(v2):
     """Dropping is worst, folding means better, refitting best (FINDINGS.md: 0.68, 0.58, 0.40)."""

@@ -46,7 +46,7 @@ def originals():
 
 
 @settings(
-    max_examples=14,
+    max_examples=10,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

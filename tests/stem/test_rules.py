@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from components.stem.forward import convolve
-from components.stem.prior import natural_images, patch_moments
+from components.stem.prior import blend_moments, natural_images, patch_moments
 from components.stem.rules import batch_norm, filters, kernel_size, small_images
 
 
@@ -72,6 +72,16 @@ def test_order_of_the_shrinking_rules(rng):
     assert error["pseudo_inverse"] < 1.05 * error["bilinear"] < error["crop"] * 1.05
     fresh = rng.normal(0, kernel.std(), (5, 5, 3, 64))
     assert kernel_size.relative_error(kernel, (3, 3), fresh, (2, 2), moments) > error["crop"]
+
+
+def test_few_patches_lean_on_the_prior(rng):
+    prior = patch_moments(natural_images(8, 32, 1, rng), 5)
+    few, many = natural_images(1, 6, 1, rng), natural_images(32, 32, 1, rng)
+    assert np.array_equal(blend_moments(np.zeros((25, 25)), 4, prior), prior)
+    little = blend_moments(patch_moments(few, 5), 4, prior)
+    assert np.linalg.eigvalsh(little).min() > 1e-4 * np.linalg.eigvalsh(prior).min()
+    measured = patch_moments(many, 5)
+    assert np.abs(blend_moments(measured, 32 * 28 * 28, prior) - measured).max() < 0.01 * np.trace(measured)
 
 
 def test_measured_error_is_that_of_the_convolution(rng):

@@ -58,7 +58,7 @@ def least_squares(kernel: np.ndarray, pad: Pad, side: int, moment: np.ndarray) -
     inside[first : first + side, first : first + side] = True
     inside = inside.ravel()
     inner = moment[np.ix_(inside, inside)]
-    ridge = 1e-9 * np.trace(inner) / len(inner) * np.eye(len(inner))
+    ridge = 1e-9 * max(np.trace(inner) / len(inner), 1e-20) * np.eye(len(inner))
     weights = np.linalg.solve(inner + ridge, moment[inside] @ kernel.reshape(-1, filters))
     return weights.reshape(side, side, channels, filters), _inner_pad(kernel, pad, side)
 
