@@ -65,13 +65,12 @@ def Pretrain(
 ) -> None:
     """Trains the source checkpoint on the raw examples' training split; `task` is a SourceTask as JSON."""
     # Heavy, and only needed where the step runs: compiling a pipeline does not load Keras.
-    import keras
-
     from components.trainer.module import read_classes
+    from components.trainer.phases import set_seed
     from components.trainer.pretrain import SourceTask, checkpoint_path, pretrain, write_history
 
     source = SourceTask(**json.loads(task))
-    keras.utils.set_random_seed(source.seed)
+    set_seed(source.seed, deterministic=source.deterministic)
     split = artifact_utils.get_split_uri([examples], "train")
     classes = read_classes(io_utils.get_only_uri_in_dir(schema.uri))
     folder = path_utils.serving_model_dir(model.uri)
@@ -109,6 +108,7 @@ def pretrain_step(
         "batch_size": train.batch_size,
         "colourise": pretrain.colourise,
         "seed": train.seed,
+        "deterministic": train.deterministic,
     }
     return Pretrain(
         examples=examples, schema=schema, task=json.dumps(task, sort_keys=True), code=code_fingerprint(*CODE)

@@ -18,7 +18,7 @@ from components.trainer.evaluation import evaluate
 from components.trainer.export import export
 from components.trainer.input import read_channel_statistics, read_split
 from components.trainer.network import Network, build_network
-from components.trainer.phases import train_head, train_network
+from components.trainer.phases import set_seed, train_head, train_network
 from components.trainer.pretrain import checkpoint_path
 
 log = logging.getLogger("restem")
@@ -45,7 +45,7 @@ def run_fn(fn_args: FnArgs) -> None:
     stem = StemConfig.model_validate(custom["stem"])
     config = TrainConfig.model_validate(custom["train"])
 
-    set_seed(config)
+    set_seed(config.seed, deterministic=config.deterministic)
     feature_spec = tft.TFTransformOutput(fn_args.transform_graph_path).transformed_feature_spec()
     train = read_split(fn_args.train_files, feature_spec, image)
     test = read_split(fn_args.eval_files, feature_spec, image)
@@ -89,13 +89,6 @@ def run_fn(fn_args: FnArgs) -> None:
     export(network.model, image, classes, fn_args.serving_model_dir, documents)
     # The next network in this process must not find the memory full.
     keras.backend.clear_session()
-
-
-def set_seed(config: TrainConfig) -> None:
-    """Seeds Python, NumPy and TensorFlow; with `deterministic`, TensorFlow's operations too."""
-    keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
 
 
 def read_classes(schema_path: str) -> list[str]:

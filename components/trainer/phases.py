@@ -13,6 +13,13 @@ WARM_UP_SHARE = 0.1
 SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
 
 
+def set_seed(seed: int, *, deterministic: bool) -> None:
+    """Seeds Python, NumPy and TensorFlow; with `deterministic`, TensorFlow's operations give the same bits each time."""
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
 def adam(peak: float, steps: int) -> keras.optimizers.Optimizer:
     """Adam with a linear warm-up over the first tenth of the steps and a cosine decay to zero after it."""
     warm_up = int(steps * WARM_UP_SHARE)

@@ -1,0 +1,118 @@
+"""`make bench`: measures, prints a table and writes results.json beside this file.
+
+Each figure is a ratio of speeds measured in turns in one process: machines differ and are noisy, the two sides of a
+ratio less so. `images_per_second` of both sides stands beside it, for the order of magnitude alone.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from components.images.config import ImageConfig
+from components.images.preprocess import decode_pixels, encode_pixels, preprocess
+
+RESULTS = Path(__file__).with_name("results.json")
+TURNS = 5
+COUNT = 256
+PHOTO = ImageConfig(size=224, channels=3)
+
+
+def photos() -> list[bytes]:
+    """JPEGs of 500x375 with the statistics of photographs: crops of scikit-learn's two sample images."""
+    from sklearn.datasets import load_sample_images
+
+    images, rng = load_sample_images().images, np.random.default_rng(0)
+    encoded = []
+    for i in range(COUNT):
+        y, x = rng.integers(0, 427 - 375), rng.integers(0, 640 - 500)
+        encoded.append(tf.io.encode_jpeg(images[i % 2][y : y + 375, x : x + 500], quality=90).numpy())
+    return encoded
+
+
+def drain(dataset: tf.data.Dataset) -> None:
+    """Runs through a dataset."""
+    for _ in dataset:
+        pass
+
+
+def compare(name: str, what: str, ours: Callable[[], object], bare: Callable[[], object]) -> dict:
+    """Times both in turns and gives the ratio of their speeds (above 1: ours is faster)."""
+    ours(), bare()  # tracing and caches are not what is measured
+    seconds = {ours: [], bare: []}
+    for _ in range(TURNS):
+        for side, times in seconds.items():
+            start = time.perf_counter()
+            side()
+            times.append(time.perf_counter() - start)
+    median = {side: statistics.median(times) for side, times in seconds.items()}
+    return {
+        "name": name,
+        "value": round(median[bare] / median[ours], 3),
+        "unit": "ratio of speeds",
+        "compared_with": what,
+        "images_per_second": {"ours": round(COUNT / median[ours]), "bare": round(COUNT / median[bare])},
+    }
+
+
+def preprocessing() -> dict:
+    """The one preprocessing in batches of 32, against decoding and resizing image by image with tf.data alone."""
+    data = tf.data.Dataset.from_tensor_slices(photos())
+
+    def plain(one: tf.Tensor) -> tf.Tensor:
+        pixels = tf.io.decode_jpeg(one, channels=3, dct_method="INTEGER_ACCURATE")
+        return tf.cast(tf.round(tf.image.resize(pixels, (224, 224), antialias=True)), tf.uint8)
+
+    ours = data.batch(32).map(lambda batch: preprocess(batch, PHOTO), num_parallel_calls=tf.data.AUTOTUNE)
+    bare = data.map(plain, num_parallel_calls=tf.data.AUTOTUNE).batch(32)
+    return compare(
+        "preprocessing",
+        "tf.io.decode_jpeg, tf.image.resize and rounding in tf.data",
+        lambda: drain(ours),
+        lambda: drain(bare),
+    )
+
+
+def stored_pixels() -> list[dict]:
+    """Reading what Transform stored, against tf.io.decode_png alone; and its size against raw uint8."""
+    pixels = np.concatenate([preprocess(tf.constant(photos()[i : i + 32]), PHOTO) for i in range(0, COUNT, 32)])
+    stored = encode_pixels(tf.constant(pixels)).numpy()
+    data = tf.data.Dataset.from_tensor_slices(stored)
+    ours = data.batch(32).map(lambda batch: decode_pixels(batch, PHOTO), num_parallel_calls=tf.data.AUTOTUNE)
+    bare = data.map(lambda one: tf.io.decode_png(one, channels=3), num_parallel_calls=tf.data.AUTOTUNE).batch(32)
+    return [
+        compare("stored pixels: reading", "tf.io.decode_png in tf.data", lambda: drain(ours), lambda: drain(bare)),
+        {
+            "name": "stored pixels: size",
+            "value": round(sum(map(len, stored)) / pixels.size, 3),
+            "unit": "ratio of bytes",
+            "compared_with": "raw uint8",
+        },
+    ]
+
+
+def stem_errors() -> list[dict]:
+    """What each change of a stem keeps, in 64 bits: in a process of its own, because Keras's precision is global."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = [sys.executable, "-m", "components.stem.table", "--json", file.name]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return json.loads(Path(file.name).read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Runs all benchmarks."""
+    results = [preprocessing(), *stored_pixels(), *stem_errors()]
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    for result in results:
+        print(f"{result['name']}: {result['value']:.3g} ({result['unit']}, against {result['compared_with']})")
+
+
+if __name__ == "__main__":
+    main()
