@@ -14,7 +14,7 @@ SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
 
 
 def set_seed(seed: int, *, deterministic: bool) -> None:
-    """Seeds Python, NumPy and TensorFlow; with `deterministic`, TensorFlow's operations give the same bits each time."""
+    """Seeds Python, NumPy and TensorFlow; with `deterministic`, operations give the same bits each time."""
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
