@@ -1,4 +1,4 @@
-"""A fingerprint of this project's own source code, so that a step whose code changed is not taken from the cache."""
+"""Fingerprints of source code and checkpoints, so that a step is not taken from the cache when they changed."""
 
 import hashlib
 from pathlib import Path
@@ -25,3 +25,18 @@ def code_fingerprint(*rooms: str) -> str:
             digest.update(source.relative_to(_COMPONENTS).as_posix().encode())
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def file_fingerprint(path: str) -> str | None:
+    """The fingerprint of a file's content: a checkpoint that was replaced must not be taken for the old one.
+
+    Args:
+      path: a local file, or anything else.
+
+    Returns:
+      16 hexadecimal digits; none where there is no such file here (`imagenet`, a path on another machine).
+    """
+    if not Path(path).is_file():
+        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

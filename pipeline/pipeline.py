@@ -20,7 +20,7 @@ from pipeline.config import Config
 
 
 def create_pipeline(config: Config, *, root: str) -> Pipeline:
-    """Wires the steps. Pure: reads no environment and no file of the user's.
+    """Wires the steps. It reads no environment, and of the user's files only the checkpoint, for its fingerprint.
 
     Args:
       config: the resolved configuration; `data.path` is a folder.

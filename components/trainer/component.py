@@ -4,19 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from tfx import types
 from tfx.components import Trainer
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.io import fileio
 from tfx.proto import trainer_pb2
 from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples, Model, ModelRun, Schema
 from tfx.utils import io_utils, path_utils
 
-from components.fingerprint import code_fingerprint
-from components.trainer.config import ModelConfig, PretrainConfig, TrainConfig
-from components.trainer.network import Role
+from components.fingerprint import code_fingerprint, file_fingerprint
+from components.trainer.config import ModelConfig, PretrainConfig, Role, TrainConfig
 
 CODE = ("images", "stem", "trainer")
 
@@ -50,7 +49,13 @@ def trainer(
         base_model=base_model,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["test"]),
-        custom_config={"role": role, **sections, "config": config, "code": code_fingerprint(*CODE)},
+        custom_config={
+            "role": role,
+            **sections,
+            "config": config,
+            "checkpoint": file_fingerprint(sections["model"]["weights"]),
+            "code": code_fingerprint(*CODE),
+        },
     )
 
 
@@ -74,9 +79,9 @@ def Pretrain(
     split = artifact_utils.get_split_uri([examples], "train")
     classes = read_classes(io_utils.get_only_uri_in_dir(schema.uri))
     folder = path_utils.serving_model_dir(model.uri)
-    tf.io.gfile.makedirs(folder)
+    fileio.makedirs(folder)
     history = pretrain(
-        tf.io.gfile.glob(io_utils.all_files_pattern(split)), len(classes), source, Path(checkpoint_path(folder))
+        fileio.glob(io_utils.all_files_pattern(split)), len(classes), source, Path(checkpoint_path(folder))
     )
     write_history(Path(model_run.uri), history)
 

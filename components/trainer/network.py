@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,9 +10,7 @@ import numpy as np
 from components.errors import RestemError
 from components.images.config import ImageConfig
 from components.stem import StemSpec, load_backbone, modify_stem
-from components.trainer.config import ModelConfig, StemConfig
-
-Role = Literal["candidate", "baseline"]
+from components.trainer.config import ModelConfig, Role, StemConfig
 
 # ImageNet's pixel statistics (0..255), the mean and standard deviation that pretrained networks expect of a colour.
 SOURCE_MEAN = {"red": 123.675, "green": 116.28, "blue": 103.53}
