@@ -35,7 +35,10 @@ def draw_kernels(
         for row, (kernel, c) in enumerate(parts):
             side = kernel.shape[0]
             start = (cell - 1 - side) // 2
-            limit = float(np.abs(kernel[:, :, :, column]).max()) or 1.0
+            # The channels share a scale, so that they can be compared; the constant one, far larger, has its own.
+            named = len(old_bands if kernel is old else new_bands)
+            shared = kernel[:, :, :named, column] if c < named else kernel[:, :, c, column]
+            limit = float(np.abs(shared).max()) or 1.0
             top, left = row * cell + start, column * cell + start
             canvas[top : top + side, left : left + side] = kernel[:, :, c, column] / limit
     figure = Figure(figsize=(0.55 * count + 1.2, 0.55 * len(parts) + 0.1), layout="constrained")
