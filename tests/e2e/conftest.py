@@ -33,7 +33,7 @@ def restem(tmp_path_factory) -> RunRestem:
     """Runs `restem ARGUMENTS`, from a folder that is not the repository's."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
 
-    def run(*arguments, timeout: float = 900) -> SimpleNamespace:
+    def run(*arguments, timeout: float = 1800) -> SimpleNamespace:
         done = subprocess.run(
             [RESTEM, *map(str, arguments)],
             capture_output=True,

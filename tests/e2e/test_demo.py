@@ -12,7 +12,8 @@ import pytest
 
 from tests.e2e.conftest import DIGITS, REPOSITORY, RESTEM
 
-pytestmark = pytest.mark.e2e
+# The first test of a module waits for its run.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 STEPS = [
     "ImageExampleGen",

@@ -9,7 +9,8 @@ from PIL import Image
 
 from tests.e2e.conftest import QUICK
 
-pytestmark = pytest.mark.e2e
+# The first test of a module waits for its run.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 CONFIG = """
 data: {path: images, max_quarantined: 0.2}
