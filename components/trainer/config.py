@@ -44,7 +44,30 @@ class PhaseConfig(Section):
     """One phase of training."""
 
     epochs: int = Field(ge=0, le=10_000, description="Passes over the training images; 0 skips the phase.")
-    learning_rate: float = Field(gt=0, le=1, description="Adam's peak learning rate (warm-up, then cosine decay).")
+    learning_rate: float = Field(
+        1e-4, gt=0, le=1, description="Adam's peak learning rate (warm-up, then cosine decay)."
+    )
+
+
+class HeadPhase(PhaseConfig):
+    """The head alone."""
+
+    epochs: int = Field(10, ge=0, le=10_000, description="Passes over the training images; 0 skips the phase.")
+    learning_rate: float = Field(
+        1e-3, gt=0, le=1, description="Adam's peak learning rate (warm-up, then cosine decay)."
+    )
+
+
+class StemPhase(PhaseConfig):
+    """The head and the modified stem."""
+
+    epochs: int = Field(0, ge=0, le=10_000, description="Passes over the training images; 0 skips the phase.")
+
+
+class AllPhase(PhaseConfig):
+    """The whole network."""
+
+    epochs: int = Field(4, ge=0, le=10_000, description="Passes over the training images; 0 skips the phase.")
 
 
 class TrainConfig(Section):
@@ -58,13 +81,9 @@ class TrainConfig(Section):
         description="Whether the source's BatchNormalization statistics and scales stay as they are; none means: yes "
         "where the weights are pretrained, no where they are random.",
     )
-    head: PhaseConfig = Field(
-        PhaseConfig(epochs=10, learning_rate=1e-3), description="The head alone, on features computed once."
-    )
-    stem: PhaseConfig = Field(
-        PhaseConfig(epochs=0, learning_rate=1e-4), description="The head and the modified stem; the rest is frozen."
-    )
-    all: PhaseConfig = Field(PhaseConfig(epochs=4, learning_rate=1e-4), description="The whole network.")
+    head: HeadPhase = Field(HeadPhase(), description="The head alone, on features computed once.")
+    stem: StemPhase = Field(StemPhase(), description="The head and the modified stem; the rest is frozen.")
+    all: AllPhase = Field(AllPhase(), description="The whole network.")
 
 
 class PretrainConfig(Section):

@@ -213,3 +213,12 @@ def test_demo_loads():
 def test_the_demo_comes_with_the_package(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_config("embedded:digits").name == "digits"
+
+
+def test_a_phase_may_name_its_epochs_alone(write):
+    config = load_config(write(), ["train.head.epochs=2", "train.stem.epochs=1", "train.all.epochs=0"])
+    assert [phase.learning_rate for phase in (config.train.head, config.train.stem, config.train.all)] == [
+        1e-3,
+        1e-4,
+        1e-4,
+    ]
