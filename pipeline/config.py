@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from components.errors import RestemError
 from components.evaluator.config import EvaluateConfig, PushConfig
-from components.example_gen.config import DataConfig
+from components.example_gen.config import EMBEDDED_DIGITS, DataConfig
 from components.images.config import ImageConfig
 from components.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
 from pipeline.config_errors import ConfigError, Problem, explain
@@ -21,7 +21,7 @@ from pipeline.yaml_source import KeyPath, parse_document, parse_value
 
 MAX_FILE_BYTES = 1 << 20
 # Configurations that come with the package, by the names that stand for their files.
-EMBEDDED_CONFIGS = {"embedded:digits": Path(__file__).resolve().parent / "configs" / "digits.yaml"}
+EMBEDDED_CONFIGS = {EMBEDDED_DIGITS: Path(__file__).resolve().parent / "configs" / "digits.yaml"}
 NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 MAX_ROUNDS = 10
 # Any right value for what has no default: for looking on after a mistake, never for a run.
@@ -29,8 +29,8 @@ STAND_INS = {("data",): {"path": "."}, ("image",): {"size": 1}, ("data", "path")
 # Words that may stand where a path may stand.
 KEYWORDS = {
     ("model", "weights"): ("imagenet", "none", "pretrain"),
-    ("data", "path"): ("embedded:digits",),
-    ("pretrain", "path"): ("embedded:digits",),
+    ("data", "path"): (EMBEDDED_DIGITS,),
+    ("pretrain", "path"): (EMBEDDED_DIGITS,),
     ("push", "destination"): (),
 }
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import RestemError
+from components.example_gen.config import EMBEDDED_DIGITS
 from pipeline.config import Config, with_values
-
-EMBEDDED_DIGITS = "embedded:digits"
 
 
 class RootTaken(RestemError):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from components.trainer.input import Split
 
@@ -26,8 +25,7 @@ def evaluate(model: keras.Model, test: Split, classes: list[str], batch_size: in
     Returns:
       What `evaluation.json` holds: accuracy, loss (mean cross-entropy in nats), images, classes.
     """
-    pixels = test.batches(batch_size).map(lambda pixels, label: tf.cast(pixels, tf.float32))
-    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(model.predict(pixels, verbose=0)))
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(model.predict(test.pixels(batch_size), verbose=0)))
     labels = test.labels()
     true_class = np.maximum(probabilities[np.arange(len(labels)), labels], np.finfo(np.float32).tiny)
     figures = {

@@ -1,6 +1,6 @@
 """Transformed examples as tf.data, for training and for evaluation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,10 @@ class Split:
             pairs = pairs.shuffle(min(self.count, 20_000), seed=shuffle_seed, reshuffle_each_iteration=True)
         return pairs.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
+    def pixels(self, batch_size: int) -> tf.data.Dataset:
+        """The images alone as a network takes them, float32 [batch, height, width, channels], in the fixed order."""
+        return self.batches(batch_size).map(lambda pixels, label: tf.cast(pixels, tf.float32))
+
     def sample(self, count: int, seed: int) -> np.ndarray:
         """Some images of the whole split, uint8 [up to count, height, width, channels]; the same for the same seed."""
         pixels = self.images.map(lambda pixels, label, path: pixels)
@@ -67,18 +71,31 @@ def read_split(file_patterns: Sequence[str], feature_spec: Mapping[str, Any], im
       image: what Transform made of the images.
     """
     files = sorted(file for pattern in file_patterns for file in tf.io.gfile.glob(pattern))
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP")
-    count = int(records.reduce(np.int64(0), lambda total, _: total + 1))
     wanted = {name: feature_spec[name] for name in ("pixels", "label_index", "path")}
 
     def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         features = tf.io.parse_example(batch, wanted)
         return decode_pixels(features["pixels"], image), features["label_index"], features["path"]
 
-    images = records.batch(256).map(parse, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+    return Split(*read_records(files, parse, image))
+
+
+def read_records(
+    files: Sequence[str], parse: Callable[[tf.Tensor], tuple[tf.Tensor, ...]], image: ImageConfig
+) -> tuple[tf.data.Dataset, int]:
+    """Examples with decoded pixels, one by one, kept in memory where they fit; and their number.
+
+    Args:
+      files: gzip TFRecord files.
+      parse: serialized examples, string [N], to pixels uint8 [N, height, width, channels] and what goes with them.
+      image: the pixels' size.
+    """
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    count = int(records.reduce(np.int64(0), lambda total, _: total + 1))
+    examples = records.batch(64).map(parse, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
     if count * image.height * image.width * image.count <= CACHE_BYTES:
-        images = images.cache()
-    return Split(images, count)
+        examples = examples.cache()
+    return examples, count
 
 
 def read_channel_statistics(

@@ -54,9 +54,7 @@ def train_head(network: Network, train: Split, phase: PhaseConfig, config: Train
     Returns:
       The phase's entries of `history.json`.
     """
-    features = network.features.predict(
-        train.batches(config.batch_size).map(lambda pixels, label: tf.cast(pixels, tf.float32)), verbose=0
-    )
+    features = network.features.predict(train.pixels(config.batch_size), verbose=0)
     labels = train.labels()
     mean, std = features.mean(axis=0), features.std(axis=0)
     # A feature that hardly varies must not be blown up: the head would hang on its noise, and the first steps that move

@@ -1,7 +1,6 @@
 """Trains a stock RGB ResNet: a source checkpoint for where ImageNet's cannot be had."""
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,9 @@ from components.images.config import ImageConfig
 from components.images.preprocess import preprocess
 from components.stem import load_backbone
 from components.trainer.config import Backbone
-from components.trainer.input import CACHE_BYTES
+from components.trainer.input import read_records
 from components.trainer.phases import compile_classifier
 from components.trainer.progress import EpochHistory
-
-log = logging.getLogger("restem")
 
 CHECKPOINT = "backbone.weights.h5"
 
@@ -89,8 +86,6 @@ def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path) ->
 
 def read_images(files: Sequence[str], image: ImageConfig) -> tuple[tf.data.Dataset, int]:
     """Raw examples as pairs of pixels uint8 [height, width, channels] and label int64 [], and their number."""
-    records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
-    count = int(records.reduce(tf.constant(0, tf.int64), lambda total, _: total + 1))
     wanted = {
         "image_bytes": tf.io.FixedLenFeature([], tf.string),
         "label_index": tf.io.FixedLenFeature([], tf.int64),
@@ -100,10 +95,7 @@ def read_images(files: Sequence[str], image: ImageConfig) -> tuple[tf.data.Datas
         features = tf.io.parse_example(batch, wanted)
         return preprocess(features["image_bytes"], image), features["label_index"]
 
-    images = records.batch(64).map(parse, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
-    if count * image.height * image.width * image.count <= CACHE_BYTES:
-        images = images.cache()
-    return images, count
+    return read_records(sorted(files), parse, image)
 
 
 def paint(pixels: tf.Tensor) -> tf.Tensor:
