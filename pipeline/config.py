@@ -17,6 +17,7 @@ from components.example_gen.config import EMBEDDED_DIGITS, DataConfig
 from components.images.config import ImageConfig
 from components.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
 from pipeline.config_errors import ConfigError, Problem, explain
+from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.yaml_source import KeyPath, parse_document, parse_value
 
 MAX_FILE_BYTES = 1 << 20
@@ -82,6 +83,7 @@ class Config(BaseModel):
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="What a candidate must reach to be approved.")
     push: PushConfig = Field(PushConfig(), description="Where an approved model goes.")
     beam: BeamConfig = Field(BeamConfig(), description="What runs the data steps.")
+    kubeflow: KubeflowConfig = Field(KubeflowConfig(), description="How the steps run on Kubeflow Pipelines.")
 
     @field_validator("name")
     @classmethod

@@ -2,7 +2,8 @@
 
 import difflib
 from dataclasses import dataclass
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -82,27 +83,47 @@ def explain(error: ValidationError, data: Any, model: type[BaseModel]) -> list[P
 
 
 def _key(location: tuple, model: type[BaseModel]) -> KeyPath:
-    """The part of pydantic's location that is keys of the file: fields, then the first unknown key or list index."""
+    """The part of pydantic's location that is keys of the file: fields, a section's names, a list's indices."""
     key: list = []
-    current: type[BaseModel] | None = model
+    current: Any = model
     for part in location:
-        if current is None:
-            # Inside a field: an index says which item; the name of a union's member says nothing to the reader.
-            if isinstance(part, int):
-                key.append(part)
-            continue
-        key.append(part)
-        field = current.model_fields.get(part)
-        annotation = field.annotation if field else None
-        is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        current = annotation if is_section else None
+        if part == "[key]":  # the error is about the name itself
+            break
+        if isinstance(part, int) or current is not None:
+            key.append(part)
+            current = _below(current, part)
+        # Else inside a field: the name of a union's member says nothing to the reader.
     return tuple(key)
+
+
+def _below(container: Any, part: Any) -> Any:
+    """What stands at `part` of a section, a list or a mapping, as a type; None for what has nothing below it."""
+    if isinstance(container, type) and issubclass(container, BaseModel):
+        field = container.model_fields.get(part)
+        return _container(field.annotation) if field else None
+    arguments = [argument for argument in get_args(container) if argument is not Ellipsis]
+    return _container(arguments[-1]) if arguments else None
+
+
+def _container(annotation: Any) -> Any:
+    """The section, list or mapping that an annotation allows; None where it allows plain values only."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _container(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return next((found for found in map(_container, get_args(annotation)) if found is not None), None)
+    if origin in (tuple, list, dict):
+        inner = _container(get_args(annotation)[-1 if origin is dict else 0])
+        return annotation if origin is dict or inner is not None else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _problem(key: KeyPath, item: dict, data: Any, model: type[BaseModel], schema: dict) -> Problem:
     kind = item["type"]
     if kind == "extra_forbidden":
         return Problem(key, "this key is unknown", given=_shown(item["input"]), remedy=_suggestion(key, model))
+    if kind == "literal_error" and item["loc"][-1] == "[key]":
+        return Problem(key, "this name is unknown", given=repr(key[-1]), remedy=_suggestion(key, model))
     if kind == "missing":
         return Problem(key, "this key is missing", expected=_expected(key, schema), remedy=f"Add {dotted(key)}")
     if kind == "value_error":
@@ -136,9 +157,9 @@ def _remedy(item: dict) -> str | None:
 
 def _suggestion(key: KeyPath, model: type[BaseModel]) -> str:
     """The nearest known key: in the same section, or the same name in another one."""
-    section = _section(key[:-1], model)
+    here = _known_at(key[:-1], model)
     name = str(key[-1])
-    near = difflib.get_close_matches(name, section.model_fields, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, here, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {dotted((*key[:-1], near[0]))}?"
     elsewhere = [path for path in _all_keys(model) if path[-1] == name]
@@ -147,21 +168,26 @@ def _suggestion(key: KeyPath, model: type[BaseModel]) -> str:
     near = difflib.get_close_matches(name, sorted({path[-1] for path in _all_keys(model)}), n=1, cutoff=0.8)
     if near:
         return f"Did you mean {dotted(next(path for path in _all_keys(model) if path[-1] == near[0]))}?"
-    return f"Known here: {', '.join(section.model_fields)}"
+    return f"Known here: {', '.join(here)}"
 
 
-def _section(key: KeyPath, model: type[BaseModel]) -> type[BaseModel]:
+def _known_at(key: KeyPath, model: type[BaseModel]) -> list[str]:
+    """The names that the section at `key` knows."""
+    current: Any = model
     for part in key:
-        model = model.model_fields[part].annotation
-    return model
+        current = _below(current, part)
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return list(current.model_fields)
+    return [str(name) for name in get_args(get_args(current)[0])]  # a mapping from a Literal's names
 
 
 def _all_keys(model: type[BaseModel], above: KeyPath = ()) -> list[KeyPath]:
     keys: list[KeyPath] = []
     for name, field in model.model_fields.items():
         keys.append((*above, name))
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _all_keys(field.annotation, (*above, name))
+        section = _container(field.annotation)
+        if isinstance(section, type):
+            keys += _all_keys(section, (*above, name))
     return keys
 
 
@@ -169,17 +195,22 @@ def _expected(key: KeyPath, schema: dict) -> str:
     """What the schema says about `key`, in words; empty where it says nothing."""
     node = schema
     for part in key:
-        node = _resolve(node, schema)
-        node = _items(node, part) if isinstance(part, int) else node.get("properties", {}).get(part, {})
+        node = _item(_resolve(node, schema), part, schema)
     return describe(node, schema)
 
 
-def _items(node: dict, index: int) -> dict:
-    for candidate in [node, *node.get("anyOf", [])]:
-        if index < len(candidate.get("prefixItems", [])):
-            return candidate["prefixItems"][index]
-        if "items" in candidate:
-            return candidate["items"]
+def _item(node: dict, part: Any, schema: dict) -> dict:
+    """What a schema's node says about a field, an index or a name in it."""
+    for candidate in [node, *(_resolve(choice, schema) for choice in node.get("anyOf", []))]:
+        if isinstance(part, int):
+            if part < len(candidate.get("prefixItems", [])):
+                return candidate["prefixItems"][part]
+            if "items" in candidate:
+                return candidate["items"]
+        elif part in candidate.get("properties", {}):
+            return candidate["properties"][part]
+        elif isinstance(candidate.get("additionalProperties"), dict):
+            return candidate["additionalProperties"]
     return {}
 
 
@@ -208,6 +239,8 @@ def describe(node: dict, schema: dict) -> str:
             f" of {node['minItems']}" if node.get("minItems") and node.get("minItems") == node.get("maxItems") else ""
         )
         return f"a list{count} [{describe(inner, schema)}, ...]"
+    if kind == "object" and "propertyNames" in node:
+        return f"a section with {', '.join(node['propertyNames'].get('enum', []))}"
     if kind == "object":
         return f"a section with {', '.join(node['properties'])}" if "properties" in node else "a section"
     return {"string": "text", "boolean": "true or false", "null": "null"}.get(kind, "")

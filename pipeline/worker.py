@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import RestemError
+from pipeline.environment import TENSORFLOW_VARIABLES
 
 Event = dict[str, Any]
 
@@ -96,7 +97,7 @@ def run_worker(
             stderr=log_file,
             pass_fds=(write_end, *inherit),
             start_new_session=True,  # Ctrl-C reaches the parent alone
-            env={"PYTHONFAULTHANDLER": "1", **os.environ},
+            env={"PYTHONFAULTHANDLER": "1", **TENSORFLOW_VARIABLES, **os.environ},
         )
     os.close(write_end)
     last: Event = {}

@@ -1,0 +1,8 @@
+"""What every test and benchmark process needs before anything imports TensorFlow."""
+
+import os
+
+from pipeline.environment import TENSORFLOW_VARIABLES
+
+for _name, _value in TENSORFLOW_VARIABLES.items():
+    os.environ.setdefault(_name, _value)
