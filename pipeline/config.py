@@ -245,10 +245,18 @@ def _absolute(config: Config, folder: Path, overridden: set[KeyPath]) -> Config:
         if value is None or value in keywords or "://" in value:
             continue
         from_command_line = any(key in overridden for key in ((section_name,), (section_name, field)))
-        absolute = Path.cwd() if from_command_line else folder
-        path = (absolute / Path(value).expanduser()).resolve()
-        config = config.model_copy(update={section_name: section.model_copy(update={field: str(path)})})
-    return config
+        base = Path.cwd() if from_command_line else folder
+        config = with_values(config, **{section_name: {field: _resolved(base, value)}})
+    base = Path.cwd() if ("kubeflow",) in overridden or ("kubeflow", "volumes") in overridden else folder
+    volumes = tuple(
+        volume.model_copy(update={"holds": _resolved(base, volume.holds)}) if volume.holds else volume
+        for volume in config.kubeflow.volumes
+    )
+    return with_values(config, kubeflow={"volumes": volumes})
+
+
+def _resolved(base: Path, path: str) -> str:
+    return str((base / Path(path).expanduser()).resolve())
 
 
 def with_values(config: Config, **sections: dict[str, Any]) -> Config:

@@ -2,9 +2,9 @@
 
 import os
 
+from ml_metadata.proto import metadata_store_pb2
 from tfx.components import Pusher
 from tfx.dsl.components.base.base_component import BaseComponent
-from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2
 
@@ -129,6 +129,14 @@ def _pipeline(config: Config, root: str, steps: list[BaseComponent]) -> Pipeline
         pipeline_root=os.path.join(root, "pipeline"),
         components=steps,
         enable_cache=True,
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(os.path.join(root, "metadata.sqlite")),
+        metadata_connection_config=_metadata(os.path.join(root, "metadata.sqlite")),
         beam_pipeline_args=list(config.beam.pipeline_args()),
     )
+
+
+def _metadata(path: str) -> metadata_store_pb2.ConnectionConfig:
+    """SQLite in a file. TFX's own function for this also makes the folder, which may be one of another machine."""
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = path
+    connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+    return connection

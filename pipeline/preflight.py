@@ -28,7 +28,7 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
     check_images(config)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
         _check_images(config, "pretrain", config.pretrain.path)
-    _check_stem(config)
+    check_stem(config)
     if config.model.weights not in KEYWORDS["model", "weights"]:
         _check_weights(Path(config.model.weights))
     elif config.model.weights == "imagenet" and not pretrain:
@@ -53,7 +53,7 @@ def _check_images(config: Config, section: str, path: str) -> None:
     check_listing(path, config.data)
 
 
-def _check_stem(config: Config) -> None:
+def check_stem(config: Config) -> None:
     """What the stem library refuses (names of bands, combinations) is refused before the images are read."""
     from components.stem import StemError, StemSpec
 

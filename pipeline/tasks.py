@@ -35,6 +35,14 @@ def pretrain(request: dict, emit: Callable[[dict], None]) -> dict:
     return history[-1]
 
 
+def compile_pipeline(request: dict, emit: Callable[[dict], None]) -> str:
+    """The pipeline as YAML for Kubeflow: `request` has `config` (JSON text)."""
+    from pipeline.config import config_from_json
+    from pipeline.kubeflow.compile import compile_pipeline
+
+    return compile_pipeline(config_from_json(request["config"]))
+
+
 def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
     """Runs a pipeline of pipeline/pipeline.py; returns each step's output artifacts by key."""
     from absl import logging

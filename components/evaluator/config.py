@@ -27,3 +27,8 @@ class PushConfig(BaseModel):
         description="The folder TensorFlow Serving reads: versions land in <destination>/<version>. None means "
         "<root>/serving/<name>.",
     )
+    storage_uri: str | None = Field(
+        None,
+        description="Where the serving cluster reads the destination: pvc://claim/path, gs://..., s3://... None means: "
+        "the destination itself where that is a bucket, on Kubeflow the claim of its volume.",
+    )

@@ -12,6 +12,6 @@ class Quarantine(Artifact):
       and `splits`: name -> `images` and `by_class` (class name -> images).
     """
 
-    TYPE_NAME = "Quarantine"
+    TYPE_NAME = "restem.Quarantine"
     LINES = "quarantine.jsonl"
     SUMMARY = "summary.json"

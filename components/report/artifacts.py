@@ -6,4 +6,4 @@ from tfx.types.artifact import Artifact
 class HtmlReport(Artifact):
     """A folder with `index.html`: one page that needs nothing else."""
 
-    TYPE_NAME = "HtmlReport"
+    TYPE_NAME = "restem.HtmlReport"

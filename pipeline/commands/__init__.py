@@ -13,6 +13,7 @@ COMMANDS = {
     "predict": ("pipeline.commands.predict", "Classify images with a pushed model."),
     "stem": ("pipeline.commands.stem", "Change one network's stem and print the transfer report."),
     "pretrain": ("pipeline.commands.pretrain", "Train a source checkpoint on a folder of images."),
+    "compile": ("pipeline.commands.compile", "Compile the pipeline for Kubeflow Pipelines."),
     "doctor": ("pipeline.commands.doctor", "Say what this machine has, and what is missing for what."),
 }
 

@@ -80,7 +80,13 @@ class Retry(Section):
     count: int = Field(2, ge=0, le=100, description="How often a failed step is tried again.")
     wait_seconds: int = Field(30, ge=0, le=86_400, description="The wait before the first of them.")
     factor: float = Field(2.0, ge=1, le=10, description="Each further wait is this many times the one before.")
-    max_wait_seconds: int = Field(3600, ge=1, le=86_400, description="No wait is longer than this.")
+    within_seconds: int = Field(
+        7 * 86_400,
+        ge=1,
+        le=365 * 86_400,
+        description="No further try is begun later than this after the step's first one began. (Kubeflow's own default, "
+        "an hour, would never try a training of two hours again.)",
+    )
 
 
 class StepConfig(Section):
@@ -124,6 +130,12 @@ class StepConfig(Section):
             "processors as Kubernetes writes them: 500m, 2" if of_cpu else "bytes as Kubernetes writes them: 16Gi"
         )
         raise RestemError("this is no quantity", expected=expected, given=repr(value))
+
+
+class EveryStepConfig(StepConfig):
+    """What every step may use, where it says nothing else itself."""
+
+    retry: Retry = Field(Retry(), description="What becomes of a step whose container failed.")
 
 
 class ScheduleConfig(Section):
@@ -202,15 +214,13 @@ class KubeflowConfig(Section):
     caching: bool = Field(
         True, description="Whether steps whose inputs are the same artifacts are taken from earlier runs."
     )
-    step: StepConfig = Field(StepConfig(retry=Retry()), description="For every step.")
+    step: EveryStepConfig = Field(EveryStepConfig(), description="For every step.")
     steps: dict[Step, StepConfig] = Field(
         {}, description="For single steps, by name; what they leave out is as for every step."
     )
     schedule: ScheduleConfig | None = Field(None, description="When the pipeline runs by itself.")
 
-    def of_step(self, name: str) -> StepConfig:
+    def of_step(self, name: str) -> EveryStepConfig:
         """What holds for one step: its own values, and for what it leaves out those of every step."""
-        own = self.steps.get(name)
-        if own is None:
-            return self.step
+        own = self.steps.get(name, StepConfig())
         return self.step.model_copy(update={key: value for key, value in own if value is not None})

@@ -1,0 +1,33 @@
+"""`restem compile`: the pipeline as a file that Kubeflow Pipelines takes."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import config_option, set_option
+
+SUFFIXES = (".yaml", ".yml")
+
+
+@click.command()
+@config_option
+@set_option
+@click.option("--out", required=True, metavar="FILE.yaml", help="The file to write.")
+def compile(config_path: str, overrides: tuple[str, ...], out: str) -> None:
+    """Compile the pipeline for Kubeflow Pipelines v2. Needs no cluster and no network.
+
+    The same configuration and code give the same bytes.
+    """
+    from components.errors import RestemError
+    from pipeline.config import load_config
+    from pipeline.kubeflow.compile import compile_config
+
+    path = Path(out).expanduser()
+    if path.suffix not in SUFFIXES:
+        # Kubeflow takes a .json for another format, and refuses it.
+        raise RestemError("the file's name is wrong", where="--out", expected="a name ending in .yaml", given=out)
+    text = compile_config(load_config(config_path, overrides))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"{path} is written. Next: restem kubeflow upload --config {config_path}", file=sys.stderr)
