@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from components.errors import RestemError
-from components.evaluator.config import EvaluateConfig, PushConfig
+from components.evaluator.config import BASELINES, EvaluateConfig, PushConfig
 from components.example_gen.config import EMBEDDED_DIGITS, DataConfig
 from components.images.config import ImageConfig
 from components.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
@@ -32,6 +32,7 @@ KEYWORDS = {
     ("model", "weights"): ("imagenet", "none", "pretrain"),
     ("data", "path"): (EMBEDDED_DIGITS,),
     ("pretrain", "path"): (EMBEDDED_DIGITS,),
+    ("evaluate", "baseline"): BASELINES,
     ("push", "destination"): (),
 }
 

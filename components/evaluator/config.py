@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+STOCK, LATEST_APPROVED = BASELINES = ("stock", "latest_approved")
+
 
 class EvaluateConfig(BaseModel):
     """What a candidate must reach to be approved, on the test split."""
@@ -14,6 +16,13 @@ class EvaluateConfig(BaseModel):
         ge=-1,
         le=1,
         description="The candidate's accuracy less the baseline's must be at least this; negative allows a loss.",
+    )
+    baseline: str = Field(
+        "stock",
+        min_length=1,
+        description="What the candidate has to beat. stock: the unchanged network, trained on the same images; "
+        "latest_approved: the newest whole version under push.destination, the stock network where there is none; "
+        "or the folder of a pushed model, or one of versions.",
     )
 
 

@@ -48,11 +48,16 @@ def test_paths_are_relative_to_what_names_them(write, tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    text = MINIMAL + "model: {weights: w.h5}\npush: {destination: out}\npretrain: {path: 'embedded:digits'}\n"
+    text = MINIMAL + (
+        "model: {weights: w.h5}\npush: {destination: out}\npretrain: {path: 'embedded:digits'}\n"
+        "evaluate: {baseline: out/3}\n"
+    )
     config = load_config(write(text))
     assert config.data.path == str(tmp_path / "images")
     assert config.model.weights == str(tmp_path / "w.h5")
     assert config.push.destination == str(tmp_path / "out")
+    assert config.evaluate.baseline == str(tmp_path / "out" / "3")
+    assert load_config(write(text), ["evaluate.baseline=latest_approved"]).evaluate.baseline == "latest_approved"
     assert config.pretrain.path == "embedded:digits"
     config = load_config(write(text), ["data.path=images", "model.weights=none", "push={destination: ~/there}"])
     assert config.data.path == str(elsewhere / "images")
@@ -95,7 +100,7 @@ def test_a_wrong_value_is_told_with_key_expected_and_given(write, text, key, exp
         ("data: {path: x, max_quarantind: 0.1}", "data.max_quarantind", "Did you mean data.max_quarantined?"),
         ("train: {small_images: true}", "train.small_images", "Did you mean stem.small_images?"),
         ("train: {all: {epoch: 3, learning_rate: 0.1}}", "train.all.epoch", "Did you mean train.all.epochs?"),
-        ("evaluate: {qqq: 1}", "evaluate.qqq", "Known here: min_accuracy, min_improvement"),
+        ("evaluate: {qqq: 1}", "evaluate.qqq", "Known here: baseline, min_accuracy, min_improvement"),
     ],
 )
 def test_an_unknown_key_is_told_with_the_nearest_one(write, text, key, suggestion):
