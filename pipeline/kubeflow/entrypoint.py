@@ -68,6 +68,9 @@ def run_step(options: argparse.Namespace, beam_arguments: list[str]) -> None:
     declared = json.loads(options.json_serialized_inputs_spec_args or "{}").get("artifacts", {})
     call, remote = repair_call(call, declared)
     options.json_serialized_invocation_args = json.dumps(call)
+    for path in remote:
+        # The launcher makes the folder above an output only; locally TFX makes the output's own, and executors rely on it.
+        os.makedirs(path, exist_ok=True)
 
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 

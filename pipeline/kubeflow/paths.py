@@ -18,7 +18,7 @@ def in_the_cluster(config: Config) -> Config:
     folder serving/<name>; without `push.storage_uri` the serving cluster reads them from that volume's claim.
 
     Raises:
-        ConfigError: the image is missing, or a path is on no volume: the steps could not reach it. All problems at once.
+        ConfigError: all problems at once: no image, no place to push to, a path that is on no volume.
     """
     problems = _missing(config)
     volumes = config.kubeflow.volumes
