@@ -84,8 +84,8 @@ class Retry(Section):
         7 * 86_400,
         ge=1,
         le=365 * 86_400,
-        description="No try is begun later than this after the step's first one began. (Kubeflow's own default, an hour, "
-        "would never try a training of two hours again.)",
+        description="No try is begun later than this after the step's first one began. (Kubeflow's own default is an "
+        "hour: a training of two hours would never be tried again.)",
     )
 
 

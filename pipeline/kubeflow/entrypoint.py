@@ -68,9 +68,9 @@ def run_step(options: argparse.Namespace, beam_arguments: list[str]) -> None:
     declared = json.loads(options.json_serialized_inputs_spec_args or "{}").get("artifacts", {})
     call, remote = repair_call(call, declared)
     options.json_serialized_invocation_args = json.dumps(call)
-    for path in remote:
-        # The launcher makes the folder above an output only; locally TFX makes the output's own, and executors rely on it.
-        os.makedirs(path, exist_ok=True)
+    for _, artifact in _artifacts(call["outputs"]):
+        # The launcher makes the folder above an output only; executors rely on the output's own, as TFX makes it.
+        os.makedirs(artifact["uri"], exist_ok=True)
 
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
@@ -94,14 +94,13 @@ def repair_call(call: dict[str, Any], declared: dict[str, Any]) -> tuple[dict[st
         declared: the step's input artifacts in the pipeline's specification, by key.
 
     Returns:
-        The repaired call, and the outputs' remote URIs by local path.
+        The repaired call, and the artifacts' remote URIs by local path.
     """
     inputs, outputs = call.get("inputs", {}), call.get("outputs", {})
     for key, artifact in _artifacts(inputs):
         # The server drops the type of an input; TFX makes its Python object from it.
         if not (artifact.get("type") or {}).get("instanceSchema") and key in declared:
             artifact["type"] = declared[key]["artifactType"]
-        artifact["uri"] = local_path(artifact)
     # The server adds an output of its own for the log, of a type that TFX cannot import.
     outputs["artifacts"] = {
         key: entry
@@ -109,7 +108,7 @@ def repair_call(call: dict[str, Any], declared: dict[str, Any]) -> tuple[dict[st
         if (entry["artifacts"][0].get("type") or {}).get("schemaTitle") != "system.Artifact"
     }
     remote = {}
-    for _, artifact in _artifacts(outputs):
+    for _, artifact in _artifacts(inputs) + _artifacts(outputs):
         path = local_path(artifact)
         remote[path] = artifact["uri"]
         # TensorFlow reads neither minio:// nor s3://; the launcher moves the files, and these are its folders.
@@ -135,7 +134,7 @@ def repair_answer(answer: dict[str, Any], remote: dict[str, str]) -> dict[str, A
 
     Args:
         answer: what TFX's executor wrote.
-        remote: the outputs' remote URIs by local path.
+        remote: the artifacts' remote URIs by local path.
     """
     for _, artifact in _artifacts(answer):
         # A property without a value becomes null, which the server cannot store.
