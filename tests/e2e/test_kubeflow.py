@@ -1,0 +1,161 @@
+"""The compiled pipeline under the orchestrator of Kubeflow's SDK, every step a process: tests/kubeflow/cluster.py.
+
+Two runs: the digits as in the local demo, to the same figures, with a step killed in the middle; then one whose
+baseline is what the first one pushed, beside the same run on this machine.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.e2e.conftest import DIGITS, QUICK
+from tests.kubeflow.cluster import Cluster
+
+# The first test waits for the demo, and for the run itself.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+
+IMAGE = "registry.example.org/restem:1.2"
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory) -> Path:
+    """The persistent volume: a folder that every step sees."""
+    return tmp_path_factory.mktemp("volume")
+
+
+@pytest.fixture(scope="module")
+def compile_digits(restem, volume, tmp_path_factory):
+    """Compiles the digits for a cluster with that volume; returns the file."""
+
+    def compile_digits(*settings: str) -> Path:
+        out = tmp_path_factory.mktemp("compiled") / "digits.yaml"
+        settings = (f"kubeflow.image={IMAGE}", f"kubeflow.volumes=[{{claim: restem, mount: {volume}}}]", *settings)
+        done = restem("compile", "--config", DIGITS, "--out", out, *(f"--set={setting}" for setting in settings))
+        assert done.code == 0, done.err
+        return out
+
+    return compile_digits
+
+
+@pytest.fixture(scope="module")
+def first(compile_digits, tmp_path_factory) -> SimpleNamespace:
+    """The digits, as in the demo; the Trainer's first attempt is killed while it trains."""
+    cluster = Cluster(compile_digits(), tmp_path_factory.mktemp("first"), before=kill_first("trainer", "head: epoch"))
+    return SimpleNamespace(cluster=cluster, succeeded=cluster.run())
+
+
+@pytest.fixture(scope="module")
+def second(first, compile_digits, tmp_path_factory) -> SimpleNamespace:
+    """A worse network against what the first run pushed."""
+    cluster = Cluster(
+        compile_digits("evaluate.baseline=latest_approved", *(setting.removeprefix("--set=") for setting in WORSE)),
+        tmp_path_factory.mktemp("second"),
+    )
+    return SimpleNamespace(cluster=cluster, succeeded=cluster.run())
+
+
+WORSE = [*(setting for setting in QUICK if "min_" not in setting), "--set=evaluate.min_accuracy=0.0"]
+
+
+def kill_first(step: str, text: str):
+    """Kills the step's first attempt once its log shows the text."""
+
+    def run_and_kill(command: list[str], pod: Path, _step: str) -> tuple[int, str]:
+        log = pod / "log"
+        process = subprocess.Popen(
+            [sys.executable if part == "python" else part for part in command],
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={"PATH": os.environ["PATH"], "HOME": str(pod)},
+            cwd=pod,
+        )
+        try:
+            while text not in log.read_text(encoding="utf-8"):
+                assert process.poll() is None, log.read_text(encoding="utf-8")[-3000:]
+                time.sleep(0.05)
+        finally:
+            process.send_signal(signal.SIGKILL)
+        return 128 + signal.SIGKILL, log.read_text(encoding="utf-8") if process.wait() else ""
+
+    return lambda attempted, attempt: run_and_kill if (attempted, attempt) == (step, 0) else None
+
+
+def verdict(cluster: Cluster) -> dict:
+    """What the run decided, from what it left in the store."""
+    from components.evaluator.verdict import read_verdict
+
+    return read_verdict(str(cluster.output("evaluator", "evaluation")), str(cluster.output("evaluator", "blessing")))
+
+
+def test_every_step_ran_and_the_killed_one_was_tried_again(first):
+    assert first.succeeded, first.cluster.attempts[-1].log[-3000:]
+    tried = [attempt.step for attempt in first.cluster.attempts]
+    assert set(tried) == set(first.cluster.tasks)
+    assert tried.count("trainer") == 2
+    assert len(tried) == len(first.cluster.tasks) + 1
+
+
+def test_the_figures_are_those_of_the_run_on_this_machine(first, demo):
+    decided = verdict(first.cluster)
+    assert decided["blessed"] is demo.result["blessed"] is True
+    for role in ("candidate", "baseline"):
+        for name, value in demo.result["metrics"][role].items():
+            assert decided["metrics"][role][name] == pytest.approx(value, abs=1e-6), (role, name)
+
+
+def test_the_approved_model_is_on_the_volume_with_its_manifest(first, volume):
+    serving = volume / "serving" / "digits"
+    (version,) = [folder for folder in serving.iterdir() if folder.name.isdigit()]
+    assert (version / "saved_model.pb").is_file()
+    assert first.cluster.properties("pusher", "pushed_model")["pushed_destination"] == str(version)
+    assert "storageUri: pvc://restem/serving/digits" in (serving / "kserve" / "inference-service.yaml").read_text()
+
+
+def test_the_report_is_in_the_store(first):
+    assert (first.cluster.output("report", "report") / "index.html").read_text(encoding="utf-8").startswith("<!DOCTYPE")
+
+
+def test_the_second_runs_baseline_is_what_the_first_pushed(second, first, volume):
+    assert second.succeeded, second.cluster.attempts[-1].log[-3000:]
+    found = json.loads((second.cluster.output("baseline", "model_run") / "baseline.json").read_text())
+    pushed = first.cluster.properties("pusher", "pushed_model")
+    assert (found["kind"], found["path"]) == ("latest_approved", pushed["pushed_destination"])
+    before = verdict(first.cluster)["metrics"]["candidate"]["accuracy"]
+    decided = verdict(second.cluster)
+    assert decided["metrics"]["baseline"]["accuracy"] == pytest.approx(before, abs=1e-6)
+    assert not decided["blessed"]
+    assert len([folder for folder in (volume / "serving" / "digits").iterdir() if folder.name.isdigit()]) == 1
+
+
+def test_the_same_run_on_this_machine_decides_the_same(second, restem, volume, tmp_path):
+    here = restem(
+        *("run", "--config", DIGITS, "--root", tmp_path, "--json", "--set=evaluate.baseline=latest_approved"),
+        f"--set=push.destination={volume}/serving/digits",
+        *WORSE,
+    )
+    assert here.code == 0, here.err[-3000:]
+    decided = verdict(second.cluster)
+    assert here.result["blessed"] is decided["blessed"] is False
+    assert here.result["reason"] == decided["reason"]
+    for role in ("candidate", "baseline"):
+        for name, value in here.result["metrics"][role].items():
+            assert decided["metrics"][role][name] == pytest.approx(value, abs=1e-6), (role, name)
+
+
+def test_a_step_that_exhausts_its_retries_ends_the_run_with_its_own_error(compile_digits, volume, tmp_path):
+    cluster = Cluster(
+        compile_digits(f"data.path={volume}/nothing", "kubeflow.step={retry: {count: 1, wait_seconds: 0}}"), tmp_path
+    )
+    assert not cluster.run()
+    assert [(attempt.step, attempt.code) for attempt in cluster.attempts] == [("image-example-gen", 1)] * 2
+    last = cluster.log("image-example-gen").strip().splitlines()[-1]
+    assert last.startswith("restem: ")
+    assert f"{volume}/nothing" in last
