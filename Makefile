@@ -2,7 +2,7 @@
 # make test    sets everything up, then runs every test
 # make setup   the set-up alone; nothing to do takes under a second
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast bench lint format lock schemas clean
+.PHONY: help setup demo test test-fast test-image image bench lint format lock schemas clean
 
 bin := .venv/bin
 demo_root := runs/digits
@@ -16,11 +16,17 @@ setup:  ## makes .venv and installs what requirements.lock names
 demo: setup  ## trains, compares and pushes a model on the embedded digits (minutes), and prints the report's path
 	@$(bin)/restem run --config pipeline/configs/digits.yaml --root $(demo_root)
 
-test: setup lint  ## every test (minutes)
-	@$(bin)/python -m pytest tests
+test: setup lint  ## every test but those of the image (minutes)
+	@$(bin)/python -m pytest tests -m "not image"
 
 test-fast: setup  ## the tests that do not run a whole pipeline
-	@$(bin)/python -m pytest tests -m "not e2e"
+	@$(bin)/python -m pytest tests -m "not e2e and not image"
+
+image:  ## builds the image for Kubeflow with docker or podman; IMAGE=name:tag, ACCELERATOR=gpu, BASE_IMAGE=...
+	@bash pipeline/environment/image/build.sh
+
+test-image: setup  ## builds the image and tests it; installs podman on Debian where no engine is (many minutes)
+	@bash pipeline/environment/image/test.sh
 
 bench: setup  ## the benchmarks; writes tests/benchmarks/results.json
 	@$(bin)/python -m tests.benchmarks
@@ -39,6 +45,7 @@ schemas: setup  ## writes schemas/config.schema.json from the configuration's cl
 lock: setup  ## pins what setup.py asks for, with hashes, for Linux and macOS
 	@$(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --custom-compile-command "make lock" setup.py -o requirements.lock
 	@$(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pipeline/environment/setup-tools.in -o pipeline/environment/setup-tools.lock
+	@bash pipeline/environment/image/lock.sh
 
 clean:  ## removes .venv and what runs made
 	@rm -rf .venv runs .pytest_cache .ruff_cache .hypothesis

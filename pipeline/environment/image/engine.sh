@@ -1,0 +1,27 @@
+# Sourced by the scripts beside it: which container engine works here.
+
+# Sets `engine` to docker or podman, whichever answers, docker first; to nothing where neither does.
+find_engine() {
+  engine=
+  for candidate in ${ENGINE:-docker podman}; do
+    if command -v "$candidate" >/dev/null 2>&1 && "$candidate" info >/dev/null 2>&1; then
+      engine=$candidate
+      return
+    fi
+  done
+}
+
+no_engine() {
+  local found=
+  for candidate in docker podman; do
+    if command -v "$candidate" >/dev/null 2>&1; then found="$found $candidate is installed, but '$candidate info' fails."; fi
+  done
+  cat >&2 <<MESSAGE
+image: no container engine works here.${found}
+  Debian, Ubuntu:  apt-get install podman
+  Fedora, RHEL:    dnf install podman
+  macOS, Windows:  Docker Desktop or Podman Desktop, started
+  docker is there: start its daemon (systemctl start docker), and be in the group docker
+MESSAGE
+  exit 1
+}

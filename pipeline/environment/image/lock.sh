@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Pins what the image is made of, with hashes, at the versions in requirements.lock. `make lock` calls it.
+#   packages.lock  what the steps need: requirements.lock less what only developers need
+#   gpu.lock       what the image for GPUs has beside that
+#   build.lock     what builds the packages that come as source only
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+here=pipeline/environment/image
+
+pin() {
+  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+    --custom-compile-command "make lock" --constraint requirements.lock "$@"
+}
+
+pin --extra kubeflow setup.py -o "$here/packages.lock"
+pin "$here/build.in" -o "$here/build.lock"
+there=()
+for name in $(sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' "$here/packages.lock" | sort -u); do there+=(--no-emit-package "$name"); done
+pin "${there[@]}" "$here/gpu.in" -o "$here/gpu.lock"

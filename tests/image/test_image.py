@@ -1,0 +1,162 @@
+"""What is in the image, and what is not."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from pipeline.environment import TENSORFLOW_VARIABLES
+from tests.image.conftest import LOCKS, REPOSITORY
+from tests.image.test_build import version
+from tests.image.test_locks import entries
+
+pytestmark = pytest.mark.image
+AS_BUILT = ["--network=none"]
+AS_ROOT = ["--network=none", "--user=0:0"]
+
+
+def test_the_user_is_a_number_and_not_root(image):
+    """Kubernetes's runAsNonRoot can tell of a number alone that it is not root."""
+    user, _, group = image.inspect()["Config"]["User"].partition(":")
+    assert int(user) > 0
+    assert int(group) == 0
+    assert image.run("id", "-u", options=AS_BUILT) == user
+
+
+def test_any_user_has_a_home_and_a_name(image):
+    """Of a user whom /etc/passwd does not know."""
+    assert image.run("sh", "-c", "echo kept > $HOME/file && cat $HOME/file") == "kept"
+    assert image.python("import getpass, pathlib; print(getpass.getuser(), pathlib.Path.home())") == "restem /tmp"
+
+
+def test_nobody_but_root_may_change_the_program(image):
+    found = image.run("find", "/opt/restem", "(", "-writable", "-o", "!", "-readable", ")", "!", "-type", "l")
+    assert found == ""
+    assert image.run("id", "-u", options=AS_BUILT) != "0"
+
+
+def test_no_compiler_is_left(image):
+    tools = "gcc g++ cc c++ c89 clang ld as make cmake cpp"
+    assert image.run("sh", "-c", f"for tool in {tools}; do command -v $tool; done; true", options=AS_BUILT) == ""
+
+
+def test_nothing_of_the_build_is_left(image):
+    places = "/locks /source /project /root/.cache /root/.config /tmp/* /run/secrets/*"
+    assert image.run("sh", "-c", f"ls -d {places} 2>/dev/null || true", options=AS_ROOT) == ""
+    names = ["pip.conf", ".netrc", ".pypirc", "*.egg-info", ".git", ".env", ".venv", "id_rsa", "uv.toml"]
+    wanted = [part for name in names for part in ("-o", "-name", name)][1:]
+    assert image.run("find", "/opt/restem", "/root", "/etc", "/home", *wanted, options=AS_ROOT) == ""
+
+
+def test_this_machines_certificates_did_not_get_in(image):
+    own = {os.environ.get(name) for name in ("PIP_CERT", "SSL_CERT_FILE")} - {None}
+    own |= {"/etc/ssl/certs/ca-certificates.crt"}
+    hashes = {hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in own if Path(path).is_file()}
+    find = ["find", "/opt", "/etc", "/usr", "/root", "/run", "(", "-name", "*.pem", "-o", "-name", "*.crt", ")"]
+    found = image.run(*find, "-type", "f", "-exec", "sha256sum", "{}", "+", options=AS_ROOT).split()[::2]
+    assert found, "certifi's are there at least"
+    assert not hashes & set(found)
+
+
+def test_no_configuration_of_this_machine_is_in_its_description(image):
+    description = image.ask("history", "--no-trunc", "--format", "{{.CreatedBy}}", image.name) + str(image.inspect())
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        if os.environ.get(name):
+            assert os.environ[name] not in description
+    variables = dict(entry.split("=", 1) for entry in image.inspect()["Config"]["Env"])
+    own = {"HOME", "USER", "PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", *TENSORFLOW_VARIABLES}
+    of_pythons_image = {"LANG", "GPG_KEY", "PYTHON_VERSION", "PYTHON_SHA256"}
+    assert own <= set(variables)
+    assert set(variables) <= own | of_pythons_image
+    assert {name: variables[name] for name in TENSORFLOW_VARIABLES} == TENSORFLOW_VARIABLES
+
+
+def test_labels_say_what_it_is(image):
+    labels = image.inspect()["Config"]["Labels"]
+    prefix = "org.opencontainers.image."
+    assert labels[f"{prefix}title"] == "restem"
+    assert labels[f"{prefix}version"] == version()
+    assert len(labels[f"{prefix}revision"].removesuffix("-changed")) == 40
+    assert labels[f"{prefix}source"] == os.environ.get("SOURCE", "")
+    assert labels[f"{prefix}base.name"]
+
+
+def test_exactly_the_locked_packages_are_installed(image):
+    code = (
+        "import importlib.metadata as m, json, platform;"
+        "print(json.dumps([platform.python_version(), {d.name: d.version for d in m.distributions()}]))"
+    )
+    python, installed = json.loads(image.python(code))
+    installed = {canonicalize_name(name): number for name, number in installed.items()}
+    there = {
+        **default_environment(),
+        "python_version": ".".join(python.split(".")[:2]),
+        "python_full_version": python,
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+    }
+    locks = ["packages.lock", "build.lock", *(["gpu.lock"] if os.environ.get("ACCELERATOR") == "gpu" else [])]
+    wanted = {}
+    for requirement in (Requirement(line) for lock in locks for line in entries(LOCKS / lock)):
+        if requirement.marker is None or requirement.marker.evaluate(there):
+            (pin,) = requirement.specifier
+            wanted[canonicalize_name(requirement.name)] = pin.version
+    assert installed.pop("restem") == version()
+    installed.pop("pip")  # the virtual environment's own
+    assert installed == wanted
+
+
+def test_the_projects_files_are_there_as_they_are_here(image):
+    code = (
+        "import components, hashlib, json, pathlib; root = pathlib.Path(components.__file__).parents[1];"
+        "print(json.dumps({str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()"
+        " for room in ('components', 'pipeline', 'schemas') for p in (root / room).rglob('*')"
+        " if p.is_file() and p.suffix != '.pyc'}))"
+    )
+    there = json.loads(image.python(code))
+    patterns = {
+        "components": ["*.py", "*.html", "*.css"],
+        "pipeline": ["*.py", "configs/*.yaml"],
+        "schemas": ["*.py", "*.pbtxt", "*.json"],
+    }
+    here = {
+        str(path.relative_to(REPOSITORY)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for room, kinds in patterns.items()
+        for kind in kinds
+        for path in (REPOSITORY / room).rglob(kind)
+    }
+    assert {name: there.get(name) for name in here} == here
+    assert not [name for name in there if "tests" in Path(name).parts]
+
+
+def test_bytecode_is_there_and_names_its_source(image):
+    """Nobody can write it where the image runs, and start-up without it takes several times as long."""
+    code = (
+        "import pipeline.config as c, click, tensorflow.python.framework.ops as t, os;"
+        "print(all(os.path.exists(module.__cached__) for module in (c, click, t)),"
+        " c.load_config.__code__.co_filename == c.__file__)"
+    )
+    assert image.python(code).endswith("True True")
+
+
+def test_every_step_can_start(image):
+    """The command of a compiled step, and the import that all steps need."""
+    assert "--executor_class_path" in image.run("python", "-m", "pipeline.kubeflow.entrypoint", "--help")
+    assert image.python("import tfx, tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor; print(1)") == "1"
+
+
+def test_the_command_line_is_there_too(image):
+    assert "Usage: restem" in image.run("restem", "--help")
+    assert "Usage: restem" in image.run(), "and is what starts where nothing else is said"
+    assert image.run("restem", "--version").endswith(version())
+
+
+def test_doctor_says_that_the_pipeline_can_run(image):
+    done = image.try_run("restem", "doctor", "--json", options=[*AS_BUILT])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["can_run"]
