@@ -20,7 +20,7 @@ fi
 # `pip config list` prints section.key='value', lists with \n in them. What the environment says (:env:) goes before a
 # command's section, and that before [global].
 value_of() {
-  for section in :env: install global; do sed -nE "s/^$section\.$1='(.*)'$/\1/p" <<<"$found"; done | head -n 1
+  for section in :env: install global; do sed -nE "s/^$section\.$1='(.*)'$/\1/p" <<<"$found"; done | sed -n 1p
 }
 
 {
