@@ -8,7 +8,8 @@ ARG BASE_IMAGE=docker.io/library/python:3.11-slim-trixie
 ARG BUILD_IMAGE=docker.io/library/python:3.11-trixie
 
 # Every package, exactly as locked. Five come as source only; without --no-build-isolation pip would fetch what
-# builds them unpinned. pip compiles the bytecode: where the image runs, nobody may write it.
+# builds them unpinned. pip compiles the bytecode: where the image runs, nobody may write it. TensorFlow's C++ headers,
+# an eighth of all, go: they are for a compiler.
 FROM ${BUILD_IMAGE} AS packages
 ARG ACCELERATOR=cpu
 COPY pipeline/environment/image/*.lock /locks/
@@ -25,6 +26,7 @@ RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.pem --mount=type=c
     install="/opt/restem/bin/python -m pip install --quiet --root-user-action=ignore --no-deps --require-hashes"; \
     $install --only-binary :all: -r /locks/build.lock; \
     $install --no-build-isolation --use-pep517 -r /locks/packages.lock $more; \
+    rm -r /opt/restem/lib/python3*/site-packages/tensorflow/include; \
     /opt/restem/bin/python -m pip check
 
 # The project, in a layer of its own: a change of code is a megabyte to push and to pull.
@@ -32,21 +34,10 @@ FROM packages AS project
 COPY . /source
 RUN set -eu; \
     /opt/restem/bin/python -m pip install --quiet --root-user-action=ignore --no-index --no-deps \
-      --no-build-isolation --no-compile --root /project /source; \
+      --no-build-isolation --no-compile --no-warn-script-location --root /project /source; \
     /opt/restem/bin/python -m compileall -q -s /project -p / /project
 
 FROM ${BASE_IMAGE}
-ARG BASE_IMAGE
-ARG ACCELERATOR=cpu
-ARG VERSION
-ARG REVISION
-ARG SOURCE
-LABEL org.opencontainers.image.title="restem" \
-      org.opencontainers.image.description="The steps of the Restem pipeline (${ACCELERATOR})" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.source="${SOURCE}" \
-      org.opencontainers.image.base.name="${BASE_IMAGE}"
 COPY --from=packages /opt/restem /opt/restem
 COPY --from=project /project/opt/restem /opt/restem
 # Under whatever user a cluster chooses: the one folder that all may write is everybody's home, and a name stands in
@@ -60,3 +51,15 @@ ENV PATH=/opt/restem/bin:$PATH \
 USER 1000:0
 # No ENTRYPOINT: a step's own command starts, and `docker run IMAGE restem ...` as well.
 CMD ["restem", "--help"]
+# Last: another commit's labels leave the layers above as they are.
+ARG BASE_IMAGE
+ARG ACCELERATOR=cpu
+ARG VERSION
+ARG REVISION
+ARG SOURCE
+LABEL org.opencontainers.image.title="restem" \
+      org.opencontainers.image.description="The steps of the Restem pipeline (${ACCELERATOR})" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}"

@@ -10,8 +10,9 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 LOCKS = REPOSITORY / "pipeline" / "environment" / "image"
-# As strict as a cluster can be: a user that nobody knows, nothing to write but /tmp, no network.
-STRICT = ["--user=12345:0", "--read-only", "--tmpfs=/tmp", "--network=none"]
+# As strict as a cluster can be: nothing to write but /tmp, no rights, no network, and a user that nobody knows.
+LOCKED = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=none"]
+STRICT = ["--user=12345:0", *LOCKED]
 
 STAND_IN = """#!/bin/sh
 [ $1 = info ] && exit {info}

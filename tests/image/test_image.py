@@ -41,6 +41,8 @@ def test_nobody_but_root_may_change_the_program(image):
 
 
 def test_no_compiler_is_left(image):
+    """Nor what only a compiler needs."""
+    assert image.run("find", "/opt/restem", "-path", "*/tensorflow/include", options=AS_BUILT) == ""
     tools = "gcc g++ cc c++ c89 clang ld as make cmake cpp"
     assert image.run("sh", "-c", f"for tool in {tools}; do command -v $tool; done; true", options=AS_BUILT) == ""
 

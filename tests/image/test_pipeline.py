@@ -1,8 +1,11 @@
-"""The whole pipeline as Kubeflow runs it, every step in a container of the image."""
+"""The whole pipeline as Kubeflow runs it, every step in a container of the image, twice: the second run's baseline is
+what the first one pushed. And the same configuration on this machine, to the same figures."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -10,24 +13,16 @@ from sklearn.datasets import load_digits
 
 from pipeline.config import load_config
 from pipeline.kubeflow.compile import compile_config
+from tests.e2e.conftest import DIGITS, QUICK, restem  # noqa: F401 - the fixture
+from tests.e2e.test_kubeflow import verdict
+from tests.image.conftest import LOCKED, STRICT
 from tests.image.conftest import Image as ContainerImage
 from tests.kubeflow.cluster import Cluster, RunContainer
 
+# The first test waits for two runs.
 pytestmark = [pytest.mark.image, pytest.mark.timeout(2400)]
 MOUNT = "/mnt/restem"
-# The digits without pretraining, at the smallest price; approved whatever the accuracy.
-CONFIG = """
-name: digits
-data: {{path: "embedded:digits"}}
-image: {{size: 8, channels: 1}}
-model: {{weights: none}}
-stem: {{small_images: true}}
-train: {{batch_size: 32, head: {{epochs: 1, learning_rate: 0.001}}, all: {{epochs: 0}}}}
-evaluate: {{min_accuracy: 0.0, min_improvement: -1.0}}
-kubeflow:
-  image: {image}
-  volumes: [{{claim: restem, mount: {mount}}}]
-"""
+SETTINGS = [setting.removeprefix("--set=") for setting in QUICK]
 
 
 def in_containers(image: ContainerImage, volume: Path) -> RunContainer:
@@ -43,7 +38,7 @@ def in_containers(image: ContainerImage, volume: Path) -> RunContainer:
             open_to_all(folder)
         done = subprocess.run(
             [
-                *(image.engine, "run", "--rm", "--read-only", "--tmpfs=/tmp", "--network=none", *user),
+                *(image.engine, "run", "--rm", *user, *LOCKED),
                 *(f"--volume={here}:{there}" for here, there in mounts.items()),
                 image.name,
                 # What the imitated launcher has put below the pod's folder, a container finds at the root.
@@ -61,45 +56,70 @@ def in_containers(image: ContainerImage, volume: Path) -> RunContainer:
 
 def open_to_all(folder: Path) -> None:
     """As Kubernetes's empty folders are: anyone may write."""
-    folder.chmod(0o777)
-    for inner in folder.rglob("*"):
-        if inner.is_dir() and inner.stat().st_uid == os.getuid():
-            inner.chmod(0o777)
+    for place in (folder, *folder.rglob("*")):
+        if place.is_dir() and place.stat().st_uid == os.getuid():
+            place.chmod(0o777)
 
 
 @pytest.fixture(scope="module")
-def cluster(image, tmp_path_factory) -> Cluster:
-    """One run."""
-    folder = tmp_path_factory.mktemp("cluster")
-    config = folder / "digits.yaml"
-    config.write_text(CONFIG.format(image=image.name, mount=MOUNT), encoding="utf-8")
-    package = folder / "pipeline.yaml"
-    package.write_text(compile_config(load_config(config)), encoding="utf-8")
-    volume = folder / "volume"
-    volume.mkdir()
-    cluster = Cluster(package, folder / "cluster", in_containers(image, volume))
-    assert cluster.run(), cluster.attempts[-1].step + "\n" + cluster.attempts[-1].log[-6000:]
-    return cluster
+def volume(tmp_path_factory) -> Path:
+    """The persistent volume."""
+    return tmp_path_factory.mktemp("volume")
 
 
-def test_every_step_ran_in_a_container(cluster):
-    steps = [attempt.step for attempt in cluster.attempts]
-    assert sorted(steps) == sorted(cluster.tasks), "each once, none skipped"
+@pytest.fixture(scope="module")
+def run_on_kubeflow(image, volume, tmp_path_factory):
+    """Compiles the digits and runs them in containers."""
+
+    def run_on_kubeflow(*settings: str) -> Cluster:
+        folder = tmp_path_factory.mktemp("cluster")
+        settings = (f"kubeflow.image={image.name}", f"kubeflow.volumes=[{{claim: restem, mount: {MOUNT}}}]", *settings)
+        (folder / "digits.yaml").write_text(compile_config(load_config(DIGITS, list(settings))), encoding="utf-8")
+        cluster = Cluster(folder / "digits.yaml", folder / "cluster", in_containers(image, volume))
+        assert cluster.run(), cluster.attempts[-1].step + "\n" + cluster.attempts[-1].log[-6000:]
+        return cluster
+
+    return run_on_kubeflow
 
 
-def test_the_model_is_on_the_volume_and_answers(cluster, image):
-    volume = cluster.package.parent / "volume"
-    (version,) = (volume / "serving" / "digits").glob("[0-9]*")
-    picture = volume / "one.png"
-    Image.fromarray((load_digits().images[1] * 15).astype("uint8")).save(picture)
-    out = image.run(
-        *("restem", "predict", f"{MOUNT}/{version.relative_to(volume)}", f"{MOUNT}/one.png"),
-        options=["--network=none", "--read-only", "--tmpfs=/tmp", "--user=0:0", f"--volume={volume}:{MOUNT}"],
-    )
+@pytest.fixture(scope="module")
+def runs(run_on_kubeflow) -> SimpleNamespace:
+    """A first run, and a second one against what the first pushed."""
+    first = run_on_kubeflow(*SETTINGS)
+    return SimpleNamespace(first=first, second=run_on_kubeflow(*SETTINGS, "evaluate.baseline=latest_approved"))
+
+
+def test_every_step_ran_in_a_container(runs):
+    for cluster in (runs.first, runs.second):
+        assert sorted(attempt.step for attempt in cluster.attempts) == sorted(cluster.tasks), "each once, none skipped"
+
+
+def test_the_figures_are_those_of_the_run_on_this_machine(runs, restem, tmp_path):  # noqa: F811 - the fixture
+    here = restem("run", "--config", DIGITS, "--root", tmp_path, "--json", *QUICK)
+    assert here.code == 0, here.err[-3000:]
+    decided = verdict(runs.first)
+    assert decided["blessed"] is here.result["blessed"] is True
+    for role in ("candidate", "baseline"):
+        for name, value in here.result["metrics"][role].items():
+            assert decided["metrics"][role][name] == pytest.approx(value, abs=1e-6), (role, name)
+
+
+def test_the_second_runs_baseline_is_what_the_first_pushed(runs):
+    found = json.loads((runs.second.output("baseline", "model_run") / "baseline.json").read_text())
+    pushed = runs.first.properties("pusher", "pushed_model")
+    assert (found["kind"], found["path"]) == ("latest_approved", pushed["pushed_destination"])
+
+
+def test_the_pushed_model_answers(runs, image, volume):
+    pushed = runs.first.properties("pusher", "pushed_model")["pushed_destination"]
+    assert pushed.startswith(f"{MOUNT}/serving/digits/")
+    Image.fromarray((load_digits().images[1] * 15).astype("uint8")).save(volume / "one.png")
+    options = [*STRICT, f"--volume={volume}:{MOUNT}:ro"]
+    out = image.run("restem", "predict", pushed, f"{MOUNT}/one.png", options=options)
     assert "one.png" in out
 
 
-def test_no_step_complained_about_a_file_it_may_not_write(cluster):
-    for attempt in cluster.attempts:
+def test_no_step_missed_a_file_that_it_may_not_write(runs):
+    for attempt in (*runs.first.attempts, *runs.second.attempts):
         for word in ("Permission denied", "Read-only file system", "not a writable directory"):
             assert word not in attempt.log, f"{attempt.step}: {attempt.log[-3000:]}"

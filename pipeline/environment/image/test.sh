@@ -57,6 +57,9 @@ fi
 starts || { say "$engine starts no container: $(tail -n 1 "$scratch/start")" >&2; exit 1; }
 
 export IMAGE=${IMAGE:-localhost/restem-test:${ACCELERATOR:-cpu}}
+id_of_image() { "$engine" image inspect --format '{{.Id}}' "$IMAGE" 2>/dev/null || true; }
+before=$(id_of_image)
 ENGINE=$engine bash "$here/build.sh"
-"$engine" image prune --force >/dev/null
+# The image of the same name from an earlier call is nobody's now.
+if [ -n "$before" ] && [ "$before" != "$(id_of_image)" ]; then "$engine" image rm "$before" >/dev/null 2>&1 || true; fi
 CONTAINER_ENGINE=$engine "$root/.venv/bin/python" -m pytest "$root/tests/image" -m image "$@"
