@@ -14,6 +14,7 @@ COMMANDS = {
     "stem": ("pipeline.commands.stem", "Change one network's stem and print the transfer report."),
     "pretrain": ("pipeline.commands.pretrain", "Train a source checkpoint on a folder of images."),
     "compile": ("pipeline.commands.compile", "Compile the pipeline for Kubeflow Pipelines."),
+    "kubeflow": ("pipeline.commands.kubeflow", "Run the pipeline on Kubeflow Pipelines, once or on a schedule."),
     "doctor": ("pipeline.commands.doctor", "Say what this machine has, and what is missing for what."),
 }
 

@@ -1,0 +1,303 @@
+"""`restem kubeflow`: the pipeline on a Kubeflow Pipelines server."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.commands.options import json_option, set_option
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.kubeflow.server import Server
+
+ACCESS = ("host", "namespace", "token_file", "cookie_file", "ca_cert")
+EPILOG = (
+    "A token comes from RESTEM_KUBEFLOW_TOKEN or --token-file, a session's cookie from RESTEM_KUBEFLOW_COOKIE or "
+    "--cookie-file; inside the cluster the pod's own token is used."
+)
+
+
+def server_options(command: Callable) -> Callable:
+    """The options that say which server is meant, and as whom it is talked to."""
+    options = (
+        click.option("--host", metavar="URL", help="The server. Default: kubeflow.host, or KF_PIPELINES_ENDPOINT."),
+        click.option("--namespace", metavar="NAME", help="Yours, where Kubeflow has several users."),
+        click.option("--token-file", metavar="FILE", help="A file that holds the token."),
+        click.option("--cookie-file", metavar="FILE", help="A file that holds the cookie of a logged-in session."),
+        click.option("--ca-cert", metavar="FILE", help="Certificates to trust instead of the usual authorities'."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+optional_config = click.option(
+    "--config", "config_path", metavar="FILE", help="The configuration (YAML), or embedded:digits."
+)
+package_option = click.option(
+    "--package", metavar="FILE.yaml", help="What restem compile wrote, instead of compiling now."
+)
+name_option = click.option("--name", metavar="NAME", help="The pipeline's name, where there is no configuration.")
+
+
+class InOrder(click.Group):
+    """A group that lists its commands in the order in which they are first needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """As they stand in this file."""
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, epilog=EPILOG)
+def kubeflow() -> None:
+    """Run the pipeline on Kubeflow Pipelines, once or on a schedule."""
+
+
+@kubeflow.command(epilog=EPILOG)
+@optional_config
+@set_option
+@package_option
+@server_options
+@json_option
+def upload(
+    config_path: str | None, overrides: tuple[str, ...], package: str | None, as_json: bool, **access: Any
+) -> None:
+    """Compile and upload it.
+
+    The same content again is recognised, and nothing is done.
+    """
+    config = _config(config_path, overrides, required=package is None)
+    name, text, server = _prepared(config, package, access)
+    version = _uploaded(server, name, text)
+    _result(as_json, version.link or version.version_id, version.__dict__)
+
+
+@kubeflow.command(epilog=EPILOG)
+@optional_config
+@set_option
+@package_option
+@click.option("--no-wait", is_flag=True, help="Start it, and do not follow it.")
+@server_options
+@json_option
+def run(
+    config_path: str | None,
+    overrides: tuple[str, ...],
+    package: str | None,
+    no_wait: bool,
+    as_json: bool,
+    **access: Any,
+) -> int:
+    """Run the pipeline now and follow it.
+
+    Ends with 0 when the run has succeeded, with 1 when it has not. Ctrl-C ends the following, not the run.
+    """
+    from pipeline.kubeflow.runs import start_run
+
+    config = _config(config_path, overrides)
+    name, text, server = _prepared(config, package, access)
+    started = start_run(server, config.kubeflow, name, _uploaded(server, name, text))
+    link = server.link(f"runs/details/{started.run_id}")
+    _say(f"run {started.run_id} is started{f': {link}' if link else ''}")
+    if no_wait:
+        _result(as_json, started.run_id, {**_nothing_known(started), "link": link})
+        return 0
+    return _follow(server, started.run_id, as_json)
+
+
+@kubeflow.command(epilog=EPILOG)
+@optional_config
+@set_option
+@package_option
+@server_options
+@json_option
+def schedule(
+    config_path: str | None, overrides: tuple[str, ...], package: str | None, as_json: bool, **access: Any
+) -> None:
+    """Run the pipeline as kubeflow.schedule says.
+
+    There is one schedule for a pipeline: a changed one replaces it, without a gap and without running twice.
+    """
+    from pipeline.kubeflow.schedule import schedule as keep
+    from pipeline.kubeflow.schedule import schedule_of
+    from pipeline.kubeflow.status import next_runs
+
+    config = _config(config_path, overrides)
+    wanted, cron = schedule_of(config.kubeflow)
+    name, text, server = _prepared(config, package, access)
+    outcome = keep(server, config.kubeflow, name, _uploaded(server, name, text), _say)
+    upcoming = [] if wanted.paused else next_runs(cron, server.now())
+    words = {"unchanged": "is as it was", "created": "is made", "replaced": "has replaced the former one"}
+    print_to = _stream(as_json)
+    print(f"the schedule of {name} {words.get(outcome.action, f'is {outcome.action}')}", file=print_to)
+    for line in upcoming or ["paused: it starts no runs until restem kubeflow resume"]:
+        print(f"  {line}", file=print_to)
+    _result(as_json, None, {**outcome.__dict__, "next": upcoming})
+
+
+@kubeflow.command(epilog=EPILOG)
+@optional_config
+@name_option
+@server_options
+@json_option
+def unschedule(config_path: str | None, name: str | None, as_json: bool, **access: Any) -> None:
+    """Remove the schedule. Runs that are in progress go on."""
+    from pipeline.kubeflow.schedule import unschedule as remove
+
+    name, server = _named(config_path, name, access)
+    outcome = remove(server, name, _say)
+    words = {"none": f"{name} had no schedule", "deleted": f"the schedule of {name} is removed"}
+    _result(as_json, words[outcome.action], outcome.__dict__)
+
+
+@kubeflow.command(epilog=EPILOG)
+@optional_config
+@name_option
+@server_options
+@json_option
+def pause(config_path: str | None, name: str | None, as_json: bool, **access: Any) -> None:
+    """Let the schedule start no more runs."""
+    _switch(config_path, name, access, as_json, on=False)
+
+
+@kubeflow.command(epilog=EPILOG)
+@optional_config
+@name_option
+@server_options
+@json_option
+def resume(config_path: str | None, name: str | None, as_json: bool, **access: Any) -> None:
+    """Let a paused schedule start runs."""
+    _switch(config_path, name, access, as_json, on=True)
+
+
+@kubeflow.command(epilog=EPILOG)
+@click.argument("run_id", required=False)
+@optional_config
+@name_option
+@click.option("--follow", "following", is_flag=True, help="Follow the run until it has ended.")
+@server_options
+@json_option
+def status(
+    run_id: str | None, config_path: str | None, name: str | None, following: bool, as_json: bool, **access: Any
+) -> int:
+    """Show a run; or schedule and newest runs.
+
+    A failed run begins with the failing step's own error. Ends with 1 for a run that has failed.
+    """
+    from pipeline.kubeflow.status import overview, show_overview, show_report
+
+    if run_id is None:
+        name, server = _named(config_path, name, access)
+        config = _config(config_path, (), required=False)
+        seen = overview(server, name, config.kubeflow.schedule if config else None)
+        if not following or seen.newest is None:
+            show_overview(seen, _stream(as_json))
+            _result(as_json, None, seen.to_dict())
+            return int(seen.newest is not None and seen.newest.run.state == "FAILED")
+        run_id = seen.newest.run.run_id
+    else:
+        config = _config(config_path, (), required=False)
+        server = _server(config, access)
+    if following:
+        return _follow(server, run_id, as_json)
+    from pipeline.kubeflow.following import report
+
+    found = report(server, run_id)
+    show_report(found, _stream(as_json))
+    _result(as_json, None, found.to_dict())
+    return int(found.run.state == "FAILED")
+
+
+def _config(path: str | None, overrides: tuple[str, ...], required: bool = True) -> "Config | None":
+    from pipeline.config import load_config
+
+    if path is not None:
+        return load_config(path, overrides)
+    if required:
+        raise click.UsageError("Missing option '--config'.")
+    return None
+
+
+def _named(config_path: str | None, name: str | None, access: dict[str, Any]) -> tuple[str, "Server"]:
+    if (config_path is None) == (name is None):
+        raise click.UsageError("Give either --config or --name, so that it is known which pipeline is meant.")
+    config = _config(config_path, (), required=False)
+    return (config.name if config else str(name)), _server(config, access)
+
+
+def _prepared(config: "Config | None", package: str | None, access: dict[str, Any]) -> tuple[str, str, "Server"]:
+    """The pipeline's name and package, and the server: reached before twenty seconds are spent on compiling."""
+    from pipeline.kubeflow.compile import compile_config
+    from pipeline.kubeflow.upload import read_package
+
+    if package is not None:
+        name, text = read_package(package)
+        return name, text, _server(config, access)
+    server = _server(config, access)
+    _say("compiling the pipeline ...")
+    return config.name, compile_config(config), server
+
+
+def _server(config: "Config | None", access: dict[str, Any]) -> "Server":
+    from pipeline.kubeflow.access import find_access
+
+    found = find_access(config.kubeflow if config else None, **access)
+    try:
+        from pipeline.kubeflow.server import Server
+
+        return Server(found)
+    except ModuleNotFoundError as error:
+        from components.errors import RestemError
+
+        remedy = "pip install 'restem[kubeflow]' installs it"
+        raise RestemError(f"the Python package {error.name} is missing", remedy=remedy) from None
+
+
+def _uploaded(server: "Server", name: str, package: str) -> Any:
+    from pipeline.kubeflow.upload import upload as bring
+
+    version = bring(server, name, package)
+    words = "is uploaded" if version.new else "is on the server already: nothing is uploaded"
+    _say(f"version {version.name} {words}")
+    return version
+
+
+def _follow(server: "Server", run_id: str, as_json: bool) -> int:
+    from pipeline.kubeflow.following import follow
+    from pipeline.kubeflow.status import show_report
+
+    ended = follow(server, run_id, _say)
+    show_report(ended, _stream(as_json))
+    _result(as_json, None, ended.to_dict())
+    return 0 if ended.run.state == "SUCCEEDED" else 1
+
+
+def _switch(config_path: str | None, name: str | None, access: dict[str, Any], as_json: bool, on: bool) -> None:
+    from pipeline.kubeflow.schedule import pause as switch
+
+    name, server = _named(config_path, name, access)
+    outcome = switch(server, name, on)
+    words = {"unchanged": "was running already" if on else "was paused already"}
+    _result(as_json, f"the schedule of {name} {words.get(outcome.action, f'is {outcome.action}')}", outcome.__dict__)
+
+
+def _nothing_known(run: Any) -> dict[str, Any]:
+    return {"run_id": run.run_id, "name": run.display_name, "state": run.state, "error": None, "steps": []}
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _stream(as_json: bool) -> Any:
+    """Where results for people go: with --json standard output belongs to the program that reads it."""
+    return sys.stderr if as_json else sys.stdout
+
+
+def _result(as_json: bool, text: str | None, data: dict[str, Any]) -> None:
+    if text:
+        print(text, file=_stream(as_json), flush=True)
+    if as_json:
+        print(json.dumps(data), flush=True)
