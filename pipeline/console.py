@@ -103,6 +103,7 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     for role in ("candidate", "baseline"):
         figures = summary["metrics"].get(role, {})
         table.add_row(role, escape(", ".join(f"{name} {_figure(value)}" for name, value in figures.items())))
+    table.add_row("compared with", escape(_compared_with(summary["baseline"])))
     table.add_row("verdict", "[green]approved[/green]" if summary["blessed"] else "[yellow]not approved[/yellow]")
     table.add_row("why", escape(summary["reason"]))
     table.add_row("pushed to", escape(str(summary["pushed_to"] or "nowhere: only an approved model is pushed")))
@@ -121,6 +122,15 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     table.add_row("report", escape(_near(summary["report"])))
     table.add_row("log", escape(_near(summary["log"])))
     print_table(table, stream)
+
+
+def _compared_with(baseline: dict[str, Any]) -> str:
+    lines = ["the stock network"]
+    if baseline["path"]:
+        approved = f"the approved version {baseline['version']}"
+        lines = [f"{approved if baseline['kind'] == 'latest_approved' else 'the given model'} ({baseline['path']})"]
+    lines += [f"version {entry['version']} is passed over: {entry['reason']}" for entry in baseline["passed_over"]]
+    return "\n".join(lines)
 
 
 def _figure(value: float | None) -> str:

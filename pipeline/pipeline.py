@@ -3,15 +3,14 @@
 import os
 
 from ml_metadata.proto import metadata_store_pb2
-from tfx.components import Pusher
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import pusher_pb2
 
-from components.baseline.component import baseline
+from components.baseline.component import Baseline
 from components.evaluator.component import evaluator
 from components.example_gen.component import ImageExampleGen
 from components.example_gen.validator import example_validator, statistics_gen
+from components.pusher.component import Pusher
 from components.report.component import Report
 from components.trainer.component import pretrain_step, trainer
 from components.trainer.config import StemConfig
@@ -46,17 +45,24 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         "base_model": source[-1].outputs["model"] if source else None,
     }
     candidate = trainer(**training, role="candidate", sections=sections, config=record)
-    stock_model = baseline(**training, sections=stock, config={**record, "stem": stock["stem"]})
+    baseline = Baseline(
+        **training,
+        raw_examples=example_gen.outputs["examples"],
+        baseline=config.evaluate.baseline,
+        destination=push_destination(config, root),
+        sections=stock,
+        config={**record, "stem": stock["stem"]},
+    )
 
     verdict = evaluator(
         example_gen.outputs["examples"],
         candidate.outputs["model"],
-        stock_model.outputs["model"],
+        baseline.outputs["model"],
         config.evaluate,
     )
     report = Report(
         candidate_run=candidate.outputs["model_run"],
-        baseline_run=stock_model.outputs["model_run"],
+        baseline_run=baseline.outputs["model_run"],
         evaluation=verdict.outputs["evaluation"],
         blessing=verdict.outputs["blessing"],
         quarantine=example_gen.outputs["quarantine"],
@@ -66,9 +72,9 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
     pusher = Pusher(
         model=candidate.outputs["model"],
         model_blessing=verdict.outputs["blessing"],
-        push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=push_destination(config, root))
-        ),
+        destination=push_destination(config, root),
+        name=config.name,
+        storage_uri=config.push.storage_uri,
     )
     steps = [
         example_gen,
@@ -77,7 +83,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         transformed,
         *source,
         candidate,
-        stock_model,
+        baseline,
         verdict,
         report,
         pusher,

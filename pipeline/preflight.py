@@ -5,6 +5,8 @@ import threading
 from http.client import HTTPException
 from pathlib import Path
 
+from components.baseline.check import missing
+from components.baseline.choice import unusable
 from components.errors import RestemError
 from pipeline.config import KEYWORDS, Config
 
@@ -13,6 +15,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
 IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet"
 ANSWER_SECONDS = 4.0
+BUCKETS = ("gs://",)  # the remote storage that TensorFlow reads without further packages
 
 
 def preflight(config: Config, *, pretrain: bool = False) -> None:
@@ -33,8 +36,27 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
         _check_weights(Path(config.model.weights))
     elif config.model.weights == "imagenet" and not pretrain:
         _check_imagenet(config.model.backbone)
-    if config.push.destination is not None:
-        _check_destination(Path(config.push.destination))
+    if not pretrain:
+        check_release(config)
+
+
+def check_release(config: Config) -> None:
+    """The share of `preflight` that concerns evaluate.baseline and push.destination."""
+    baseline, destination = config.evaluate.baseline, config.push.destination
+    # What is in a bucket is looked at by the steps.
+    if baseline not in KEYWORDS["evaluate", "baseline"] and "://" not in baseline:
+        _check_baseline(Path(baseline))
+    for key, path in (("evaluate.baseline", baseline), ("push.destination", destination)):
+        if path is not None and "://" in path and not path.startswith(BUCKETS):
+            raise RestemError(
+                "TensorFlow cannot reach this storage",
+                where=key,
+                expected=f"a folder, or {' or '.join(BUCKETS)}",
+                given=path,
+                remedy="Mount it as a folder",
+            )
+    if destination is not None and "://" not in destination:
+        _check_destination(Path(destination))
 
 
 def check_images(config: Config) -> None:
@@ -122,6 +144,23 @@ def _check_weights(path: Path) -> None:
         given = f"a file of {path.stat().st_size:,} bytes that begins with {start!r}"
         remedy = "It may be damaged, cut off, or of another kind: get it again"
         raise RestemError("this file is no checkpoint", where=where, expected=kind, given=given, remedy=remedy)
+
+
+def _check_baseline(path: Path) -> None:
+    """Whether all files of a model are there; that TensorFlow reads it, and its classes, the step looks at."""
+    if not path.is_dir():
+        raise unusable(str(path), "a file" if path.exists() else "there is no such folder")
+    versions = [folder for folder in path.iterdir() if folder.name.isdigit() and folder.is_dir()]
+    folders = [path] if (path / "saved_model.pb").exists() or not versions else versions
+    reasons = {folder.name: missing(_sizes(folder)) for folder in folders}
+    if all(reasons.values()):
+        told = [f"version {name}: {reason}" if folders == versions else reason for name, reason in reasons.items()]
+        raise unusable(str(path), "; ".join(sorted(told)))
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
 
 
 def _check_destination(path: Path) -> None:

@@ -29,8 +29,9 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     """The result of a run.
 
     Returns:
-        `blessed`, `reason`, `metrics` (candidate, baseline), `pushed_to` (a folder or None), `report` (a file or
-        None), `quarantined` (a count) and `quarantine` (path and reason of the first of them).
+        `blessed`, `reason`, `metrics` (candidate, baseline), `baseline` (what it was, see `read_baseline`),
+        `pushed_to` (a folder or None), `report` (a file or None), `quarantined` (a count) and `quarantine` (path and
+        reason of the first of them).
     """
     from components.evaluator.verdict import read_verdict
 
@@ -43,6 +44,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "blessed": verdict["blessed"],
         "reason": verdict["reason"],
         "metrics": {role: _finite(figures) for role, figures in verdict["metrics"].items()},
+        "baseline": read_baseline(uri("Baseline", "model_run")),
         "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
         "report": find_report(uri("Report", "report")) if "Report" in outputs else None,
         **read_quarantine(uri("ImageExampleGen", "quarantine")),
@@ -58,6 +60,19 @@ def find_report(folder: str) -> str | None:
     """The page in a report artifact's folder."""
     pages = sorted(Path(folder).glob("*.html"))
     return str(pages[0]) if pages else None
+
+
+def read_baseline(folder: str) -> dict[str, Any]:
+    """What the candidate was compared with, of the Baseline's run folder.
+
+    Returns:
+        `kind` (stock, latest_approved or path), `version` and `path` (None for a stock network), and `passed_over`
+        (`version`, `path` and `reason` of each newer version that could not be taken).
+    """
+    from components.baseline.choice import FILE
+
+    choice = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+    return {key: choice[key] for key in ("kind", "version", "path", "passed_over")}
 
 
 def read_quarantine(folder: str) -> dict[str, Any]:

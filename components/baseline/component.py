@@ -1,35 +1,89 @@
-"""The Baseline step: the stock ResNet from the same source weights, trained on the same images with the same budget."""
+"""The Baseline step: the stock ResNet, trained as the candidate is, or a model that was approved before."""
 
 from typing import Any
 
 from tfx import types
-from tfx.components import Trainer
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+from tfx.types.standard_component_specs import TrainerSpec
+from tfx.utils import json_utils
 
-from components.trainer.component import trainer
+from components.baseline.driver import Driver
+from components.baseline.executor import Executor
+from components.evaluator.config import LATEST_APPROVED
+from components.fingerprint import code_fingerprint
+from components.trainer.component import training_parameters
 
 
-def baseline(
-    examples: types.BaseChannel,
-    transform_graph: types.BaseChannel,
-    schema: types.BaseChannel,
-    *,
-    sections: dict[str, Any],
-    config: dict[str, Any],
-    base_model: types.BaseChannel | None = None,
-) -> Trainer:
-    """A step that emits a Model and a ModelRun, as the candidate's Trainer does.
+class BaselineSpec(TrainerSpec):
+    """What a Trainer takes, and what is needed to judge a model that is there already."""
+
+    PARAMETERS = {  # noqa: RUF012 - TFX wants plain dicts
+        **TrainerSpec.PARAMETERS,
+        "baseline": ExecutionParameter(type=str),
+        "destination": ExecutionParameter(type=str, optional=True),
+        "code": ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        **TrainerSpec.INPUTS,
+        "raw_examples": ChannelParameter(type=standard_artifacts.Examples),
+    }
+
+
+class Baseline(BaseComponent):
+    """Emits a Model and a ModelRun, as the candidate's Trainer does.
 
     It is an ordinary step and not TFX's Resolver: the open-source Kubeflow backend runs no Resolver, and a first run
-    needs a baseline too. The images are those the candidate sees, brought to red, green and blue inside the network.
-
-    Args:
-      examples: transformed examples.
-      transform_graph: Transform's.
-      schema: the schema with the class names.
-      sections: the sections `image`, `model`, `stem` and `train`, as dicts; the stem is left as it is.
-      config: the whole resolved configuration, for the record.
-      base_model: the Pretrain step's checkpoint.
+    needs a baseline too. The stock network is the one from the same source weights, trained on the same images with
+    the same budget; they are brought to red, green and blue inside it.
     """
-    return trainer(
-        examples, transform_graph, schema, role="baseline", sections=sections, config=config, base_model=base_model
-    ).with_id("Baseline")
+
+    SPEC_CLASS = BaselineSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(Executor)
+    DRIVER_CLASS = Driver
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        schema: types.BaseChannel,
+        raw_examples: types.BaseChannel,
+        *,
+        baseline: str,
+        destination: str,
+        sections: dict[str, Any],
+        config: dict[str, Any],
+        base_model: types.BaseChannel | None = None,
+    ) -> None:
+        """Describes the step.
+
+        Args:
+          examples: transformed examples.
+          transform_graph: Transform's.
+          schema: the schema with the class names.
+          raw_examples: ImageExampleGen's; a model that is there already is judged on their split `test`.
+          baseline: `evaluate.baseline`: stock, latest_approved or a folder.
+          destination: the folder of approved versions.
+          sections: the sections `image`, `model`, `stem` and `train`, as dicts; the stem is left as it is.
+          config: the whole resolved configuration, for the record.
+          base_model: the Pretrain step's checkpoint.
+        """
+        parameters = training_parameters("baseline", sections, config)
+        super().__init__(
+            spec=BaselineSpec(
+                **{**parameters, "custom_config": json_utils.dumps(parameters["custom_config"])},
+                examples=examples,
+                transform_graph=transform_graph,
+                schema=schema,
+                raw_examples=raw_examples,
+                base_model=base_model,
+                baseline=baseline,
+                # Pushing to another place is no reason to train the stock network again.
+                destination=destination if baseline == LATEST_APPROVED else None,
+                code=code_fingerprint("baseline"),
+                model=types.Channel(type=standard_artifacts.Model),
+                model_run=types.Channel(type=standard_artifacts.ModelRun),
+            )
+        )

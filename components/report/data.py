@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from components.baseline.choice import Choice
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -51,7 +53,7 @@ class StemTransfer:
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: the candidate's or the baseline's."""
+    """A model and its training: the candidate's or the baseline's. An adopted baseline has no history here."""
 
     role: str  # "candidate" or "baseline"
     backbone: str
@@ -67,6 +69,12 @@ class Run:
     history: tuple[Epoch, ...]
     evaluation: Evaluation
     stem: StemTransfer | None  # None: the stock stem, untouched
+    origin: Choice | None = None  # what the baseline is; None: a candidate
+
+    @property
+    def adopted(self) -> bool:
+        """Whether the model was there before this run."""
+        return self.origin is not None and self.origin.path is not None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,11 @@ def render(data: ReportData) -> str:
         accuracy=_accuracy(data),
         models=_models(data),
         changed=_stem_changed(data.candidate),
+        origin={
+            "name": words.baseline(data.baseline.origin),
+            "story": words.baseline_story(data.baseline.origin),
+            "passed_over": data.baseline.origin.passed_over if data.baseline.origin else (),
+        },
         stem=_stem(data.candidate.stem) if data.candidate.stem else None,
         training=_training(data),
         classes=_classes(data, matrix, baseline_matrix),
@@ -112,6 +117,7 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
         names = f" ({', '.join(run.names)})" if run.names else ""
         stem = "changed" if _stem_changed(run) else "stock"
         return {
+            "Origin": words.baseline(run.origin) if run.adopted else "this run",
             "Network": run.backbone,
             "Started from": {
                 "imagenet": "ImageNet weights",
@@ -137,9 +143,11 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
 def _stem_changed(run: Run) -> bool:
     """Whether the network's stem differs from the stock one: by what was asked for, or by its channels.
 
-    The baseline's never does: its images are brought to red, green and blue in front of the stock stem.
+    A stock baseline's never does: its images are brought to red, green and blue in front of the stock stem.
     """
-    return run.role == "candidate" and (any((run.config.get("stem") or {}).values()) or tuple(run.names) != RGB)
+    return (run.role == "candidate" or run.adopted) and (
+        any((run.config.get("stem") or {}).values()) or tuple(run.names) != RGB
+    )
 
 
 def _stem(stem: StemTransfer) -> dict[str, Any]:

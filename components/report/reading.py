@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from tfx.dsl.io import fileio
 
+from components.baseline.choice import FILE as BASELINE
+from components.baseline.choice import Choice
 from components.errors import RestemError
 from components.report import measures
 from components.report.data import (
@@ -62,7 +64,7 @@ def read_report_data(
     Raises:
       RestemError: the two runs have no test image in common.
     """
-    candidate, baseline = _read_run(candidate_uri), _read_run(baseline_uri)
+    candidate, baseline = read_run(candidate_uri), read_run(baseline_uri)
     candidate, baseline = on_the_same_images(candidate, baseline)
     return ReportData(
         title=title,
@@ -89,7 +91,9 @@ def _json(uri: str, name: str) -> Any:
     return json.loads(_bytes(uri, name))
 
 
-def _read_run(uri: str) -> Run:
+def read_run(uri: str) -> Run:
+    """A run's folder as the Trainer and the Baseline write it."""
+    origin = _optional_bytes(uri, BASELINE)
     model = _json(uri, "model.json")
     taken = model["input"]
     config = model.get("config") or {}
@@ -108,6 +112,7 @@ def _read_run(uri: str) -> Run:
         history=tuple(_epoch(entry) for entry in _json(uri, "history.json")),
         evaluation=_read_evaluation(uri),
         stem=_read_stem(uri),
+        origin=Choice.from_json(origin.decode("utf-8")) if origin else None,
     )
 
 
@@ -147,7 +152,7 @@ def _read_stem(uri: str) -> StemTransfer | None:
 def on_the_same_images(candidate: Run, baseline: Run) -> tuple[Run, Run]:
     """Both runs on the images that both were judged on, in the candidate's order.
 
-    They normally are the same; a baseline that was approved earlier may have seen other test images.
+    They normally are the same images, which an adopted baseline may have answered in another order.
 
     Raises:
       RestemError: there is no image in common.
@@ -164,7 +169,8 @@ def on_the_same_images(candidate: Run, baseline: Run) -> tuple[Run, Run]:
             given=f"{len(candidate.evaluation.paths)} and {len(place)} images without one in common",
             remedy="Run the pipeline from the start, so that both are judged on the same data.",
         )
-    log.info("Report: the comparison is on the %d test images that both models were judged on", len(shared))
+    if len(shared) < max(len(candidate.evaluation.paths), len(place)):
+        log.info("Report: the comparison is on the %d test images that both models were judged on", len(shared))
     mine, theirs = (np.array(side) for side in zip(*shared, strict=True))
     return _on_images(candidate, mine), _on_images(baseline, theirs)
 

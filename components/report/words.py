@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from components.baseline.choice import Choice
 from components.report.data import StemTransfer, Threshold
 from components.report.measures import Paired
 
@@ -104,6 +105,27 @@ def transfer(stem: StemTransfer) -> str:
         else "how far the final features differ from the source's was not measured"
     )
     return f"Approximate: the changed stem does not compute exactly what its source computes; {proof}."
+
+
+def baseline(origin: Choice | None) -> str:
+    """What the candidate was compared with, as a part of a sentence."""
+    if origin is None or origin.path is None:
+        return "the stock network"
+    if origin.kind == "latest_approved":
+        return f"the approved version {origin.version}"
+    return f"the given model {origin.path}"
+
+
+def baseline_story(origin: Choice | None) -> str:
+    """What the baseline is, in a sentence or two."""
+    if origin is None or origin.path is None:
+        stock = "The baseline is the stock network, trained on the same images as the candidate"
+        none = origin is not None and origin.passed_over
+        return f"{stock}: no approved version could take its place." if none else f"{stock}."
+    what = "the newest approved version that could be taken" if origin.passed_over else "the newest approved version"
+    if origin.kind == "path":
+        what = "the model that evaluate.baseline names"
+    return f"The baseline is {what}: {origin.path}. It was not trained in this run; it was judged on its test images."
 
 
 def reason(sentence: str) -> str:

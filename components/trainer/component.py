@@ -42,21 +42,28 @@ def trainer(
       base_model: the Pretrain step's checkpoint.
     """
     return Trainer(
-        run_fn="components.trainer.module.run_fn",
         examples=examples,
         transform_graph=transform_graph,
         schema=schema,
         base_model=base_model,
-        train_args=trainer_pb2.TrainArgs(splits=["train"]),
-        eval_args=trainer_pb2.EvalArgs(splits=["test"]),
-        custom_config={
+        **training_parameters(role, sections, config),
+    )
+
+
+def training_parameters(role: Role, sections: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a training by this project's `run_fn`: `run_fn`, `train_args`, `eval_args`, `custom_config`."""
+    return {
+        "run_fn": "components.trainer.module.run_fn",
+        "train_args": trainer_pb2.TrainArgs(splits=["train"]),
+        "eval_args": trainer_pb2.EvalArgs(splits=["test"]),
+        "custom_config": {
             "role": role,
             **sections,
             "config": config,
             "checkpoint": file_fingerprint(sections["model"]["weights"]),
             "code": code_fingerprint(*CODE),
         },
-    )
+    }
 
 
 @component

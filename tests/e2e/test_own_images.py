@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ data: {path: images, max_quarantined: 0.2}
 image: {size: 32, channels: 3}
 stem: {kernel: 5, filters: 128, batch_norm: true}
 """
+SETTINGS = [setting for setting in QUICK if "image.size" not in setting]
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +48,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder, restem, tmp_path_factory):
     root = tmp_path_factory.mktemp("own-root")
-    settings = [setting for setting in QUICK if "image.size" not in setting]
-    done = restem("run", "--config", folder / "own.yaml", "--root", root, "--json", *settings)
+    done = restem("run", "--config", folder / "own.yaml", "--root", root, "--json", *SETTINGS)
     assert done.code == 0, done.err[-3000:]
     return done, root
 
@@ -72,3 +73,27 @@ def test_the_naive_recipes_stem_ends_in_a_served_model(run, folder, restem):
     assert predicted.code == 0, predicted.err
     assert "bright ones" in predicted.out
     assert "düster" in predicted.out
+
+
+def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pushed_twice(run, folder, restem):
+    done, root = run
+    pushed = Path(done.result["pushed_to"])
+    assert done.result["baseline"] == {"kind": "stock", "version": None, "path": None, "passed_over": []}
+    arguments = ["run", "--config", folder / "own.yaml", "--root", root, "--json", *SETTINGS]
+    second, third = (restem(*arguments, "--set=evaluate.baseline=latest_approved") for _ in range(2))
+    assert second.code == third.code == 0, second.err[-3000:] + third.err[-3000:]
+    for again in (second, third):
+        expected = {"kind": "latest_approved", "version": pushed.name, "path": str(pushed), "passed_over": []}
+        assert again.result["baseline"] == expected
+        assert again.result["blessed"], again.result["reason"]
+        # The candidate is what was approved: nothing in its training changed.
+        metrics, before = again.result["metrics"], done.result["metrics"]["candidate"]
+        assert metrics["candidate"] == pytest.approx(before, abs=1e-5)
+        assert metrics["baseline"] == pytest.approx(before, abs=1e-5)
+        assert again.result["pushed_to"] == str(pushed)
+    assert {"Transform", "Trainer"} <= set(second.result["cached"])
+    assert not {"Baseline", "Evaluator", "Report", "Pusher"} & set(second.result["cached"])
+    assert f"the newest version, {pushed}, is this model already" in second.err
+    assert set(third.result["cached"]) == set(third.result["seconds"]) - {"start-up"}
+    assert [path.name for path in pushed.parent.iterdir()] == [pushed.name]
+    assert f"compared with the approved version {pushed.name}" in Path(second.result["report"]).read_text("utf-8")

@@ -6,6 +6,12 @@ SUMMARY = {
     "blessed": True,
     "reason": "Approved: better.",
     "metrics": {"candidate": {"accuracy": 0.9812, "images": 360.0}, "baseline": {"accuracy": None}},
+    "baseline": {
+        "kind": "latest_approved",
+        "version": "16",
+        "path": "/x/serving/digits/16",
+        "passed_over": [{"version": "18", "path": "/x/serving/digits/18", "reason": "saved_model.pb is missing"}],
+    },
     "pushed_to": "/x/serving/digits/17",
     "report": "/x/[report]/index.html",
     "quarantined": 7,
@@ -44,15 +50,25 @@ def test_plain_lines_where_there_is_no_terminal():
 def test_summary_has_each_figure_on_its_line():
     stream = io.StringIO()
     print_summary(SUMMARY, stream)
-    lines = {line[:12].strip(): line for line in stream.getvalue().splitlines()}
+    lines = {line[:14].strip(): line for line in stream.getvalue().splitlines()}
     assert "accuracy 0.9812, images 360" in lines["candidate"]
     assert "not a number" in lines["baseline"]
+    assert "the approved version 16 (/x/serving/digits/16)" in lines["compared with"]
+    assert "version 18 is passed over: saved_model.pb is missing" in stream.getvalue()
     assert "approved" in lines["verdict"]
     assert "/x/serving/digits/17" in lines["pushed to"]
     assert "7 files" in lines["quarantined"]
     assert "and 2 more" in stream.getvalue()
     assert "Transform from the cache, Trainer 65.0" in lines["seconds"]
     assert "/x/[report]/index.html" in lines["report"]
+
+
+def test_the_baseline_is_named_by_what_it_is():
+    for kind, path, told in (("stock", None, "the stock network"), ("path", "/old", "the given model (/old)")):
+        stream = io.StringIO()
+        baseline = {"kind": kind, "version": None, "path": path, "passed_over": []}
+        print_summary({**SUMMARY, "baseline": baseline}, stream)
+        assert f"compared with  {told}\n" in stream.getvalue()
 
 
 def test_a_refused_model_is_pushed_nowhere():

@@ -38,6 +38,44 @@ def test_what_the_configuration_points_at_is_missing(write, images, tmp_path, mo
         check(write, *overrides)
 
 
+def model(folder):
+    """Files by the names that a pushed model has."""
+    for name in (
+        "saved_model.pb",
+        "variables/variables.index",
+        "variables/variables.data-00000-of-00001",
+        "assets.extra/classes.json",
+        "assets.extra/model.json",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    return folder
+
+
+def test_a_given_baseline_must_hold_a_models_files(write, images, tmp_path):
+    good, half = model(tmp_path / "served" / "5"), model(tmp_path / "served" / "6")
+    (half / "variables" / "variables.index").unlink()
+    for path in (good, tmp_path / "served"):  # the older version is whole
+        check(write, f"evaluate.baseline={path}")
+    with pytest.raises(RestemError, match=r"evaluate\.baseline .*given variables/variables\.index is missing"):
+        check(write, f"evaluate.baseline={half}")
+    (good / "assets.extra" / "model.json").write_text("")
+    with pytest.raises(RestemError, match=r"version 5: assets\.extra/model\.json is empty; version 6: variables"):
+        check(write, f"evaluate.baseline={tmp_path / 'served'}")
+    (tmp_path / "empty").mkdir()
+    for path, reason in (("empty", r"saved_model\.pb is missing"), ("own.yaml", "a file"), ("x", "no such folder")):
+        with pytest.raises(RestemError, match=rf"holds no model.*latest_approved, given .*{reason}"):
+            check(write, f"evaluate.baseline={tmp_path / path}")
+    check(write, "evaluate.baseline=latest_approved")
+
+
+def test_buckets_are_not_looked_at_and_others_are_refused(write, images):
+    check(write, "push.destination=gs://b/models", "evaluate.baseline=gs://b/old")
+    for key in ("push.destination", "evaluate.baseline"):
+        with pytest.raises(RestemError, match=rf"{key}: TensorFlow cannot reach .*gs://, given s3://b/x"):
+            check(write, f"{key}=s3://b/x")
+
+
 def test_source_images_are_only_looked_for_where_they_are_used(write, images):
     check(write, "pretrain.path=nowhere")
     with pytest.raises(RestemError, match="no such folder"):

@@ -4,6 +4,13 @@ from types import SimpleNamespace
 
 from pipeline import summary
 
+BASELINE = {
+    "kind": "latest_approved",
+    "version": "5",
+    "path": "/served/5",
+    "passed_over": [{"version": "6", "path": "/served/6", "reason": "saved_model.pb is missing"}],
+}
+
 
 def artifact(folder, **properties):
     folder.mkdir(parents=True, exist_ok=True)
@@ -15,7 +22,10 @@ def outputs(tmp_path, lines=(), **pushed):
     (tmp_path / "quarantine" / "quarantine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     report = artifact(tmp_path / "report")
     (tmp_path / "report" / "index.html").write_text("")
+    baseline = artifact(tmp_path / "baseline")
+    (tmp_path / "baseline" / "baseline.json").write_text(json.dumps({**BASELINE, "fingerprint": "ab"}))
     return {
+        "Baseline": {"model_run": [baseline]},
         "ImageExampleGen": {"quarantine": [quarantine]},
         "Evaluator": {"evaluation": [artifact(tmp_path / "e")], "blessing": [artifact(tmp_path / "b")]},
         "Report": {"report": [report]},
@@ -30,6 +40,7 @@ def test_reads_what_the_steps_left(tmp_path, monkeypatch):
     found = summary.summarise(outputs(tmp_path, lines, pushed_destination="/served/1"))
     assert found["blessed"] is True
     assert found["metrics"] == {"candidate": {"accuracy": 0.9, "loss": None}}
+    assert found["baseline"] == BASELINE
     assert found["pushed_to"] == "/served/1"
     assert found["report"] == str(tmp_path / "report" / "index.html")
     assert found["quarantined"] == 30

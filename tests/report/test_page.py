@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
+from components.baseline.choice import Choice, PassedOver
 from components.report.page import render
 
 VOID = {"meta", "img", "br", "wbr", "link", "hr", "input"}
@@ -181,6 +182,33 @@ def test_a_stock_stem_and_an_untrained_model_leave_their_parts_out(report_data):
     assert "ResNet50 with the stock stem, compared" in page.text
     assert "What the stem kept" not in page.text
     assert "No epoch was trained." in page.text
+
+
+def test_an_adopted_baseline_is_named_with_what_was_passed_over(report_data):
+    data = report_data()
+    origin = Choice("latest_approved", "1700", "/served/1700", "ab", (PassedOver("1800", "/served/1800", HOSTILE),))
+    baseline = dataclasses.replace(data.baseline, origin=origin, history=(), channels=1, names=("grey",), height=64)
+    html = render(dataclasses.replace(data, baseline=baseline))
+    page = Page(html)
+    assert "compared with the approved version 1700." in page.text
+    assert "the newest approved version that could be taken: /served/1700. It was not trained in this run" in page.text
+    assert "Versions that were passed over" in page.text
+    assert f"1800{HOSTILE}" in page.text  # the cells of a row have no space between them
+    assert HOSTILE not in html
+    assert "Originthis runthe approved version 1700" in page.text
+    assert "The candidate’s; the baseline was not trained in this run." in page.text
+    assert "64 × 16 pixels, 1 channel (grey)" in page.text
+    assert "Stemchanged, exactchanged" in page.text  # the baseline's by its configuration
+
+
+def test_a_stock_baseline_says_why_it_is_no_approved_version(report_data):
+    data = report_data()
+    assert "The baseline is the stock network, trained on the same images as the candidate." in Page(render(data)).text
+    origin = Choice("stock", passed_over=(PassedOver("7", "/served/7", "saved_model.pb is missing"),))
+    page = Page(render(dataclasses.replace(data, baseline=dataclasses.replace(data.baseline, origin=origin))))
+    assert "as the candidate: no approved version could take its place." in page.text
+    assert "7saved_model.pb is missing" in page.text
+    assert "compared with the stock network." in page.text
 
 
 def test_weights_with_the_same_fate_share_a_row(report_data):

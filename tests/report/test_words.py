@@ -1,5 +1,6 @@
 import pytest
 
+from components.baseline.choice import Choice
 from components.report import words
 from components.report.data import StemTransfer, Threshold
 from components.report.measures import Paired
@@ -87,3 +88,17 @@ def test_reason_does_not_repeat_the_banner():
 def test_measured_uses_the_thresholds_unit():
     assert words.measured(0.9, Threshold("accuracy", "absolute", 0.9, 0.95, True)) == "90.0%"
     assert words.measured(0.05, Threshold("accuracy", "relative", 0.0, 0.05, True)) == "+5.0 points"
+
+
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [
+        (None, "the stock network"),
+        (Choice("stock"), "the stock network"),
+        (Choice("latest_approved", "17", "/served/17"), "the approved version 17"),
+        (Choice("path", "17", "/old/17"), "the given model /old/17"),
+    ],
+)
+def test_baseline_is_named_by_what_it_is(origin, name):
+    assert words.baseline(origin) == name
+    assert words.baseline_story(origin).startswith("The baseline is the ")

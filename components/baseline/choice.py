@@ -1,0 +1,127 @@
+"""Which model a run's candidate has to beat, and what was passed over in finding it."""
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from components.baseline.check import problem
+from components.errors import RestemError
+from components.evaluator.config import LATEST_APPROVED, STOCK
+
+Kind = Literal["stock", "latest_approved", "path"]
+FILE = "baseline.json"
+
+log = logging.getLogger("restem")
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A version that could not be taken, and why."""
+
+    version: str
+    path: str
+    reason: str  # the end of a sentence, without its full stop
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the baseline is.
+
+    Attributes:
+      kind: what it is, not what was asked for: `stock` also where no approved version could be taken.
+      version: the version's number, where its folder has one for a name.
+      path: the model's folder; None: the stock network is trained.
+      fingerprint: of the model's files.
+      passed_over: newer versions that could not be taken, newest first.
+    """
+
+    kind: Kind
+    version: str | None = None
+    path: str | None = None
+    fingerprint: str | None = None
+    passed_over: tuple[PassedOver, ...] = ()
+
+    def to_json(self) -> str:
+        """As JSON; the same choice gives the same text."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Choice":
+        """What `to_json` wrote."""
+        values: dict[str, Any] = json.loads(text)
+        return cls(**{**values, "passed_over": tuple(PassedOver(**entry) for entry in values["passed_over"])})
+
+    def tell(self) -> None:
+        """Says in the log what was passed over, and what was taken."""
+        for entry in self.passed_over:
+            log.warning("Baseline: version %s is passed over: %s (%s)", entry.version, entry.reason, entry.path)
+        if self.path is None:
+            log.info("Baseline: the stock network%s", ", for want of a version" if self.passed_over else "")
+        else:
+            log.info("Baseline: %s", f"version {self.version} ({self.path})" if self.version else self.path)
+
+
+def choose(asked: str, destination: str | None, classes: Sequence[str]) -> Choice:
+    """Finds the baseline.
+
+    Args:
+      asked: `evaluate.baseline`: stock, latest_approved or a folder.
+      destination: the folder of approved versions, for latest_approved.
+      classes: this run's class names by label.
+
+    Raises:
+      RestemError: the folder asked for holds no model that can be the baseline.
+    """
+    from tfx.dsl.io import fileio
+
+    from components.pusher.versions import SAVED_MODEL, versions
+
+    if asked == STOCK:
+        return Choice("stock")
+    if asked == LATEST_APPROVED:
+        version, passed_over = _newest_usable(destination, classes)
+        return _chosen("latest_approved", version, passed_over) if version else Choice("stock", passed_over=passed_over)
+    if fileio.exists(f"{asked}/{SAVED_MODEL}") or not versions(asked):
+        reason = problem(asked, classes)
+        if reason:
+            raise unusable(asked, reason)
+        return _chosen("path", asked)
+    version, passed_over = _newest_usable(asked, classes)
+    if version is None:
+        raise unusable(asked, "; ".join(f"version {entry.version}: {entry.reason}" for entry in passed_over))
+    return _chosen("path", version, passed_over)
+
+
+def unusable(path: str, reason: str) -> RestemError:
+    """The error for a folder that was asked for and cannot be used."""
+    return RestemError(
+        "this folder holds no model that can be the baseline",
+        where=f"evaluate.baseline ({path})",
+        expected="the folder of a model that this pipeline pushed, or the one with its versions; or stock, or "
+        "latest_approved",
+        given=reason,
+    )
+
+
+def _newest_usable(destination: str, classes: Sequence[str]) -> tuple[str | None, tuple[PassedOver, ...]]:
+    """The folder of the newest version that can be taken, and the newer ones that cannot."""
+    from components.pusher.versions import versions
+
+    passed_over: list[PassedOver] = []
+    for version in versions(destination):
+        reason = problem(version.path, classes)
+        if reason is None:
+            return version.path, tuple(passed_over)
+        passed_over.append(PassedOver(os.path.basename(version.path), version.path, reason))
+    return None, tuple(passed_over)
+
+
+def _chosen(kind: Kind, path: str, passed_over: tuple[PassedOver, ...] = ()) -> Choice:
+    from components.pusher.versions import fingerprint
+
+    path = path.rstrip("/")
+    name = os.path.basename(path)
+    return Choice(kind, name if name.isdigit() else None, path, fingerprint(path), passed_over)

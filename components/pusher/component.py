@@ -1,0 +1,45 @@
+"""The Pusher step: TFX's, with a push that is all or nothing and that repeats nothing."""
+
+import tfx.components
+from tfx import types
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.proto import pusher_pb2
+
+from components.fingerprint import code_fingerprint
+from components.pusher.driver import Driver
+from components.pusher.executor import Executor
+
+
+class Pusher(tfx.components.Pusher):
+    """Copies an approved model to <destination>/<version>/; output `pushed_model` (PushedModel)."""
+
+    EXECUTOR_SPEC = ExecutorClassSpec(Executor)
+    DRIVER_CLASS = Driver
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        model_blessing: types.BaseChannel,
+        *,
+        destination: str,
+        name: str,
+        storage_uri: str | None = None,
+    ) -> None:
+        """Describes the step.
+
+        Args:
+          model: the candidate.
+          model_blessing: the Evaluator's `blessing`.
+          destination: the folder of versions, as TensorFlow Serving reads it.
+          name: the served model's.
+          storage_uri: where a serving cluster reads the destination; a manifest for KServe is written where this is
+            known. A destination in a bucket is its own.
+        """
+        super().__init__(
+            model=model,
+            model_blessing=model_blessing,
+            push_destination=pusher_pb2.PushDestination(
+                filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=destination)
+            ),
+            custom_config={"name": name, "storage_uri": storage_uri, "code": code_fingerprint("pusher")},
+        )

@@ -1,0 +1,49 @@
+"""The Pusher's driver: decides on this machine which version a run's model becomes.
+
+The number is part of the step's cache key. A model that already is the newest version keeps its number, so that a run
+with nothing changed is taken from the cache; where the version was removed, or another is newer by now, the number is
+a new one, and the model is pushed again.
+"""
+
+import json
+import time
+
+from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_driver
+from tfx.orchestration import metadata
+from tfx.orchestration.portable import base_driver as portable_base_driver
+from tfx.orchestration.portable import data_types
+from tfx.proto.orchestration import driver_output_pb2
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from components.pusher.push import next_number
+from components.pusher.versions import newest_if_same
+
+NOT_PUSHED = 0
+
+
+class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
+    """Adds the property `version` (int); 0 where the model is not approved."""
+
+    def __init__(self, metadata_handle: metadata.Metadata) -> None:
+        base_driver.BaseDriver.__init__(self, metadata_handle)
+        portable_base_driver.BaseDriver.__init__(self, metadata_handle)
+
+    def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
+        """Looks at the destination."""
+        inputs, properties = execution_info.input_dict, execution_info.exec_properties
+        version = NOT_PUSHED
+        if model_utils.is_model_blessed(artifact_utils.get_single_instance(inputs["model_blessing"])):
+            destination = base_directory(properties)
+            model = path_utils.serving_model_path(artifact_utils.get_single_uri(inputs["model"]))
+            same = newest_if_same(destination, model)
+            version = same.number if same else next_number(destination, now=time.time())
+        output = driver_output_pb2.DriverOutput()
+        output.exec_properties["version"].int_value = version
+        return output
+
+
+def base_directory(properties: dict) -> str:
+    """The destination in the step's properties, where TFX keeps it as JSON."""
+    return json.loads(properties["push_destination"])["filesystem"]["base_directory"]

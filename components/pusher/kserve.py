@@ -1,0 +1,128 @@
+"""What KServe needs to serve the pushed versions, and a request that the model answers.
+
+Both files go to <destination>/kserve/: TensorFlow Serving passes over a folder whose name is no number.
+"""
+
+import base64
+import io
+import json
+import re
+import secrets
+from typing import Any
+
+from tfx.dsl.io import fileio
+
+from components.pusher.versions import Version, is_remote
+
+FOLDER = "kserve"
+MANIFEST, REQUEST = "inference-service.yaml", "request.json"
+# KServe's own default is TensorFlow Serving 2.6.2, of 2021; this is the newest release.
+TENSORFLOW_SERVING = "2.19.1"
+# Kubernetes names a service <name>-predictor, of at most 63 characters.
+MAX_NAME = 63 - len("-predictor")
+
+
+def write_manifest(destination: str, version: Version, *, name: str, storage_uri: str) -> str:
+    """Writes the manifest and the request.
+
+    Args:
+      destination: the folder of versions.
+      version: the newest of them.
+      name: the pipeline's name.
+      storage_uri: where the serving cluster reads the destination.
+
+    Returns:
+      The manifest's path.
+    """
+    with fileio.open(f"{version.path}/assets.extra/model.json", "rb") as file:
+        taken = json.loads(file.read())["input"]
+    with fileio.open(f"{version.path}/assets.extra/classes.json", "rb") as file:
+        classes = json.loads(file.read())
+    folder = f"{destination.rstrip('/')}/{FOLDER}"
+    fileio.makedirs(folder)
+    image = sample_png(taken["height"], taken["width"], taken["channels"])
+    _write(f"{folder}/{REQUEST}", json.dumps(request(image)) + "\n")
+    _write(f"{folder}/{MANIFEST}", manifest(name, storage_uri, version.number, classes))
+    return f"{folder}/{MANIFEST}"
+
+
+def request(*images: bytes) -> dict[str, Any]:
+    """The body of a prediction: TensorFlow Serving's REST API, which KServe calls its protocol V1.
+
+    Args:
+      images: encoded images. In JSON bytes are base64, in an object whose one key is b64.
+    """
+    return {"instances": [{"image_bytes": {"b64": base64.b64encode(image).decode("ascii")}} for image in images]}
+
+
+def manifest(name: str, storage_uri: str, version: int, classes: list[str]) -> str:
+    """An InferenceService as YAML, with how to apply and to ask it in comments; its namespace is that of `kubectl`.
+
+    The version is an annotation of the pods: where it changed, applying the manifest starts new ones. From a bucket
+    they download the versions once, when they start; on a volume TensorFlow Serving finds new versions by itself.
+    """
+    import yaml
+
+    name = service_name(name)
+    top = min(5, len(classes))
+    document = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": name},
+        "spec": {
+            "predictor": {
+                "annotations": {"restem/version": str(version)},
+                "model": {
+                    "modelFormat": {"name": "tensorflow"},
+                    "protocolVersion": "v1",
+                    "runtimeVersion": TENSORFLOW_SERVING,
+                    "storageUri": storage_uri,
+                },
+            }
+        },
+    }
+    comments = [
+        f"Serves the versions in {storage_uri}; the newest is {version}. Written by restem's Pusher with each push.",
+        "",
+        f"    kubectl apply --namespace NAMESPACE --filename {MANIFEST}",
+        f"    curl --header 'Content-Type: application/json' --data @{REQUEST} http://HOST/v1/models/{name}:predict",
+        "",
+        f"HOST is that of: kubectl get inferenceservice {name} --namespace NAMESPACE",
+        f"{REQUEST} asks for one image; each further one is one more element of its instances. The answer:",
+        "",
+        '    {"predictions": [{"label": NAME, '
+        f'"labels": [{top} NAMES], "scores": [{top} NUMBERS], "probabilities": [{len(classes)} NUMBERS]}}]}}',
+        "",
+        "labels are the most probable classes, best first, and scores their probabilities; probabilities are those of",
+        "all classes in the order of the model's assets.extra/classes.json.",
+    ]
+    lines = "".join(f"# {line}".rstrip() + "\n" for line in comments)
+    return lines + yaml.safe_dump(document, sort_keys=False, width=120)
+
+
+def service_name(name: str) -> str:
+    """A pipeline's name as KServe takes it: it begins with a letter, and is short enough for what is made of it."""
+    name = name if re.match("[a-z]", name) else f"model-{name}"
+    return name[:MAX_NAME].rstrip("-")
+
+
+def sample_png(height: int, width: int, channels: int) -> bytes:
+    """A grey ramp as a PNG of that many pixels and channels (1 to 4)."""
+    import numpy as np
+    from PIL import Image
+
+    ramp = np.linspace(0, 255, width).astype(np.uint8)
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    pixels = np.broadcast_to(ramp.reshape((1, width) + (1,) * (len(shape) - 2)), shape)
+    output = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(output, "PNG", optimize=True)
+    return output.getvalue()
+
+
+def _write(path: str, text: str) -> None:
+    """All or nothing: an object in a bucket appears whole, a file is renamed when it is."""
+    work = path if is_remote(path) else f"{path}.{secrets.token_hex(4)}"
+    with fileio.open(work, "wb") as file:
+        file.write(text.encode("utf-8"))
+    if work != path:
+        fileio.rename(work, path, overwrite=True)

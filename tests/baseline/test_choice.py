@@ -1,0 +1,149 @@
+import json
+import re
+
+import pytest
+
+from components.baseline.check import missing, problem
+from components.baseline.choice import Choice, PassedOver, choose
+from components.errors import RestemError
+from components.pusher.versions import fingerprint
+from tests.tiny_model import CLASSES, export_tiny
+
+EXTRA = "assets.extra"
+DATA = "variables/variables.data-00000-of-00001"
+
+
+def cut(path, share=0.5):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+def flip(path):
+    """Other bytes in the middle, the same length."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 8] = bytes(255 - byte for byte in content[middle : middle + 8])
+    path.write_bytes(bytes(content))
+
+
+DAMAGE = {
+    "the graph is missing": (lambda v: (v / "saved_model.pb").unlink(), "saved_model.pb is missing"),
+    "the graph is empty": (lambda v: (v / "saved_model.pb").write_bytes(b""), "saved_model.pb is empty"),
+    "the graph is cut": (lambda v: cut(v / "saved_model.pb"), "TensorFlow cannot read it: "),
+    "the index is missing": (lambda v: (v / "variables/variables.index").unlink(), "variables.index is missing"),
+    "the weights are missing": (lambda v: (v / DATA).unlink(), r"0 of 1 files variables/variables.data-\*"),
+    "the weights are cut": (lambda v: cut(v / DATA), "TensorFlow cannot read it: "),
+    "the weights are empty": (lambda v: (v / DATA).write_bytes(b""), "TensorFlow cannot read it: "),
+    "the weights are damaged": (lambda v: flip(v / DATA), "TensorFlow cannot read it: .*[Cc]hecksum"),
+    "the classes are missing": (lambda v: (v / EXTRA / "classes.json").unlink(), "classes.json is missing"),
+    "the classes are cut": (lambda v: cut(v / EXTRA / "classes.json"), "classes.json is damaged: it is no JSON$"),
+    "the classes are no list": (lambda v: (v / EXTRA / "classes.json").write_text("{}"), "it is no JSON list"),
+    "the record is missing": (lambda v: (v / EXTRA / "model.json").unlink(), "model.json is missing"),
+    "the record is of another kind": (
+        lambda v: (v / EXTRA / "model.json").write_text('{"backbone": "ResNet50"}'),
+        "model.json says nothing of weights, input, parameters, train_images",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_version_is_passed_over_and_named(put, tmp_path, name):
+    good, bad = put(100), put(200)
+    damage, reason = DAMAGE[name]
+    damage(bad)
+    choice = choose("latest_approved", str(tmp_path / "serving"), CLASSES)
+    assert (choice.kind, choice.version, choice.path) == ("latest_approved", "100", str(good))
+    (passed_over,) = choice.passed_over
+    assert (passed_over.version, passed_over.path) == ("200", str(bad))
+    assert re.search(reason, passed_over.reason)
+    assert str(tmp_path) not in passed_over.reason
+
+
+def test_weights_of_several_files_must_all_be_there():
+    sizes = {"saved_model.pb": 1, "variables/variables.index": 1, f"{EXTRA}/classes.json": 1, f"{EXTRA}/model.json": 1}
+    sizes |= {f"variables/variables.data-0000{i}-of-00003": 1 for i in range(3)}
+    assert missing(sizes) is None
+    del sizes["variables/variables.data-00001-of-00003"]
+    assert missing(sizes) == "2 of 3 files variables/variables.data-* are there"
+
+
+@pytest.mark.parametrize(
+    ("classes", "reason"),
+    [
+        (["dark", "grey", "light"], "it does not know grey"),
+        (["dark"], "it knows light, which this run's images do not have"),
+        (["dark", "bright"], "it knows light, which this run's images do not have; it does not know bright"),
+        (["light", "dark"], "they are in another order"),
+    ],
+)
+def test_other_classes_are_a_reason(tiny_model, classes, reason):
+    assert problem(str(tiny_model), classes) == f"it has other classes: {reason}"
+
+
+def test_a_model_without_the_signature_is_no_baseline(tmp_path, tiny_model, put):
+    import tensorflow as tf
+
+    version = put(5)
+    module = tf.Module()
+    module.serve = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None], tf.string, "x")])
+    tf.saved_model.save(module, str(tmp_path / "other"), signatures={"serving_default": module.serve})
+    for name in ("saved_model.pb", "variables/variables.index", DATA):
+        (version / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    assert problem(str(version), CLASSES) == "it lacks the signature serve_examples"
+
+
+def test_the_probabilities_must_be_those_of_the_classes(tmp_path):
+    model = export_tiny(tmp_path / "three", ["dark", "light", "rare"])
+    (model / EXTRA / "classes.json").write_text(json.dumps(CLASSES))
+    reason = problem(str(model), CLASSES)
+    assert reason == "its signature serve_examples does not give probabilities of 2 classes"
+
+
+def test_the_newest_by_number_is_taken_and_other_names_are_none_of_its_business(put, tmp_path):
+    put(99), put("backup"), put("pushing-1-ab"), put(1000)
+    (tmp_path / "serving" / "2000").write_text("a file")
+    choice = choose("latest_approved", str(tmp_path / "serving"), CLASSES)
+    assert (choice.version, choice.passed_over) == ("1000", ())
+    assert choice.fingerprint == fingerprint(str(tmp_path / "serving" / "1000"))
+
+
+def test_without_a_usable_version_the_baseline_is_the_stock_network(put, tmp_path):
+    assert choose("latest_approved", str(tmp_path / "nowhere"), CLASSES) == Choice("stock")
+    (put(7) / "saved_model.pb").unlink()
+    choice = choose("latest_approved", str(tmp_path / "serving"), CLASSES)
+    assert (choice.kind, choice.path) == ("stock", None)
+    assert [entry.version for entry in choice.passed_over] == ["7"]
+
+
+def test_stock_looks_at_nothing(tmp_path):
+    assert choose("stock", None, []) == Choice("stock")
+
+
+def test_a_given_folder_is_a_model_or_holds_versions(put, tiny_model, tmp_path):
+    version, model = put(12), str(tiny_model)
+    assert choose(model, None, CLASSES) == Choice("path", None, model, fingerprint(model))
+    expected = Choice("path", "12", str(version), fingerprint(model))
+    assert choose(f"{version}/", None, CLASSES) == expected
+    assert choose(str(tmp_path / "serving"), None, CLASSES) == expected
+    (put(13) / "saved_model.pb").unlink()
+    assert choose(str(tmp_path / "serving"), None, CLASSES).passed_over[0].version == "13"
+
+
+def test_a_given_folder_without_a_usable_model_is_an_error(put, tiny_model, tmp_path):
+    with pytest.raises(RestemError, match=r"evaluate\.baseline .*nowhere.*saved_model\.pb is missing"):
+        choose(str(tmp_path / "nowhere"), None, CLASSES)
+    with pytest.raises(RestemError, match="it does not know grey"):
+        choose(str(tiny_model), None, [*CLASSES, "grey"])
+    (put(13) / "saved_model.pb").unlink()
+    with pytest.raises(RestemError, match=r"version 13: saved_model\.pb is missing"):
+        choose(str(tmp_path / "serving"), None, CLASSES)
+
+
+def test_json_and_back_and_what_is_told(caplog):
+    choice = Choice("latest_approved", "5", "/s/5", "ab", (PassedOver("6", "/s/6", "saved_model.pb is missing"),))
+    assert Choice.from_json(choice.to_json()) == choice
+    with caplog.at_level("INFO", logger="restem"):
+        choice.tell()
+        Choice("stock", passed_over=choice.passed_over).tell()
+    assert caplog.messages[0] == "Baseline: version 6 is passed over: saved_model.pb is missing (/s/6)"
+    assert caplog.messages[1] == "Baseline: version 5 (/s/5)"
+    assert caplog.messages[-1] == "Baseline: the stock network, for want of a version"

@@ -1,0 +1,151 @@
+"""The step's driver and executor on folders as TFX hands them over."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.components.trainer.executor import GenericExecutor
+from tfx.types import standard_artifacts
+from tfx.types.channel_utils import as_channel
+
+from components.baseline.choice import Choice
+from components.baseline.component import Baseline
+from components.baseline.driver import Driver
+from components.baseline.executor import Executor
+from components.errors import RestemError
+from components.report.reading import read_run
+from tests.tiny_model import CLASSES, STEM, artifact, write_examples
+
+SCHEMA = """
+feature { name: "label" type: BYTES string_domain { name: "label" value: "dark" value: "light" } }
+"""
+# Two of the five are mistaken by a model that takes means above 128 for light.
+LEVELS, LABELS = [10, 250, 20, 240, 130], [0, 1, 1, 0, 1]
+
+
+@pytest.fixture
+def step(tmp_path):
+    """Inputs and outputs of the step."""
+    (tmp_path / "schema").mkdir()
+    (tmp_path / "schema" / "schema.pbtxt").write_text(SCHEMA)
+    (tmp_path / "run").mkdir()
+    return SimpleNamespace(
+        inputs={
+            "raw_examples": [write_examples(tmp_path / "examples", LEVELS, LABELS)],
+            "schema": [artifact(standard_artifacts.Schema, tmp_path / "schema")],
+        },
+        outputs={
+            "model": [artifact(standard_artifacts.Model, tmp_path / "model")],
+            "model_run": [artifact(standard_artifacts.ModelRun, tmp_path / "run")],
+        },
+        run=tmp_path / "run",
+        model=tmp_path / "model" / "Format-Serving",
+        properties={"baseline": "latest_approved", "destination": str(tmp_path / "serving")},
+    )
+
+
+def drive(step):
+    """The property that the driver adds."""
+    info = SimpleNamespace(input_dict=step.inputs, exec_properties=step.properties)
+    return {key: value.string_value for key, value in Driver(None).run(info).exec_properties.items()}
+
+
+def train_nothing(trained):
+    return lambda self, inputs, outputs, properties: trained.append(properties)
+
+
+def test_an_approved_version_is_copied_and_judged_and_nothing_is_trained(put, step, monkeypatch):
+    version = put(100)
+    (put(200) / "saved_model.pb").unlink()
+    monkeypatch.setattr(GenericExecutor, "Do", lambda *_: pytest.fail("something is trained"))
+    Executor().Do(step.inputs, step.outputs, {**step.properties, **drive(step)})
+
+    assert (step.model / "saved_model.pb").read_bytes() == (version / "saved_model.pb").read_bytes()
+    probabilities = tf.saved_model.load(str(step.model)).signatures["serve_examples"]
+    assert probabilities.structured_outputs["probabilities"].shape[-1] == len(CLASSES)
+    with np.load(step.run / "evaluation.npz") as evaluation:
+        assert evaluation["path"].tolist() == [f"{CLASSES[label]}/{i}.png" for i, label in enumerate(LABELS)]
+        assert evaluation["label"].tolist() == LABELS
+        assert evaluation["probabilities"].argmax(axis=1).tolist() == [0, 1, 0, 1, 1]
+        assert evaluation["probabilities"].dtype == np.float32
+    figures = json.loads((step.run / "evaluation.json").read_text())
+    assert (figures["accuracy"], figures["images"], figures["classes"]) == (3 / 5, 5, CLASSES)
+    assert json.loads((step.run / "history.json").read_text()) == []
+    assert json.loads((step.run / "stem.json").read_text()) == STEM
+    choice = json.loads((step.run / "baseline.json").read_text())
+    assert (choice["kind"], choice["version"], choice["path"]) == ("latest_approved", "100", str(version))
+    assert [(entry["version"], entry["reason"]) for entry in choice["passed_over"]] == [
+        ("200", "saved_model.pb is missing")
+    ]
+
+
+def test_the_report_reads_an_adopted_baseline(put, step):
+    version = put(100)
+    Executor().Do(step.inputs, step.outputs, step.properties)
+    run = read_run(str(step.run))
+    assert (run.role, run.history, run.stem.claim) == ("baseline", (), "exact")
+    assert run.origin == Choice("latest_approved", "100", str(version), run.origin.fingerprint)
+
+
+def test_where_no_driver_ran_the_executor_looks_itself_and_does_the_same(put, step):
+    put(100)
+    Executor().Do(step.inputs, step.outputs, step.properties)
+    assert (step.run / "baseline.json").read_text().strip() == drive(step)["choice"]
+
+
+def test_without_a_version_the_stock_network_is_trained(step, monkeypatch):
+    trained = []
+    monkeypatch.setattr(GenericExecutor, "Do", train_nothing(trained))
+    Executor().Do(step.inputs, step.outputs, step.properties)
+    assert trained == [step.properties]
+    assert Choice.from_json((step.run / "baseline.json").read_text()) == Choice("stock")
+
+
+def test_a_version_that_changes_while_it_is_copied_stops_the_step(put, step):
+    version = put(100)
+    properties = {**step.properties, **drive(step)}
+    (version / "assets.extra" / "stem.json").write_text("{}")
+    with pytest.raises(RestemError, match=r"evaluate\.baseline .*changed while it was copied"):
+        Executor().Do(step.inputs, step.outputs, properties)
+
+
+def test_the_cache_key_is_the_version_found_and_its_content(put, step):
+    none = drive(step)
+    version = put(100)
+    first = drive(step)
+    assert first == drive(step) != none
+    (version / "assets.extra" / "stem.json").write_text("{}")
+    changed = drive(step)
+    put(200)
+    assert len({str(key) for key in (none, first, changed, drive(step))}) == 4
+    step.properties["baseline"] = "stock"
+    assert drive(step) == none  # whatever was pushed
+
+
+def test_a_given_folder_without_a_model_stops_the_driver(step, tmp_path):
+    step.properties = {"baseline": str(tmp_path / "nowhere")}
+    with pytest.raises(RestemError, match=r"evaluate\.baseline"):
+        drive(step)
+
+
+@pytest.mark.parametrize(("asked", "destination"), [("stock", None), ("latest_approved", "/serving"), ("/m/5", None)])
+def test_component_takes_what_a_trainer_takes_and_the_raw_examples(asked, destination):
+    examples = as_channel([standard_artifacts.Examples()])
+    step = Baseline(
+        examples=examples,
+        transform_graph=as_channel([standard_artifacts.TransformGraph()]),
+        schema=as_channel([standard_artifacts.Schema()]),
+        raw_examples=examples,
+        baseline=asked,
+        destination="/serving",
+        sections={"model": {"weights": "none"}},
+        config={},
+    )
+    assert step.id == "Baseline"
+    assert set(step.inputs) == {"examples", "transform_graph", "schema", "raw_examples"}
+    assert step.exec_properties.get("destination") == destination
+    custom = json.loads(step.exec_properties["custom_config"])
+    assert custom["role"] == "baseline"
+    assert all(isinstance(value, str) for value in step.exec_properties.values() if value is not None)

@@ -1,0 +1,25 @@
+"""Fixtures that tests of several rooms share."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A pushed model's folder, made once; see tests/tiny_model.py."""
+    from tests.tiny_model import export_tiny
+
+    return export_tiny(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture
+def put(tiny_model, tmp_path) -> Callable[..., Path]:
+    """Copies the tiny model to `<destination>/<version>` in the test's folder; returns that."""
+
+    def put(version: int | str, destination: str = "serving") -> Path:
+        return Path(shutil.copytree(tiny_model, tmp_path / destination / str(version)))
+
+    return put

@@ -1,0 +1,80 @@
+"""A model as the pipeline pushes it, of a few weights: what tests of the Baseline and of the Pusher work on."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tfx.types import artifact_utils, standard_artifacts
+
+CLASSES = ["dark", "light"]
+STEM = {"claim": "exact", "error": 1e-7, "weights": [], "dropped": []}
+
+
+def export_tiny(
+    folder: Path, classes: list[str] = CLASSES, *, size: int = 8, channels: int = 1, threshold: float = 128.0
+) -> Path:
+    """Exports a network that calls an image light where its mean is above the threshold; further classes are rare.
+
+    Args:
+        folder: where the SavedModel goes, with both signatures and assets.extra.
+        classes: class names by label.
+        size: height and width of the input in pixels.
+        channels: 1, 3, or bands 2 and 4.
+        threshold: 0..255.
+    """
+    import keras
+
+    from components.images.config import ImageConfig
+    from components.trainer.export import export
+
+    bands = {2: ("a", "b"), 4: ("a", "b", "c", "d")}.get(channels)
+    image = ImageConfig(size=size, bands=bands) if bands else ImageConfig(size=size, channels=channels)
+    pixels = keras.Input((size, size, channels))
+    mean = keras.layers.GlobalAveragePooling2D()(pixels)
+    head = keras.layers.Dense(len(classes))
+    model = keras.Model(pixels, head(mean))
+    slope = [-1.0 / channels, 1.0 / channels] + [0.0] * (len(classes) - 2)
+    offset = [threshold, -threshold] + [-1000.0] * (len(classes) - 2)
+    head.set_weights([np.array([slope] * channels), np.array(offset)])
+    document = {
+        "role": "candidate",
+        "backbone": "ResNet50",
+        "weights": "none",
+        "input": {"height": size, "width": size, "channels": channels, "names": list(image.names)},
+        "parameters": model.count_params(),
+        "train_images": 40,
+        "seed": 3,
+        "config": {"stem": {"small_images": True}},
+    }
+    export(model, image, classes, str(folder), {"model": document, "stem": STEM})
+    return folder
+
+
+def png(level: int, size: int = 8, channels: int = 1) -> bytes:
+    """A plain image."""
+    return tf.io.encode_png(tf.fill((size, size, channels), tf.cast(level, tf.uint8))).numpy()
+
+
+def write_examples(folder: Path, levels: list[int], labels: list[int]) -> standard_artifacts.Examples:
+    """Raw examples of plain images, in the split test."""
+    (folder / "Split-test").mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "Split-test" / "data-00000-of-00001.gz"), "GZIP") as writer:
+        for i, (level, label) in enumerate(zip(levels, labels, strict=True)):
+            features = {
+                "image_bytes": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png(level)])),
+                "path": tf.train.Feature(bytes_list=tf.train.BytesList(value=[f"{CLASSES[label]}/{i}.png".encode()])),
+                "label_index": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+    examples = artifact(standard_artifacts.Examples, folder)
+    examples.split_names = artifact_utils.encode_split_names(["test"])
+    return examples
+
+
+def artifact(kind: type, folder: Path, **properties: int) -> object:
+    """An artifact of that kind in that folder."""
+    made = kind()
+    made.uri = str(folder)
+    for name, value in properties.items():
+        made.set_int_custom_property(name, value)
+    return made
