@@ -74,7 +74,7 @@ def engines(tmp_path) -> Callable[..., dict[str, str]]:
     def engines(**answers: int) -> dict[str, str]:
         folder = tmp_path / "bin"
         folder.mkdir()
-        for name in ("bash", "sh", "sed", "git", "mktemp", "mkdir", "rm", "cp", "cat", "awk", "dirname"):
+        for name in ("bash", "sh", "sed", "git", "mktemp", "mkdir", "rm", "cp", "cat", "dirname", "uname"):
             program = subprocess.run(["/bin/sh", "-c", f"command -v {name}"], capture_output=True, text=True)
             (folder / name).symlink_to(program.stdout.strip())
         for name, info in answers.items():

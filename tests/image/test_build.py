@@ -83,6 +83,16 @@ def test_the_environment_goes_before_pips_configuration_file(engines, tmp_path):
     assert read["global"]["trusted-host"] == "packages.example.org"
 
 
+def test_a_build_that_fails_ends_with_what_to_do(engines, tmp_path):
+    environment = engines(podman=0)
+    podman = tmp_path / "bin" / "podman"
+    podman.write_text(podman.read_text() + "echo cannot pull docker.io/library/python >&2; exit 125\n")
+    done = build(environment)
+    assert done.returncode == 1
+    assert "cannot pull" in done.stderr
+    assert "BASE_IMAGE=... BUILD_IMAGE=... make image" in done.stderr
+
+
 @pytest.mark.parametrize("script", sorted(LOCKS.glob("*.sh")), ids=lambda path: path.name)
 def test_bash_can_read_the_script(script):
     assert subprocess.run(["bash", "-n", script], capture_output=True).stderr == b""

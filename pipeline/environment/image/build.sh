@@ -39,6 +39,8 @@ if [ -f "$secrets/ca.pem" ]; then options+=(--secret id=ca.pem,src="$secrets/ca.
 for name in BASE_IMAGE BUILD_IMAGE; do
   if [ -n "${!name:-}" ]; then options+=(--build-arg "$name=${!name}"); fi
 done
+# TFX has wheels for no other Linux than this one; elsewhere the engine emulates it.
+case $(uname -m) in x86_64 | amd64) ;; *) options+=(--platform linux/amd64) ;; esac
 # By name only: docker takes the value from the environment and keeps it out of the image; podman does so by itself.
 if [ "$engine" = docker ]; then
   for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
@@ -48,7 +50,11 @@ if [ "$engine" = docker ]; then
 fi
 
 echo "image: $engine builds $image ($accelerator); the first time takes minutes"
-"$engine" build "${options[@]}" "$root"
+if ! "$engine" build "${options[@]}" "$root"; then
+  echo "image: $engine could not build it, for the reason above." >&2
+  echo "Where base images cannot be pulled from docker.io, name others: BASE_IMAGE=... BUILD_IMAGE=... make image" >&2
+  exit 1
+fi
 # Started once: a base image and a build image that do not belong together are found here, not on the cluster.
 "$engine" run --rm --network none "$image" restem --version >/dev/null \
   || { echo "image: $image was built but does not start: have BASE_IMAGE and BUILD_IMAGE the same Python?" >&2; exit 1; }
