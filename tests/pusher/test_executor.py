@@ -1,0 +1,131 @@
+"""The step's driver and executor on folders as TFX hands them over."""
+
+import shutil
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from tfx.types import standard_artifacts
+from tfx.types.channel_utils import as_channel
+
+from components.pusher import executor as module
+from components.pusher.component import Pusher
+from components.pusher.driver import NOT_PUSHED, Driver
+from components.pusher.executor import Executor
+from components.pusher.versions import fingerprint, versions
+from tests.tiny_model import artifact, export_tiny
+
+
+@pytest.fixture
+def step(tiny_model, tmp_path):
+    """A step with an approved model."""
+
+    def step(blessed: int = 1, storage_uri: str | None = None) -> SimpleNamespace:
+        if not (tmp_path / "model").exists():
+            shutil.copytree(tiny_model, tmp_path / "model" / "Format-Serving")
+        pusher = Pusher(
+            model=as_channel([standard_artifacts.Model()]),
+            model_blessing=as_channel([standard_artifacts.ModelBlessing()]),
+            destination=str(tmp_path / "serving"),
+            name="digits",
+            storage_uri=storage_uri,
+        )
+        assert pusher.id == "Pusher"
+        return SimpleNamespace(
+            inputs={
+                "model": [artifact(standard_artifacts.Model, tmp_path / "model")],
+                "model_blessing": [artifact(standard_artifacts.ModelBlessing, tmp_path / "b", blessed=blessed)],
+            },
+            properties={key: value for key, value in pusher.exec_properties.items() if value is not None},
+            destination=str(tmp_path / "serving"),
+            folder=tmp_path / "pushed",
+        )
+
+    return step
+
+
+def drive(step):
+    """The property that the driver adds."""
+    info = SimpleNamespace(input_dict=step.inputs, exec_properties=step.properties)
+    return {key: value.int_value for key, value in Driver(None).run(info).exec_properties.items()}
+
+
+def push(step, **driven):
+    """What the executor says of its push."""
+    pushed = artifact(standard_artifacts.PushedModel, step.folder)
+    Executor().Do(step.inputs, {"pushed_model": [pushed]}, {**step.properties, **driven})
+    return SimpleNamespace(
+        pushed=pushed.get_int_custom_property("pushed"),
+        destination=pushed.get_string_custom_property("pushed_destination"),
+        version=pushed.get_string_custom_property("pushed_version"),
+    )
+
+
+def test_an_approved_model_becomes_the_version_that_the_driver_said(step, tiny_model):
+    step = step()
+    driven = drive(step)
+    assert abs(driven["version"] - time.time()) < 60
+    told = push(step, **driven)
+    assert told == SimpleNamespace(
+        pushed=1, destination=f"{step.destination}/{driven['version']}", version=str(driven["version"])
+    )
+    assert fingerprint(told.destination) == fingerprint(str(step.folder)) == fingerprint(str(tiny_model))
+
+
+def test_where_no_driver_ran_it_pushes_all_the_same(step):
+    step = step()
+    told = push(step)
+    assert told.destination == versions(step.destination)[0].path
+
+
+def test_a_model_that_was_not_approved_is_not_pushed(step):
+    step = step(blessed=0, storage_uri="pvc://c/digits")
+    driven = drive(step)
+    assert driven == {"version": NOT_PUSHED}
+    assert push(step, **driven) == SimpleNamespace(pushed=0, destination="", version="")
+    assert versions(step.destination) == []
+
+
+def test_pushing_the_newest_version_again_reports_it_and_pushes_nothing(step, monkeypatch, caplog):
+    step = step()
+    first = push(step)
+    monkeypatch.setattr(module, "push", lambda *_, **__: pytest.fail("pushed again"))
+    with caplog.at_level("INFO", logger="restem"):
+        assert push(step) == first
+    assert f"the newest version, {first.destination}, is this model already" in caplog.text
+
+
+def test_a_run_with_nothing_changed_has_the_key_of_the_push(step):
+    """So that it is taken from the cache; and not, where a server would serve another model."""
+    step = step()
+    driven = drive(step)
+    first = push(step, **driven)
+    assert drive(step) == driven
+    other = f"{step.destination}/{driven['version'] + 1}"
+    export_tiny(Path(other), threshold=100.0)
+    assert versions(step.destination)[0].path == other != first.destination
+    assert drive(step)["version"] > driven["version"] + 1
+    again = push(step, **drive(step))
+    assert int(again.version) > driven["version"] + 1
+    for version in versions(step.destination):
+        shutil.rmtree(version.path)
+    assert drive(step) != driven
+
+
+def test_the_manifest_is_written_where_the_cluster_can_read_the_destination(step, caplog):
+    told = push(step())
+    assert [version.path for version in versions(step().destination)] == [told.destination]
+    assert not (step().folder.parent / "serving" / "kserve").exists()
+    with caplog.at_level("INFO"):
+        assert push(step(storage_uri="pvc://c/digits")) == told
+    text = (step().folder.parent / "serving" / "kserve" / "inference-service.yaml").read_text()
+    assert "storageUri: pvc://c/digits" in text
+    assert f"restem/version: '{told.version}'" in text
+    assert "describes the version to KServe" in caplog.text
+
+
+def test_a_place_that_only_this_machine_reads_is_said(step, caplog):
+    with caplog.at_level("INFO"):
+        push(step())
+    assert "no manifest for KServe: push.storage_uri does not say" in caplog.text
