@@ -234,6 +234,13 @@ def _prepared(config: "Config | None", package: str | None, access: dict[str, An
 
     if package is not None:
         name, text = read_package(package)
+        if config is not None and config.name != name:
+            from components.errors import RestemError
+
+            remedy = "Compile it from this configuration, or give the one that it was compiled from"
+            raise RestemError(
+                "the package is another pipeline's", where=package, expected=config.name, given=name, remedy=remedy
+            )
         return name, text, _server(config, access)
     server = _server(config, access)
     _say("compiling the pipeline ...")

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from components.errors import RestemError
@@ -105,6 +105,9 @@ def schedule(
     if alike:
         # What else there is was left by a call that was cut off.
         return _keep(server, alike[-1], existing, wanted, say)
+    if existing:
+        # The server's times are whole seconds: what is made later must look later, to every process.
+        clock.until(existing[-1].created_at + timedelta(seconds=2), server)
     enabled = [one for one in existing if one.mode == ON]
     if wanted.paused or not enabled:
         created = _create(server, body)

@@ -8,6 +8,7 @@ starts the runs that fall due meanwhile.
 import base64
 import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -57,6 +58,7 @@ class Kubeflow:
         run_time: how long runs take; None where they end when a test says so.
         logs: by pod, what the API's server has of them.
         ui_logs: by pod, what the pages have.
+        ids: what the next IDs end with.
     """
 
     now: datetime = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
@@ -73,7 +75,7 @@ class Kubeflow:
     packages: dict[str, str] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
     ui_logs: dict[str, str] = field(default_factory=dict)
-    _ids: Any = field(default_factory=lambda: itertools.count(1))
+    ids: Iterator[str] = field(default_factory=lambda: (f"{i:04d}" for i in itertools.count(1)))
 
     def advance(self, seconds: float) -> None:
         """Moves the clock; runs that fall due are started."""
@@ -301,7 +303,7 @@ class Kubeflow:
         return sorted(items, key=lambda item: (item[key], item[identifier]), reverse=order == "desc")
 
     def _id(self, kind: str) -> str:
-        return f"{kind}-{next(self._ids):04d}"
+        return f"{kind}-{next(self.ids)}"
 
     def _stamp(self) -> str:
         return _stamp(self.now)
