@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.kubeflow.server import Server
 
-ACCESS = ("host", "namespace", "token_file", "cookie_file", "ca_cert")
+PACKAGES = ("kfp", "kfp_server_api", "cronsim")  # of the extra [kubeflow]
 EPILOG = (
     "A token comes from RESTEM_KUBEFLOW_TOKEN or --token-file, a session's cookie from RESTEM_KUBEFLOW_COOKIE or "
     "--cookie-file; inside the cluster the pod's own token is used."
@@ -43,15 +43,28 @@ package_option = click.option(
 name_option = click.option("--name", metavar="NAME", help="The pipeline's name, where there is no configuration.")
 
 
-class InOrder(click.Group):
-    """A group that lists its commands in the order in which they are first needed."""
+class KubeflowGroup(click.Group):
+    """Lists its commands in the order in which they are first needed, and tells of packages that are missing."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """As they stand in this file."""
         return list(self.commands)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            from components.errors import RestemError
 
-@click.group(cls=InOrder, epilog=EPILOG)
+            if (error.name or "").split(".")[0] not in PACKAGES:
+                raise
+            raise RestemError(
+                f"the Python package {error.name} is missing", remedy="pip install 'restem[kubeflow]' installs it"
+            ) from None
+
+
+@click.group(cls=KubeflowGroup, epilog=EPILOG)
 def kubeflow() -> None:
     """Run the pipeline on Kubeflow Pipelines, once or on a schedule."""
 
@@ -249,17 +262,9 @@ def _prepared(config: "Config | None", package: str | None, access: dict[str, An
 
 def _server(config: "Config | None", access: dict[str, Any]) -> "Server":
     from pipeline.kubeflow.access import find_access
+    from pipeline.kubeflow.server import Server
 
-    found = find_access(config.kubeflow if config else None, **access)
-    try:
-        from pipeline.kubeflow.server import Server
-
-        return Server(found)
-    except ModuleNotFoundError as error:
-        from components.errors import RestemError
-
-        remedy = "pip install 'restem[kubeflow]' installs it"
-        raise RestemError(f"the Python package {error.name} is missing", remedy=remedy) from None
+    return Server(find_access(config.kubeflow if config else None, **access))
 
 
 def _uploaded(server: "Server", name: str, package: str) -> Any:

@@ -148,3 +148,5 @@ OPERATIONS = {
     "api_log": Operation("GET", "/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log", {"follow": TEXT}),
     "ui_log": Operation("GET", "/k8s/pod/logs", {"podname": TEXT, "runid": TEXT, "podnamespace": TEXT}),
 }
+# The messages that answers consist of, where it matters.
+ANSWERS = {"get_run": RUN, "create_run": RUN, "create_recurring_run": RECURRING_RUN}

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema
 
-from tests.kubeflow.api.contract import FILTER, OPERATIONS, Operation
+from tests.kubeflow.api.contract import ANSWERS, FILTER, OPERATIONS, Operation
 from tests.kubeflow.api.kubeflow import Kubeflow, Refused
 
 
@@ -140,6 +140,9 @@ class Handler(BaseHTTPRequestHandler):
             return Answer(refused.status, refused.body())
         if isinstance(answer, str):
             return Answer(200, answer, {"Content-Type": "text/plain"})
+        if name in ANSWERS:
+            # A message has the definition's fields and no others, whatever else is stored beside them.
+            answer = {key: value for key, value in answer.items() if key in ANSWERS[name]["properties"]}
         return Answer(200, json.dumps(answer))
 
     def _checked(self, operation: Operation, query: dict, payload: bytes) -> Any:
