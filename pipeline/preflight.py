@@ -47,16 +47,27 @@ def check_release(config: Config) -> None:
     if baseline not in KEYWORDS["evaluate", "baseline"] and "://" not in baseline:
         _check_baseline(Path(baseline))
     for key, path in (("evaluate.baseline", baseline), ("push.destination", destination)):
-        if path is not None and "://" in path and not path.startswith(BUCKETS):
-            raise RestemError(
-                "TensorFlow cannot reach this storage",
-                where=key,
-                expected=f"a folder, or {' or '.join(BUCKETS)}",
-                given=path,
-                remedy="Mount it as a folder",
-            )
+        if path is not None:
+            check_storage(key, path)
     if destination is not None and "://" not in destination:
         _check_destination(Path(destination))
+
+
+def check_storage(key: str, path: str) -> None:
+    """Refuses remote storage that TensorFlow cannot reach; a path without a scheme is none.
+
+    Raises:
+        RestemError: with the key and the remedy.
+    """
+    if "://" not in path or path.startswith(BUCKETS):
+        return
+    raise RestemError(
+        "TensorFlow cannot reach this storage",
+        where=key,
+        expected=f"a folder, or {' or '.join(BUCKETS)}",
+        given=path,
+        remedy="Mount it as a folder",
+    )
 
 
 def check_images(config: Config) -> None:

@@ -6,6 +6,7 @@ from components.errors import RestemError
 from pipeline.config import KEYWORDS, Config, with_values
 from pipeline.config_errors import ConfigError, Problem
 from pipeline.kubeflow.config import Volume
+from pipeline.preflight import check_storage
 
 SERVING = "serving"
 
@@ -24,10 +25,12 @@ def in_the_cluster(config: Config) -> Config:
     volumes = config.kubeflow.volumes
     for (section, field), keywords in KEYWORDS.items():
         value = getattr(getattr(config, section), field)
-        if value is None or value in keywords or "://" in value:
+        if value is None or value in keywords:
             continue
         try:
-            config = with_values(config, **{section: {field: _on_a_volume(value, volumes)}})
+            check_storage(".".join((section, field)), value)
+            if "://" not in value:
+                config = with_values(config, **{section: {field: _on_a_volume(value, volumes)}})
         except RestemError as error:
             problems.append(Problem((section, field), error.what, error.expected, error.given, error.remedy))
     if config.push.destination is None and volumes:

@@ -47,6 +47,13 @@ def test_everything_that_the_steps_could_not_reach_is_told_at_once(configured):
     assert "holds: FOLDER_HERE" in str(caught.value)
 
 
+def test_storage_that_tensorflow_cannot_reach_is_refused(configured):
+    with pytest.raises(ConfigError) as caught:
+        in_the_cluster(configured("data.path=s3://bucket/images", "push.destination=minio://bucket/models"))
+    assert [problem.key for problem in caught.value.problems] == [("data", "path"), ("push", "destination")]
+    assert "gs://" in str(caught.value)
+
+
 def test_where_a_serving_cluster_reads_a_folder():
     volumes = (
         Volume(claim="outer", mount="/mnt", sub_path="team"),
