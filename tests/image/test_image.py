@@ -160,15 +160,20 @@ def test_doctor_says_that_the_pipeline_can_run(image):
     assert json.loads(done.stdout.splitlines()[-1])["can_run"]
 
 
-NVIDIAS = "cudart:12 cublas:12 cudnn:9 cufft:11 curand:10 cusolver:11 cusparse:12 nccl:2 cupti:12 nvrtc:12".split()
+# As lib<name>.so.<version>.
+NVIDIAS = {
+    **{"cudart": 12, "cublas": 12, "cudnn": 9, "cufft": 11, "curand": 10},
+    **{"cusolver": 11, "cusparse": 12, "nccl": 2, "cupti": 12, "nvrtc": 12},
+}
 
 
 def test_nvidias_libraries_load_in_the_image_for_gpus_and_are_in_no_other(image):
     """Each finds the others that it needs; without a driver this is as far as it goes."""
     code = (
         "import ctypes, glob, importlib.util, sys; spec = importlib.util.find_spec('nvidia');"
-        "paths = spec and [glob.glob(spec.submodule_search_locations[0] + '/*/lib/lib%s.so.%s' % tuple(n.split(':')))[0]"
-        " for n in sys.argv[1:]]; print(len([ctypes.CDLL(path) for path in paths or []]))"
+        "folder = spec.submodule_search_locations[0] if spec else None;"
+        "print(len([ctypes.CDLL(glob.glob(f'{folder}/*/lib/{name}')[0]) for name in sys.argv[1:] if folder]))"
     )
-    loaded = int(image.run("python", "-c", code, *NVIDIAS))
-    assert loaded == (len(NVIDIAS) if os.environ.get("ACCELERATOR") == "gpu" else 0)
+    names = [f"lib{name}.so.{number}" for name, number in NVIDIAS.items()]
+    loaded = int(image.run("python", "-c", code, *names))
+    assert loaded == (len(names) if os.environ.get("ACCELERATOR") == "gpu" else 0)
