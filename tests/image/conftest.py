@@ -15,7 +15,7 @@ LOCKED = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-ne
 STRICT = ["--user=12345:0", *LOCKED]
 
 STAND_IN = """#!/bin/sh
-[ $1 = info ] && exit {info}
+if [ $1 = info ]; then echo "the reason of {name}" >&2; exit {info}; fi
 [ $1 = image ] && echo 1234567890 && exit
 echo {name} "$@" >> {folder}/calls
 for part in "$@"; do
@@ -74,7 +74,7 @@ def engines(tmp_path) -> Callable[..., dict[str, str]]:
     def engines(**answers: int) -> dict[str, str]:
         folder = tmp_path / "bin"
         folder.mkdir()
-        for name in ("bash", "sh", "sed", "git", "mktemp", "mkdir", "rm", "cp", "cat", "dirname", "uname"):
+        for name in ("bash", "sh", "sed", "git", "mktemp", "mkdir", "rm", "cp", "cat", "dirname", "uname", "tail"):
             program = subprocess.run(["/bin/sh", "-c", f"command -v {name}"], capture_output=True, text=True)
             (folder / name).symlink_to(program.stdout.strip())
         for name, info in answers.items():

@@ -40,7 +40,7 @@ def test_without_an_engine_it_says_what_to_install(engines):
     done = build(engines(docker=1))
     assert done.returncode == 1
     assert "no container engine works here" in done.stderr
-    assert "'docker info' fails" in done.stderr
+    assert "'docker info' fails: the reason of docker" in done.stderr
     assert "apt-get install podman" in done.stderr
 
 

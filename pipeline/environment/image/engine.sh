@@ -12,12 +12,17 @@ find_engine() {
 }
 
 no_engine() {
-  local found=
-  for candidate in docker podman; do
-    if command -v "$candidate" >/dev/null 2>&1; then found="$found $candidate is installed, but '$candidate info' fails."; fi
+  local found= reason
+  for candidate in ${ENGINE:-docker podman}; do
+    if command -v "$candidate" >/dev/null 2>&1; then
+      reason=$("$candidate" info 2>&1 >/dev/null | tail -n 1) || true
+      found="$found
+  $candidate is installed, but '$candidate info' fails: $reason"
+    fi
   done
   cat >&2 <<MESSAGE
 image: no container engine works here.${found}
+What to do:
   Debian, Ubuntu:  apt-get install podman
   Fedora, RHEL:    dnf install podman
   macOS, Windows:  Docker Desktop or Podman Desktop, started
