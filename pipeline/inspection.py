@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from components.errors import RestemError
-from components.example_gen.folder import ImageFile, Listing, check_counts, check_listing
+from components.example_gen.listing import ImageFile, Listing, check_counts, check_listing
 from components.images.probe import Header, UnreadableImage, check_bytes, explain_failure, probe
 from pipeline.config import Config
 
@@ -136,7 +136,7 @@ def _problem(listing: Listing, counts: dict[str, Counter], refused: int, config:
             f"({config.data.max_quarantined:g}) allows."
         )
     try:
-        check_counts(listing.classes, counts, listing.folder, given_splits=listing.layout == "split", readable=True)
+        check_counts(listing.classes, counts, listing.folder, given_splits=listing.given_splits, readable=True)
     except RestemError as error:
         return str(error)
     return None

@@ -6,6 +6,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from components.errors import RestemError
+from components.example_gen.config import DataConfig
 from pipeline.config import KEYWORDS, Config
 
 EMBEDDED = "embedded:"
@@ -27,7 +28,7 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
     """
     check_images(config)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
-        _check_images(config, "pretrain", config.pretrain.path)
+        _check_images(config.data.elsewhere(config.pretrain.path), "pretrain")
     check_stem(config)
     if config.model.weights not in KEYWORDS["model", "weights"]:
         _check_weights(Path(config.model.weights))
@@ -39,18 +40,26 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
 
 def check_images(config: Config) -> None:
     """The share of `preflight` that concerns data.path: all that looking at the images needs."""
-    _check_images(config, "data", config.data.path)
+    _check_images(config.data, "data")
 
 
-def _check_images(config: Config, section: str, path: str) -> None:
-    from components.example_gen.folder import check_listing
+def _check_images(data: DataConfig, section: str) -> None:
+    from components.example_gen.listing import check_listing
+    from components.example_gen.records import check_first
+    from components.example_gen.spans import newest
 
+    path = data.path
     if path in KEYWORDS[section, "path"]:
         return
     if path.rpartition("/")[2].startswith(EMBEDDED):
         known = ", ".join(KEYWORDS[section, "path"])
         raise RestemError("there are no such embedded images", where=f"{section}.path", expected=known, given=path)
-    check_listing(path, config.data)
+    if data.found_layout == "tfrecord":
+        # To list TFRecord files is to read them whole.
+        for span in newest(path, data.spans):
+            check_first(span.path, data)
+    else:
+        check_listing(path, data)
 
 
 def check_stem(config: Config) -> None:

@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 
 from components.errors import RestemError
 from components.example_gen.config import DataConfig
-from components.example_gen.folder import ImageFile, Listing, check_listing
+from components.example_gen.listing import ImageFile, Listing, check_listing
 from components.images.config import ImageConfig
 from components.images.probe import Header
 from pipeline.config import Config, slug
@@ -164,7 +164,7 @@ def _class_lines(by_class: Counter) -> list[str]:
 
 
 def _split_lines(listing: Listing, train_images: int, test_images: int) -> list[str]:
-    if listing.layout == "split":
+    if listing.given_splits:
         return [f"  # the folder's own train/ and test/: {train_images} and {test_images} images"]
     return [
         f"  test_share: 0.2  # there is no train/ and test/: a hash of each path gives {train_images} and {test_images}"

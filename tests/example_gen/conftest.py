@@ -56,7 +56,7 @@ class Run:
 
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Run]:
-    """run(root, folder, data, image, validate=True): runs the steps with a LocalDagRunner."""
+    """run(root, folder, data, image, validate=True): runs the steps with a LocalDagRunner; no folder: data.path."""
     from ml_metadata.proto import metadata_store_pb2
     from tfx.orchestration import metadata
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
@@ -65,8 +65,8 @@ def run() -> Callable[..., Run]:
     from components.example_gen.component import ImageExampleGen
     from components.example_gen.validator import example_validator, statistics_gen
 
-    def start(root: Path, folder: Path, data: DataConfig, image=None, *, validate: bool = True, **options) -> Run:
-        gen = ImageExampleGen(str(folder), data, image, **options)
+    def start(root: Path, folder: Path | None, data: DataConfig, image=None, *, validate: bool = True) -> Run:
+        gen = ImageExampleGen(data if folder is None else data.model_copy(update={"path": str(folder)}), image)
         steps = [gen]
         if validate:
             statistics = statistics_gen(gen.outputs["examples"])
@@ -141,7 +141,7 @@ def odd_run(run, odd_folder, tmp_path_factory) -> Run:
 
 
 def read_examples(uri: Path, split: str) -> list[dict]:
-    """The examples of a split: feature name -> bytes or int."""
+    """The examples of a split: feature name -> bytes, int or float."""
     import tensorflow as tf
 
     examples = []
@@ -149,7 +149,8 @@ def read_examples(uri: Path, split: str) -> list[dict]:
     for record in tf.data.TFRecordDataset(shards, compression_type="GZIP").as_numpy_iterator():
         features = tf.train.Example.FromString(record).features.feature
         values = {
-            name: list(feature.bytes_list.value or feature.int64_list.value) for name, feature in features.items()
+            name: list(feature.bytes_list.value or feature.int64_list.value or feature.float_list.value)
+            for name, feature in features.items()
         }
         assert all(len(value) == 1 for value in values.values())
         examples.append({name: value[0] for name, value in values.items()})
