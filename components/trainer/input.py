@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from components.images.config import ImageConfig
 from components.images.preprocess import decode_pixels
-from components.images.statistics import mean_and_std
+from components.images.statistics import FEATURES, ChannelSums, mean_and_std
 
 # Decoded pixels are kept in memory up to this; beyond it they are decoded anew in every pass.
 CACHE_BYTES = 2 * 2**30
@@ -20,7 +20,8 @@ class Split:
     """One split of transformed examples.
 
     Attributes:
-      images: `pixels` uint8 [height, width, channels], `label` int64 [], `path` string []; unbatched, in a fixed order.
+      images: `pixels` uint8 or uint16 [height, width, channels], `label` int64 [], `path` string []; unbatched, in a
+        fixed order.
       count: number of examples.
     """
 
@@ -28,7 +29,7 @@ class Split:
     count: int
 
     def batches(self, batch_size: int, *, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Pairs of pixels uint8 [batch, height, width, channels] and labels int64 [batch].
+        """Pairs of pixels, uint8 or uint16 [batch, height, width, channels], and labels int64 [batch].
 
         Args:
           batch_size: images a batch; the last batch of a pass may be smaller.
@@ -44,7 +45,7 @@ class Split:
         return self.batches(batch_size).map(lambda pixels, label: tf.cast(pixels, tf.float32))
 
     def sample(self, count: int, seed: int) -> np.ndarray:
-        """Some images of the whole split, uint8 [up to count, height, width, channels]; the same for the same seed."""
+        """Some images of the whole split, [up to count, height, width, channels]; the same for the same seed."""
         pixels = self.images.map(lambda pixels, label, path: pixels)
         chosen = pixels.shuffle(min(self.count, 20_000), seed=seed).batch(count).take(1)
         return next(iter(chosen.as_numpy_iterator()))
@@ -87,13 +88,13 @@ def read_records(
 
     Args:
       files: gzip TFRecord files.
-      parse: serialized examples, string [N], to pixels uint8 [N, height, width, channels] and what goes with them.
-      image: the pixels' size.
+      parse: serialized examples, string [N], to pixels [N, height, width, channels] and what goes with them.
+      image: the pixels' size and type.
     """
     records = tf.data.TFRecordDataset(files, compression_type="GZIP")
     count = int(records.reduce(np.int64(0), lambda total, _: total + 1))
     examples = records.batch(64).map(parse, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
-    if count * image.height * image.width * image.count <= CACHE_BYTES:
+    if count * image.height * image.width * image.count * image.bits // 8 <= CACHE_BYTES:
         examples = examples.cache()
     return examples, count
 
@@ -104,7 +105,7 @@ def read_channel_statistics(
     """What Transform learned: the channels' mean and standard deviation in grey levels, float64 [channels] each."""
     file = min(file for pattern in file_patterns for file in tf.io.gfile.glob(pattern))
     record = next(iter(tf.data.TFRecordDataset(file, compression_type="GZIP").take(1)))
-    names = ("channel_sums", "channel_squares", "pixel_count")
+    names = (*FEATURES, "pixel_count")
     features = tf.io.parse_single_example(record, {name: feature_spec[name] for name in names})
-    sums, squares, count = (features[name].numpy() for name in names)
-    return mean_and_std(sums, squares, int(count))
+    *total, count = (features[name].numpy() for name in names)
+    return mean_and_std(ChannelSums(*total), int(count))
