@@ -12,9 +12,9 @@ import functools
 import gzip
 import hashlib
 import os
-import shutil
 import struct
 import unicodedata
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
@@ -253,8 +253,11 @@ def _unpacked(shard: str, number: int, scratch: str | None) -> str:
         target = os.path.join(scratch, f"{hashlib.sha256(shard.encode()).hexdigest()[:16]}-{number:05d}.tfrecord")
         with storage.create(target) as plain:
             try:
-                shutil.copyfileobj(gzip.GzipFile(fileobj=file), plain, 2**20)
-            except (EOFError, OSError):
+                unpacked = gzip.GzipFile(fileobj=file)
+                # read1 gives what there is before it fails; read would fail first.
+                while chunk := unpacked.read1(2**20):
+                    plain.write(chunk)
+            except (EOFError, OSError, zlib.error):
                 # What came before the damage is whole; the last record of it is found to be cut off.
                 plain.write(b"\0")
     return target

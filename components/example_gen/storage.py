@@ -127,4 +127,5 @@ def reading_failed(path: str, error: OSError) -> RestemError:
 
 
 def _plain(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = str(error).split(" with exceptions ")[0]
+    return text.splitlines()[0] if text else type(error).__name__
