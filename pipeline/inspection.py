@@ -12,7 +12,9 @@ from PIL import Image
 
 from components.errors import RestemError
 from components.example_gen.listing import ImageFile, Listing, check_counts, check_listing
-from components.images.probe import Header, UnreadableImage, check_bytes, explain_failure, probe
+from components.images.arrays import read_array
+from components.images.config import Requirements
+from components.images.probe import Header, UnreadableImage, check_bytes, check_suits, explain_failure, probe
 from pipeline.config import Config
 
 BATCH_FILES = 256
@@ -85,7 +87,7 @@ def inspect(config: Config) -> Inspection:
 
 def look_at(listing: Listing, files: tuple[ImageFile, ...], config: Config) -> Iterator[Look]:
     """Decodes files of a listing, as many at once as there are processors, and yields a look at each, in order."""
-    wanted = len(config.image.bands) if config.image.bands is not None else None
+    wanted = config.image.requirements()
 
     def look(file: ImageFile) -> Look:
         try:
@@ -98,16 +100,17 @@ def look_at(listing: Listing, files: tuple[ImageFile, ...], config: Config) -> I
             yield from threads.map(look, files[start : start + BATCH_FILES])
 
 
-def _read(path: Path, config: Config, wanted: int | None) -> Header:
+def _read(path: Path, config: Config, wanted: Requirements) -> Header:
     try:
         check_bytes(path.stat().st_size, config.data.max_bytes)
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableImage(f"The file cannot be read: {error.strerror}.") from None
     header = probe(data, max_pixels=config.data.max_pixels, max_bytes=config.data.max_bytes)
-    if wanted is not None and header.channels != wanted:
-        has = f"{header.channels} channel{'s' if header.channels > 1 else ''}"
-        raise UnreadableImage(f"It has {has}, but image.bands names {wanted}.")
+    check_suits(header, wanted)
+    if not header.in_graph:
+        read_array(data, header)
+        return header
     try:
         with warnings.catch_warnings(), open_image(data, header) as image:
             warnings.simplefilter("ignore")

@@ -114,7 +114,8 @@ def _source_steps(config: Config, *, always: bool = False) -> tuple[ImageExample
         pretrain_step(
             images.outputs["examples"],
             images.outputs["schema"],
-            image_size=config.image.height,
+            image=config.image,
+            own_images=config.pretrain.path is None,
             model=config.model,
             train=config.train,
             pretrain=config.pretrain,

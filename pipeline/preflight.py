@@ -68,7 +68,7 @@ def check_stem(config: Config) -> None:
 
     stem = config.stem.model_dump(include={"kernel", "filters", "batch_norm", "small_images"})
     try:
-        StemSpec(channels=config.image.count, bands=config.image.bands, **stem)
+        StemSpec(channels=config.image.count, bands=config.image.bands and config.image.names, **stem)
     except StemError as error:
         raise RestemError(str(error), where="image.bands and the section stem") from None
 

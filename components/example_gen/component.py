@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import ClassVar
 
 from tfx import types
@@ -21,7 +22,7 @@ from components.example_gen.driver import ImageDriver
 from components.example_gen.executor import Executor
 from components.example_gen.listing import SPLITS
 from components.fingerprint import code_fingerprint
-from components.images.config import ImageConfig
+from components.images.config import ImageConfig, Requirements
 
 
 class ImageExampleGenSpec(ComponentSpec):
@@ -66,15 +67,15 @@ class ImageExampleGen(FileBasedExampleGen):
 
         Args:
           data: where the images are, how they are laid out and split, limits. Spans are looked up where the step runs.
-          image: where it names bands, files with another number of channels go to quarantine. Nothing else of it is
-            used, so that another size does not read the files again.
+          image: files that do not suit it go to quarantine: see `Requirements`. Nothing else of it is used, so that
+            another preprocessing does not read the files again.
         """
         input_base, below = spans.base(data.path, data.found_layout)
         settings = {
             # The rest of the path: input_base alone is a folder, which TFX's driver on Kubeflow can look into.
             "below": below,
             "data": {**data.model_dump(mode="json", exclude={"path"}), "layout": data.found_layout},
-            "bands": None if image is None or image.bands is None else len(image.bands),
+            "image": asdict(Requirements() if image is None else image.requirements()),
             "code": code_fingerprint("images", "example_gen"),
             "schema": hashlib.sha256(schemas.raw_examples().encode()).hexdigest()[:16],
         }

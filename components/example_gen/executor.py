@@ -29,6 +29,7 @@ from components.example_gen.listing import SPLITS, Listing, Record, Stray, check
 from components.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
 from components.example_gen.schema import complete_schema
 from components.example_gen.stored import WriteStoredTFRecords
+from components.images.config import Requirements
 
 _LOG = logging.getLogger("restem")
 _SHOWN = 20
@@ -69,7 +70,7 @@ class Executor(BaseBeamExecutor):
             _LOG.info("spans: %s", ", ".join(str(number) for number in listing.spans))
             examples.span = listing.spans[-1]
 
-        limits = Limits(config.max_pixels, config.max_bytes, settings["bands"])
+        limits = Limits(config.max_pixels, config.max_bytes, Requirements(**settings["image"]))
         with self._make_beam_pipeline() as pipeline:
             _build(pipeline, listing, config, limits, examples, parts)
         refused = [Refused(**one) for one in _read_lines(parts, _REFUSED)]

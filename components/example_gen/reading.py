@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from components.example_gen.content import content, size
 from components.example_gen.listing import Record
+from components.images.arrays import decodable
+from components.images.config import Requirements
 from components.images.decode import decode_raw
-from components.images.probe import Header, UnreadableImage, explain_failure, probe
+from components.images.probe import Header, UnreadableImage, check_suits, explain_failure, probe
 
 # How much is decoded at once: so many files, or fewer large ones. An image takes 1 to 4 bytes a pixel, twice that while
 # 16 bits are rescaled.
@@ -17,17 +19,20 @@ _BATCH_FILES = 64
 _BATCH_PIXELS = 2**25
 
 
+_NONE = Requirements()
+
+
 @dataclass(frozen=True)
 class Limits:
     """What is refused from the header alone.
 
     max_pixels, max_bytes: as in DataConfig.
-    channels: how many channels each file must have (the number of configured bands), or None for any.
+    image: what the configuration's section image asks of each file.
     """
 
     max_pixels: int
     max_bytes: int
-    channels: int | None = None
+    image: Requirements = _NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,9 @@ class ImageReader:
             except UnreadableImage as error:
                 yield Refused(source.path, str(error), size(self._folder, source.path, source.record))
                 continue
+            if not header.in_graph:
+                yield self._convert(source, data, header)
+                continue
             if batch and (len(batch) == _BATCH_FILES or pixels + header.pixels > _BATCH_PIXELS):
                 yield from self._decode(batch)
                 batch, pixels = [], 0
@@ -90,11 +98,17 @@ class ImageReader:
     def _load(self, source: Source) -> tuple[bytes, Header]:
         data = content(self._folder, source.path, source.record, self._limits.max_bytes)
         header = probe(data, max_pixels=self._limits.max_pixels, max_bytes=self._limits.max_bytes)
-        wanted = self._limits.channels
-        if wanted is not None and header.channels != wanted:
-            has = f"{header.channels} channel{'s' if header.channels > 1 else ''}"
-            raise UnreadableImage(f"It has {has}, but image.bands names {wanted}.")
+        check_suits(header, self._limits.image)
         return data, header
+
+    def _convert(self, source: Source, data: bytes, header: Header) -> Accepted | Refused:
+        """One file that TensorFlow does not decode: the example holds its pixels, losslessly, as one that it does."""
+        try:
+            stored = decodable(data, header)
+        except UnreadableImage as error:
+            return Refused(source.path, str(error), len(data))
+        example = to_example(source, stored, header, (header.height, header.width, header.channels))
+        return Accepted(source, example.SerializeToString(), hashlib.sha256(data).digest())
 
     def _decode(self, batch: list[tuple[Source, bytes, Header]]) -> Iterator[Accepted | Refused]:
         if not batch:
@@ -119,7 +133,7 @@ def to_example(source: Source, data: bytes, header: Header, shape: tuple[int, in
 
     Args:
       source: the file's path and class.
-      data: its content.
+      data: its content, or what `decodable` made of it.
       header: its format and bit depth.
       shape: height, width and channels, as decoded.
     """

@@ -68,8 +68,9 @@ def as_stored(pixels: np.ndarray) -> np.ndarray:
     Raises:
       UnreadableImage: values that are no finite numbers, or whole numbers beyond what float32 holds exactly.
     """
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype in (np.uint8, np.uint16):
-        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        return pixels
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * 255
     if np.issubdtype(pixels.dtype, np.integer):
@@ -86,7 +87,7 @@ def as_stored(pixels: np.ndarray) -> np.ndarray:
 
 def needs_range(dtype: np.dtype) -> bool:
     """Whether values of this type mean nothing without a declared black and white."""
-    return dtype not in (np.uint8, np.uint16, np.bool_)
+    return dtype.newbyteorder("=") not in (np.uint8, np.uint16, np.bool_)
 
 
 def npy_header(data: bytes) -> Header:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -31,7 +32,10 @@ SHIFT_PIXELS = 2
 
 @dataclass(frozen=True)
 class SourceTask:
-    """What to pretrain and how long; the fields are those of the sections `model`, `train` and `pretrain`."""
+    """What to pretrain and how long; the fields are those of the sections `model`, `train` and `pretrain`.
+
+    image: an ImageConfig of the size, with three channels, as a dict; none is the plain one.
+    """
 
     backbone: Backbone
     size: int
@@ -41,6 +45,7 @@ class SourceTask:
     colourise: bool
     seed: int
     deterministic: bool
+    image: dict[str, Any] | None = None
 
 
 def checkpoint_path(folder: str) -> str:
@@ -60,7 +65,8 @@ def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path) ->
     Returns:
       The entries of `history.json`.
     """
-    images, count = read_images(files, ImageConfig(size=task.size, channels=3))
+    image = ImageConfig.model_validate(task.image or {"size": task.size, "channels": 3})
+    images, count = read_images(files, image)
     pairs = images.shuffle(min(count, 20_000), seed=task.seed).batch(task.batch_size)
     if task.colourise:
         pairs = pairs.map(lambda pixels, label: (paint(pixels), label), num_parallel_calls=tf.data.AUTOTUNE)

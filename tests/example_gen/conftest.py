@@ -31,10 +31,17 @@ def image_bytes(
     return buffer.getvalue()
 
 
-def grey16() -> bytes:
-    """A 16-bit grey PNG."""
+def grey16(kind: str = "PNG") -> bytes:
+    """A 16-bit grey PNG or TIFF."""
     buffer = io.BytesIO()
-    Image.fromarray(np.linspace(0, 65535, 24 * 16).reshape(16, 24).astype(np.uint16)).save(buffer, "PNG")
+    Image.fromarray(np.linspace(0, 65535, 24 * 16).reshape(16, 24).astype(np.uint16)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def array() -> bytes:
+    """A NumPy file of uint8 [16, 24, 3]."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.random.default_rng(5).integers(0, 256, (16, 24, 3), np.uint8))
     return buffer.getvalue()
 
 
@@ -108,13 +115,16 @@ GOOD = {
     "dog/png.jpg": lambda: image_bytes("L"),
     "dog/no extension": lambda: image_bytes("RGBA"),
     "dog/grüße 犬.png": lambda: image_bytes("LA", size=(1, 1)),
+    "cat/photo.webp": lambda: image_bytes(kind="WEBP"),
+    "dog/deep.tif": lambda: grey16("TIFF"),
+    "dog/array.npy": array,
 }
 BAD = {
     "cat/cut.jpg": (lambda: image_bytes(kind="JPEG", quality=95)[:-200], "The JPEG file is incomplete"),
     "cat/text.png": (lambda: b"not pixels", "It is text, not an image"),
     "dog/cut.png": (lambda: image_bytes()[:-100], "The PNG file is incomplete"),
     "dog/empty.png": (lambda: b"", "The file is empty (0 bytes)."),
-    "dog/photo.webp": (lambda: image_bytes(kind="WEBP"), "WEBP is not among the formats"),
+    "dog/photo.jp2": (lambda: image_bytes(kind="JPEG2000"), "JPEG2000 is not among the formats"),
     "dog/large.png": (lambda: image_bytes(size=(120, 120)), "It has 120 x 120 pixels"),
     "README.md": (lambda: b"# About", "It lies outside the class folders"),
 }

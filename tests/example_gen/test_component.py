@@ -13,6 +13,7 @@ from components.example_gen.config import DataConfig
 from components.example_gen.executor import ReadImages, listing_lines
 from components.example_gen.listing import list_data
 from components.example_gen.reading import Limits
+from components.images import encode_for_serving
 from components.images.config import ImageConfig
 
 from .conftest import BAD, GOOD, ODD_CONFIG, image_bytes, read_examples
@@ -60,6 +61,9 @@ def test_an_example_holds_the_file_as_it_was_and_what_its_header_says(odd_folder
         "dog/png.jpg": (b"PNG", 1, 8),
         "dog/no extension": (b"PNG", 4, 8),
         "dog/grüße 犬.png": (b"PNG", 2, 8),
+        "cat/photo.webp": (b"WEBP", 3, 8),
+        "dog/deep.tif": (b"TIFF", 1, 16),
+        "dog/array.npy": (b"NPY", 3, 8),
     }
     assert set(expected) == set(GOOD)
     for path, (kind, channels, depth) in expected.items():
@@ -67,7 +71,9 @@ def test_an_example_holds_the_file_as_it_was_and_what_its_header_says(odd_folder
         assert (example["format"], example["channels"], example["bit_depth"]) == (kind, channels, depth)
         size = (1, 1) if "犬" in path else (24, 16)
         assert (example["width"], example["height"]) == size
-        assert example["image_bytes"] == (odd_folder / path).read_bytes()
+        assert example["image_bytes"] == encode_for_serving(odd_folder / path)
+        if example["format"] in (b"JPEG", b"PNG", b"GIF", b"BMP"):
+            assert example["image_bytes"] == (odd_folder / path).read_bytes()
         assert example["label"].decode() == path.split("/")[0]
         assert example["label_index"] == ["cat", "dog"].index(path.split("/")[0])
 
@@ -105,7 +111,7 @@ def test_it_runs_again_for_every_change_of_the_data_and_for_no_other_reason(run,
         return run(root, folder, data, image, validate=False).states["ImageExampleGen"]
 
     assert state() == "COMPLETE"
-    assert state(image=ImageConfig(size=99, channels=1)) == "CACHED"
+    assert state(image=ImageConfig(size=99, channels=1, max_upsampling=None)) == "CACHED"
     (folder / "train" / "a" / "second.png").rename(folder / "train" / "b" / "second.png")
     assert state() == "COMPLETE"
     assert state(data=config.model_copy(update={"max_pixels": 1000})) == "COMPLETE"
@@ -116,18 +122,20 @@ def test_it_runs_again_for_every_change_of_the_data_and_for_no_other_reason(run,
 
 def test_too_many_bad_files_stop_the_run_with_the_list(run, odd_folder, tmp_path):
     strict = ODD_CONFIG.model_copy(update={"max_quarantined": 0.05})
-    with pytest.raises(RestemError, match="7 of 36 files are no images that can be read") as caught:
+    with pytest.raises(RestemError, match="7 of 39 files are no images that can be read") as caught:
         run(tmp_path, odd_folder, strict, validate=False)
     for path, (_, reason) in BAD.items():
         assert f"\n  {path}: {reason}" in str(caught.value)
 
 
-def test_of_the_image_section_only_the_number_of_bands_counts():
+def test_of_the_image_section_only_what_files_must_be_like_counts():
     def settings(image):
         return json.loads(ImageExampleGen(ODD_CONFIG, image).spec.exec_properties["settings"])
 
-    assert settings(None) == settings(ImageConfig(size=8, channels=1))
-    assert settings(ImageConfig(size=8, bands=("a", "b")))["bands"] == 2
+    free = {"max_upsampling": None}
+    assert settings(None) == settings(ImageConfig(size=8, channels=1, bits=16, fit="pad", **free))
+    assert settings(ImageConfig(size=8, bands=("a", "b"), **free))["image"]["channels"] == 2
+    assert settings(ImageConfig(size=8))["image"] != settings(ImageConfig(size=9))["image"]
 
 
 def test_a_class_left_without_readable_training_images_is_refused(run, tmp_path):

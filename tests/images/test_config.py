@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from components.images.config import ImageConfig
+from components.images.config import RGB, ImageConfig
 
 
 def test_a_number_is_a_square_and_a_pair_is_height_and_width():
@@ -94,3 +94,17 @@ def test_requirements_hold_only_what_ingestion_has_to_know():
     assert free.requirements() == ImageConfig(size=224, channels=1, bits=16, max_upsampling=None).requirements()
     assert ImageConfig(size=40).requirements() != ImageConfig(size=224).requirements()
     assert ImageConfig(size=8, bands=("a", "b"), select=("b",)).requirements().channels == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"channels": 1, "bits": 16, "fit": "pad"}, {"channels": 3, "fit": "pad"}),
+        ({"bands": ["nir", "red", "green", "blue"]}, {"bands": ["nir", "red", "green", "blue"], "select": RGB}),
+        ({"bands": ["vv", "vh"], "select": ["vh"], "value_range": [0, 9]}, {"channels": 3, "value_range": [0, 9]}),
+    ],
+)
+def test_the_source_network_sees_colours_of_the_same_files(given, expected):
+    source = ImageConfig(size=16, **given).as_source(32)
+    assert source == ImageConfig(**{"size": 32, "channels": 3, **expected})
+    assert source.names == RGB

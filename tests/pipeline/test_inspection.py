@@ -25,12 +25,12 @@ def test_counts_by_split_and_class(write, images):
 
 def test_refused_files_with_their_reasons(write, images):
     (images / "cat" / "empty.png").write_bytes(b"")
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(images / "cat" / "x.tif")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(images / "cat" / "x.jp2")
     (images / "stray.txt").write_text("x")
     reasons = {entry["path"]: entry["reason"] for entry in look(write, "data.max_quarantined=0.5").quarantined}
-    assert list(reasons) == ["cat/empty.png", "cat/x.tif", "stray.txt"]
+    assert list(reasons) == ["cat/empty.png", "cat/x.jp2", "stray.txt"]
     assert "0 bytes" in reasons["cat/empty.png"]
-    assert "TIFF" in reasons["cat/x.tif"]
+    assert "JPEG2000" in reasons["cat/x.jp2"]
     assert "outside the class folders" in reasons["stray.txt"]
 
 
