@@ -53,7 +53,8 @@ def write_contact_sheet(path: Path, samples: Sequence[Look], image: ImageConfig)
 
 def seen_by_the_model(encoded: Sequence[bytes], image: ImageConfig) -> list[np.ndarray]:
     """Encoded images -> what the model is given of each: uint8 or uint16 [height, width, channels]."""
-    for name, value in TENSORFLOW_VARIABLES.items():
+    # At a terminal its pages of hints on processors would bury the answer.
+    for name, value in {**TENSORFLOW_VARIABLES, "TF_CPP_MIN_LOG_LEVEL": "3"}.items():
         os.environ.setdefault(name, value)
     import tensorflow as tf
 

@@ -11,6 +11,7 @@ written to other files, and copies of it are on the same side.
 import functools
 import gzip
 import hashlib
+import itertools
 import os
 import struct
 import unicodedata
@@ -109,18 +110,29 @@ def check_first(path: str, config: DataConfig) -> None:
     Raises:
       RestemError: there are no such files, or the example lacks what data.features names.
     """
+    for data in first_examples(path, 1):
+        try:
+            parse(data, config)
+        except BadRecord as error:
+            _explain_features(data, shards(path)[0], config, error)
+
+
+def first_examples(path: str, count: int) -> Iterator[bytes]:
+    """The first serialized examples of the first file.
+
+    Raises:
+      RestemError: there are no such files, or this is none.
+    """
     shard = shards(path)[0]
     with _opened(shard) as file:
         gzipped = file.read(2) == _GZIP
         file.seek(0)
-        for _, data, damage in _records(gzip.GzipFile(fileobj=file) if gzipped else file, shard):
-            try:
-                if damage:
-                    raise RestemError(damage, where=f"data.path ({shard})", expected="a TFRecord file")
-                parse(data, config)
-            except BadRecord as error:
-                _explain_features(data, shard, config, error)
-            return
+        records = _records(gzip.GzipFile(fileobj=file) if gzipped else file, shard)
+        for index, (_, data, damage) in enumerate(itertools.islice(records, count)):
+            if damage and not index:
+                raise RestemError(damage, where=f"data.path ({shard})", expected="a TFRecord file")
+            if not damage:
+                yield data
 
 
 def fingerprint(path: str, folder: str, config: DataConfig) -> str:
