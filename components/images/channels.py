@@ -38,7 +38,7 @@ def _to_other_channels(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
         found = tf.shape(pixels)[-1]
     if config.count == 1:
         return tf.cond(found < 3, lambda: pixels[..., :1], lambda: luma(pixels[..., :3]))
-    return tf.cond(found < 3, lambda: tf.repeat(pixels[..., :1], 3, axis=-1), lambda: pixels[..., :3])
+    return tf.cond(found < 3, lambda: _threefold(pixels[..., :1]), lambda: pixels[..., :3])
 
 
 def pick_bands(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
@@ -76,6 +76,11 @@ def _background_rgb(config: ImageConfig) -> tf.Tensor:
     return tf.cast(tf.constant(config.background_rgb), config.dtype) * (config.white // 255)
 
 
+def _threefold(grey: tf.Tensor) -> tf.Tensor:
+    """[..., 1] -> [..., 3]; tf.repeat and tf.tile do not know uint16."""
+    return tf.concat([grey, grey, grey], axis=-1)
+
+
 def _laid_on_background(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """[h, w, 2 or 4] with alpha last -> [h, w, 1 or 3], rounded to nearest; the stored (not linear) values are mixed.
 
@@ -83,7 +88,7 @@ def _laid_on_background(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """
     colour, alpha = pixels[..., :-1], tf.cast(pixels[..., -1:], tf.int64)
     if config.count == 3:
-        colour = tf.cond(tf.shape(colour)[-1] == 1, lambda: tf.repeat(colour, 3, axis=-1), lambda: colour)
+        colour = tf.cond(tf.shape(colour)[-1] == 1, lambda: _threefold(colour), lambda: colour)
         ground = background(config)
     else:
         ground = tf.cond(tf.shape(colour)[-1] == 1, lambda: background(config), lambda: _background_rgb(config))

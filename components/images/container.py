@@ -21,7 +21,8 @@ import zlib
 import numpy as np
 
 SIGNATURE = b"\x8fRESTEM\x01"
-HEADER_BYTES = 20
+_HEADER = struct.Struct("<8sBBHII")
+HEADER_BYTES = _HEADER.size
 TYPE_AT, CHANNELS_AT, HEIGHT_AT, WIDTH_AT = 8, 10, 12, 16
 TYPES = {"uint8": 1, "uint16": 2, "float32": 3}
 _PNG_CHANNELS = 4
@@ -46,6 +47,21 @@ def to_decodable(pixels: np.ndarray) -> bytes:
 def pack(pixels: np.ndarray) -> bytes:
     """uint8, uint16 or float32 [height, width, channels] -> the raw container."""
     height, width, channels = pixels.shape
-    header = struct.pack("<8sBBHII", SIGNATURE, TYPES[pixels.dtype.name], 0, channels, height, width)
+    header = _HEADER.pack(SIGNATURE, TYPES[pixels.dtype.name], 0, channels, height, width)
     little_endian = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
     return header + zlib.compress(little_endian, level=6)
+
+
+def unpack(data: bytes) -> np.ndarray:
+    """The inverse of pack, for what looks at images without TensorFlow.
+
+    Raises:
+      ValueError: not a whole container.
+    """
+    signature, kind, _, channels, height, width = _HEADER.unpack_from(data)
+    names = {code: name for name, code in TYPES.items()}
+    if signature != SIGNATURE or kind not in names:
+        raise ValueError("this is no raw container")
+    size = height * width * channels * np.dtype(names[kind]).itemsize
+    values = zlib.decompressobj().decompress(data[HEADER_BYTES:], size)
+    return np.frombuffer(values, np.dtype(names[kind]).newbyteorder("<")).reshape(height, width, channels)

@@ -29,10 +29,16 @@ def preprocess(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """
     shape = [config.height, config.width, config.count]
     return tf.map_fn(
-        lambda one: tf.ensure_shape(fit(decode(one, config), config), shape),
+        lambda one: preprocess_one(one, config),
         image_bytes,
         fn_output_signature=tf.TensorSpec(shape, config.dtype),
     )
+
+
+def preprocess_one(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
+    """`preprocess` for one image, a string scalar: for tf.data, which has a loop over images of its own."""
+    pixels = fit(decode(image_bytes, config), config)
+    return tf.ensure_shape(pixels, [config.height, config.width, config.count])
 
 
 def fit(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
@@ -90,19 +96,16 @@ def encode_pixels(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def decode_pixels(stored: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """The inverse of encode_pixels: string [N] -> config.dtype [N, config.height, config.width, config.count]."""
+    """The inverse of encode_pixels for one image: string scalar -> config.dtype [height, width, count] of the config.
+
+    One, and not a batch: tf.data has its own loop over images, and is slower with another inside its function.
+    """
     height, width, channels = config.height, config.width, config.count
-    below = channels > _PNG_CHANNELS
-    shape = [channels * height, width, 1] if below else [height, width, channels]
-    pixels = tf.map_fn(
-        # channels=0 keeps what was stored; tf.io.decode_png does not take 2 (grey and alpha to a PNG) as a wish.
-        lambda one: tf.ensure_shape(tf.io.decode_png(one, channels=0, dtype=config.dtype), shape),
-        stored,
-        fn_output_signature=tf.TensorSpec(shape, config.dtype),
-    )
-    if below:
-        pixels = tf.transpose(tf.reshape(pixels, [-1, channels, height, width]), [0, 2, 3, 1])
-    return pixels
+    # channels=0 keeps what was stored; tf.io.decode_png does not take 2 (grey and alpha to a PNG) as a wish.
+    pixels = tf.io.decode_png(stored, channels=0, dtype=config.dtype)
+    if channels <= _PNG_CHANNELS:
+        return tf.ensure_shape(pixels, [height, width, channels])
+    return tf.transpose(tf.reshape(pixels, [channels, height, width]), [1, 2, 0])
 
 
 def _rounded(numerator: tf.Tensor, denominator: tf.Tensor | int) -> tf.Tensor:

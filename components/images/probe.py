@@ -28,7 +28,6 @@ _NPY_START = b"\x93NUMPY"
 # Colour types in a PNG's header to channels; a palette (3) stands for red, green, blue.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PNG_PALETTE = 3
-_JPEG_BITS = 8
 _BMP_BITS = (8, 24, 32)
 _BMP_HEADER_BYTES = 40  # Of Windows' first form; OS/2's is shorter.
 _EXIF_ORIENTATION = 274
@@ -192,7 +191,10 @@ def _pillow_header(data: bytes) -> Header:
         if kind in ("JPEG", "WEBP") and image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8):
             width, height = height, width
     except Exception as error:  # Pillow's plugins raise whatever damaged bytes lead them to.
-        raise damaged(kind, in_brackets(error)) from None
+        told = in_brackets(error)
+        if "-bit layers" in told:
+            raise UnreadableImage(f"JPEG files of other than 8 bits a channel are not read ({told}).") from None
+        raise damaged(kind, told) from None
     channels, bit_depth, in_graph = _describe(data, image, kind)
     return Header(kind, width, height, channels, bit_depth, in_graph=in_graph)
 
@@ -205,9 +207,7 @@ def _describe(data: bytes, image: Image.Image, kind: str) -> tuple[int, int, boo
         channels = 4 if transparent_palette else _PNG_CHANNELS[colour_type]
         return channels, 8 if colour_type == _PNG_PALETTE else depth, True
     if kind == "JPEG":
-        if image.bits != _JPEG_BITS:
-            raise UnreadableImage(f"JPEG files of {image.bits} bits a channel are not read, only those of 8.")
-        return (1 if image.layers == 1 else 3), image.bits, True
+        return (1 if image.layers == 1 else 3), 8, True
     if kind == "WEBP":
         return len(image.getbands()), 8, False
     if kind == "BMP":  # Always through a palette or RGB; the filler byte of 32 bits is dropped.

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from components.images.config import ImageConfig
-from components.images.preprocess import preprocess
+from components.images.preprocess import preprocess_one
 from components.stem import load_backbone
 from components.trainer.config import Backbone
 from components.trainer.input import read_records
@@ -97,9 +97,9 @@ def read_images(files: Sequence[str], image: ImageConfig) -> tuple[tf.data.Datas
         "label_index": tf.io.FixedLenFeature([], tf.int64),
     }
 
-    def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features = tf.io.parse_example(batch, wanted)
-        return preprocess(features["image_bytes"], image), features["label_index"]
+    def parse(example: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features = tf.io.parse_single_example(example, wanted)
+        return preprocess_one(features["image_bytes"], image), features["label_index"]
 
     return read_records(sorted(files), parse, image)
 

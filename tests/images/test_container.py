@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from components.images.config import ImageConfig
-from components.images.container import SIGNATURE, pack, to_decodable
+from components.images.container import SIGNATURE, pack, to_decodable, unpack
 from components.images.decode import Depth, decode, decode_raw
 
 
@@ -30,6 +30,18 @@ def test_the_graph_reads_the_raw_container(kind, channels):
     got = decode_raw(tf.constant(data), Depth(16, (0.0, 65535.0) if kind == "float32" else None)).numpy()
     assert got.dtype == np.uint16
     np.testing.assert_array_equal(got, pixels.astype(int) * (257 if kind == "uint8" else 1))
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("uint8", 5), ("uint16", 13), ("float32", 2)])
+def test_unpack_gives_back_what_was_packed(kind, channels):
+    pixels = values(kind, channels)
+    got = unpack(pack(pixels))
+    assert got.dtype == pixels.dtype
+    np.testing.assert_array_equal(got, pixels)
+    with pytest.raises(ValueError, match=r"buffer|reshape"):
+        unpack(pack(pixels)[:-30])
+    with pytest.raises(ValueError, match="no raw container"):
+        unpack(bytes(30))
 
 
 def test_any_strides_and_byte_order_are_packed_alike():

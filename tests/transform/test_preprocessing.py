@@ -16,6 +16,7 @@ RAW = {
     "image_bytes": tf.io.FixedLenFeature([], tf.string),
     "label_index": tf.io.FixedLenFeature([], tf.int64),
     "path": tf.io.FixedLenFeature([], tf.string),
+    "weight": tf.io.FixedLenFeature([], tf.float32),
 }
 
 
@@ -40,6 +41,7 @@ def transformed(request, tmp_path_factory):
                 "image_bytes": to_decodable(rng.integers(0, 65536, (9 + i, 7, channels)).astype(np.uint16)),
                 "label_index": i % 2,
                 "path": f"{i}.png".encode(),
+                "weight": i / 2,
             }
             for i in range(count)
         ]
@@ -56,10 +58,10 @@ def transformed(request, tmp_path_factory):
 def test_pixels_are_those_of_the_one_preprocessing(transformed):
     config, train, test, train_out, test_out = transformed
     for before, after in zip(train + test, train_out + test_out, strict=True):
-        expected = preprocess(tf.constant([before["image_bytes"]]), config)
-        np.testing.assert_array_equal(decode_pixels(tf.constant([after["pixels"]]), config), expected)
+        expected = preprocess(tf.constant([before["image_bytes"]]), config)[0]
+        np.testing.assert_array_equal(decode_pixels(tf.constant(after["pixels"]), config), expected)
         assert after["label_index"] == before["label_index"]
-        assert after["path"] == before["path"]
+        assert (after["path"], after["weight"]) == (before["path"], before["weight"])
 
 
 def test_statistics_are_of_the_training_split_alone(transformed):
