@@ -31,7 +31,7 @@ class Split:
     weighted: bool = False
 
     def batches(self, batch_size: int, *, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Pixels, uint8 or uint16 [batch, height, width, channels], labels int64 [batch], and weights, if there are any.
+        """Pixels, uint8 or uint16 [batch, height, width, channels], labels int64 [batch], and weights if it has any.
 
         Args:
           batch_size: images a batch; the last batch of a pass may be smaller.

@@ -18,14 +18,15 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
     They are stored as lossless PNGs of 8 or 16 bits: some 25 times smaller than float tensors.
 
     Args:
-      inputs: raw examples: `image_bytes` string [N], `label_index` int64 [N], `path` string [N].
+      inputs: raw examples: `image_bytes` string [N], `label_index` int64 [N], `path` string [N], and perhaps `weight`
+        float32 [N].
       custom_config: `image`, an ImageConfig as a dict.
 
     Returns:
       `pixels` string [N] (encoded uint8 or uint16 [height, width, channels]), `label_index` int64 [N], `path` string
-      [N], and of the whole training split, the same in every row: `channel_sums`, `channel_squares_high` and
-      `channel_squares_low` int64 [N, channels], the sums of the pixel values and, in two halves, of their squares (see
-      `ChannelSums`), and `pixel_count` int64 [N], the pixels in each sum.
+      [N], `weight` float32 [N] where it was given, and of the whole training split, the same in every row:
+      `channel_sums`, `channel_squares_high` and `channel_squares_low` int64 [N, channels], the sums of the pixel values
+      and, in two halves, of their squares (see `ChannelSums`), and `pixel_count` int64 [N], the pixels in each sum.
     """
     pixels = preprocess(inputs["image_bytes"], ImageConfig.model_validate(custom_config["image"]))
     images = channel_sums(pixels)
@@ -36,6 +37,7 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
         "pixels": encode_pixels(pixels),
         "label_index": inputs["label_index"],
         "path": inputs["path"],
+        **({"weight": inputs["weight"]} if "weight" in inputs else {}),
         **dict(zip(FEATURES, total, strict=True)),
         "pixel_count": tf.repeat(count, rows),
     }
