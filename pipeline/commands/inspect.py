@@ -45,7 +45,7 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
     from rich.markup import escape
     from rich.table import Table
 
-    from pipeline.console import plain_console, print_table
+    from pipeline.console import in_brackets, plain_console, print_table
 
     console = plain_console(sys.stdout)
     splits = list(inspection.counts)
@@ -79,8 +79,7 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
         console.print(escape(note))
     console.print(f"quarantined: {len(inspection.quarantined)}")
     for entry in inspection.quarantined[:SHOWN_FILES]:
-        size = f" ({entry['bytes']:,} bytes)" if entry["bytes"] >= 0 else ""
-        console.print(f"  {escape(entry['path'])}{size}: {escape(entry['reason'])}")
+        console.print(f"  {escape(entry['path'])}{in_brackets(entry['bytes'])}: {escape(entry['reason'])}")
     if len(inspection.quarantined) > SHOWN_FILES:
         console.print(f"  and {len(inspection.quarantined) - SHOWN_FILES} more (--json lists them all)")
     if inspection.problem:
