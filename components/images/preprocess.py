@@ -14,6 +14,7 @@ from components.images.decode import decode
 _PNG_CHANNELS = 4
 
 
+@tf.autograph.experimental.do_not_convert  # Nothing here is Python control flow; looking for it takes seconds.
 def preprocess(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """Decodes images of any sizes and brings them to the model's size, channels and depth.
 
@@ -35,6 +36,7 @@ def preprocess(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     )
 
 
+@tf.autograph.experimental.do_not_convert
 def preprocess_one(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """`preprocess` for one image, a string scalar: for tf.data, which has a loop over images of its own."""
     pixels = fit(decode(image_bytes, config), config)

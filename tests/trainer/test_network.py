@@ -67,8 +67,7 @@ def test_candidate_and_baseline_of_grey_images(normalise):
     assert sizes["baseline"] == (7, 7, 3, 64)
 
 
-@pytest.mark.parametrize("normalise", ["source", "dataset"])
-@pytest.mark.parametrize("role", ["candidate", "baseline"])
+@pytest.mark.parametrize(("role", "normalise"), [("candidate", "dataset"), ("baseline", "source")])
 def test_white_of_16_bits_is_white_of_8(role, normalise):
     grey = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1)).astype(np.float32)
     features = []
