@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
+from components.images.decode import Depth, decode_raw
 from components.pusher.kserve import MAX_NAME, manifest, request, sample_image, service_name, write_manifest
 from components.pusher.versions import Version, versions
 from tests.tiny_model import CLASSES, export_tiny
@@ -26,7 +27,7 @@ def test_the_request_goes_through_the_pushed_model(tmp_path, channels):
     assert set(instance) == set(inputs) == {"image_bytes"}
     assert set(instance["image_bytes"]) == {"b64"}
     image = base64.b64decode(instance["image_bytes"]["b64"], validate=True)
-    assert decode_raw(tf.constant(image), Depth(8, None)).shape == (9, 9, channels)
+    assert decode_raw(tf.constant(image), Depth()).shape == (9, 9, channels)
     answer = serve(image_bytes=tf.constant([image]))
     assert answer["probabilities"].shape == (1, len(CLASSES))
     assert sum(answer["probabilities"].numpy()[0]) == pytest.approx(1.0)
