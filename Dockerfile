@@ -4,8 +4,8 @@
 #   BUILD_IMAGE            where it is put together: the same Python at the same place, and a C++ compiler
 #   VERSION, REVISION, SOURCE   for the labels
 # The secrets pip.conf and ca.pem, both optional, say where packages come from; they are in no layer.
-ARG BASE_IMAGE=docker.io/library/python:3.11-slim-trixie
-ARG BUILD_IMAGE=docker.io/library/python:3.11-trixie
+ARG BASE_IMAGE=python:3.11-slim-trixie
+ARG BUILD_IMAGE=python:3.11-trixie
 
 # Every package, exactly as locked. Five come as source only; without --no-build-isolation pip would fetch what
 # builds them unpinned. pip compiles the bytecode: where the image runs, nobody may write it. TensorFlow's C++ headers,

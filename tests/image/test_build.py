@@ -86,7 +86,7 @@ def test_the_environment_goes_before_pips_configuration_file(engines, tmp_path):
 def test_a_build_that_fails_ends_with_what_to_do(engines, tmp_path):
     environment = engines(podman=0)
     podman = tmp_path / "bin" / "podman"
-    podman.write_text(podman.read_text() + "echo cannot pull docker.io/library/python >&2; exit 125\n")
+    podman.write_text(podman.read_text() + "echo cannot pull python >&2; exit 125\n")
     done = build(environment)
     assert done.returncode == 1
     assert "cannot pull" in done.stderr

@@ -52,7 +52,7 @@ fi
 echo "image: $engine builds $image ($accelerator); the first time takes minutes"
 if ! "$engine" build "${options[@]}" "$root"; then
   echo "image: $engine could not build it, for the reason above." >&2
-  echo "Where base images cannot be pulled from docker.io, name others: BASE_IMAGE=... BUILD_IMAGE=... make image" >&2
+  echo "Where base images cannot be pulled, name others: BASE_IMAGE=... BUILD_IMAGE=... make image" >&2
   exit 1
 fi
 # Started once: a base image and a build image that do not belong together are found here, not on the cluster.

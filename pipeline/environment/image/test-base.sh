@@ -11,14 +11,13 @@ trap 'rm -rf "$scratch"' EXIT
 
 # The mirror that apt uses here: the first one that has Debian itself.
 mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 2>/dev/null | sed -n 's/^Debian //p' | sed -n 1p)
-mirror=${mirror:-http://deb.debian.org/debian}
 
 make_image() { # name, packages
   echo "test-image: debootstrap makes $1 (Debian $suite)"
-  debootstrap --variant=minbase --include="$2" --cache-dir="$scratch/cache" "$suite" "$scratch/root" "$mirror" \
+  debootstrap --variant=minbase --include="$2" --cache-dir="$scratch/cache" "$suite" "$scratch/root" ${mirror:+"$mirror"} \
     >"$scratch/log" 2>&1 || { tail -n 5 "$scratch/log" >&2; exit 1; }
-  # Debian's own address, whatever this machine's mirror is; no package files, no lists, nobody's name resolution.
-  echo "deb http://deb.debian.org/debian $suite main" > "$scratch/root/etc/apt/sources.list"
+  # Whatever this machine's mirror is stays out of it; no package files, no lists, nobody's name resolution.
+  rm -f "$scratch/root/etc/apt/sources.list"
   rm -rf "$scratch"/root/var/cache/apt/archives/*.deb "$scratch"/root/var/lib/apt/lists/* \
     "$scratch"/root/var/log/* "$scratch"/root/etc/{resolv.conf,hostname}
   tar -C "$scratch/root" -c . | "$engine" import --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' - "$1" >/dev/null 2>&1
