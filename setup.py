@@ -12,15 +12,21 @@ REQUIRES = [
     "tensorflow-model-analysis>=0.52,<0.53",
     "keras>=3.15,<3.16",
     "click>=8.1,<9",
+    "google-crc32c>=1.5,<2",
+    # The compressions inside TIFF files that tifffile itself does not know: LZW, JPEG and others.
+    "imagecodecs>=2025.3",
     "jinja2>=3.1,<4",
     "matplotlib>=3.9,<4",
     "numpy>=1.26,<3",
     "pillow>=11,<13",
+    "protobuf>=5,<7",
+    "pyarrow>=14,<24",
     "pydantic>=2.10,<3",
     "pyyaml>=6,<7",
     "rich>=13,<16",
     "scikit-learn>=1.5,<2",
     "scipy>=1.11,<2",
+    "tifffile>=2025.3",
 ]
 EXTRAS = {
     # What `restem compile` and `restem kubeflow` need beside the pipeline itself.

@@ -108,7 +108,7 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     table.add_row("why", escape(summary["reason"]))
     table.add_row("pushed to", escape(str(summary["pushed_to"] or "nowhere: only an approved model is pushed")))
     if summary["quarantined"]:
-        shown = [f"{item['path']}: {item['reason']}" for item in summary["quarantine"][:5]]
+        shown = [f"{item['path']}{in_brackets(item['bytes'])}: {item['reason']}" for item in summary["quarantine"][:5]]
         more = summary["quarantined"] - len(shown)
         shown += [f"and {more} more"] if more > 0 else []
         table.add_row("quarantined", escape("\n".join([f"{summary['quarantined']} files", *shown])))
@@ -145,3 +145,8 @@ def _near(path: str | None) -> str:
         return "none"
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
+def in_brackets(size: int) -> str:
+    """A file's size in bytes behind its name; nothing where it is not known (-1)."""
+    return f" ({size:,} bytes)" if size >= 0 else ""

@@ -1,18 +1,24 @@
-"""What a configuration would train on: every file is looked at with Pillow, without TensorFlow, TFX or training."""
+"""What a configuration would train on: every image is decoded as in a run, without TensorFlow, TFX or training."""
 
+import hashlib
 import os
+import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image
 
 from components.errors import RestemError
-from components.example_gen.folder import ImageFile, Listing, check_counts, check_listing
-from components.images.probe import Header, UnreadableImage, check_bytes, explain_failure, probe
+from components.example_gen.content import content, size
+from components.example_gen.duplicates import Duplicates, describe_leaks, digest_line, find_duplicates
+from components.example_gen.listing import TRAIN, ImageFile, Listing, check_counts, check_listing
+from components.images.arrays import read_array
+from components.images.config import Requirements
+from components.images.container import to_decodable
+from components.images.probe import Header, UnreadableImage, check_suits, explain_failure, probe
 from pipeline.config import Config
 
 BATCH_FILES = 256
@@ -20,11 +26,17 @@ BATCH_FILES = 256
 
 @dataclass(frozen=True)
 class Look:
-    """One file: its header, or the reason why it would be put to quarantine."""
+    """One image: its header, or the reason why it would be put to quarantine.
+
+    digest: the SHA-256 of the file, where it could be read.
+    encoded: what the model is given, where it was asked for.
+    """
 
     file: ImageFile
     header: Header | None
     reason: str | None = None
+    digest: bytes = b""
+    encoded: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -34,17 +46,25 @@ class Inspection:
     Attributes:
         classes: names, sorted.
         counts: split -> class -> readable images.
-        quarantined: path and reason of every refused file, sorted by path.
+        quarantined: path, reason and size in bytes (-1: not known) of every refused file, sorted by path.
         formats, sizes, channels: how many images of each format, (height, width), number of channels.
+        duplicates: equal images under several names.
+        spans: the numbers of the spans, where data.path has {SPAN}.
+        notes: what a user should know of the data.
+        samples: the first readable training images of every class, as many as were asked for.
         problem: why `restem run` would refuse it all, or None.
     """
 
     classes: tuple[str, ...]
     counts: dict[str, Counter]
-    quarantined: tuple[dict[str, str], ...]
+    quarantined: tuple[dict[str, str | int], ...]
     formats: Counter
     sizes: Counter
     channels: Counter
+    duplicates: Duplicates
+    spans: tuple[int, ...]
+    notes: tuple[str, ...]
+    samples: tuple[Look, ...]
     problem: str | None
 
     def to_dict(self) -> dict:
@@ -56,65 +76,104 @@ class Inspection:
             "quarantined": list(self.quarantined),
             "formats": dict(self.formats),
             "channels": {str(channels): images for channels, images in self.channels.items()},
+            "duplicates": self.duplicates.counts(),
+            "leaks": [[copy.path for copy in group] for group in self.duplicates.leaks],
+            "spans": list(self.spans),
+            "notes": list(self.notes),
             "problem": self.problem,
         }
 
 
-def inspect(config: Config) -> Inspection:
-    """Looks at every file that `config` names; `data.path` is a folder.
+def inspect(config: Config, *, samples: int = 0) -> Inspection:
+    """Looks at every image that `config` names; `data.path` is no embedded data.
+
+    Args:
+        config: what would be run.
+        samples: how many training images of every class are kept, encoded.
 
     Raises:
-        RestemError: what is wrong with the folder as a whole (see check_listing).
+        RestemError: what is wrong with the data as a whole (see check_listing).
     """
-    listing = check_listing(config.data.path, config.data)
+    with tempfile.TemporaryDirectory(prefix="restem-") as scratch:
+        return _inspect(check_listing(config.data.path, config.data, scratch=scratch), config, samples)
+
+
+def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
     counts = {split: Counter() for split in listing.counts()}
     formats, sizes, channels = Counter(), Counter(), Counter()
-    refused = [{"path": stray.path, "reason": stray.reason} for stray in listing.strays]
-    for look in look_at(listing, listing.files, config):
+    kept: dict[str, list[Look]] = {name: [] for name in listing.classes}
+    refused = [_refusal(listing, stray.path, stray.reason, stray.bytes) for stray in listing.strays]
+    lines = []
+    for look in look_at(listing, listing.files, config, encode=samples > 0):
+        file = look.file
         if look.reason is not None:
-            refused.append({"path": look.file.path, "reason": look.reason})
+            refused.append(_refusal(listing, file.path, look.reason, file.record.length if file.record else -1))
             continue
-        counts[look.file.split][look.file.label] += 1
+        counts[file.split][file.label] += 1
         formats[look.header.format] += 1
         sizes[look.header.height, look.header.width] += 1
         channels[look.header.channels] += 1
+        lines.append(digest_line(look.digest, file.path, file.label, file.split))
+        if file.split == TRAIN and len(kept[file.label]) < samples:
+            kept[file.label].append(look)
     refused.sort(key=lambda entry: entry["path"])
-    problem = _problem(listing, counts, len(refused), config)
-    return Inspection(listing.classes, counts, tuple(refused), formats, sizes, channels, problem)
+    duplicates = find_duplicates(lambda: lines)
+    return Inspection(
+        listing.classes,
+        counts,
+        tuple(refused),
+        formats,
+        sizes,
+        channels,
+        duplicates,
+        listing.spans,
+        listing.notes,
+        tuple(look for looks in kept.values() for look in looks),
+        _problem(listing, counts, len(refused), duplicates, config),
+    )
 
 
-def look_at(listing: Listing, files: tuple[ImageFile, ...], config: Config) -> Iterator[Look]:
-    """Decodes files of a listing, as many at once as there are processors, and yields a look at each, in order."""
-    wanted = len(config.image.bands) if config.image.bands is not None else None
+def _refusal(listing: Listing, path: str, reason: str, known: int) -> dict[str, str | int]:
+    return {"path": path, "reason": reason, "bytes": known if known >= 0 else size(listing.folder, path)}
+
+
+def look_at(listing: Listing, files: Sequence[ImageFile], config: Config, *, encode: bool = False) -> Iterator[Look]:
+    """Decodes images of a listing, as many at once as there are processors, and yields a look at each, in order.
+
+    Args:
+        listing: where the files' paths start.
+        files: which of them.
+        config: limits, and what the model wants.
+        encode: the looks hold what the model is given.
+    """
+    wanted = config.image.requirements()
 
     def look(file: ImageFile) -> Look:
         try:
-            return Look(file, _read(Path(listing.folder) / file.path, config, wanted))
+            data = content(listing.folder, file.path, file.record, config.data.max_bytes)
+            header, encoded = _decoded(data, config, wanted, encode)
         except UnreadableImage as error:
             return Look(file, None, str(error))
+        return Look(file, header, digest=hashlib.sha256(data).digest(), encoded=encoded)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, len(files), BATCH_FILES):
             yield from threads.map(look, files[start : start + BATCH_FILES])
 
 
-def _read(path: Path, config: Config, wanted: int | None) -> Header:
-    try:
-        check_bytes(path.stat().st_size, config.data.max_bytes)
-        data = path.read_bytes()
-    except OSError as error:
-        raise UnreadableImage(f"The file cannot be read: {error.strerror}.") from None
+def _decoded(data: bytes, config: Config, wanted: Requirements, encode: bool) -> tuple[Header, bytes]:
     header = probe(data, max_pixels=config.data.max_pixels, max_bytes=config.data.max_bytes)
-    if wanted is not None and header.channels != wanted:
-        has = f"{header.channels} channel{'s' if header.channels > 1 else ''}"
-        raise UnreadableImage(f"It has {has}, but image.bands names {wanted}.")
+    check_suits(header, wanted)
+    if not header.in_graph:
+        pixels = read_array(data, header)
+        return header, to_decodable(pixels) if encode else b""
     try:
         with warnings.catch_warnings(), open_image(data, header) as image:
             warnings.simplefilter("ignore")
             image.load()
     except Exception:  # Pillow's plugins raise whatever damaged bytes lead them to.
         raise UnreadableImage(explain_failure(data, header.format)) from None
-    return header
+    return header, data if encode else b""
 
 
 def open_image(data: bytes, header: Header) -> Image.Image:
@@ -128,15 +187,19 @@ def open_image(data: bytes, header: Header) -> Image.Image:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _problem(listing: Listing, counts: dict[str, Counter], refused: int, config: Config) -> str | None:
-    files = len(listing.files) + len(listing.strays)
+def _problem(
+    listing: Listing, counts: dict[str, Counter], refused: int, duplicates: Duplicates, config: Config
+) -> str | None:
+    files = len(listing)
     if refused > config.data.max_quarantined * files:
         return (
             f"{refused} of {files} files would go to quarantine, more than data.max_quarantined "
             f"({config.data.max_quarantined:g}) allows."
         )
     try:
-        check_counts(listing.classes, counts, listing.folder, given_splits=listing.layout == "split", readable=True)
+        check_counts(listing.classes, counts, listing.folder, given_splits=listing.given_splits, readable=True)
     except RestemError as error:
         return str(error)
+    if duplicates.leaks and not config.data.allow_leaks:
+        return f"{describe_leaks(duplicates.leaks)}\nRemove the copies, or set data.allow_leaks: true."
     return None

@@ -108,19 +108,20 @@ def _source_steps(config: Config, *, always: bool = False) -> tuple[ImageExample
 
     The source task's images are the user's own training split, or those of `pretrain.path`.
     """
-    example_gen = ImageExampleGen(config.data.path, config.data, config.image)
+    example_gen = ImageExampleGen(config.data, config.image)
     if not always and config.model.weights != "pretrain":
         return example_gen, []
     steps = []
     images = example_gen
     if config.pretrain.path is not None:
-        images = ImageExampleGen(config.pretrain.path, config.data).with_id("SourceExampleGen")
+        images = ImageExampleGen(config.data.elsewhere(config.pretrain.path)).with_id("SourceExampleGen")
         steps.append(images)
     steps.append(
         pretrain_step(
             images.outputs["examples"],
             images.outputs["schema"],
-            image_size=config.image.height,
+            image=config.image,
+            own_images=config.pretrain.path is None,
             model=config.model,
             train=config.train,
             pretrain=config.pretrain,

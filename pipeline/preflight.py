@@ -8,6 +8,7 @@ from pathlib import Path
 from components.baseline.check import missing
 from components.baseline.choice import unusable
 from components.errors import RestemError
+from components.example_gen.config import DataConfig
 from pipeline.config import KEYWORDS, Config
 
 EMBEDDED = "embedded:"
@@ -30,7 +31,7 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
     """
     check_images(config)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
-        _check_images(config, "pretrain", config.pretrain.path)
+        _check_images(config.data.elsewhere(config.pretrain.path), "pretrain")
     check_stem(config)
     if config.model.weights not in KEYWORDS["model", "weights"]:
         _check_weights(Path(config.model.weights))
@@ -72,18 +73,26 @@ def check_storage(key: str, path: str) -> None:
 
 def check_images(config: Config) -> None:
     """The share of `preflight` that concerns data.path: all that looking at the images needs."""
-    _check_images(config, "data", config.data.path)
+    _check_images(config.data, "data")
 
 
-def _check_images(config: Config, section: str, path: str) -> None:
-    from components.example_gen.folder import check_listing
+def _check_images(data: DataConfig, section: str) -> None:
+    from components.example_gen.listing import check_listing
+    from components.example_gen.records import check_first
+    from components.example_gen.spans import newest
 
+    path = data.path
     if path in KEYWORDS[section, "path"]:
         return
     if path.rpartition("/")[2].startswith(EMBEDDED):
         known = ", ".join(KEYWORDS[section, "path"])
         raise RestemError("there are no such embedded images", where=f"{section}.path", expected=known, given=path)
-    check_listing(path, config.data)
+    if data.found_layout == "tfrecord":
+        # To list TFRecord files is to read them whole.
+        for span in newest(path, data.spans):
+            check_first(span.path, data)
+    else:
+        check_listing(path, data)
 
 
 def check_stem(config: Config) -> None:
@@ -92,7 +101,7 @@ def check_stem(config: Config) -> None:
 
     stem = config.stem.model_dump(include={"kernel", "filters", "batch_norm", "small_images"})
     try:
-        StemSpec(channels=config.image.count, bands=config.image.bands, **stem)
+        StemSpec(channels=config.image.count, bands=config.image.bands and config.image.names, **stem)
     except StemError as error:
         raise RestemError(str(error), where="image.bands and the section stem") from None
 

@@ -1,10 +1,11 @@
-"""A first configuration for a folder of images, each value with the reason for it."""
+"""A first configuration for a folder of images, a manifest or TFRecord files, each value with the reason for it."""
 
 import math
 import os
 import shlex
+import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -12,11 +13,14 @@ import yaml
 from PIL import Image, ImageChops
 
 from components.errors import RestemError
+from components.example_gen import storage
 from components.example_gen.config import DataConfig
-from components.example_gen.folder import ImageFile, Listing, check_listing
+from components.example_gen.content import content
+from components.example_gen.listing import ImageFile, Listing, check_listing
 from components.images.config import ImageConfig
 from components.images.probe import Header
 from pipeline.config import Config, slug
+from pipeline.guess import Guess, guess
 from pipeline.inspection import look_at, open_image
 
 SAMPLE_FILES = 400
@@ -25,33 +29,60 @@ MIN_SIZE = 32  # pixels; below, a ResNet's last layers have nothing left to look
 SMALL_STEM_UP_TO = SOURCE_SIZE // 2
 GREY_SPREAD = 2  # grey levels between the channels that JPEG's rounding may leave in a grey image
 SHOWN_CLASSES = 20
+OWN_SPLITS = "the folder's own train/ and test/"
+FEW_TEST_IMAGES = 3  # of a class: the split is stratified below
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a sample of the folder shows.
+    """What a sample of the images shows.
 
     Attributes:
-        listing: the whole folder, names only.
+        guessed: the section data, with the split that suits.
+        listing: all there is, names only.
         headers: of the sample's readable images.
         refused: how many of the sample are unreadable.
         colourless: all of the sample's colour images are grey in fact.
     """
 
+    guessed: Guess
     listing: Listing
     headers: tuple[Header, ...]
     refused: int
     colourless: bool
 
 
-def survey(folder: Path) -> Survey:
-    """Looks at up to 400 files, evenly taken from all.
+def survey(path: str) -> Survey:
+    """Looks at up to 400 images, evenly taken from all.
 
     Raises:
         RestemError: what `check_listing` refuses, or no image can be read.
     """
-    data = DataConfig(path=str(folder))
-    listing = check_listing(data.path, data)
+    guessed = guess(path)
+    with tempfile.TemporaryDirectory(prefix="restem-") as scratch:
+        guessed, listing = _with_a_split(guessed, scratch)
+        return _survey(guessed, listing)
+
+
+def _with_a_split(guessed: Guess, scratch: str) -> tuple[Guess, Listing]:
+    """Stratified where a hash alone may leave a class without test or training images."""
+    stratified = replace(
+        guessed,
+        data=guessed.data.model_copy(update={"split": "stratified"}),
+        reasons={**guessed.reasons, "split": "a class has few images: each keeps its share for testing"},
+    )
+    try:
+        listing = check_listing(guessed.data.path, guessed.data, scratch=scratch)
+    except RestemError:
+        # What is wrong otherwise is wrong here too, and told.
+        return stratified, check_listing(guessed.data.path, stratified.data, scratch=scratch)
+    if not listing.given_splits and min(listing.counts()["test"][name] for name in listing.classes) < FEW_TEST_IMAGES:
+        return stratified, check_listing(guessed.data.path, stratified.data, scratch=scratch)
+    return guessed, listing
+
+
+def _survey(guessed: Guess, listing: Listing) -> Survey:
+    data = guessed.data
     step = max(1, len(listing.files) // SAMPLE_FILES)
     sample = listing.files[::step][:SAMPLE_FILES]
     config = Config(data=data, image=ImageConfig(size=1))
@@ -60,16 +91,16 @@ def survey(folder: Path) -> Survey:
     if not good:
         raise RestemError(
             "there is no readable image",
-            where=str(folder),
+            where=data.path,
             given=f"{len(looks)} files were looked at; {looks[0].file.path}: {looks[0].reason}",
         )
     colour = [(file, header) for file, header in good if header.channels >= 3]
     colourless = bool(good) and all(_is_grey(listing, file, header) for file, header in colour)
-    return Survey(listing, tuple(header for _, header in good), len(looks) - len(good), colourless)
+    return Survey(guessed, listing, tuple(header for _, header in good), len(looks) - len(good), colourless)
 
 
 def _is_grey(listing: Listing, file: ImageFile, header: Header) -> bool:
-    data = (Path(listing.folder) / file.path).read_bytes()
+    data = content(listing.folder, file.path, file.record, 2**31 - 1)
     with open_image(data, header) as image:
         image.thumbnail((64, 64), Image.Resampling.BOX)
         red, green, blue = image.convert("RGB").split()
@@ -77,17 +108,20 @@ def _is_grey(listing: Listing, file: ImageFile, header: Header) -> bool:
         return all(spread.getextrema()[1] <= GREY_SPREAD for spread in spreads)
 
 
-def propose(folder: Path, out: Path | None) -> str:
-    """The YAML text of a configuration for the images in `folder`.
+def propose(path: str | Path, out: Path | None) -> str:
+    """The YAML text of a configuration for the images that `path` names.
 
     Args:
-        folder: the images.
-        out: where the text will stand, so that a folder beside or below it can be named relatively.
+        path: a folder of images, a manifest, or TFRecord files; of this machine, or an address.
+        out: where the text will stand, so that what lies beside or below it can be named relatively.
 
     Raises:
-        RestemError: the folder cannot be trained on.
+        RestemError: it cannot be trained on.
     """
-    found = survey(folder.resolve())
+    path = str(path)
+    if not storage.is_remote(path):
+        path = str(Path(path).resolve())
+    found = survey(path)
     listing = found.listing
     counts = listing.counts()
     train_images, test_images = (sum(counts[split].values()) for split in ("train", "test"))
@@ -103,18 +137,20 @@ def propose(folder: Path, out: Path | None) -> str:
     channels, channels_why = _channels(found)
     this_file = shlex.quote(str(out)) if out else "THIS_FILE"
     lines = [
-        f"# Proposed by restem init for the images in {folder}; look it over, every value has its reason.",
+        f"# Proposed by restem init for the images in {path}; look it over, every value has its reason.",
         "#",
         f"#   restem inspect --config {this_file}      what it would train on",
         f"#   restem run --config {this_file}          trains, compares and pushes",
         "#",
-        f"# Found: {len(listing.files)} files in {len(listing.classes)} classes; {_described(found)}.",
+        f"# Found: {len(listing.files)} images in {len(listing.classes)} classes ({_layout(found)}); "
+        f"{_described(found)}.",
         *_class_lines(by_class),
-        f"name: {slug(folder.resolve().name)}",
+        f"name: {_name(path)}",
         "",
         "data:",
-        f"  path: {_quoted(_path(folder, out))}",
-        *_split_lines(listing, train_images, test_images),
+        f"  path: {_quoted(_path(path, out))}",
+        *_data_lines(found),
+        *_split_lines(found, train_images, test_images),
         *_quarantine_lines(found),
         "",
         "image:",
@@ -163,12 +199,35 @@ def _class_lines(by_class: Counter) -> list[str]:
     return lines
 
 
-def _split_lines(listing: Listing, train_images: int, test_images: int) -> list[str]:
-    if listing.layout == "split":
-        return [f"  # the folder's own train/ and test/: {train_images} and {test_images} images"]
-    return [
-        f"  test_share: 0.2  # there is no train/ and test/: a hash of each path gives {train_images} and {test_images}"
-    ]
+def _layout(found: Survey) -> str:
+    kinds = {"folders": "a folder a class", "manifest": "a manifest", "tfrecord": "TFRecord files"}
+    return kinds[found.guessed.data.found_layout]
+
+
+def _data_lines(found: Survey) -> list[str]:
+    """What had to be guessed of a manifest or of TFRecord files."""
+    data, reasons = found.guessed.data, found.guessed.reasons
+    lines = []
+    if DataConfig(path=data.path).found_layout != data.found_layout:
+        lines.append(f"  layout: {data.found_layout}  # the folder holds such files")
+    for key in ("columns", "features", "group", "weight", "metadata"):
+        if key in reasons:
+            value = getattr(data, key)
+            value = value.model_dump(exclude_unset=True) if key in ("columns", "features") else value
+            lines.append(f"  {key}: {_flow(value)}  # {reasons[key]}")
+    return lines
+
+
+def _split_lines(found: Survey, train_images: int, test_images: int) -> list[str]:
+    numbers = f"{train_images} and {test_images} images"
+    reasons = found.guessed.reasons
+    if found.listing.given_splits:
+        return [f"  # {reasons.get('split', OWN_SPLITS)}: {numbers}"]
+    unit = "group" if found.guessed.data.group else "path" if found.guessed.data.found_layout != "tfrecord" else "image"
+    share = f"  test_share: 0.2  # no split is given: a hash of each {unit} gives {numbers}"
+    if found.guessed.data.split == "stratified":
+        return [f"  split: stratified  # {reasons['split']}", share]
+    return [share]
 
 
 def _quarantine_lines(found: Survey) -> list[str]:
@@ -221,14 +280,28 @@ def _batch_why(train_images: int, batch_size: int) -> str:
     return f"{math.ceil(train_images / batch_size)} steps an epoch; lower it if memory runs out"
 
 
-def _path(folder: Path, out: Path | None) -> str:
+def _name(path: str) -> str:
+    """The folder's, or the manifest's without its ending; of a pattern of files, the folder's."""
+    name = path.rstrip("/").rpartition("/")[2]
+    if set(name) & set("*?"):
+        name = path.rstrip("/").rpartition("/")[0].rpartition("/")[2]
+    return slug(name.split(".")[0] or name)
+
+
+def _path(path: str, out: Path | None) -> str:
     """Relative to the configuration where that goes down only: such a pair can be moved together."""
-    folder = folder.resolve()
-    if out is None:
-        return str(folder)
-    relative = os.path.relpath(folder, out.resolve().parent)
-    return str(folder) if relative.startswith("..") else relative
+    if out is None or storage.is_remote(path):
+        return path
+    relative = os.path.relpath(path, out.resolve().parent)
+    return path if relative.startswith("..") else relative
 
 
 def _quoted(text: str) -> str:
     return yaml.safe_dump(text, allow_unicode=True, width=10_000).removesuffix("\n").removesuffix("...").strip()
+
+
+def _flow(value: object) -> str:
+    """A value on one line."""
+    plain = list(value) if isinstance(value, tuple) else value
+    text = yaml.safe_dump(plain, allow_unicode=True, width=10_000, default_flow_style=True, sort_keys=False)
+    return text.removesuffix("\n").removesuffix("...").strip()

@@ -30,8 +30,8 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
 
     Returns:
         `blessed`, `reason`, `metrics` (candidate, baseline), `baseline` (what it was, see `read_baseline`),
-        `pushed_to` (a folder or None), `report` (a file or None), `quarantined` (a count) and `quarantine` (path and
-        reason of the first of them).
+        `pushed_to` (a folder or None), `report` (a file or None), `quarantined` (a count) and `quarantine` (path,
+        reason and size in bytes of the first of them).
     """
     from components.evaluator.verdict import read_verdict
 
@@ -76,12 +76,12 @@ def read_baseline(folder: str) -> dict[str, Any]:
 
 
 def read_quarantine(folder: str) -> dict[str, Any]:
-    """`quarantined` (how many files were refused) and `quarantine` (path and reason of the first 20)."""
+    """`quarantined` (how many files were refused) and `quarantine` (path, reason, size of the first 20)."""
     count, first = 0, []
     with open(Path(folder) / "quarantine.jsonl", encoding="utf-8") as lines:
         for line in lines:
             count += 1
             if count <= MAX_REASONS:
                 entry = json.loads(line)
-                first.append({"path": entry["path"], "reason": entry["reason"]})
+                first.append({"path": entry["path"], "reason": entry["reason"], "bytes": entry["bytes"]})
     return {"quarantined": count, "quarantine": first}

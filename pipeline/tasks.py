@@ -70,10 +70,13 @@ def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
     """
     import tensorflow as tf
 
+    from components.images import encode_for_serving
+    from components.images.probe import UnreadableImage
+
     serve = tf.saved_model.load(request["model"]).signatures["serving_default"]
 
     def classify(paths: list[str]) -> list[dict]:
-        answer = serve(image_bytes=tf.constant([Path(path).read_bytes() for path in paths]))
+        answer = serve(image_bytes=tf.constant([encode_for_serving(path) for path in paths]))
         rows = zip(paths, answer["label"].numpy(), answer["labels"].numpy(), answer["scores"].numpy(), strict=True)
         return [
             {
@@ -89,12 +92,12 @@ def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
         paths = request["images"][start : start + request["batch_size"]]
         try:
             results += classify(paths)
-        except (tf.errors.OpError, OSError):
+        except (tf.errors.OpError, OSError, UnreadableImage):
             # One bad file spoils its batch: the others are asked for one by one.
             for path in paths:
                 try:
                     results += classify([path])
-                except (tf.errors.OpError, OSError) as error:
+                except (tf.errors.OpError, OSError, UnreadableImage) as error:
                     results.append({"path": path, "error": why_unreadable(path, error)})
     return results
 
@@ -108,6 +111,8 @@ def why_unreadable(path: str, error: Exception) -> str:
     """
     from components.images.probe import UnreadableImage, explain_failure, probe
 
+    if isinstance(error, UnreadableImage):
+        return str(error)
     try:
         data = Path(path).read_bytes()
         header = probe(data, max_pixels=sys.maxsize, max_bytes=sys.maxsize)

@@ -19,7 +19,7 @@ def export_tiny(
         folder: where the SavedModel goes, with both signatures and assets.extra.
         classes: class names by label.
         size: height and width of the input in pixels.
-        channels: 1, 3, or bands 2 and 4.
+        channels: 1 and 3 are grey and colour, any other number bands.
         threshold: 0..255.
     """
     import keras
@@ -27,7 +27,7 @@ def export_tiny(
     from components.images.config import ImageConfig
     from components.trainer.export import export
 
-    bands = {2: ("a", "b"), 4: ("a", "b", "c", "d")}.get(channels)
+    bands = None if channels in (1, 3) else tuple(f"b{i}" for i in range(channels))
     image = ImageConfig(size=size, bands=bands) if bands else ImageConfig(size=size, channels=channels)
     pixels = keras.Input((size, size, channels))
     mean = keras.layers.GlobalAveragePooling2D()(pixels)
@@ -40,7 +40,13 @@ def export_tiny(
         "role": "candidate",
         "backbone": "ResNet50",
         "weights": "none",
-        "input": {"height": size, "width": size, "channels": channels, "names": list(image.names)},
+        "input": {
+            "height": size,
+            "width": size,
+            "channels": channels,
+            "names": list(image.names),
+            "file_channels": channels,
+        },
         "parameters": model.count_params(),
         "train_images": 40,
         "seed": 3,

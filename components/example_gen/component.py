@@ -1,7 +1,8 @@
-"""ImageExampleGen: a TFX component that makes raw examples of a folder of images."""
+"""ImageExampleGen: a TFX component that makes raw examples of a folder, a manifest or TFRecord files of images."""
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import ClassVar
 
 from tfx import types
@@ -9,18 +10,19 @@ from tfx.components.example_gen import utils
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
-from tfx.proto import example_gen_pb2, range_config_pb2
+from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 import schemas
+from components.example_gen import spans
 from components.example_gen.artifacts import Quarantine
 from components.example_gen.config import DataConfig
 from components.example_gen.driver import ImageDriver
 from components.example_gen.executor import Executor
-from components.example_gen.folder import SPLITS
+from components.example_gen.listing import SPLITS
 from components.fingerprint import code_fingerprint
-from components.images.config import ImageConfig
+from components.images.config import ImageConfig, Requirements
 
 
 class ImageExampleGenSpec(ComponentSpec):
@@ -32,7 +34,6 @@ class ImageExampleGenSpec(ComponentSpec):
         "output_config": ExecutionParameter(type=example_gen_pb2.Output),
         "output_data_format": ExecutionParameter(type=int),
         "output_file_format": ExecutionParameter(type=int),
-        "range_config": ExecutionParameter(type=range_config_pb2.RangeConfig, optional=True),
         # JSON of what the executor needs: a change of anything in it, or of the code, is a reason to run again.
         "settings": ExecutionParameter(type=str),
     }
@@ -45,7 +46,7 @@ class ImageExampleGenSpec(ComponentSpec):
 
 
 class ImageExampleGen(FileBasedExampleGen):
-    """Makes tf.Examples of the images in a folder, and puts every file that is no good image to quarantine.
+    """Makes tf.Examples of images, and puts every file that is no good image to quarantine.
 
     Outputs:
       examples: splits `train` and `test`, as schemas/raw_examples.pbtxt describes them.
@@ -59,28 +60,22 @@ class ImageExampleGen(FileBasedExampleGen):
 
     def __init__(
         self,
-        input_base: str,
         data: DataConfig,
         image: ImageConfig | None = None,
-        *,
-        input_config: example_gen_pb2.Input | None = None,
-        range_config: range_config_pb2.RangeConfig | None = None,
     ) -> None:
         """Configures the component.
 
         Args:
-          input_base: the folder of images, or the one above folders of spans.
-          data: limits and shares; its path is not used.
-          image: where it names bands, files with another number of channels go to quarantine. Nothing else of it is
-            used, so that another size does not read the files again.
-          input_config: one split whose pattern may hold {SPAN} and {VERSION}, 'span-{SPAN}/*' for instance; by default
-            the images are in input_base itself.
-          range_config: which span; by default the latest.
+          data: where the images are, how they are laid out and split, limits. Spans are looked up where the step runs.
+          image: files that do not suit it go to quarantine: see `Requirements`. Nothing else of it is used, so that
+            another preprocessing does not read the files again.
         """
-        bands = None if image is None or image.bands is None else len(image.bands)
+        input_base, below = spans.base(data.path, data.found_layout)
         settings = {
-            "data": data.model_dump(mode="json", exclude={"path"}),
-            "bands": bands,
+            # The rest of the path: input_base alone is a folder, which TFX's driver on Kubeflow can look into.
+            "below": below,
+            "data": {**data.model_dump(mode="json", exclude={"path"}), "layout": data.found_layout},
+            "image": asdict(Requirements() if image is None else image.requirements()),
             "code": code_fingerprint("images", "example_gen"),
             "schema": hashlib.sha256(schemas.raw_examples().encode()).hexdigest()[:16],
         }
@@ -92,11 +87,10 @@ class ImageExampleGen(FileBasedExampleGen):
         )
         spec = ImageExampleGenSpec(
             input_base=input_base,
-            input_config=input_config or utils.make_default_input_config(),
+            input_config=utils.make_default_input_config(),
             output_config=output_config,
             output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
             output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
-            range_config=range_config,
             settings=json.dumps(settings, sort_keys=True),
             examples=types.Channel(type=standard_artifacts.Examples),
             quarantine=types.Channel(type=Quarantine),

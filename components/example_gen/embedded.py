@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from components.example_gen.folder import TEST, TRAIN
+from components.example_gen.listing import TEST, TRAIN
 
 DIGITS_TEST_IMAGES = 360
 _MAX_LEVEL = 16

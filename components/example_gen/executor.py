@@ -1,4 +1,4 @@
-"""What ImageExampleGen does: lists the files, reads them on Beam, and writes examples, quarantine and schema."""
+"""What ImageExampleGen does: lists the images, reads them on Beam, and writes examples, quarantine and schema."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import astuple
 from typing import Any
 
 import apache_beam as beam
@@ -16,22 +17,25 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
-from tfx.utils import io_utils, proto_utils
+from tfx.utils import io_utils
 
 from components.errors import RestemError
+from components.example_gen import storage
 from components.example_gen.artifacts import Quarantine
 from components.example_gen.config import DataConfig
-from components.example_gen.driver import data_folder
-from components.example_gen.folder import SPLITS, Listing, check_counts, check_listing
-from components.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source, file_bytes
+from components.example_gen.content import size
+from components.example_gen.duplicates import Duplicates, check_leaks, digest_line, find_duplicates
+from components.example_gen.listing import SPLITS, Listing, Record, Stray, check_counts, check_listing
+from components.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
 from components.example_gen.schema import complete_schema
 from components.example_gen.stored import WriteStoredTFRecords
+from components.images.config import Requirements
 
 _LOG = logging.getLogger("restem")
 _SHOWN = 20
 _GROUP_FILES = 256
 _PROGRESS_SECONDS = 5.0
-_REFUSED, _COUNTED = "refused", "counted"
+_REFUSED, _COUNTED, _DIGESTS = "refused", "counted", "digests"
 
 
 class Executor(BaseBeamExecutor):
@@ -46,38 +50,43 @@ class Executor(BaseBeamExecutor):
         """Makes examples, quarantine and schema.
 
         Raises:
-          RestemError: the folder cannot be trained on (see `check_listing`), too many files are bad, or a class is left
-            without readable training images.
+          RestemError: the data cannot be trained on (see `check_listing`), too many files are bad, a class is left
+            without readable training images, or the same image is in both splits.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         settings = json.loads(exec_properties["settings"])
-        config = DataConfig(path=exec_properties["input_base"], **settings["data"])
-        input_config = example_gen_pb2.Input()
-        proto_utils.json_to_proto(exec_properties["input_config"], input_config)
-        folder = data_folder(exec_properties["input_base"], input_config.splits[0].pattern)
-
-        listing = check_listing(folder, config)
-        _LOG.info("%s files in %d classes in %s", f"{len(listing.files):,}", len(listing.classes), folder)
-        examples = artifact_utils.get_single_instance(output_dict["examples"])
-        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        config = data_config(exec_properties)
         quarantine_uri = artifact_utils.get_single_uri(output_dict["quarantine"])
         parts = os.path.join(quarantine_uri, "parts")
         fileio.makedirs(parts)
 
-        limits = Limits(config.max_pixels, config.max_bytes, settings["bands"])
+        listing = check_listing(config.path, config, scratch=parts)
+        _LOG.info("%s images in %d classes in %s", f"{len(listing.files):,}", len(listing.classes), config.path)
+        for note in listing.notes:
+            _LOG.warning("%s", note)
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        if listing.spans:
+            _LOG.info("spans: %s", ", ".join(str(number) for number in listing.spans))
+            examples.span = listing.spans[-1]
+
+        limits = Limits(config.max_pixels, config.max_bytes, Requirements(**settings["image"]))
         with self._make_beam_pipeline() as pipeline:
-            _build(pipeline, listing, limits, examples, parts)
+            _build(pipeline, listing, config, limits, examples, parts)
         refused = [Refused(**one) for one in _read_lines(parts, _REFUSED)]
-        refused += [Refused(one.path, one.reason, file_bytes(folder, one.path)) for one in listing.strays]
+        refused += [Refused(one.path, one.reason, _stray_bytes(listing, one)) for one in listing.strays]
         refused.sort(key=lambda one: one.path)
         counts = _read_counts(parts)
+        duplicates = find_duplicates(lambda: _raw_lines(parts, _DIGESTS))
         fileio.rmtree(parts)
 
-        _check_quarantine(refused, len(listing.files) + len(listing.strays), config, folder)
-        check_counts(listing.classes, counts, folder, given_splits=listing.layout == "split", readable=True)
-        _write_quarantine(quarantine_uri, refused, listing.classes, counts)
+        _check_quarantine(refused, len(listing), config)
+        check_counts(listing.classes, counts, config.path, given_splits=listing.given_splits, readable=True)
+        check_leaks(duplicates, config, config.path)
+        _write_quarantine(quarantine_uri, refused, listing, counts, duplicates)
         schema_file = os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), "schema.pbtxt")
-        io_utils.write_pbtxt_file(schema_file, complete_schema(listing.classes))
+        schema = complete_schema(listing.classes, weighted=config.weight is not None, metadata=config.metadata)
+        io_utils.write_pbtxt_file(schema_file, schema)
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
         _LOG.info(
@@ -85,29 +94,43 @@ class Executor(BaseBeamExecutor):
             *(f"{sum(counts[split].values()):,}" for split in SPLITS),
             len(refused),
         )
+        if duplicates.groups:
+            _LOG.warning("equal images: %s (duplicates.jsonl beside the quarantine)", duplicates.counts())
 
 
-def _build(pipeline: beam.Pipeline, listing: Listing, limits: Limits, examples: types.Artifact, parts: str) -> None:
-    """Reads the listing's files, and writes the examples of each split, the refused files and the counts.
+def data_config(exec_properties: dict[str, Any]) -> DataConfig:
+    """The section data as the step was given it: its path in two pieces, the rest as settings."""
+    settings = json.loads(exec_properties["settings"])
+    return DataConfig(path=storage.join(exec_properties["input_base"], settings["below"]), **settings["data"])
+
+
+def _build(
+    pipeline: beam.Pipeline, listing: Listing, config: DataConfig, limits: Limits, examples: types.Artifact, parts: str
+) -> None:
+    """Reads the listing's images, and writes the examples of each split, the refused files, counts and digests.
 
     The listing travels as a file: a pipeline that held it would be too large to submit for a million images. It is
     shuffled by a hash of the paths, so that the examples come shuffled, and, from one worker, always in the same order.
     """
     listed = os.path.join(parts, "listing.jsonl")
     with fileio.open(listed, "w") as file:
-        file.write("".join(line + "\n" for line in listing_lines(listing)))
+        for line in listing_lines(listing, config):
+            file.write(line + "\n")
     outcomes = (
         pipeline
         | "ReadListing" >> beam.io.ReadFromText(listed)
         | "Group" >> beam.Map(_group)
         | "Shuffle" >> beam.GroupByKey()
         | "ReadImages"
-        >> beam.ParDo(ReadImages(listing.folder, limits, len(listing.files))).with_outputs(*SPLITS, _REFUSED, _COUNTED)
+        >> beam.ParDo(ReadImages(listing.folder, limits, len(listing.files))).with_outputs(
+            *SPLITS, _REFUSED, _COUNTED, _DIGESTS
+        )
     )
     for split in SPLITS:
         target = os.path.join(artifact_utils.get_split_uri([examples], split), "data_tfrecord")
         _ = outcomes[split] | f"Write[{split}]" >> WriteStoredTFRecords(target)
     _ = outcomes[_REFUSED] | "WriteRefused" >> beam.io.WriteToText(os.path.join(parts, _REFUSED))
+    _ = outcomes[_DIGESTS] | "WriteDigests" >> beam.io.WriteToText(os.path.join(parts, _DIGESTS))
     _ = (
         outcomes[_COUNTED]
         | "Add" >> beam.CombinePerKey(sum)
@@ -117,7 +140,7 @@ def _build(pipeline: beam.Pipeline, listing: Listing, limits: Limits, examples: 
 
 
 class ReadImages(beam.DoFn):
-    """A group of files -> serialized examples (outputs `train` and `test`), JSON lines of refused files, and counts."""
+    """A group of images -> serialized examples (`train` and `test`); lines of refused files; counts; digests."""
 
     def __init__(self, folder: str, limits: Limits, total: int) -> None:
         self._folder = folder
@@ -132,13 +155,16 @@ class ReadImages(beam.DoFn):
 
     def process(self, group: tuple[int, Iterable[str]]) -> Iterator[Any]:
         """Reads one group of listing lines."""
-        ranked = sorted(json.loads(line) for line in group[1])
-        sources = [Source(*fields) for _, *fields in ranked]
+        ranked = sorted((json.loads(line) for line in group[1]), key=lambda fields: fields[0])
+        sources = [_source(*fields) for _, *fields in ranked]
         counts: Counter = Counter()
         for outcome in self._reader.read(sources):
             if isinstance(outcome, Accepted):
                 counts[outcome.source.split, outcome.source.label] += 1
-                yield beam.pvalue.TaggedOutput(outcome.source.split, outcome.example)
+                source = outcome.source
+                yield beam.pvalue.TaggedOutput(source.split, outcome.example)
+                line = digest_line(outcome.digest, source.path, source.label, source.split)
+                yield beam.pvalue.TaggedOutput(_DIGESTS, line)
             else:
                 yield beam.pvalue.TaggedOutput(_REFUSED, _refused_line(outcome))
             self._done += 1
@@ -152,12 +178,26 @@ class ReadImages(beam.DoFn):
             _LOG.info("%s of %s files read", f"{self._done:,}", f"{self._total:,}")
 
 
-def listing_lines(listing: Listing) -> Iterator[str]:
-    """One JSON array a file, shuffled by a hash of the path: rank, path, label, label_index, split."""
+def listing_lines(listing: Listing, config: DataConfig) -> Iterator[str]:
+    """One JSON array an image, shuffled by a hash of the path: rank, and the fields of a Source."""
     positions = {name: position for position, name in enumerate(listing.classes)}
     shuffled = sorted(listing.files, key=lambda file: hashlib.sha256(file.path.encode()).digest())
     for rank, file in enumerate(shuffled):
-        yield json.dumps([rank, file.path, file.label, positions[file.label], file.split])
+        weight = file.weight if config.weight is not None else None
+        metadata = list(zip(config.metadata, file.metadata, strict=True)) if config.metadata else []
+        record = astuple(file.record) if file.record is not None else None
+        yield json.dumps([rank, file.path, file.label, positions[file.label], file.split, weight, metadata, record])
+
+
+def _source(
+    path: str, label: str, index: int, split: str, weight: float | None, metadata: list, record: list | None
+) -> Source:
+    pairs = tuple((name, value) for name, value in metadata)
+    return Source(path, label, index, split, weight, pairs, None if record is None else Record(*record))
+
+
+def _stray_bytes(listing: Listing, stray: Stray) -> int:
+    return stray.bytes if stray.bytes >= 0 else size(listing.folder, stray.path)
 
 
 def _group(line: str) -> tuple[int, str]:
@@ -172,10 +212,14 @@ def _count_line(key: tuple[str, str], count: int) -> str:
     return json.dumps([*key, count])
 
 
-def _read_lines(parts: str, name: str) -> Iterator[Any]:
+def _raw_lines(parts: str, name: str) -> Iterator[str]:
     for shard in sorted(fileio.glob(os.path.join(parts, f"{name}-*"))):
         with fileio.open(shard) as lines:
-            yield from (json.loads(line) for line in lines.read().splitlines())
+            yield from lines
+
+
+def _read_lines(parts: str, name: str) -> Iterator[Any]:
+    return map(json.loads, _raw_lines(parts, name))
 
 
 def _read_counts(parts: str) -> dict[str, Counter]:
@@ -185,32 +229,38 @@ def _read_counts(parts: str) -> dict[str, Counter]:
     return counts
 
 
-def _check_quarantine(refused: list[Refused], files: int, config: DataConfig, folder: str) -> None:
+def _check_quarantine(refused: list[Refused], files: int, config: DataConfig) -> None:
     if len(refused) <= config.max_quarantined * files:
         return
     shown = "".join(f"\n  {one.path}: {one.reason}" for one in refused[:_SHOWN])
     more = f"\n  and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
     raise RestemError(
         f"{len(refused)} of {files} files are no images that can be read",
-        where=f"data.path ({folder})",
+        where=f"data.path ({config.path})",
         expected=f"at most the share data.max_quarantined = {config.max_quarantined:g}",
         given=f"{len(refused) / files:.3g}",
         remedy=f"Mend or remove them, or raise data.max_quarantined:{shown}{more}",
     )
 
 
-def _write_quarantine(uri: str, refused: list[Refused], classes: tuple[str, ...], counts: dict[str, Counter]) -> None:
+def _write_quarantine(
+    uri: str, refused: list[Refused], listing: Listing, counts: dict[str, Counter], duplicates: Duplicates
+) -> None:
     with fileio.open(os.path.join(uri, Quarantine.LINES), "w") as file:
         file.write("".join(_refused_line(one) + "\n" for one in refused))
+    with fileio.open(os.path.join(uri, Quarantine.DUPLICATES), "w") as file:
+        file.write("".join(line + "\n" for line in duplicates.lines()))
     images = {split: sum(counts[split].values()) for split in SPLITS}
     summary = {
         "files": sum(images.values()) + len(refused),
         "quarantined": len(refused),
-        "classes": list(classes),
+        "classes": list(listing.classes),
         "splits": {
-            split: {"images": images[split], "by_class": {name: counts[split][name] for name in classes}}
+            split: {"images": images[split], "by_class": {name: counts[split][name] for name in listing.classes}}
             for split in SPLITS
         },
+        "duplicates": duplicates.counts(),
+        "spans": list(listing.spans),
     }
     with fileio.open(os.path.join(uri, Quarantine.SUMMARY), "w") as file:
         file.write(json.dumps(summary, indent=2) + "\n")

@@ -1,13 +1,17 @@
 """Files -> examples, or the reason why not: read, look at the header, decode once with the decoder of training."""
 
-import os
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import tensorflow as tf
 
+from components.example_gen.content import content, size
+from components.example_gen.listing import Record
+from components.images.arrays import decodable
+from components.images.config import Requirements
 from components.images.decode import decode_raw
-from components.images.probe import Header, UnreadableImage, check_bytes, explain_failure, probe
+from components.images.probe import Header, UnreadableImage, check_suits, explain_failure, probe
 
 # How much is decoded at once: so many files, or fewer large ones. An image takes 1 to 4 bytes a pixel, twice that while
 # 16 bits are rescaled.
@@ -15,27 +19,33 @@ _BATCH_FILES = 64
 _BATCH_PIXELS = 2**25
 
 
+_NONE = Requirements()
+
+
 @dataclass(frozen=True)
 class Limits:
     """What is refused from the header alone.
 
     max_pixels, max_bytes: as in DataConfig.
-    channels: how many channels each file must have (the number of configured bands), or None for any.
+    image: what the configuration's section image asks of each file.
     """
 
     max_pixels: int
     max_bytes: int
-    channels: int | None = None
+    image: Requirements = _NONE
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to be read: its path relative to the data folder, its class and its split."""
+    """An image to be read: its path relative to the data folder, its class and its split; see `ImageFile`."""
 
     path: str
     label: str
     label_index: int
     split: str
+    weight: float | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+    record: Record | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +59,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A file that is a good example, and its serialized tf.Example."""
+    """A file that is a good example: its serialized tf.Example, and the SHA-256 of the file as it was."""
 
     source: Source
     example: bytes
+    digest: bytes
 
 
 class ImageReader:
@@ -70,9 +81,12 @@ class ImageReader:
         pixels = 0
         for source in sources:
             try:
-                data, header = self._load(source.path)
+                data, header = self._load(source)
             except UnreadableImage as error:
-                yield Refused(source.path, str(error), file_bytes(self._folder, source.path))
+                yield Refused(source.path, str(error), size(self._folder, source.path, source.record))
+                continue
+            if not header.in_graph:
+                yield self._convert(source, data, header)
                 continue
             if batch and (len(batch) == _BATCH_FILES or pixels + header.pixels > _BATCH_PIXELS):
                 yield from self._decode(batch)
@@ -81,20 +95,20 @@ class ImageReader:
             pixels += header.pixels
         yield from self._decode(batch)
 
-    def _load(self, path: str) -> tuple[bytes, Header]:
-        full = os.path.join(self._folder, path)
-        try:
-            check_bytes(os.path.getsize(full), self._limits.max_bytes)
-            with open(full, "rb") as file:
-                data = file.read()
-        except OSError as error:
-            raise UnreadableImage(f"The file cannot be read: {error.strerror}.") from None
+    def _load(self, source: Source) -> tuple[bytes, Header]:
+        data = content(self._folder, source.path, source.record, self._limits.max_bytes)
         header = probe(data, max_pixels=self._limits.max_pixels, max_bytes=self._limits.max_bytes)
-        wanted = self._limits.channels
-        if wanted is not None and header.channels != wanted:
-            has = f"{header.channels} channel{'s' if header.channels > 1 else ''}"
-            raise UnreadableImage(f"It has {has}, but image.bands names {wanted}.")
+        check_suits(header, self._limits.image)
         return data, header
+
+    def _convert(self, source: Source, data: bytes, header: Header) -> Accepted | Refused:
+        """One file that TensorFlow does not decode: the example holds its pixels, losslessly, as one that it does."""
+        try:
+            stored = decodable(data, header)
+        except UnreadableImage as error:
+            return Refused(source.path, str(error), len(data))
+        example = to_example(source, stored, header, (header.height, header.width, header.channels))
+        return Accepted(source, example.SerializeToString(), hashlib.sha256(data).digest())
 
     def _decode(self, batch: list[tuple[Source, bytes, Header]]) -> Iterator[Accepted | Refused]:
         if not batch:
@@ -110,7 +124,8 @@ class ImageReader:
                     yield from self._decode([one])
             return
         for (source, data, header), (height, width, channels) in zip(batch, shapes.tolist(), strict=True):
-            yield Accepted(source, to_example(source, data, header, (height, width, channels)).SerializeToString())
+            example = to_example(source, data, header, (height, width, channels))
+            yield Accepted(source, example.SerializeToString(), hashlib.sha256(data).digest())
 
 
 def to_example(source: Source, data: bytes, header: Header, shape: tuple[int, int, int]) -> tf.train.Example:
@@ -118,11 +133,12 @@ def to_example(source: Source, data: bytes, header: Header, shape: tuple[int, in
 
     Args:
       source: the file's path and class.
-      data: its content.
+      data: its content, or what `decodable` made of it.
       header: its format and bit depth.
       shape: height, width and channels, as decoded.
     """
     height, width, channels = shape
+    weight = {} if source.weight is None else {"weight": _float(source.weight)}
     return tf.train.Example(
         features=tf.train.Features(
             feature={
@@ -135,17 +151,11 @@ def to_example(source: Source, data: bytes, header: Header, shape: tuple[int, in
                 "channels": _int64(channels),
                 "bit_depth": _int64(header.bit_depth),
                 "format": _bytes(header.format.encode()),
+                **weight,
+                **{name: _bytes(value.encode()) for name, value in source.metadata},
             }
         )
     )
-
-
-def file_bytes(folder: str, path: str) -> int:
-    """A file's size in bytes, -1 where it cannot be told."""
-    try:
-        return os.path.getsize(os.path.join(folder, path))
-    except (OSError, ValueError):
-        return -1
 
 
 def _shapes(images: tf.Tensor) -> tf.Tensor:
@@ -155,6 +165,10 @@ def _shapes(images: tf.Tensor) -> tf.Tensor:
 
 def _bytes(value: bytes) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _float(value: float) -> tf.train.Feature:
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
 
 
 def _int64(value: int) -> tf.train.Feature:

@@ -16,14 +16,19 @@ def committed_schema() -> schema_pb2.Schema:
     return text_format.Parse(schemas.raw_examples(), schema_pb2.Schema())
 
 
-def complete_schema(classes: Sequence[str]) -> schema_pb2.Schema:
+def complete_schema(
+    classes: Sequence[str], *, weighted: bool = False, metadata: Sequence[str] = ()
+) -> schema_pb2.Schema:
     """The schema for data of these classes.
 
     Args:
       classes: all names, in the order of label_index.
+      weighted: the examples have a `weight`.
+      metadata: the names of more features, each one text.
 
     Returns:
-      The committed schema, in which `label` is one of the names and `label_index` one of their positions.
+      The committed schema, in which `label` is one of the names and `label_index` one of their positions, with the
+      further features.
     """
     schema = committed_schema()
     features = {feature.name: feature for feature in schema.feature}
@@ -31,7 +36,18 @@ def complete_schema(classes: Sequence[str]) -> schema_pb2.Schema:
     features["label_index"].int_domain.CopyFrom(
         schema_pb2.IntDomain(name="label_index", min=0, max=len(classes) - 1, is_categorical=True)
     )
+    for name in metadata:
+        _add(schema, name, schema_pb2.BYTES)
+    if weighted:
+        _add(schema, "weight", schema_pb2.FLOAT)
     return schema
+
+
+def _add(schema: schema_pb2.Schema, name: str, kind: "schema_pb2.FeatureType") -> None:
+    """A scalar in every example, of which no statistics are made: their features are the committed ones."""
+    feature = schema.feature.add(name=name, type=kind, not_in_environment=[STATISTICS_ENVIRONMENT])
+    feature.shape.SetInParent()
+    feature.presence.min_fraction = 1.0
 
 
 def small_features() -> schema_pb2.Schema:

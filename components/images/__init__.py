@@ -1,8 +1,19 @@
 """From encoded bytes to pixels: the one decoding and the one preprocessing of training, evaluation and serving.
 
-`config` and `probe` are light; `decode`, `preprocess` and `statistics` are TensorFlow graph code.
+`config`, `container` and `probe` are light; `arrays` and `tiff` read what TensorFlow does not decode; `decode`,
+`channels`, `orientation`, `preprocess` and `statistics` are TensorFlow graph code.
 """
+
+from pathlib import Path
 
 from components.images.config import ImageConfig
 
-__all__ = ["ImageConfig"]
+
+def encode_for_serving(path: str | Path) -> bytes:
+    """What a client sends to the served model for a file; see `components.images.arrays.encode_for_serving`."""
+    from components.images import arrays  # NumPy and Pillow, which a configuration's check has no need of
+
+    return arrays.encode_for_serving(path)
+
+
+__all__ = ["ImageConfig", "encode_for_serving"]

@@ -1,14 +1,18 @@
-"""The configuration's section for what the model sees of an image: its resolution and its channels."""
+"""The configuration's section for what the model sees of an image: resolution, channels, depth."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MAX_SIDE_PIXELS = 4096
+MAX_BANDS = 64
 RGB = ("red", "green", "blue")
 GREY = ("grey",)
 
+Fit = Literal["stretch", "pad", "crop"]
 Side = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE_PIXELS)]
+BandName = Annotated[str, Field(min_length=1)]
 
 
 def _checked_size(value: Any) -> Any:
@@ -26,23 +30,94 @@ def _checked_size(value: Any) -> Any:
     )
 
 
+def _is_colour(value: str) -> str:
+    _rgb(value)
+    return value
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    # Pillow is only needed where a colour is given.
+    from PIL import ImageColor
+
+    try:
+        return ImageColor.getrgb(colour)[:3]
+    except ValueError:
+        raise ValueError(f"expected a colour as in HTML, 'white' or '#ff8000'; given {colour!r}") from None
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a configuration asks of an image before it is decoded, told by the file's header.
+
+    channels: how many the file must have (as many as image.bands names), or None for 1 to 4.
+    value_range: whether image.value_range is given, without which floating point values mean nothing.
+    max_upsampling: images that would have to be enlarged more than this, on the way to height x width with `fit`, are
+      refused; None refuses none, and then height, width and fit are left at their defaults.
+    """
+
+    channels: int | None = None
+    value_range: bool = False
+    max_upsampling: float | None = None
+    height: int = 1
+    width: int = 1
+    fit: Fit = "stretch"
+
+    def upsampling(self, height: int, width: int) -> float:
+        """How many times an image of these pixels is enlarged: the larger of the two directions."""
+        down, across = self.height / height, self.width / width
+        return min(down, across) if self.fit == "pad" else max(down, across)
+
+
 class ImageConfig(BaseModel):
-    """Resolution and channels of the images that the model sees."""
+    """Resolution, channels and depth of the images that the model sees."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: Annotated[Side | tuple[Side, Side], BeforeValidator(_checked_size)] = Field(
         description="The model's input size in pixels: one number for a square, or [height, width]. Images of other "
-        "sizes are resized with antialiasing; the aspect ratio is not kept."
+        "sizes are resized with antialiasing, as 'fit' says."
+    )
+    fit: Fit = Field(
+        "stretch",
+        description="How an image of another shape comes to the size: 'stretch' does not keep the aspect ratio; 'pad' "
+        "keeps it and fills the rest with 'background' (black where there is none); 'crop' keeps it and takes the "
+        "largest centred part of the right shape.",
+    )
+    max_upsampling: float | None = Field(
+        4.0,
+        ge=1,
+        description="Images that would have to be enlarged more than this many times are put to quarantine with that "
+        "reason; null enlarges any. The pushed model takes images of every size.",
     )
     channels: Literal[1, 3] | None = Field(
         None,
-        description="1 makes every image grey, 3 makes it red, green, blue. Left out, it is the number of bands, or 3.",
+        description="1 makes every image grey (Rec. 601 luma of the stored, gamma-encoded values), 3 makes it red, "
+        "green, blue. Left out, it is the number of bands, or 3.",
     )
-    bands: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, max_length=4)] | None = Field(
+    bands: Annotated[tuple[BandName, ...], Field(min_length=1, max_length=MAX_BANDS)] | None = Field(
         None,
         description="The names of the file's channels, in the file's order, to take them as they are: every image must "
-        "have exactly that many (1 to 4). Channels named red, green and blue keep their pretrained stem weights.",
+        f"have exactly that many (1 to {MAX_BANDS}); the pages of a TIFF are channels too. Channels named red, green "
+        "and blue keep their pretrained stem weights.",
+    )
+    select: Annotated[tuple[BandName, ...], Field(min_length=1)] | None = Field(
+        None, description="Which of the bands the model sees, and in which order; left out, all of them."
+    )
+    background: Annotated[str, AfterValidator(_is_colour)] | None = Field(
+        None,
+        description="A colour as in HTML ('white', '#ff8000') on which transparent images are laid; it also fills what "
+        "'fit: pad' leaves free. Left out, transparency is dropped and the stored colour stands. Not with bands.",
+    )
+    bits: Literal[8, 16] = Field(
+        8,
+        description="Bits a channel that the model sees: 8 (deeper images are rounded), or 16 (0..65535; images of 8 "
+        "bits are stretched to that).",
+    )
+    value_range: tuple[float, float] | None = Field(
+        None,
+        description="The stored values that mean black and white, [0, 4095] for instance; values outside are clipped. "
+        "Of images with floating point or signed values, which mean nothing without it, and of 16 bits; images of 8 "
+        "bits are not changed. Left out, 16 bits are 0..65535.",
     )
     normalise: Literal["source", "dataset"] = Field(
         "source",
@@ -53,14 +128,29 @@ class ImageConfig(BaseModel):
     @model_validator(mode="after")
     def _channels_and_bands_agree(self) -> "ImageConfig":
         if self.bands is None:
+            if self.select is not None:
+                raise ValueError("select picks from bands: name the file's channels in image.bands")
             return self
-        if len(set(self.bands)) != len(self.bands):
-            raise ValueError(f"bands must have different names; given {', '.join(self.bands)}")
-        if self.channels is not None and self.channels != len(self.bands):
+        for key, names in (("bands", self.bands), ("select", self.select or ())):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{key} must have different names; given {', '.join(names)}")
+        unknown = [name for name in self.select or () if name not in self.bands]
+        if unknown:
+            raise ValueError(f"select names {', '.join(unknown)}, but bands are {', '.join(self.bands)}")
+        if self.channels is not None and self.channels != len(self.names):
+            key = "bands" if self.select is None else "select"
             raise ValueError(
-                f"channels and bands contradict each other: channels is {self.channels}, but bands names "
-                f"{len(self.bands)} ({', '.join(self.bands)}); leave one of them out"
+                f"channels and {key} contradict each other: channels is {self.channels}, but {key} names "
+                f"{len(self.names)} ({', '.join(self.names)}); leave one of them out"
             )
+        if self.background is not None:
+            raise ValueError("background and bands contradict each other: bands are taken as they are, alpha included")
+        return self
+
+    @model_validator(mode="after")
+    def _black_is_below_white(self) -> "ImageConfig":
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise ValueError(f"value_range must be [black, white] with black below white; given {self.value_range}")
         return self
 
     @property
@@ -77,12 +167,48 @@ class ImageConfig(BaseModel):
     def count(self) -> int:
         """Number of channels into the model."""
         if self.bands is not None:
-            return len(self.bands)
+            return len(self.names)
         return 3 if self.channels is None else self.channels
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The channels' names in order: ('grey',), ('red', 'green', 'blue') or the bands."""
+        """The model's channels' names in order: ('grey',), ('red', 'green', 'blue'), or the (selected) bands."""
         if self.bands is not None:
-            return self.bands
+            return self.bands if self.select is None else self.select
         return GREY if self.count == 1 else RGB
+
+    @property
+    def white(self) -> int:
+        """The largest pixel value: 255 or 65535."""
+        return 2**self.bits - 1
+
+    @property
+    def dtype(self) -> Literal["uint8", "uint16"]:
+        """The pixels' type, by NumPy's and TensorFlow's name."""
+        return "uint8" if self.bits == 8 else "uint16"
+
+    @property
+    def background_rgb(self) -> tuple[int, int, int] | None:
+        """The background's red, green and blue, 0..255."""
+        return None if self.background is None else _rgb(self.background)
+
+    def as_source(self, size: int) -> "ImageConfig":
+        """What a source network sees of the same files: red, green and blue of 8 bits, `size` pixels high and wide.
+
+        Bands of these names are taken; where there are none, up to four channels count as grey or RGB, with or without
+        alpha.
+        """
+        changes = {"size": size, "bits": 8, "normalise": "source", "channels": 3, "select": None}
+        if self.bands is not None and set(RGB) <= set(self.bands):
+            changes |= {"select": RGB}
+        else:
+            changes |= {"bands": None}
+        return ImageConfig.model_validate(self.model_dump() | changes)
+
+    def requirements(self) -> Requirements:
+        """What files must be like: only what ingestion has to know, so that nothing else makes it run again."""
+        channels = None if self.bands is None else len(self.bands)
+        given = self.value_range is not None
+        if self.max_upsampling is None:
+            return Requirements(channels, given)
+        return Requirements(channels, given, self.max_upsampling, self.height, self.width, self.fit)

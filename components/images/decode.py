@@ -1,29 +1,32 @@
-"""Encoded bytes -> uint8 pixels with the configured channels, as TensorFlow graph code.
+"""Encoded bytes -> pixels with the configured channels and depth, as TensorFlow graph code.
 
 What each kind of file becomes:
 
-- 16-bit PNG: `round(v / 257)`, the PNG specification's own rescaling (65535 -> 255); 1, 2 and 4 bits fill 0..255.
+- Depth: with `bits: 8`, 16-bit images are `round(v / 257)`, the PNG specification's own rescaling (65535 -> 255); with
+  `bits: 16`, 8-bit images are `257 v`. 1, 2 and 4 bits fill 0..255. `value_range` takes the place of 0..65535.
 - Grey to RGB: replicated. RGB to grey: Rec. 601 luma on the stored (gamma-encoded, not linear) values,
   0.299 R + 0.587 G + 0.114 B, in the integers of Pillow's `convert("L")`, hence equal to it.
-- Alpha and palette transparency: dropped, the stored colour stands (as Pillow's `convert("RGB")`). With `bands` the
-  file's channels are taken raw, alpha included.
+- Alpha and palette transparency: dropped, the stored colour stands (as Pillow's `convert("RGB")`); with a `background`
+  the image is laid on it, on the stored values too: `round((a v + (white - a) b) / white)`. The second of two channels
+  and the fourth of four are alpha. With `bands` the file's channels are taken raw, alpha included.
 - CMYK and YCCK JPEG: RGB by `(255 - ink)(255 - black) / 255`, no colour profile is applied.
 - GIF: the first frame. BMP: 8 bits with palette or grey, 24 bits, 32 bits (the fourth byte is dropped: it is filler).
-- EXIF orientation and embedded gamma or colour profiles are not applied.
+- A JPEG's EXIF orientation is applied. Embedded gamma or colour profiles are not.
+- What TensorFlow cannot decode (TIFF, WebP, NumPy's arrays, other BMP files) comes as a PNG or in the raw container,
+  as `components.images.container` describes.
 
 A file that cannot be decoded whole raises tf.errors.InvalidArgumentError.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import tensorflow as tf
 
+from components.images import container
+from components.images.channels import pick_bands, to_channels
 from components.images.config import ImageConfig
-
-# Weights of Rec. 601 in 1/65536, rounded as in Pillow's Convert.c; they sum to exactly 65536, so grey stays grey.
-_LUMA = (19595, 38470, 7471)
-_LUMA_HALF = 1 << 15
-_LUMA_SHIFT = 16
+from components.images.orientation import upright
 
 _HEADER_BYTES = 54
 # Offsets in bytes of what is read from the headers.
@@ -33,8 +36,55 @@ _BMP_BITS_AT = 28
 _BMP_COMPRESSION_AT = 30
 _BMP_COLOURS_USED_AT = 46
 
-NOT_READ = "this is not a PNG, JPEG, BMP or GIF file"
+NOT_READ = (
+    "this is not a PNG, JPEG, BMP or GIF file; TIFF, WebP and NumPy files are to be sent as "
+    "components.images.encode_for_serving makes them"
+)
 BMP_NOT_READ = "only uncompressed BMP files of 8, 24 or 32 bits are read"
+RANGE_NEEDED = "floating point values have no meaning without image.value_range: [black, white]"
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What becomes of stored values.
+
+    bits: 8 or 16: uint8 or uint16 comes out.
+    value_range: the stored values that mean black and white, where more than 8 bits are stored.
+    """
+
+    bits: int = 8
+    value_range: tuple[float, float] | None = None
+
+    def of_8_bits(self, values: tf.Tensor) -> tf.Tensor:
+        """uint8 values, 0..255, at this depth."""
+        return values if self.bits == 8 else tf.cast(values, tf.uint16) * 257
+
+    def of_16_bits(self, values: tf.Tensor) -> tf.Tensor:
+        """uint16 values at this depth."""
+        if self.value_range is not None:
+            return self._between_black_and_white(values)
+        if self.bits == 16:
+            return values
+        return tf.cast((tf.cast(values, tf.int32) + 128) // 257, tf.uint8)
+
+    def of_floats(self, values: tf.Tensor) -> tf.Tensor:
+        """float32 values at this depth; refused where the range is not known. No number (NaN) is black."""
+        if self.value_range is None:
+            with tf.control_dependencies([tf.debugging.Assert(False, [RANGE_NEEDED])]):
+                return self.empty()
+        return self._between_black_and_white(values)
+
+    def empty(self) -> tf.Tensor:
+        """No pixels at all: what stands in the graph after a refusal."""
+        return tf.zeros([0, 0, 0], tf.uint8 if self.bits == 8 else tf.uint16)
+
+    def _between_black_and_white(self, values: tf.Tensor) -> tf.Tensor:
+        black, white = self.value_range
+        top = 2**self.bits - 1
+        # 64 bits: the formula's own rounding then never decides between two grey levels.
+        scaled = (tf.cast(values, tf.float64) - black) * (top / (white - black))
+        scaled = tf.where(tf.math.is_nan(scaled), tf.zeros([], tf.float64), tf.clip_by_value(scaled, 0.0, float(top)))
+        return tf.cast(tf.round(scaled), tf.uint8 if self.bits == 8 else tf.uint16)
 
 
 def decode(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
@@ -42,58 +92,69 @@ def decode(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
 
     Args:
       image_bytes: string scalar, the encoded file.
-      config: says which channels come out; its size is not used.
+      config: says which channels come out and how deep; its size is not used.
 
     Returns:
-      uint8 [height, width, config.count], values 0..255, in the order of config.names.
+      uint8 or uint16 (config.dtype) [height, width, config.count], values 0..config.white, in the order of
+      config.names.
 
     Raises:
-      tf.errors.InvalidArgumentError: no such format, damaged, or not as many channels as config.bands names.
+      tf.errors.InvalidArgumentError: no such format, damaged, floating point without a range, or not as many channels
+        as config.bands names.
     """
-    pixels = decode_raw(image_bytes)
-    pixels = _check_bands(pixels, config) if config.bands is not None else _to_channels(pixels, config.count)
+    pixels = decode_raw(image_bytes, Depth(config.bits, config.value_range))
+    pixels = pick_bands(pixels, config) if config.bands is not None else to_channels(pixels, config)
     return tf.ensure_shape(pixels, [None, None, config.count])
 
 
-def decode_raw(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Decodes one image without changing its channels: uint8 [height, width, 1..4], grey, grey+alpha, RGB or RGBA."""
+def decode_raw(image_bytes: tf.Tensor, depth: Depth = Depth()) -> tf.Tensor:
+    """Decodes one image without changing its channels.
+
+    Returns:
+      uint8 or uint16 [height, width, channels]: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or bands.
+    """
     image_bytes = tf.reshape(image_bytes, [])
     decoders = [
-        (b"\x89PNG\r\n\x1a\n", _decode_png),
-        (b"\xff\xd8\xff", _decode_jpeg),
-        (b"GIF8", _decode_gif),
-        (b"BM", _decode_bmp),
+        (b"\xff\xd8\xff", lambda data: depth.of_8_bits(_decode_jpeg(data))),
+        (b"\x89PNG\r\n\x1a\n", lambda data: _decode_png(data, depth)),
+        (b"GIF8", lambda data: depth.of_8_bits(_decode_gif(data))),
+        (b"BM", lambda data: depth.of_8_bits(_decode_bmp(data))),
+        (container.SIGNATURE, lambda data: _decode_container(data, depth)),
     ]
-    return _by_start(image_bytes, decoders)
+    return _by_start(image_bytes, decoders, depth)
 
 
-def _by_start(image_bytes: tf.Tensor, decoders: list[tuple[bytes, Callable[[tf.Tensor], tf.Tensor]]]) -> tf.Tensor:
+def _by_start(
+    image_bytes: tf.Tensor, decoders: list[tuple[bytes, Callable[[tf.Tensor], tf.Tensor]]], depth: Depth
+) -> tf.Tensor:
     """Decodes with the first decoder whose signature the file starts with.
 
     Nested conditions, not tf.switch_case: tf.Transform cannot hash an operation that holds a list of functions.
     """
     if not decoders:
-        return _refuse(image_bytes)
+        # The file's first bytes would help in the message, but TensorFlow's errors must be valid UTF-8.
+        with tf.control_dependencies([tf.debugging.Assert(False, [NOT_READ])]):
+            return depth.empty()
     (start, decoder), *others = decoders
     return tf.cond(
         tf.strings.substr(image_bytes, 0, len(start)) == start,
         lambda: decoder(image_bytes),
-        lambda: _by_start(image_bytes, others),
+        lambda: _by_start(image_bytes, others, depth),
     )
-
-
-def _decode_png(image_bytes: tf.Tensor) -> tf.Tensor:
-    def deep() -> tf.Tensor:
-        values = tf.cast(tf.io.decode_png(image_bytes, channels=0, dtype=tf.uint16), tf.int32)
-        return tf.cast((values + 128) // 257, tf.uint8)
-
-    is_deep = _header(image_bytes)[_PNG_BIT_DEPTH_AT] == 16
-    return tf.cond(is_deep, deep, lambda: tf.io.decode_png(image_bytes, channels=0))
 
 
 def _decode_jpeg(image_bytes: tf.Tensor) -> tf.Tensor:
     # The default transform is the fast one, up to 4 grey levels away from the exact one that others (Pillow) use.
-    return tf.io.decode_jpeg(image_bytes, channels=0, dct_method="INTEGER_ACCURATE")
+    pixels = tf.io.decode_jpeg(image_bytes, channels=0, dct_method="INTEGER_ACCURATE")
+    return upright(pixels, image_bytes)
+
+
+def _decode_png(image_bytes: tf.Tensor, depth: Depth) -> tf.Tensor:
+    return tf.cond(
+        _header(image_bytes)[_PNG_BIT_DEPTH_AT] == 16,
+        lambda: depth.of_16_bits(tf.io.decode_png(image_bytes, channels=0, dtype=tf.uint16)),
+        lambda: depth.of_8_bits(tf.io.decode_png(image_bytes, channels=0)),
+    )
 
 
 def _decode_gif(image_bytes: tf.Tensor) -> tf.Tensor:
@@ -123,10 +184,26 @@ def _decode_bmp(image_bytes: tf.Tensor) -> tf.Tensor:
     return tf.cond(bits == 8, through_palette, lambda: pixels[..., :3])
 
 
-def _refuse(image_bytes: tf.Tensor) -> tf.Tensor:
-    del image_bytes  # Its first bytes would help in the message, but TensorFlow's errors must be valid UTF-8.
-    with tf.control_dependencies([tf.debugging.Assert(False, [NOT_READ])]):
-        return tf.zeros([0, 0, 0], tf.uint8)
+def _decode_container(image_bytes: tf.Tensor, depth: Depth) -> tf.Tensor:
+    header = _header(image_bytes)
+    height, width = (_little_endian(header, at, 4) for at in (container.HEIGHT_AT, container.WIDTH_AT))
+    shape = tf.stack([height, width, _little_endian(header, container.CHANNELS_AT, 2)])
+    # A header that is cut short has no stream behind it: an empty one is refused by the reshape below.
+    behind = tf.minimum(container.HEADER_BYTES, tf.strings.length(image_bytes))
+    stream = tf.strings.substr(image_bytes, behind, 2**31 - 1)
+    values = tf.io.decode_compressed(stream, compression_type="ZLIB")
+
+    def of(kind: tf.DType, at_depth: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[], tf.Tensor]:
+        return lambda: at_depth(tf.reshape(tf.io.decode_raw(values, kind), shape))
+
+    kind = header[container.TYPE_AT]
+    return tf.cond(
+        kind == container.TYPES["uint8"],
+        of(tf.uint8, depth.of_8_bits),
+        lambda: tf.cond(
+            kind == container.TYPES["uint16"], of(tf.uint16, depth.of_16_bits), of(tf.float32, depth.of_floats)
+        ),
+    )
 
 
 def _header(image_bytes: tf.Tensor) -> tf.Tensor:
@@ -135,29 +212,8 @@ def _header(image_bytes: tf.Tensor) -> tf.Tensor:
     Reading beyond the end with tf.strings.substr is an error whose message holds the file's raw bytes, on which Python
     stumbles (UnicodeDecodeError).
     """
-    start = tf.strings.substr(image_bytes, 0, _HEADER_BYTES) + bytes(_HEADER_BYTES)
-    return tf.cast(tf.io.decode_raw(start, tf.uint8)[:_HEADER_BYTES], tf.int32)
+    return tf.cast(tf.io.decode_raw(image_bytes, tf.uint8, fixed_length=_HEADER_BYTES), tf.int32)
 
 
 def _little_endian(header: tf.Tensor, position: int, length: int) -> tf.Tensor:
     return tf.reduce_sum(header[position : position + length] * [256**i for i in range(length)])
-
-
-def _to_channels(pixels: tf.Tensor, count: int) -> tf.Tensor:
-    """uint8 [h, w, 1..4] -> uint8 [h, w, count] with count 1 or 3; an alpha channel (the last of 2 or 4) is dropped."""
-    is_grey = tf.shape(pixels)[-1] < 3
-    if count == 1:
-        return tf.cond(is_grey, lambda: pixels[..., :1], lambda: _luma(pixels[..., :3]))
-    return tf.cond(is_grey, lambda: tf.repeat(pixels[..., :1], 3, axis=-1), lambda: pixels[..., :3])
-
-
-def _luma(rgb: tf.Tensor) -> tf.Tensor:
-    weighted = tf.reduce_sum(tf.cast(rgb, tf.int32) * _LUMA, axis=-1, keepdims=True)
-    return tf.cast(tf.bitwise.right_shift(weighted + _LUMA_HALF, _LUMA_SHIFT), tf.uint8)
-
-
-def _check_bands(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    found = tf.shape(pixels)[-1]
-    complaint = [f"the configuration names {config.count} bands, the image's number of channels is", found]
-    with tf.control_dependencies([tf.debugging.Assert(found == config.count, complaint)]):
-        return tf.identity(pixels)

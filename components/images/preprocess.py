@@ -1,61 +1,115 @@
 """The one road from encoded images to what the model sees: used by Transform, the Trainer, evaluation and serving.
 
-`preprocess` ends in uint8 pixels of the model's size; whatever scaling the network wants is inside the network.
-`encode_pixels` and `decode_pixels` are how those pixels lie between Transform and the Trainer: as PNG, losslessly.
+`preprocess` ends in uint8 or uint16 pixels of the model's size; whatever scaling the network wants is inside the
+network. `encode_pixels` and `decode_pixels` are how those pixels lie between Transform and the Trainer: as PNG,
+losslessly, for any number of channels.
 """
 
 import tensorflow as tf
 
+from components.images.channels import background
 from components.images.config import ImageConfig
 from components.images.decode import decode
 
+_PNG_CHANNELS = 4
 
+
+@tf.autograph.experimental.do_not_convert  # Nothing here is Python control flow; looking for it takes seconds.
 def preprocess(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """Decodes images of any sizes and brings them to the model's size and channels.
+    """Decodes images of any sizes and brings them to the model's size, channels and depth.
 
     Args:
-      image_bytes: string [N], encoded images (PNG, JPEG, BMP, GIF).
-      config: size and channels.
+      image_bytes: string [N], encoded images (PNG, JPEG, BMP, GIF, or what `encode_for_serving` made of others).
+      config: size, fit, channels, depth.
 
     Returns:
-      uint8 [N, config.height, config.width, config.count], values 0..255, channels as config.names.
+      config.dtype [N, config.height, config.width, config.count], values 0..config.white, channels as config.names.
 
     Raises:
       tf.errors.InvalidArgumentError: an image cannot be decoded.
     """
     shape = [config.height, config.width, config.count]
     return tf.map_fn(
-        lambda one: tf.ensure_shape(resize(decode(one, config), config.height, config.width), shape),
+        lambda one: preprocess_one(one, config),
         image_bytes,
-        fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+        fn_output_signature=tf.TensorSpec(shape, config.dtype),
     )
 
 
-def resize(pixels: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """Resizes one uint8 [h, w, C] image with an antialiased triangle filter (Pillow's BILINEAR), rounding to nearest.
+@tf.autograph.experimental.do_not_convert
+def preprocess_one(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
+    """`preprocess` for one image, a string scalar: for tf.data, which has a loop over images of its own."""
+    pixels = fit(decode(image_bytes, config), config)
+    return tf.ensure_shape(pixels, [config.height, config.width, config.count])
+
+
+def fit(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
+    """Brings one image [h, w, C] to [config.height, config.width, C] as config.fit says."""
+    if config.fit == "stretch":
+        return resize(pixels, config.height, config.width)
+    height, width = tf.shape(pixels, tf.int64)[0], tf.shape(pixels, tf.int64)[1]
+    if config.fit == "crop":
+        # The largest centred part of the target's shape, to the nearest pixel.
+        tall = tf.clip_by_value(_rounded(width * config.height, config.width), 1, height)
+        wide = tf.clip_by_value(_rounded(height * config.width, config.height), 1, width)
+        top, left = (height - tall) // 2, (width - wide) // 2
+        return resize(pixels[top : top + tall, left : left + wide], config.height, config.width)
+    # Padded: the side that is too long for the target's shape fills it, the other one keeps the aspect ratio.
+    tall = tf.clip_by_value(_rounded(height * config.width, width), 1, config.height)
+    wide = tf.clip_by_value(_rounded(width * config.height, height), 1, config.width)
+    small = resize(pixels, tf.cast(tall, tf.int32), tf.cast(wide, tf.int32))
+    top, left = (config.height - tall) // 2, (config.width - wide) // 2
+    around = [[top, config.height - tall - top], [left, config.width - wide - left], [0, 0]]
+    padded = tf.pad(small, around)
+    if config.background is None:
+        return padded
+    inside = tf.pad(tf.ones(tf.stack([tall, wide, 1]), tf.bool), around)
+    return tf.where(inside, padded, background(config))
+
+
+def resize(pixels: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
+    """Resizes one image [h, w, C] with an antialiased triangle filter (Pillow's BILINEAR), rounding to nearest.
 
     Where the size already fits, the pixels come through untouched.
+
+    Args:
+      pixels: uint8 or uint16; the result has the same type.
+      height, width: in pixels.
     """
 
     def resized() -> tf.Tensor:
-        values = tf.image.resize(pixels, [height, width], method="bilinear", antialias=True)
-        return tf.saturate_cast(tf.round(values), tf.uint8)
+        values = tf.round(tf.image.resize(pixels, [height, width], method="bilinear", antialias=True))
+        # The filter's weights are positive and sum to 1 but for rounding, which takes white beyond 65535, not 255.
+        return tf.cast(values, tf.uint8) if pixels.dtype == tf.uint8 else tf.saturate_cast(values, pixels.dtype)
 
     fits = tf.reduce_all(tf.equal(tf.shape(pixels)[:2], [height, width]))
     return tf.cond(fits, lambda: pixels, resized)
 
 
 def encode_pixels(pixels: tf.Tensor) -> tf.Tensor:
-    """uint8 [N, H, W, C] with C in 1..4 -> string [N], PNG: lossless."""
+    """uint8 or uint16 [N, H, W, C] -> string [N], PNG: lossless.
+
+    A PNG holds up to four channels. More of them lie in it one below the other, as a grey image of C x H rows.
+    """
+    _, height, width, channels = pixels.shape
+    if channels > _PNG_CHANNELS:
+        pixels = tf.reshape(tf.transpose(pixels, [0, 3, 1, 2]), [-1, channels * height, width, 1])
     return tf.io.encode_png(pixels)
 
 
 def decode_pixels(stored: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """The inverse of encode_pixels: string [N] -> uint8 [N, config.height, config.width, config.count]."""
-    shape = [config.height, config.width, config.count]
-    return tf.map_fn(
-        # channels=0 keeps what was stored; tf.io.decode_png does not take 2 (grey and alpha to a PNG) as a wish.
-        lambda one: tf.ensure_shape(tf.io.decode_png(one, channels=0), shape),
-        stored,
-        fn_output_signature=tf.TensorSpec(shape, tf.uint8),
-    )
+    """The inverse of encode_pixels for one image: string scalar -> config.dtype [height, width, count] of the config.
+
+    One, and not a batch: tf.data has its own loop over images, and is slower with another inside its function.
+    """
+    height, width, channels = config.height, config.width, config.count
+    # channels=0 keeps what was stored; tf.io.decode_png does not take 2 (grey and alpha to a PNG) as a wish.
+    pixels = tf.io.decode_png(stored, channels=0, dtype=config.dtype)
+    if channels <= _PNG_CHANNELS:
+        return tf.ensure_shape(pixels, [height, width, channels])
+    return tf.transpose(tf.reshape(pixels, [channels, height, width]), [1, 2, 0])
+
+
+def _rounded(numerator: tf.Tensor, denominator: tf.Tensor | int) -> tf.Tensor:
+    """The quotient of positive whole numbers to the nearest whole number."""
+    return (2 * numerator + denominator) // (2 * denominator)

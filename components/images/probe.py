@@ -11,20 +11,31 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF")
+from components.images.config import MAX_BANDS, Requirements
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "NPY")
 _PLUGINS = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,
     b"\xff\xd8\xff": JpegImageFile,
     b"BM": BmpImageFile,
     b"GIF8": GifImageFile,
+    b"RIFF": WebPImageFile,
 }
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NPY_START = b"\x93NUMPY"
 # Colour types in a PNG's header to channels; a palette (3) stands for red, green, blue.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PNG_PALETTE = 3
 _BMP_BITS = (8, 24, 32)
 _BMP_HEADER_BYTES = 40  # Of Windows' first form; OS/2's is shorter.
-_LISTED = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
+_EXIF_ORIENTATION = 274
+# Without names at most these many channels mean something: RGB and alpha.
+_UNNAMED_CHANNELS = 4
+# A file may hold this many times data.max_pixels values, counted over all its channels.
+_VALUES_A_PIXEL = 4
+_LISTED = "PNG, JPEG, BMP, GIF, WebP, TIFF and NumPy's .npy"
 
 
 class UnreadableImage(ValueError):
@@ -36,10 +47,13 @@ class Header:
     """What a file's header says.
 
     format: one of FORMATS, found by content; the file's name does not matter.
-    width, height: pixels.
-    channels: what decoding gives before anything is converted: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. A
-      palette counts as RGB (with alpha, where it has transparent entries), CMYK as RGB.
-    bit_depth: bits a channel, as stored: 1, 2, 4, 8 or 16. A palette's colours have 8.
+    width, height: pixels, of the image as it is to be seen: a JPEG's EXIF orientation counts.
+    channels: what decoding gives before anything is converted: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or any
+      number of bands. A palette counts as RGB (with alpha, where it has transparent entries), CMYK as RGB.
+    bit_depth: bits a channel, as stored. A palette's colours have 8.
+    pages: of a TIFF; they are channels too.
+    needs_range: floating point or signed values, which have no meaning without image.value_range.
+    in_graph: whether TensorFlow decodes the file; if not, `components.images.arrays` does, when it is taken in.
     """
 
     format: str
@@ -47,6 +61,9 @@ class Header:
     height: int
     channels: int
     bit_depth: int
+    pages: int = 1
+    needs_range: bool = False
+    in_graph: bool = True
 
     @property
     def pixels(self) -> int:
@@ -58,8 +75,8 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int) -> Header:
     """Reads a file's header and checks it against the limits.
 
     Args:
-      data: the file's content, or at least its beginning up to the header's end.
-      max_pixels: more pixels (width x height) are refused.
+      data: the file's content, or at least its beginning up to the header's end (of a TIFF, all of it).
+      max_pixels: more pixels (width x height) are refused, and more than four times as many values in all channels.
       max_bytes: longer data are refused.
 
     Raises:
@@ -68,24 +85,30 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int) -> Header:
     if not data:
         raise UnreadableImage("The file is empty (0 bytes).")
     check_bytes(len(data), max_bytes)
-    plugin = next((plugin for start, plugin in _PLUGINS.items() if data.startswith(start)), None)
-    if plugin is None:
-        raise UnreadableImage(_what_it_is(data))
-    kind = plugin.format
-    try:
-        # The plugin itself and not Image.open, which refuses large images with a limit of its own.
-        image = plugin(io.BytesIO(data))
-    except Exception as error:  # Pillow's plugins raise whatever damaged bytes lead them to.
-        raise UnreadableImage(f"The {kind} file's header is damaged ({_in_brackets(error)}).") from None
-    width, height = image.size
-    if width * height > max_pixels:
+    if data.startswith(_TIFF_STARTS):
+        from components.images.tiff import tiff_header  # tifffile takes most of a second to import.
+
+        header = tiff_header(data)
+    elif data.startswith(_NPY_START):
+        from components.images.arrays import npy_header
+
+        header = npy_header(data)
+    else:
+        header = _pillow_header(data)
+    if header.width < 1 or header.height < 1 or header.channels < 1:
+        raise damaged(header.format, f"size {header.width} x {header.height}")
+    if header.pixels > max_pixels:
         raise UnreadableImage(
-            f"It has {width} x {height} pixels; more than data.max_pixels ({max_pixels:,}) are refused."
+            f"It has {header.width} x {header.height} pixels; more than data.max_pixels ({max_pixels:,}) are refused."
         )
-    if width < 1 or height < 1:
-        raise UnreadableImage(f"The {kind} file's header is damaged (size {width} x {height}).")
-    channels, bit_depth = _describe(data, image, kind)
-    return Header(kind, width, height, channels, bit_depth)
+    if header.channels > MAX_BANDS:
+        raise UnreadableImage(f"It has {header.channels:,} channels; more than {MAX_BANDS} are refused.")
+    if header.pixels * header.channels > max_pixels * _VALUES_A_PIXEL:
+        raise UnreadableImage(
+            f"It has {header.width} x {header.height} pixels in {header.channels} channels; more values than "
+            f"{_VALUES_A_PIXEL} times data.max_pixels ({max_pixels:,}) are refused."
+        )
+    return header
 
 
 def check_bytes(size: int, max_bytes: int) -> None:
@@ -98,36 +121,102 @@ def check_bytes(size: int, max_bytes: int) -> None:
         raise UnreadableImage(f"The file has {size:,} bytes; more than data.max_bytes ({max_bytes:,}) are refused.")
 
 
+def check_suits(header: Header, wanted: Requirements) -> None:
+    """Refuses a file that is no image for this configuration.
+
+    Raises:
+      UnreadableImage: another number of channels than named bands, values without a meaning, or too small.
+    """
+    if wanted.channels is None:
+        if header.pages > 1:
+            raise UnreadableImage(f"It has {header.pages} pages: name the channel(s) of each in image.bands.")
+        if header.channels > _UNNAMED_CHANNELS:
+            raise UnreadableImage(f"It has {header.channels} channels: name them in image.bands.")
+    elif header.channels != wanted.channels:
+        has = f"{header.channels} channel{'s' if header.channels > 1 else ''}"
+        raise UnreadableImage(f"It has {has}, but image.bands names {wanted.channels}.")
+    if header.needs_range and not wanted.value_range:
+        raise UnreadableImage(
+            "Its values are floating point or signed, and what is black and what is white is not told: set "
+            "image.value_range: [black, white]."
+        )
+    times = wanted.upsampling(header.height, header.width)
+    if wanted.max_upsampling is not None and times > wanted.max_upsampling:
+        raise UnreadableImage(
+            f"It has {header.width} x {header.height} pixels: image.size needs it {times:.3g} times as large, and more "
+            f"than image.max_upsampling ({wanted.max_upsampling:g}) times is refused."
+        )
+
+
 def explain_failure(data: bytes, kind: str) -> str:
     """Why a file whose header was fine could not be decoded, as a sentence."""
+    if kind not in _PLUGINS_BY_FORMAT:
+        return f"The {kind} file's data are damaged."
     try:
         with _PLUGINS_BY_FORMAT[kind](io.BytesIO(data)) as image:
             image.load()
     except Exception as error:
-        told = _in_brackets(error)
+        told = in_brackets(error)
         if "truncated" in told:
-            return f"The {kind} file is incomplete: it ends before its image does."
+            return incomplete(kind)
         return f"The {kind} file's image data are damaged ({told})."
     # Pillow is more lenient, or reads a variety that TensorFlow does not.
     return f"The {kind} file's image data are damaged, or of a variety that TensorFlow does not decode."
 
 
-def _describe(data: bytes, image: Image.Image, kind: str) -> tuple[int, int]:
-    """Channels and bit depth."""
+def damaged(kind: str, what: str) -> UnreadableImage:
+    """The refusal of a header that cannot be true."""
+    return UnreadableImage(f"The {kind} file's header is damaged ({what}).")
+
+
+def incomplete(kind: str) -> str:
+    """The sentence for a file that was cut."""
+    return f"The {kind} file is incomplete: it ends before its image does."
+
+
+def in_brackets(error: Exception) -> str:
+    """An error's own words, to be put in brackets."""
+    return (str(error) or type(error).__name__).strip().rstrip(".")
+
+
+def _pillow_header(data: bytes) -> Header:
+    plugin = next((plugin for start, plugin in _PLUGINS.items() if data.startswith(start)), None)
+    if plugin is None or (plugin is WebPImageFile and data[8:12] != b"WEBP"):
+        raise UnreadableImage(_what_it_is(data))
+    kind = plugin.format
+    try:
+        # The plugin itself and not Image.open, which refuses large images with a limit of its own.
+        image = plugin(io.BytesIO(data))
+        width, height = image.size
+        if kind in ("JPEG", "WEBP") and image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8):
+            width, height = height, width
+    except Exception as error:  # Pillow's plugins raise whatever damaged bytes lead them to.
+        told = in_brackets(error)
+        if "-bit layers" in told:
+            raise UnreadableImage(f"JPEG files of other than 8 bits a channel are not read ({told}).") from None
+        raise damaged(kind, told) from None
+    channels, bit_depth, in_graph = _describe(data, image, kind)
+    return Header(kind, width, height, channels, bit_depth, in_graph=in_graph)
+
+
+def _describe(data: bytes, image: Image.Image, kind: str) -> tuple[int, int, bool]:
+    """Channels, bit depth, and whether TensorFlow decodes it."""
     if kind == "PNG":
         depth, colour_type = data[24], data[25]
         transparent_palette = colour_type == _PNG_PALETTE and "transparency" in image.info
-        return 4 if transparent_palette else _PNG_CHANNELS[colour_type], 8 if colour_type == _PNG_PALETTE else depth
+        channels = 4 if transparent_palette else _PNG_CHANNELS[colour_type]
+        return channels, 8 if colour_type == _PNG_PALETTE else depth, True
     if kind == "JPEG":
-        return (1 if image.layers == 1 else 3), image.bits
+        return (1 if image.layers == 1 else 3), 8, True
+    if kind == "WEBP":
+        return len(image.getbands()), 8, False
     if kind == "BMP":  # Always through a palette or RGB; the filler byte of 32 bits is dropped.
         bits = int.from_bytes(data[28:30], "little")
-        compression = int.from_bytes(data[30:34], "little")
+        compressed = int.from_bytes(data[30:34], "little") != 0
         old = int.from_bytes(data[14:18], "little") < _BMP_HEADER_BYTES
-        if old or compression or bits not in _BMP_BITS:
-            how = "one of OS/2" if old else "a compressed one" if compression else f"one of {bits} bits a pixel"
-            raise UnreadableImage(f"Only uncompressed BMP files of 8, 24 or 32 bits a pixel are read; this is {how}.")
-    return 3, 8
+        plain = bits in _BMP_BITS and not compressed and not old
+        return (3 if plain or image.mode != "RGBA" else 4), 8, plain
+    return 3, 8, True
 
 
 def _what_it_is(data: bytes) -> str:
@@ -141,10 +230,6 @@ def _what_it_is(data: bytes) -> str:
     if b"\0" not in data[:1024]:
         return f"It is text, not an image ({_LISTED} are read)."
     return f"It is not an image ({_LISTED} are read)."
-
-
-def _in_brackets(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().rstrip(".")
 
 
 _PLUGINS_BY_FORMAT = {plugin.format: plugin for plugin in _PLUGINS.values()}

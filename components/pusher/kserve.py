@@ -4,7 +4,6 @@ Both files go to <destination>/kserve/: TensorFlow Serving passes over a folder 
 """
 
 import base64
-import io
 import json
 import re
 import secrets
@@ -40,7 +39,7 @@ def write_manifest(destination: str, version: Version, *, name: str, storage_uri
         classes = json.loads(file.read())
     folder = f"{destination.rstrip('/')}/{FOLDER}"
     fileio.makedirs(folder)
-    image = sample_png(taken["height"], taken["width"], taken["channels"])
+    image = sample_image(taken["height"], taken["width"], taken["file_channels"])
     _write(f"{folder}/{REQUEST}", json.dumps(request(image)) + "\n")
     _write(f"{folder}/{MANIFEST}", manifest(name, storage_uri, version.number, classes))
     return f"{folder}/{MANIFEST}"
@@ -106,17 +105,14 @@ def service_name(name: str) -> str:
     return name[:MAX_NAME].rstrip("-")
 
 
-def sample_png(height: int, width: int, channels: int) -> bytes:
-    """A grey ramp as a PNG of that many pixels and channels (1 to 4)."""
+def sample_image(height: int, width: int, channels: int) -> bytes:
+    """A grey ramp of that many pixels and channels as the model takes it: a PNG, or for many bands the container."""
     import numpy as np
-    from PIL import Image
+
+    from components.images.container import to_decodable
 
     ramp = np.linspace(0, 255, width).astype(np.uint8)
-    shape = (height, width) if channels == 1 else (height, width, channels)
-    pixels = np.broadcast_to(ramp.reshape((1, width) + (1,) * (len(shape) - 2)), shape)
-    output = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(output, "PNG", optimize=True)
-    return output.getvalue()
+    return to_decodable(np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (height, width, channels))))
 
 
 def _write(path: str, text: str) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.images.container import SIGNATURE, unpack
+
 BOX_PIXELS = 192  # the contact sheet shows 144 CSS pixels; a third more keeps phones and print sharp
 MAX_PIXELS = 100_000_000  # an image larger than this is not decoded for a thumbnail
 
@@ -28,7 +30,7 @@ def data_uri(content: bytes, media_type: str) -> str:
 
 
 def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
-    """A picture of an encoded image (PNG, JPEG, BMP, GIF's first frame); None if it cannot be decoded.
+    """A picture of an encoded image (PNG, JPEG, BMP, GIF's first frame, raw container); None if it cannot be decoded.
 
     Images up to `BOX_PIXELS` keep every pixel (PNG; the page enlarges them without smoothing), larger
     ones are reduced (JPEG). `names` are the channel names in file order: where red, green and blue
@@ -38,6 +40,11 @@ def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
     from PIL import Image
 
     try:
+        if encoded.startswith(SIGNATURE):
+            pixels = unpack(encoded)
+            height, width = pixels.shape[:2]
+            picture = _visible_pixels(pixels, names)
+            return _small(picture, height, width)
         with Image.open(io.BytesIO(encoded)) as image:
             if image.width * image.height > MAX_PIXELS:
                 return None
@@ -45,6 +52,12 @@ def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
             picture = _visible(image, names)
     except Exception:  # Pillow raises nearly anything on damaged files; a report must not die of one picture
         return None
+    return _small(picture, height, width)
+
+
+def _small(picture, height: int, width: int) -> Thumbnail:  # noqa: ANN001 - Pillow is imported where it is used
+    from PIL import Image
+
     output = io.BytesIO()
     if max(height, width) <= BOX_PIXELS:
         picture.save(output, "PNG", optimize=True)
@@ -56,11 +69,15 @@ def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
 
 def _visible(image, names: Sequence[str]):  # noqa: ANN001, ANN202 - Pillow is imported where it is used
     """The image as 8-bit grey or RGB, whatever its depth and number of channels."""
-    from PIL import Image
-
     if image.mode in ("P", "1", "CMYK", "YCbCr", "LAB", "HSV"):
         return image.convert("RGB")
-    pixels = np.asarray(image)
+    return _visible_pixels(np.asarray(image), names)
+
+
+def _visible_pixels(pixels: np.ndarray, names: Sequence[str]):  # noqa: ANN202 - Pillow is imported where it is used
+    """[height, width] or [height, width, channels] of any type as an 8-bit grey or RGB image."""
+    from PIL import Image
+
     if pixels.dtype != np.uint8:
         values = pixels.astype(np.float64)
         low, high = float(values.min()), float(values.max())

@@ -15,6 +15,7 @@ from tfx.types.standard_artifacts import Examples, Model, ModelRun, Schema
 from tfx.utils import io_utils, path_utils
 
 from components.fingerprint import code_fingerprint, file_fingerprint
+from components.images.config import ImageConfig
 from components.trainer.config import ModelConfig, PretrainConfig, Role, TrainConfig
 
 CODE = ("images", "stem", "trainer")
@@ -97,7 +98,8 @@ def pretrain_step(
     examples: types.BaseChannel,
     schema: types.BaseChannel,
     *,
-    image_size: int,
+    image: ImageConfig,
+    own_images: bool,
     model: ModelConfig,
     train: TrainConfig,
     pretrain: PretrainConfig,
@@ -107,14 +109,17 @@ def pretrain_step(
     Args:
       examples: raw examples; only their split `train` is read.
       schema: the schema with the class names.
-      image_size: `image.size`'s height, in pixels.
+      image: the section; its height is the source's size where `pretrain` names none.
+      own_images: whether the examples are of the data that the section `image` describes, bands and all.
       model: the backbone.
       train: batch size, seed, and the epochs where `pretrain` names none.
       pretrain: the section.
     """
+    size = pretrain.size or max(image.height, 32)
     task = {
         "backbone": model.backbone,
-        "size": pretrain.size or max(image_size, 32),
+        "size": size,
+        "image": image.as_source(size).model_dump(mode="json") if own_images else None,
         "epochs": pretrain.epochs or max(train.all.epochs, 1),
         "learning_rate": pretrain.learning_rate,
         "batch_size": train.batch_size,

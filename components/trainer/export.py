@@ -51,7 +51,7 @@ def export(
     tf.Examples with the feature `image_bytes`) and gives the same.
 
     Args:
-      model: pixel values float32 [N, height, width, channels], 0..255, to logits.
+      model: pixel values float32 [N, height, width, channels], 0..image.white, to logits.
       image: how encoded images become those pixels.
       classes: class names by label.
       folder: where it goes.

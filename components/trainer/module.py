@@ -78,6 +78,8 @@ def run_fn(fn_args: FnArgs) -> None:
                 "width": image.width,
                 "channels": image.count,
                 "names": list(image.names),
+                # What an image file has; of its bands the model may see a selection.
+                "file_channels": image.count if image.bands is None else len(image.bands),
             },
             "parameters": network.model.count_params(),
             "train_images": train.count,

@@ -22,7 +22,8 @@ class Network:
     """A network to train.
 
     Attributes:
-      model: pixel values float32 [N, height, width, channels], 0..255, to logits float32 [N, classes].
+      model: pixel values float32 [N, height, width, channels], 0..255 or (image.bits: 16) 0..65535, to logits float32
+        [N, classes].
       features: the same input to the backbone's pooled features float32 [N, features].
       head: the last layer of `model`, a Dense on those features.
       stem_layers: names of the layers whose weights the change of the stem made or derived.
@@ -63,8 +64,8 @@ def build_network(
       classes: number of classes.
       statistics: the channels' mean and standard deviation on the training split, float32 [channels] each; used where
         `image.normalise` is `dataset`.
-      sample: some training images, uint8 [n, height, width, channels]: what cannot be derived from the old stem (a
-        smaller kernel, the statistics of an extra BatchNormalization) is fitted to them.
+      sample: some training images, image.dtype [n, height, width, channels]: what cannot be derived from the old stem
+        (a smaller kernel, the statistics of an extra BatchNormalization) is fitted to them.
 
     Raises:
       StemError: if the weights cannot be had, or the stem cannot be made.
@@ -72,22 +73,25 @@ def build_network(
     backbone = load_backbone(model.backbone, weights)
     pixels = keras.Input((image.height, image.width, image.count), name="pixels")
     brought = keras.Sequential([pixels])
+    value_range = (0.0, float(image.white))
     if image.normalise == "dataset":
         brought.add(_match_statistics(image.names, *statistics))
+        value_range = (0.0, 255.0)
     if role == "candidate":
         spec = StemSpec(
             channels=image.count,
-            bands=image.bands,
+            bands=image.names if image.bands else None,
             kernel=stem.kernel,
             filters=stem.filters,
             batch_norm=stem.batch_norm,
             small_images=stem.small_images,
+            value_range=value_range,
         )
         seen = brought.predict(sample.astype(np.float32), verbose=0) if brought.layers else sample.astype(np.float32)
         modified = modify_stem(backbone, spec, images=seen)
     else:
         brought.add(_to_rgb(image.names))
-        modified = modify_stem(backbone, StemSpec())
+        modified = modify_stem(backbone, StemSpec(value_range=value_range))
     features = modified.model(brought(pixels))
     head = keras.layers.Dense(classes, dtype="float32", name="head")
     network = keras.Model(pixels, head(features), name=role)

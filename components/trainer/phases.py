@@ -67,6 +67,7 @@ def train_head(network: Network, train: Split, phase: PhaseConfig, config: Train
     head.fit(
         (features - mean) / std,
         labels,
+        sample_weight=train.weights(),
         batch_size=config.batch_size,
         epochs=phase.epochs,
         shuffle=True,

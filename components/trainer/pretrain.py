@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from components.images.config import ImageConfig
-from components.images.preprocess import preprocess
+from components.images.preprocess import preprocess_one
 from components.stem import load_backbone
 from components.trainer.config import Backbone
 from components.trainer.input import read_records
@@ -31,7 +32,10 @@ SHIFT_PIXELS = 2
 
 @dataclass(frozen=True)
 class SourceTask:
-    """What to pretrain and how long; the fields are those of the sections `model`, `train` and `pretrain`."""
+    """What to pretrain and how long; the fields are those of the sections `model`, `train` and `pretrain`.
+
+    image: an ImageConfig of the size, with three channels, as a dict; none is the plain one.
+    """
 
     backbone: Backbone
     size: int
@@ -41,6 +45,7 @@ class SourceTask:
     colourise: bool
     seed: int
     deterministic: bool
+    image: dict[str, Any] | None = None
 
 
 def checkpoint_path(folder: str) -> str:
@@ -60,7 +65,8 @@ def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path) ->
     Returns:
       The entries of `history.json`.
     """
-    images, count = read_images(files, ImageConfig(size=task.size, channels=3))
+    image = ImageConfig.model_validate(task.image or {"size": task.size, "channels": 3})
+    images, count = read_images(files, image)
     pairs = images.shuffle(min(count, 20_000), seed=task.seed).batch(task.batch_size)
     if task.colourise:
         pairs = pairs.map(lambda pixels, label: (paint(pixels), label), num_parallel_calls=tf.data.AUTOTUNE)
@@ -91,9 +97,9 @@ def read_images(files: Sequence[str], image: ImageConfig) -> tuple[tf.data.Datas
         "label_index": tf.io.FixedLenFeature([], tf.int64),
     }
 
-    def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features = tf.io.parse_example(batch, wanted)
-        return preprocess(features["image_bytes"], image), features["label_index"]
+    def parse(example: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features = tf.io.parse_single_example(example, wanted)
+        return preprocess_one(features["image_bytes"], image), features["label_index"]
 
     return read_records(sorted(files), parse, image)
 

@@ -1,5 +1,6 @@
-"""`restem init`: a configuration for a folder of images."""
+"""`restem init`: a configuration for images, wherever they are."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import click
 
 
 @click.command()
-@click.argument("directory", metavar="DIR")
+@click.argument("data", metavar="DIR|MANIFEST|TFRECORD")
 @click.option("--out", metavar="FILE", help="Where to write it. Default: standard output.")
-def init(directory: str, out: str | None) -> None:
-    """Look at the images in DIR and write a configuration that runs, each value with its reason.
+def init(data: str, out: str | None) -> None:
+    """Look at images and write a configuration that runs, each value with its reason.
 
-    DIR has a folder a class, or train/ and test/ with a folder a class in each.
+    DIR has a folder a class, or train/ and test/ with a folder a class in each; or TFRecord files. MANIFEST is a table
+    (.csv, .tsv, .parquet) with a row an image. TFRECORD is a file of tf.Examples, or a pattern in quotes.
     """
     from components.errors import RestemError
     from pipeline.proposal import propose
@@ -21,7 +23,7 @@ def init(directory: str, out: str | None) -> None:
     if path is not None and path.exists() and (path.is_dir() or path.stat().st_size):
         remedy = "Choose another name, or remove it first"
         raise RestemError("this already exists and is not overwritten", where=f"--out {path}", remedy=remedy)
-    text = propose(Path(directory).expanduser(), path)
+    text = propose(os.path.expanduser(data), path)
     if path is None:
         print(text, end="")
         return

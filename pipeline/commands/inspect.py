@@ -11,14 +11,16 @@ from pipeline.commands.options import config_option, json_option, set_option
 
 SHOWN_FILES = 20
 SHOWN_CLASSES = 50
+SAMPLES = 8  # images a class in the picture
 
 
 @click.command()
 @config_option
 @set_option
+@click.option("--contact-sheet", metavar="FILE.png", help="Write a picture of what the model sees, a row a class.")
 @json_option
-def inspect(config_path: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Show classes, splits and the files that would go to quarantine. Nothing is trained or written."""
+def inspect(config_path: str, overrides: tuple[str, ...], contact_sheet: str | None, as_json: bool) -> None:
+    """Show classes, splits, equal images, and the files that would go to quarantine. Nothing is trained."""
     from pipeline.config import load_config
     from pipeline.inspection import inspect as look
     from pipeline.preflight import check_images
@@ -27,7 +29,12 @@ def inspect(config_path: str, overrides: tuple[str, ...], as_json: bool) -> None
     config = load_config(config_path, overrides)
     check_images(config)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
-        inspection = look(prepare(config, RunFolder(Path(folder))))
+        inspection = look(prepare(config, RunFolder(Path(folder))), samples=SAMPLES if contact_sheet else 0)
+    if contact_sheet:
+        from pipeline.contact_sheet import write_contact_sheet
+
+        write_contact_sheet(Path(contact_sheet).expanduser(), inspection.samples, config.image)
+        print(f"{contact_sheet} is written.", file=sys.stderr)
     if as_json:
         print(json.dumps({**inspection.to_dict(), "path": config.data.path}))
     else:
@@ -38,7 +45,7 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
     from rich.markup import escape
     from rich.table import Table
 
-    from pipeline.console import plain_console, print_table
+    from pipeline.console import in_brackets, plain_console, print_table
 
     console = plain_console(sys.stdout)
     splits = list(inspection.counts)
@@ -58,9 +65,21 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
     console.print(f"formats: {', '.join(f'{name} ({count})' for name, count in inspection.formats.most_common())}")
     console.print(f"height x width: {', '.join(sizes)}{', ...' if len(inspection.sizes) > len(sizes) else ''}")
     console.print(f"channels: {', '.join(f'{n} ({count})' for n, count in inspection.channels.most_common())}")
+    if inspection.spans:
+        console.print(f"spans: {', '.join(map(str, inspection.spans))}")
+    found = inspection.duplicates.counts()
+    if found["groups"]:
+        console.print(
+            f"equal images: {found['groups']} stand under several names, {found['leaks']} of them in training and in "
+            f"testing, {found['conflicts']} with different labels"
+        )
+    for group in inspection.duplicates.conflicts[:SHOWN_FILES]:
+        console.print(escape("  " + " = ".join(f"{copy.path} ({copy.label})" for copy in group[:5])))
+    for note in inspection.notes:
+        console.print(escape(note))
     console.print(f"quarantined: {len(inspection.quarantined)}")
     for entry in inspection.quarantined[:SHOWN_FILES]:
-        console.print(f"  {escape(entry['path'])}: {escape(entry['reason'])}")
+        console.print(f"  {escape(entry['path'])}{in_brackets(entry['bytes'])}: {escape(entry['reason'])}")
     if len(inspection.quarantined) > SHOWN_FILES:
         console.print(f"  and {len(inspection.quarantined) - SHOWN_FILES} more (--json lists them all)")
     if inspection.problem:

@@ -150,6 +150,7 @@ def _kubeflow() -> list[Finding]:
     findings = [
         _package("kfp", "pip install 'restem[kubeflow]'; needed by restem compile", "kubeflow"),
         _package("kfp-kubernetes", "pip install 'restem[kubeflow]'; needed by restem compile", "kubeflow"),
+        _package("cronsim", "pip install 'restem[kubeflow]'; needed by restem kubeflow schedule", "kubeflow"),
         _program("kubectl", "https://kubernetes.io/docs/tasks/tools; to look into the cluster", "kubeflow"),
         Finding(
             "kubeflow",

@@ -31,10 +31,17 @@ def image_bytes(
     return buffer.getvalue()
 
 
-def grey16() -> bytes:
-    """A 16-bit grey PNG."""
+def grey16(kind: str = "PNG") -> bytes:
+    """A 16-bit grey PNG or TIFF."""
     buffer = io.BytesIO()
-    Image.fromarray(np.linspace(0, 65535, 24 * 16).reshape(16, 24).astype(np.uint16)).save(buffer, "PNG")
+    Image.fromarray(np.linspace(0, 65535, 24 * 16).reshape(16, 24).astype(np.uint16)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def array() -> bytes:
+    """A NumPy file of uint8 [16, 24, 3]."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.random.default_rng(5).integers(0, 256, (16, 24, 3), np.uint8))
     return buffer.getvalue()
 
 
@@ -56,7 +63,7 @@ class Run:
 
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Run]:
-    """run(root, folder, data, image, validate=True): runs the steps with a LocalDagRunner."""
+    """run(root, folder, data, image, validate=True): runs the steps with a LocalDagRunner; no folder: data.path."""
     from ml_metadata.proto import metadata_store_pb2
     from tfx.orchestration import metadata
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
@@ -65,8 +72,8 @@ def run() -> Callable[..., Run]:
     from components.example_gen.component import ImageExampleGen
     from components.example_gen.validator import example_validator, statistics_gen
 
-    def start(root: Path, folder: Path, data: DataConfig, image=None, *, validate: bool = True, **options) -> Run:
-        gen = ImageExampleGen(str(folder), data, image, **options)
+    def start(root: Path, folder: Path | None, data: DataConfig, image=None, *, validate: bool = True) -> Run:
+        gen = ImageExampleGen(data if folder is None else data.model_copy(update={"path": str(folder)}), image)
         steps = [gen]
         if validate:
             statistics = statistics_gen(gen.outputs["examples"])
@@ -108,13 +115,16 @@ GOOD = {
     "dog/png.jpg": lambda: image_bytes("L"),
     "dog/no extension": lambda: image_bytes("RGBA"),
     "dog/grüße 犬.png": lambda: image_bytes("LA", size=(1, 1)),
+    "cat/photo.webp": lambda: image_bytes(kind="WEBP"),
+    "dog/deep.tif": lambda: grey16("TIFF"),
+    "dog/array.npy": array,
 }
 BAD = {
     "cat/cut.jpg": (lambda: image_bytes(kind="JPEG", quality=95)[:-200], "The JPEG file is incomplete"),
     "cat/text.png": (lambda: b"not pixels", "It is text, not an image"),
     "dog/cut.png": (lambda: image_bytes()[:-100], "The PNG file is incomplete"),
     "dog/empty.png": (lambda: b"", "The file is empty (0 bytes)."),
-    "dog/photo.webp": (lambda: image_bytes(kind="WEBP"), "WEBP is not among the formats"),
+    "dog/photo.jp2": (lambda: image_bytes(kind="JPEG2000"), "JPEG2000 is not among the formats"),
     "dog/large.png": (lambda: image_bytes(size=(120, 120)), "It has 120 x 120 pixels"),
     "README.md": (lambda: b"# About", "It lies outside the class folders"),
 }
@@ -141,7 +151,7 @@ def odd_run(run, odd_folder, tmp_path_factory) -> Run:
 
 
 def read_examples(uri: Path, split: str) -> list[dict]:
-    """The examples of a split: feature name -> bytes or int."""
+    """The examples of a split: feature name -> bytes, int or float."""
     import tensorflow as tf
 
     examples = []
@@ -149,7 +159,8 @@ def read_examples(uri: Path, split: str) -> list[dict]:
     for record in tf.data.TFRecordDataset(shards, compression_type="GZIP").as_numpy_iterator():
         features = tf.train.Example.FromString(record).features.feature
         values = {
-            name: list(feature.bytes_list.value or feature.int64_list.value) for name, feature in features.items()
+            name: list(feature.bytes_list.value or feature.int64_list.value or feature.float_list.value)
+            for name, feature in features.items()
         }
         assert all(len(value) == 1 for value in values.values())
         examples.append({name: value[0] for name, value in values.items()})

@@ -11,8 +11,9 @@ from components.errors import RestemError
 from components.example_gen.component import ImageExampleGen
 from components.example_gen.config import DataConfig
 from components.example_gen.executor import ReadImages, listing_lines
-from components.example_gen.folder import list_images
+from components.example_gen.listing import list_data
 from components.example_gen.reading import Limits
+from components.images import encode_for_serving
 from components.images.config import ImageConfig
 
 from .conftest import BAD, GOOD, ODD_CONFIG, image_bytes, read_examples
@@ -60,6 +61,9 @@ def test_an_example_holds_the_file_as_it_was_and_what_its_header_says(odd_folder
         "dog/png.jpg": (b"PNG", 1, 8),
         "dog/no extension": (b"PNG", 4, 8),
         "dog/grüße 犬.png": (b"PNG", 2, 8),
+        "cat/photo.webp": (b"WEBP", 3, 8),
+        "dog/deep.tif": (b"TIFF", 1, 16),
+        "dog/array.npy": (b"NPY", 3, 8),
     }
     assert set(expected) == set(GOOD)
     for path, (kind, channels, depth) in expected.items():
@@ -67,7 +71,9 @@ def test_an_example_holds_the_file_as_it_was_and_what_its_header_says(odd_folder
         assert (example["format"], example["channels"], example["bit_depth"]) == (kind, channels, depth)
         size = (1, 1) if "犬" in path else (24, 16)
         assert (example["width"], example["height"]) == size
-        assert example["image_bytes"] == (odd_folder / path).read_bytes()
+        assert example["image_bytes"] == encode_for_serving(odd_folder / path)
+        if example["format"] in (b"JPEG", b"PNG", b"GIF", b"BMP"):
+            assert example["image_bytes"] == (odd_folder / path).read_bytes()
         assert example["label"].decode() == path.split("/")[0]
         assert example["label_index"] == ["cat", "dog"].index(path.split("/")[0])
 
@@ -96,8 +102,8 @@ def test_it_runs_again_for_every_change_of_the_data_and_for_no_other_reason(run,
         for label in ("a", "b"):
             path = folder / split / label / f"{split}.png"
             path.parent.mkdir(parents=True)
-            path.write_bytes(image_bytes())
-    (folder / "train" / "a" / "second.png").write_bytes(image_bytes())
+            path.write_bytes(image_bytes(seed=len(list(folder.rglob("*.png")))))
+    (folder / "train" / "a" / "second.png").write_bytes(image_bytes(seed=9))
     config = DataConfig(path=str(folder))
     root.mkdir()
 
@@ -105,7 +111,7 @@ def test_it_runs_again_for_every_change_of_the_data_and_for_no_other_reason(run,
         return run(root, folder, data, image, validate=False).states["ImageExampleGen"]
 
     assert state() == "COMPLETE"
-    assert state(image=ImageConfig(size=99, channels=1)) == "CACHED"
+    assert state(image=ImageConfig(size=99, channels=1, max_upsampling=None)) == "CACHED"
     (folder / "train" / "a" / "second.png").rename(folder / "train" / "b" / "second.png")
     assert state() == "COMPLETE"
     assert state(data=config.model_copy(update={"max_pixels": 1000})) == "COMPLETE"
@@ -116,18 +122,20 @@ def test_it_runs_again_for_every_change_of_the_data_and_for_no_other_reason(run,
 
 def test_too_many_bad_files_stop_the_run_with_the_list(run, odd_folder, tmp_path):
     strict = ODD_CONFIG.model_copy(update={"max_quarantined": 0.05})
-    with pytest.raises(RestemError, match="7 of 36 files are no images that can be read") as caught:
+    with pytest.raises(RestemError, match="7 of 39 files are no images that can be read") as caught:
         run(tmp_path, odd_folder, strict, validate=False)
     for path, (_, reason) in BAD.items():
         assert f"\n  {path}: {reason}" in str(caught.value)
 
 
-def test_of_the_image_section_only_the_number_of_bands_counts():
+def test_of_the_image_section_only_what_files_must_be_like_counts():
     def settings(image):
-        return json.loads(ImageExampleGen("folder", ODD_CONFIG, image).spec.exec_properties["settings"])
+        return json.loads(ImageExampleGen(ODD_CONFIG, image).spec.exec_properties["settings"])
 
-    assert settings(None) == settings(ImageConfig(size=8, channels=1))
-    assert settings(ImageConfig(size=8, bands=("a", "b")))["bands"] == 2
+    free = {"max_upsampling": None}
+    assert settings(None) == settings(ImageConfig(size=8, channels=1, bits=16, fit="pad", **free))
+    assert settings(ImageConfig(size=8, bands=("a", "b"), **free))["image"]["channels"] == 2
+    assert settings(ImageConfig(size=8))["image"] != settings(ImageConfig(size=9))["image"]
 
 
 def test_a_class_left_without_readable_training_images_is_refused(run, tmp_path):
@@ -135,31 +143,15 @@ def test_a_class_left_without_readable_training_images_is_refused(run, tmp_path)
     for split in ("train", "test"):
         for label in ("a", "b"):
             (folder / split / label).mkdir(parents=True)
-            (folder / split / label / "1.png").write_bytes(image_bytes())
+            (folder / split / label / "1.png").write_bytes(image_bytes(seed=len(list(folder.rglob("*.png")))))
     (folder / "train" / "b" / "1.png").write_bytes(b"")
     with pytest.raises(RestemError, match=r"no readable images to train on: b\."):
         run(tmp_path, folder, DataConfig(path=str(folder), max_quarantined=1), validate=False)
 
 
-def test_the_latest_span_is_read_where_the_pattern_names_spans(run, tmp_path):
-    from tfx.proto import example_gen_pb2
-
-    for span, value in ((1, "old"), (2, "new")):
-        for split in ("train", "test"):
-            for label in ("a", value):
-                path = tmp_path / "spans" / f"span-{span}" / split / label / "1.png"
-                path.parent.mkdir(parents=True)
-                path.write_bytes(image_bytes())
-    split = example_gen_pb2.Input.Split(name="single_split", pattern="span-{SPAN}/*")
-    data = DataConfig(path="unused")
-    found = run(tmp_path, tmp_path / "spans", data, validate=False, input_config=example_gen_pb2.Input(splits=[split]))
-    summary = json.loads((found.uris["ImageExampleGen.quarantine"] / "summary.json").read_text())
-    assert summary["classes"] == ["a", "new"]
-
-
 def test_workers_get_what_they_need_by_pickle_alone(odd_folder):
-    listing = list_images(str(odd_folder), ODD_CONFIG)
-    lines = list(listing_lines(listing))
+    listing = list_data(str(odd_folder), ODD_CONFIG)
+    lines = list(listing_lines(listing, ODD_CONFIG))
     assert len(lines) == len(listing.files)
     read = pickle.loads(pickle.dumps(ReadImages(str(odd_folder), Limits(10_000, 2**20), len(lines))))
     read.setup()
@@ -172,4 +164,169 @@ def test_workers_get_what_they_need_by_pickle_alone(odd_folder):
         if o.tag == "train"
     ]
     assert 0 < np.count_nonzero(np.diff(labels)) > 4
-    assert lines == list(listing_lines(listing))
+    assert lines == list(listing_lines(listing, ODD_CONFIG))
+
+
+@pytest.fixture
+def days(tmp_path):
+    """day(number, version=None): a folder of images that no other has."""
+
+    def day(number: int, *, version: int | None = None, label: str = "b") -> None:
+        folder = tmp_path / "days" / f"day-{number}"
+        folder = folder if version is None else folder / f"v{version}"
+        for index, (split, name) in enumerate((split, name) for split in ("train", "test") for name in ("a", label)):
+            path = folder / split / name / f"{index}.png"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(image_bytes(seed=1000 * number + 100 * (version or 0) + index))
+
+    return day
+
+
+def test_the_newest_spans_are_read_and_a_new_one_is_a_reason_to_run_again(run, days, tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    days(1)
+    days(2, label="c")
+
+    def found(count: int):
+        data = DataConfig(path=str(tmp_path / "days" / "day-{SPAN}"), spans=count)
+        done = run(root, None, data, validate=False)
+        uri = done.uris["ImageExampleGen.quarantine"]
+        return done.states["ImageExampleGen"], json.loads((uri / "summary.json").read_text())
+
+    state, summary = found(1)
+    assert (state, summary["spans"], summary["classes"], summary["files"]) == ("COMPLETE", [2], ["a", "c"], 4)
+    assert found(1)[0] == "CACHED"
+    state, summary = found(2)
+    assert (state, summary["spans"], summary["classes"], summary["files"]) == ("COMPLETE", [1, 2], ["a", "b", "c"], 8)
+    days(10)
+    state, summary = found(2)
+    assert (state, summary["spans"], summary["classes"]) == ("COMPLETE", [2, 10], ["a", "b", "c"])
+    assert found(2)[0] == "CACHED"
+
+
+MANIFEST = "file;class;part;patient;trust;scanner\n"
+
+
+@pytest.fixture(scope="module")
+def manifest_run(run, tmp_path_factory):
+    """A manifest with a bad row of every sort, run with groups, weights and metadata."""
+    folder = tmp_path_factory.mktemp("manifest")
+    lines = []
+    for index in range(24):
+        (folder / "scans ü").mkdir(exist_ok=True)
+        (folder / "scans ü" / f"{index}.png").write_bytes(image_bytes(seed=index))
+        side = "test" if index % 4 == 0 else "train"
+        lines.append(
+            f"scans ü/{index}.png;{'ill' if index % 3 else 'well'};{side};p{index};{1 + index % 2};s{index % 2}"
+        )
+    bad = [
+        "gone.png;ill;train;p90;1;s0",
+        "scans ü/0.png;;train;p91;1;s0",
+        "scans ü/1.png;ill;train;p92;1;s0",
+        "scans ü/text.png;ill;train;p93;1;s0",
+    ]
+    (folder / "scans ü" / "text.png").write_text("no image")
+    (folder / "all.csv").write_text("\ufeff" + MANIFEST + "\n".join(lines + bad) + "\n", encoding="utf-8")
+    data = DataConfig(
+        path=str(folder / "all.csv"),
+        columns={"path": "file", "label": "class", "split": "part"},
+        group="patient",
+        weight="trust",
+        metadata=("scanner",),
+        max_quarantined=0.5,
+    )
+    return run(tmp_path_factory.mktemp("manifest-root"), None, data)
+
+
+def test_a_manifests_rows_are_all_accounted_for(manifest_run):
+    quarantine = manifest_run.uris["ImageExampleGen.quarantine"]
+    lines = [json.loads(line) for line in (quarantine / "quarantine.jsonl").read_text().splitlines()]
+    assert {line["path"]: line["reason"].split(":")[0] for line in lines if line["path"] != "scans ü/text.png"} == {
+        "gone.png": "Line 26",
+        "scans ü/0.png": "Line 27",
+        "scans ü/1.png": "Line 28",
+    }
+    summary = json.loads((quarantine / "summary.json").read_text())
+    assert (summary["files"], summary["quarantined"]) == (28, 4)
+    assert {split: one["images"] for split, one in summary["splits"].items()} == {"train": 18, "test": 6}
+
+
+def test_weights_and_metadata_are_features_that_transform_sees(manifest_run):
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tensorflow_transform.tf_metadata import schema_utils
+
+    for example in read_examples(manifest_run.uris["ImageExampleGen.examples"], "train"):
+        index = int(example["path"].decode().split("/")[1].removesuffix(".png"))
+        assert (example["weight"], example["scanner"]) == (1 + index % 2, f"s{index % 2}".encode())
+    text = (manifest_run.uris["ImageExampleGen.schema"] / "schema.pbtxt").read_text()
+    features = schema_utils.schema_as_feature_spec(text_format.Parse(text, schema_pb2.Schema())).feature_spec
+    assert features["weight"] == tf.io.FixedLenFeature([], tf.float32)
+    assert features["scanner"] == tf.io.FixedLenFeature([], tf.string)
+    assert manifest_run.states["StrictExampleValidator"] == "COMPLETE"
+
+
+def test_examples_of_tfrecord_files_keep_image_and_class(run, tmp_path):
+    """Gzip and plain files, the names of others, a damaged record."""
+    for shard, compression in enumerate(("GZIP", "")):
+        with tf.io.TFRecordWriter(str(tmp_path / f"x-{shard}.tfrecord"), compression) as writer:
+            for index in range(12):
+                features = {
+                    "image/encoded": tf.train.BytesList(value=[image_bytes(seed=100 * shard + index)]),
+                    "image/class/label": tf.train.Int64List(value=[index % 2 + 3]),
+                    "part": tf.train.BytesList(value=[b"test" if index < 4 else b"train"]),
+                }
+                kinds = {"BytesList": "bytes_list", "Int64List": "int64_list"}
+                feature = {
+                    name: tf.train.Feature(**{kinds[type(value).__name__]: value}) for name, value in features.items()
+                }
+                writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    damaged = bytearray((tmp_path / "x-1.tfrecord").read_bytes())
+    damaged[-30] ^= 255
+    (tmp_path / "x-1.tfrecord").write_bytes(damaged)
+    data = DataConfig(
+        path=str(tmp_path / "x-*.tfrecord"),
+        features={"image": "image/encoded", "label": "image/class/label", "split": "part"},
+        max_quarantined=0.1,
+    )
+    done = run(tmp_path, None, data, validate=False)
+    found = read_examples(done.uris["ImageExampleGen.examples"], "test")
+    assert {one["path"] for one in found} == {
+        f"x-{shard}.tfrecord#{i}".encode() for shard in range(2) for i in range(4)
+    }
+    for one in found:
+        shard, index = one["path"].decode().removeprefix("x-").split(".tfrecord#")
+        assert one["image_bytes"] == image_bytes(seed=100 * int(shard) + int(index))
+        assert one["label"] == str(int(index) % 2 + 3).encode()
+    assert len(read_examples(done.uris["ImageExampleGen.examples"], "train")) == 15
+    (line,) = (done.uris["ImageExampleGen.quarantine"] / "quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line)["path"] == "x-1.tfrecord#11"
+    assert not (done.uris["ImageExampleGen.quarantine"] / "parts").exists()
+
+
+def test_the_same_image_in_both_splits_stops_the_run_unless_it_may(run, tmp_path):
+    folder = tmp_path / "images"
+    for split, label, seed in (
+        ("train", "a", 1),
+        ("train", "b", 2),
+        ("train", "b", 3),
+        ("test", "a", 1),
+        ("test", "b", 3),
+        ("test", "a", 2),
+    ):
+        path = folder / split / label / f"{seed}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image_bytes(seed=seed))
+    with pytest.raises(RestemError, match="3 images stand in training and in testing, byte for byte") as caught:
+        run(tmp_path, folder, DataConfig(path="unused"), validate=False)
+    assert "\n  test/a/1.png (test) = train/a/1.png (train)" in str(caught.value)
+    root = tmp_path / "allowed"
+    root.mkdir()
+    uri = run(root, folder, DataConfig(path="unused", allow_leaks=True), validate=False).uris[
+        "ImageExampleGen.quarantine"
+    ]
+    counts = json.loads((uri / "summary.json").read_text())["duplicates"]
+    assert counts == {"groups": 3, "leaks": 3, "conflicts": 1}
+    lines = [json.loads(line) for line in (uri / "duplicates.jsonl").read_text().splitlines()]
+    assert [line["copies"][0]["path"] for line in lines if line["conflict"]] == ["test/a/2.png"]

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from components.example_gen import embedded
 from components.example_gen.config import DataConfig
 from components.example_gen.embedded import choose_stratified, write_digits
-from components.example_gen.folder import check_listing
+from components.example_gen.listing import check_listing
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def digits(tmp_path_factory):
 
 def test_they_walk_the_road_of_a_users_folder(digits):
     listing = check_listing(str(digits), DataConfig(path=str(digits)))
-    assert (listing.layout, listing.classes) == ("split", tuple("0123456789"))
+    assert (listing.given_splits, listing.classes) == (True, tuple("0123456789"))
     counts = listing.counts()
     assert {split: sum(by_class.values()) for split, by_class in counts.items()} == {"train": 1437, "test": 360}
     # In proportion: each class has a fifth of its images in the test split, to one image.

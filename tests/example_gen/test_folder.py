@@ -8,7 +8,9 @@ import pytest
 
 from components.errors import RestemError
 from components.example_gen.config import DataConfig
-from components.example_gen.folder import TEST, TRAIN, check_listing, fingerprint, hashed_split, list_images
+from components.example_gen.folder import fingerprint, list_images
+from components.example_gen.listing import TEST, TRAIN, check_listing, list_data
+from components.example_gen.splits import hashed_split
 
 CONFIG = DataConfig(path="unused", test_share=0.25)
 
@@ -36,14 +38,14 @@ def many(folder: str, count: int = 40) -> list[str]:
 
 def test_a_folder_for_each_class(make):
     listing = check_listing(make(*many("dog"), *many("cat"), "cat/deeper/x.png"), CONFIG)
-    assert (listing.classes, listing.layout, listing.strays) == (("cat", "dog"), "flat", ())
+    assert (listing.classes, listing.given_splits, listing.strays) == (("cat", "dog"), False, ())
     assert Counter(file.label for file in listing.files) == {"cat": 41, "dog": 40}
     assert [file.path for file in listing.files] == sorted(file.path for file in listing.files)
 
 
 def test_train_and_test_folders_decide_the_split(make):
     listing = check_listing(make("Train/cat/1.png", "Train/dog/2.png", "test/cat/3.png"), CONFIG)
-    assert (listing.classes, listing.layout) == (("cat", "dog"), "split")
+    assert (listing.classes, listing.given_splits) == (("cat", "dog"), True)
     assert {file.path: file.split for file in listing.files} == {
         "Train/cat/1.png": TRAIN,
         "Train/dog/2.png": TRAIN,
@@ -52,8 +54,8 @@ def test_train_and_test_folders_decide_the_split(make):
 
 
 def test_the_hash_keeps_the_share_and_never_moves_a_file(make):
-    before = {file.path: file.split for file in list_images(make(*many("a", 300), *many("b", 300)), CONFIG).files}
-    after = {file.path: file.split for file in list_images(make(*many("c", 300), "a/new.png"), CONFIG).files}
+    before = {file.path: file.split for file in list_data(make(*many("a", 300), *many("b", 300)), CONFIG).files}
+    after = {file.path: file.split for file in list_data(make(*many("c", 300), "a/new.png"), CONFIG).files}
     assert before == {path: after[path] for path in before}
     # 600 draws of 0.25: a standard deviation of 10.6 images.
     assert abs(sum(split == TEST for split in before.values()) - 150) < 43
@@ -69,16 +71,14 @@ def test_the_split_is_the_same_on_every_machine():
 
 def test_class_names_are_unicode_normalised(make):
     decomposed = unicodedata.normalize("NFD", "café")
-    listing = list_images(make(f"{decomposed}/1.png", "tea/1.png"), CONFIG)
+    listing = list_images(make(f"{decomposed}/1.png", "tea/1.png"))
     assert listing.classes == (unicodedata.normalize("NFC", "café"), "tea")
     # The path stays as it is: the file must be found under it.
     assert listing.files[0].path == f"{decomposed}/1.png"
 
 
 def test_hidden_files_are_not_looked_at(make):
-    listing = list_images(
-        make("a/1.png", "b/1.png", ".git/x", "a/.DS_Store", "a/Thumbs.db", "__MACOSX/a/1.png"), CONFIG
-    )
+    listing = list_images(make("a/1.png", "b/1.png", ".git/x", "a/.DS_Store", "a/Thumbs.db", "__MACOSX/a/1.png"))
     assert ([file.path for file in listing.files], listing.strays) == (["a/1.png", "b/1.png"], ())
 
 
@@ -88,7 +88,7 @@ def test_every_other_file_is_a_stray_with_its_reason(make, tmp_path):
     (tmp_path / "a" / "itself.png").symlink_to(tmp_path / "a" / "itself.png")
     os.mkfifo(tmp_path / "b" / "pipe.png")
     (tmp_path / "b" / os.fsdecode(b"caf\xe9.png")).touch()
-    listing = list_images(folder, CONFIG)
+    listing = list_images(folder)
     assert [file.path for file in listing.files] == ["a/1.png", "b/1.png"]
     reasons = {stray.path: stray.reason for stray in listing.strays}
     assert set(reasons) == {"README.md", "a/gone.png", "a/itself.png", "b/pipe.png", "b/caf\\udce9.png"}
@@ -104,7 +104,7 @@ def test_links_to_folders_are_followed_but_not_for_ever(make, tmp_path):
     outside.mkdir()
     (outside / "2.png").touch()
     (tmp_path / "b" / "linked").symlink_to(outside, target_is_directory=True)
-    assert [file.path for file in list_images(folder, CONFIG).files] == ["a/1.png", "b/1.png", "b/linked/2.png"]
+    assert [file.path for file in list_images(folder).files] == ["a/1.png", "b/1.png", "b/linked/2.png"]
 
 
 @pytest.mark.parametrize(
@@ -148,11 +148,11 @@ def test_the_fingerprint_misses_no_change(make, tmp_path):
     folder = make("a/1.png", "a/2.png", "b/3.png")
     for name in ("a/1.png", "a/2.png", "b/3.png"):
         os.utime(tmp_path / name, ns=(10**18, 10**18))
-    seen = [fingerprint(folder)]
-    assert fingerprint(folder) == seen[0]
+    seen = [fingerprint(folder, folder, CONFIG)]
+    assert fingerprint(folder, folder, CONFIG) == seen[0]
 
     def changed():
-        seen.append(fingerprint(folder))
+        seen.append(fingerprint(folder, folder, CONFIG))
         return len(set(seen)) == len(seen)
 
     (tmp_path / "a" / "2.png").rename(tmp_path / "b" / "2.png")  # Keeps size and time: TFX's own sees nothing.

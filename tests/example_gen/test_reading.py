@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from components.example_gen import reading
 from components.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
+from components.images.config import Requirements
 
 from .conftest import image_bytes
 
@@ -46,7 +47,7 @@ def test_batches_end_at_their_number_of_files_and_pixels(read, monkeypatch):
 
 
 def test_another_number_of_channels_than_named_bands_is_refused(read):
-    limits = Limits(10_000, 2**20, channels=4)
+    limits = Limits(10_000, 2**20, Requirements(channels=4))
     outcomes = read({"four": image_bytes("RGBA"), "three": image_bytes(), "one": image_bytes("L")}, limits)
     assert isinstance(outcomes["four"], Accepted)
     assert outcomes["three"].reason == "It has 3 channels, but image.bands names 4."

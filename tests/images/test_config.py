@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from components.images.config import ImageConfig
+from components.images.config import RGB, ImageConfig
 
 
 def test_a_number_is_a_square_and_a_pair_is_height_and_width():
@@ -17,6 +17,8 @@ def test_a_number_is_a_square_and_a_pair_is_height_and_width():
         ({"channels": 3}, 3, ("red", "green", "blue")),
         ({"bands": ["infrared", "red"]}, 2, ("infrared", "red")),
         ({"bands": ["a", "b", "c"], "channels": 3}, 3, ("a", "b", "c")),
+        ({"bands": ["a", "b", "c"], "select": ["c", "a"]}, 2, ("c", "a")),
+        ({"bands": [f"b{i}" for i in range(13)]}, 13, tuple(f"b{i}" for i in range(13))),
     ],
 )
 def test_channels_and_their_names(given, count, names):
@@ -36,7 +38,20 @@ def test_channels_and_their_names(given, count, names):
         ({"size": 8, "channels": 1, "bands": ["red", "green"]}, "contradict"),
         ({"size": 8, "bands": ["red", "red"]}, "different names"),
         ({"size": 8, "bands": []}, "at least 1"),
-        ({"size": 8, "bands": list("abcde")}, "at most 4"),
+        ({"size": 8, "bands": [f"band {i}" for i in range(65)]}, "at most 64"),
+        ({"size": 8, "select": ["red"]}, "name the file's channels in image.bands"),
+        (
+            {"size": 8, "bands": ["nir", "red"], "select": ["nir", "green"]},
+            "select names green, but bands are nir, red",
+        ),
+        ({"size": 8, "bands": ["nir", "red"], "select": ["nir", "nir"]}, "select must have different names"),
+        ({"size": 8, "bands": ["nir", "red"], "select": ["nir"], "channels": 3}, "channels and select contradict"),
+        ({"size": 8, "bands": ["nir", "red"], "background": "white"}, "alpha included"),
+        ({"size": 8, "background": "whitish"}, "expected a colour as in HTML, 'white' or '#ff8000'; given 'whitish'"),
+        ({"size": 8, "bits": 12}, "Input should be 8 or 16"),
+        ({"size": 8, "value_range": [3, 3]}, "black below white"),
+        ({"size": 8, "fit": "squeeze"}, "'stretch', 'pad' or 'crop'"),
+        ({"size": 8, "max_upsampling": 0.5}, "greater than or equal to 1"),
         ({"size": 8, "sise": 9}, "Extra inputs"),
     ],
 )
@@ -51,3 +66,45 @@ def test_it_is_hashable_frozen_and_survives_json():
     assert len({config, config.model_copy()}) == 1
     with pytest.raises(ValidationError):
         config.size = 3
+
+
+def test_depth_and_background():
+    assert (ImageConfig(size=8).dtype, ImageConfig(size=8).white) == ("uint8", 255)
+    assert (ImageConfig(size=8, bits=16).dtype, ImageConfig(size=8, bits=16).white) == ("uint16", 65535)
+    assert ImageConfig(size=8, background="#ff8000").background_rgb == (255, 128, 0)
+    assert ImageConfig(size=8).background_rgb is None
+
+
+@pytest.mark.parametrize(
+    ("fit", "height", "width", "times"),
+    [
+        ("stretch", 10, 40, 4.0),
+        ("pad", 10, 40, 1.0),
+        ("crop", 10, 40, 4.0),
+        ("pad", 20, 20, 2.0),
+        ("crop", 80, 80, 0.5),
+    ],
+)
+def test_upsampling_is_the_enlargement_of_what_is_seen(fit, height, width, times):
+    assert ImageConfig(size=40, fit=fit).requirements().upsampling(height, width) == times
+
+
+def test_requirements_hold_only_what_ingestion_has_to_know():
+    free = ImageConfig(size=40, max_upsampling=None)
+    assert free.requirements() == ImageConfig(size=224, channels=1, bits=16, max_upsampling=None).requirements()
+    assert ImageConfig(size=40).requirements() != ImageConfig(size=224).requirements()
+    assert ImageConfig(size=8, bands=("a", "b"), select=("b",)).requirements().channels == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"channels": 1, "bits": 16, "fit": "pad"}, {"channels": 3, "fit": "pad"}),
+        ({"bands": ["nir", "red", "green", "blue"]}, {"bands": ["nir", "red", "green", "blue"], "select": RGB}),
+        ({"bands": ["vv", "vh"], "select": ["vh"], "value_range": [0, 9]}, {"channels": 3, "value_range": [0, 9]}),
+    ],
+)
+def test_the_source_network_sees_colours_of_the_same_files(given, expected):
+    source = ImageConfig(size=16, **given).as_source(32)
+    assert source == ImageConfig(**{"size": 32, "channels": 3, **expected})
+    assert source.names == RGB

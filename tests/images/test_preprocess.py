@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.images.config import ImageConfig
-from components.images.preprocess import decode_pixels, encode_pixels, preprocess, resize
+from components.images.preprocess import decode_pixels, encode_pixels, fit, preprocess, resize
 
 from .conftest import pillow
 
@@ -19,6 +19,43 @@ def test_resize_equals_pillow_within_a_grey_level(photo, size):
     got = resize(tf.constant(photo), *size).numpy().astype(int)
     expected = np.asarray(Image.fromarray(photo).resize(size[::-1], Image.Resampling.BILINEAR), int)
     assert np.abs(got - expected).max() <= 1
+
+
+def test_16_bits_are_resized_at_16_bits():
+    pixels = np.random.default_rng(0).integers(0, 65536, (60, 80, 1), np.uint16)
+    got = resize(tf.constant(pixels), 20, 30).numpy()
+    assert got.dtype == np.uint16
+    expected = Image.fromarray(pixels[..., 0].astype(np.float32)).resize((30, 20), Image.Resampling.BILINEAR)
+    assert np.abs(got[..., 0] - np.asarray(expected)).max() <= 1
+    white = tf.fill([3000, 700, 1], tf.constant(65535, tf.uint16))
+    assert np.array_equal(resize(white, 16, 16), np.full((16, 16, 1), 65535))
+
+
+@pytest.mark.parametrize(("height", "width"), [(61, 83), (83, 61), (10, 80), (3, 1), (20, 30)])
+@pytest.mark.parametrize("background", [None, "#ff8000"])
+def test_pad_keeps_the_shape_and_fills_the_rest(height, width, background):
+    config = ImageConfig(size=(20, 30), fit="pad", background=background)
+    pixels = np.full((height, width, 3), (10, 200, 60), np.uint8)
+    got = fit(tf.constant(pixels), config).numpy()
+    scale = min(20 / height, 30 / width)
+    tall, wide = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+    top, left = (20 - tall) // 2, (30 - wide) // 2
+    expected = np.full((20, 30, 3), (255, 128, 0) if background else 0, np.uint8)
+    expected[top : top + tall, left : left + wide] = pixels[0, 0]
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 90), (90, 40), (40, 60), (1, 50)])
+def test_crop_takes_the_largest_centred_part(height, width):
+    config = ImageConfig(size=(20, 30), fit="crop")
+    y, x = np.mgrid[0:height, 0:width]
+    pixels = np.stack([y, x, y], -1).astype(np.uint8)
+    got = fit(tf.constant(pixels), config).numpy()
+    tall, wide = min(height, int(width * 20 / 30 + 0.5)), max(1, min(width, int(height * 30 / 20 + 0.5)))
+    top, left = (height - tall) // 2, (width - wide) // 2
+    part = Image.fromarray(np.ascontiguousarray(pixels[top : top + tall, left : left + wide]))
+    expected = np.asarray(part.resize((30, 20), Image.Resampling.BILINEAR), int)
+    assert np.abs(got.astype(int) - expected).max() <= 1
 
 
 def test_a_fitting_size_leaves_the_pixels_alone(photo):
@@ -46,14 +83,16 @@ def test_static_shape_is_known_in_a_graph():
     assert run.get_concrete_function().structured_outputs.shape.as_list() == [None, 5, 6, 2]
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_stored_pixels_come_back_bit_by_bit(channels):
-    config = ImageConfig(size=(7, 9), bands=tuple("abcd"[:channels]))
-    pixels = np.random.default_rng(channels).integers(0, 256, (5, 7, 9, channels), np.uint8)
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 13])
+def test_stored_pixels_come_back_bit_by_bit(channels, bits):
+    config = ImageConfig(size=(7, 9), bands=tuple(f"b{i}" for i in range(channels)), bits=bits)
+    pixels = np.random.default_rng(channels).integers(0, config.white + 1, (5, 7, 9, channels), config.dtype)
     stored = encode_pixels(tf.constant(pixels))
     assert (stored.shape, stored.dtype) == ((5,), tf.string)
-    run = tf.function(lambda data: decode_pixels(data, config), input_signature=[tf.TensorSpec([None], tf.string)])
-    assert np.array_equal(run(stored).numpy(), pixels)
+    run = tf.function(lambda data: decode_pixels(data, config), input_signature=[tf.TensorSpec([], tf.string)])
+    for one, expected in zip(stored, pixels, strict=True):
+        assert np.array_equal(run(one).numpy(), expected)
 
 
 @pytest.mark.skipif(not SIGN_LANGUAGE.exists(), reason="the real photographs (../shared/data) are not on this machine")

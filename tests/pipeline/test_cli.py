@@ -134,7 +134,7 @@ def test_init_inspect_on_a_folder_with_bad_files(images, tmp_path):
     assert [entry["path"] for entry in found["quarantined"]] == ["cat/note.png", "dog/half.png"]
     assert found["problem"] is None
     shown, _ = restem("inspect", "--config", "new.yaml", cwd=tmp_path)
-    assert "dog/half.png: The PNG file is incomplete" in shown.stdout
+    assert "dog/half.png (344 bytes): The PNG file is incomplete" in shown.stdout
     again, _ = restem("init", "images", "--out", "new.yaml", cwd=tmp_path)
     assert again.returncode == 2
     assert "not overwritten" in again.stderr

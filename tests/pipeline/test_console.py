@@ -15,7 +15,9 @@ SUMMARY = {
     "pushed_to": "/x/serving/digits/17",
     "report": "/x/[report]/index.html",
     "quarantined": 7,
-    "quarantine": [{"path": f"a/{i}.png", "reason": "The file is empty (0 bytes)."} for i in range(7)],
+    "quarantine": [
+        {"path": f"a/{i}.png", "reason": "The file is empty (0 bytes).", "bytes": 1000 * i - 1} for i in range(7)
+    ],
     "seconds": {"start-up": 12.0, "Transform": 0.1, "Trainer": 65.04},
     "cached": ["Transform"],
     "log": "/x/logs/1.log",
@@ -59,6 +61,8 @@ def test_summary_has_each_figure_on_its_line():
     assert "/x/serving/digits/17" in lines["pushed to"]
     assert "7 files" in lines["quarantined"]
     assert "and 2 more" in stream.getvalue()
+    assert "a/0.png: The" in stream.getvalue()
+    assert "a/4.png (3,999 bytes): The" in stream.getvalue()
     assert "Transform from the cache, Trainer 65.0" in lines["seconds"]
     assert "/x/[report]/index.html" in lines["report"]
 

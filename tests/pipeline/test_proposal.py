@@ -96,3 +96,52 @@ def test_without_a_readable_image_there_is_nothing_to_propose(tmp_path):
         path.write_text("x")
     with pytest.raises(RestemError, match="readable"):
         propose(folder, None)
+
+
+def test_a_manifest_gets_its_columns_groups_weights_and_split(tmp_path):
+    make(tmp_path / "images", [(40, 40)], count=40)
+    rows = [f"images/{'ab'[i % 2]}/{i // 2}.png,{'ab'[i % 2]},p{i % 13},{1 + i % 3},s{i % 2}" for i in range(80)]
+    (tmp_path / "All scans.csv").write_text("\n".join(["file,class,patient,weight,scanner", *rows]))
+    out = tmp_path / "out.yaml"
+    out.write_text(propose(tmp_path / "All scans.csv", out), encoding="utf-8")
+    config = load_config(out)
+    assert (config.name, config.data.path) == ("all-scans", str(tmp_path / "All scans.csv"))
+    assert (config.data.group, config.data.weight, config.data.metadata) == ("patient", "weight", ("scanner",))
+    assert inspect(config).problem is None
+    for line in out.read_text().splitlines():
+        if line.startswith("  ") and "path:" not in line:
+            assert "  # " in line, line
+
+
+def test_classes_with_few_images_are_stratified(tmp_path):
+    config, text = proposal(make(tmp_path / "images", [(40, 40)], count=6), tmp_path)
+    assert config.data.split == "stratified"
+    assert inspect(config).problem is None
+    assert "each keeps its share" in text
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP"])
+def test_tfrecord_files_get_their_features(tmp_path, compression):
+    import tensorflow as tf
+
+    folder = make(tmp_path / "images", [(40, 40)], count=30)
+    (tmp_path / "records").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "records" / "x.tfrecord"), compression) as writer:
+        for path in sorted(folder.rglob("*.png")):
+            features = {
+                "image/encoded": [path.read_bytes()],
+                "image/class/text": [path.parent.name.encode()],
+                "image/format": [b"png"],
+                "site": [b"north" if path.stem < "2" else b"south"],
+            }
+            feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for name, v in features.items()}
+            feature["boxes"] = tf.train.Feature(float_list=tf.train.FloatList(value=[0.0, 1.0]))
+            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    out = tmp_path / "out.yaml"
+    out.write_text(propose(tmp_path / "records", out), encoding="utf-8")
+    config = load_config(out)
+    assert config.data.features.model_dump(exclude_none=True) == {"image": "image/encoded", "label": "image/class/text"}
+    assert (config.data.layout, config.data.metadata) == ("tfrecord", ("site",))
+    found = inspect(config)
+    assert (found.problem, found.classes, sum(found.formats.values())) == (None, ("a", "b"), 60)
+    check_images(config)

@@ -45,6 +45,7 @@ def test_reads_what_the_steps_left(tmp_path, monkeypatch):
     assert found["report"] == str(tmp_path / "report" / "index.html")
     assert found["quarantined"] == 30
     assert len(found["quarantine"]) == summary.MAX_REASONS
+    assert found["quarantine"][3] == {"path": "3.png", "reason": "r", "bytes": 1}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 

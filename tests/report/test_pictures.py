@@ -78,3 +78,14 @@ def test_finished_pictures_are_reduced_only_where_they_are_heavy():
     assert picture_uri(light) == "data:image/png;base64," + base64.b64encode(light).decode()
     heavy = encode(np.random.default_rng(0).integers(0, 256, (700, 2000, 3), dtype=np.uint8))
     assert decode(picture_uri(heavy, max_bytes=100_000)).size == (1600, 560)
+
+
+@pytest.mark.parametrize(("names", "shown"), [(("nir", "red", "green", "blue", "swir"), [1, 2, 3]), ((), [0, 1, 2])])
+def test_bands_in_a_raw_container_are_shown(names, shown):
+    from components.images.container import pack
+
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 5, 5), dtype=np.uint8)
+    picture = thumbnail(pack(pixels), names)
+    assert (picture.height, picture.width) == (8, 5)
+    np.testing.assert_array_equal(decode(picture.uri), pixels[..., shown])
+    assert thumbnail(pack(pixels)[:-20], names) is None

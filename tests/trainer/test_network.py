@@ -65,3 +65,40 @@ def test_candidate_and_baseline_of_grey_images(normalise):
         sizes[role] = next(layer for layer in network.layers() if layer.name == "conv1_conv").kernel.shape
     assert sizes["candidate"][:2] == (4, 4)
     assert sizes["baseline"] == (7, 7, 3, 64)
+
+
+@pytest.mark.parametrize(("role", "normalise"), [("candidate", "dataset"), ("baseline", "source")])
+def test_white_of_16_bits_is_white_of_8(role, normalise):
+    grey = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1)).astype(np.float32)
+    features = []
+    for bits, scale in ((8, 1), (16, 257)):
+        keras.utils.set_random_seed(0)
+        network = module.build_network(
+            role,
+            ImageConfig(size=16, channels=1, bits=bits, normalise=normalise),
+            ModelConfig(weights="none"),
+            StemConfig(),
+            weights="none",
+            classes=3,
+            statistics=(STATISTICS[0] * scale, STATISTICS[1] * scale),
+            sample=(grey * scale).astype(np.uint16),
+        )
+        features.append(network.features.predict(grey * scale, verbose=0))
+    # 32 bits through 50 layers; unequal ranges would differ by a factor.
+    np.testing.assert_allclose(features[0], features[1], rtol=1e-3, atol=1e-4 * np.abs(features[0]).max())
+
+
+def test_selected_bands_are_the_networks_channels():
+    image = ImageConfig(size=16, bands=("nir", "red", "green", "blue", "swir"), select=("swir", "red"))
+    network = module.build_network(
+        "candidate",
+        image,
+        ModelConfig(weights="none"),
+        StemConfig(),
+        weights="none",
+        classes=3,
+        statistics=STATISTICS,
+        sample=np.zeros((1, 16, 16, 2), np.uint8),
+    )
+    assert network.model.input_shape == (None, 16, 16, 2)
+    assert network.report.to_dict()["input"]["bands"] == ["swir", "red"]

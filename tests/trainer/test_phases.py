@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.trainer.config import PhaseConfig, TrainConfig
+from components.trainer.input import Split
 from components.trainer.phases import adam, train_head, train_network
 
 CONFIG = TrainConfig(batch_size=16)
@@ -73,3 +75,21 @@ def test_learning_rate_warms_up_and_decays():
 
 def test_one_step_is_enough_for_a_schedule():
     assert float(adam(0.01, 1)._learning_rate(0)) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("phase", ["head", "all"])
+def test_images_without_weight_teach_nothing(network, pictures, phase):
+    """Half of the images have wrong labels, and no weight: the network learns from the others."""
+    pixels, labels = pictures
+    wrong = np.arange(len(labels)) % 2 == 1
+    taught = np.where(wrong, (labels + 1) % 3, labels)
+    weight = np.where(wrong, 0, 2).astype(np.float32)
+    paths = np.array([f"class/{i}.png" for i in range(len(labels))])
+    train = Split(tf.data.Dataset.from_tensor_slices((pixels, taught, paths, weight)), len(labels), weighted=True)
+    assert np.array_equal(train.weights(), weight)
+    train_head(network, train, PhaseConfig(epochs=30, learning_rate=0.03), CONFIG)
+    if phase == "all":
+        config = PhaseConfig(epochs=3, learning_rate=1e-3)
+        train_network(network, train, "all", config, CONFIG, freeze_batch_norm=True)
+    predicted = network.model.predict(pixels.astype(np.float32), verbose=0).argmax(axis=1)
+    assert np.mean(predicted == labels) >= 0.9

@@ -7,30 +7,41 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from components.images.config import ImageConfig
+from components.images.container import to_decodable
 from components.images.preprocess import decode_pixels, preprocess
-from components.images.statistics import mean_and_std
+from components.images.statistics import FEATURES, ChannelSums, mean_and_std
 from components.transform.preprocessing import preprocessing_fn
 
 RAW = {
     "image_bytes": tf.io.FixedLenFeature([], tf.string),
     "label_index": tf.io.FixedLenFeature([], tf.int64),
     "path": tf.io.FixedLenFeature([], tf.string),
+    "weight": tf.io.FixedLenFeature([], tf.float32),
 }
 
 
-@pytest.fixture(scope="module", params=[{"channels": 1}, {"channels": 3}, {"bands": ["nir", "red", "green", "blue"]}])
+MODES = [
+    {"channels": 1},
+    {"channels": 3, "fit": "pad", "background": "white", "bits": 16},
+    {"bands": ["nir", "red", "green", "blue"], "fit": "crop"},
+    {"bands": [f"b{i}" for i in range(6)], "select": ["b5", "b0", "b1", "b2", "b3"], "bits": 16},
+]
+
+
+@pytest.fixture(scope="module", params=MODES, ids=lambda mode: "-".join(map(str, mode)))
 def transformed(request, tmp_path_factory):
     """Training images in two batches and a test image, through tf.Transform on Beam."""
     config = ImageConfig(size=(6, 4), **request.param)
     rng = np.random.default_rng(0)
-    channels = 4 if config.bands else 3
+    channels = 3 if config.bands is None else len(config.bands)
 
     def rows(count):
         return [
             {
-                "image_bytes": tf.io.encode_png(rng.integers(0, 256, (9 + i, 7, channels)).astype(np.uint8)).numpy(),
+                "image_bytes": to_decodable(rng.integers(0, 65536, (9 + i, 7, channels)).astype(np.uint16)),
                 "label_index": i % 2,
                 "path": f"{i}.png".encode(),
+                "weight": i / 2,
             }
             for i in range(count)
         ]
@@ -47,17 +58,17 @@ def transformed(request, tmp_path_factory):
 def test_pixels_are_those_of_the_one_preprocessing(transformed):
     config, train, test, train_out, test_out = transformed
     for before, after in zip(train + test, train_out + test_out, strict=True):
-        expected = preprocess(tf.constant([before["image_bytes"]]), config)
-        np.testing.assert_array_equal(decode_pixels(tf.constant([after["pixels"]]), config), expected)
+        expected = preprocess(tf.constant([before["image_bytes"]]), config)[0]
+        np.testing.assert_array_equal(decode_pixels(tf.constant(after["pixels"]), config), expected)
         assert after["label_index"] == before["label_index"]
-        assert after["path"] == before["path"]
+        assert (after["path"], after["weight"]) == (before["path"], before["weight"])
 
 
 def test_statistics_are_of_the_training_split_alone(transformed):
     config, train, _, train_out, test_out = transformed
     pixels = preprocess(tf.constant([row["image_bytes"] for row in train]), config).numpy().reshape(-1, config.count)
     for row in train_out + test_out:
-        mean, std = mean_and_std(row["channel_sums"], row["channel_squares"], int(row["pixel_count"]))
+        mean, std = mean_and_std(ChannelSums(*(row[name] for name in FEATURES)), int(row["pixel_count"]))
         np.testing.assert_allclose(mean, pixels.mean(axis=0), rtol=1e-12)
         np.testing.assert_allclose(std, pixels.std(axis=0), rtol=1e-9)
         assert row["pixel_count"] == len(pixels)
@@ -65,6 +76,6 @@ def test_statistics_are_of_the_training_split_alone(transformed):
 
 def test_stored_rows_are_small(transformed):
     config, _, _, train_out, _ = transformed
-    raw = config.height * config.width * config.count
+    raw = config.height * config.width * config.count * config.bits // 8
     # Random pixels cannot be compressed: PNG's frame of some 70 bytes is all that may be added.
     assert all(len(row["pixels"]) <= raw * 1.1 + 100 for row in train_out)

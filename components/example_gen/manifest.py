@@ -1,0 +1,284 @@
+"""A table with a row an image: CSV (commas, semicolons, tabs or bars between the fields) or Parquet.
+
+    path,label,split,patient,weight
+    scans/0001.png,healthy,train,p17,1.0
+
+Paths are relative to the manifest, or absolute, or addresses. Every row becomes an image to be read or a stray with
+its line number and the reason; files that no row names are not looked at.
+"""
+
+import csv
+import hashlib
+import io
+import math
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.errors import RestemError
+from components.example_gen import storage
+from components.example_gen.config import DataConfig
+from components.example_gen.folder import grouped_by_path
+from components.example_gen.listing import SPLITS, ImageFile, Listing, Stray, relative
+
+# Large fields (polygons, captions) beside the images are no reason to refuse a manifest.
+csv.field_size_limit(2**31 - 1)
+_SPLIT_NAMES = {**{name: name for name in SPLITS}, "training": "train", "testing": "test"}
+_USEFUL = ("group", "weight")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A manifest's content: the columns' names, and its rows with what a user calls them ('Line 7', 'Row 3')."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[str, Sequence[Any]]]
+
+
+def list_manifest(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
+    """Lists the images that a manifest names; a second for 100,000 rows.
+
+    Whether a file exists is looked up here on this machine only: of a storage it would take a request for each file,
+    and comes out when it is read.
+
+    Args:
+      path: the manifest.
+      folder: where the images' paths start: the manifest's folder, or one above it.
+      config: names of columns.
+      scratch: not used; as for the other layouts.
+
+    Raises:
+      RestemError: there is no such manifest, it cannot be read, or it lacks a column.
+    """
+    table = read_table(path)
+    columns = _columns(table, path, config)
+    given = config.columns.split in table.columns
+    prefix = relative(folder, path.rpartition("/")[0])
+    folder_exists = _Exists(folder)
+    files: list[ImageFile] = []
+    strays: list[Stray] = []
+    seen: dict[str, str] = {}
+    for where, row in table.rows:
+        values = {name: _text(row[at]) if at < len(row) else "" for name, at in columns.items()}
+        name = values[config.columns.path]
+        shown = _below(prefix, name) if name else f"{relative(folder, path)} {where.lower()}"
+        try:
+            if name and shown in seen:
+                raise _BadRow(f"the path stands already in {seen[shown].lower()}")
+            file = _image(values, shown, given, config)
+            if not folder_exists(file.path):
+                raise _BadRow("there is no such file")
+            seen[shown] = where
+            files.append(file)
+        except _BadRow as error:
+            strays.append(Stray(shown, f"{where}: {error}."))
+    if not files and not strays:
+        raise RestemError("the manifest has no rows", where=f"data.path ({path})", expected="a row for each image")
+    files.sort(key=lambda file: file.path)
+    pattern = config.group if config.group is not None and config.group not in table.columns else None
+    return Listing(
+        folder=folder,
+        classes=tuple(sorted({file.label for file in files})),
+        files=grouped_by_path(files, pattern) if pattern else tuple(files),
+        strays=tuple(sorted(strays, key=lambda stray: stray.path)),
+        given_splits=given,
+        notes=_notes(table, config),
+    )
+
+
+def fingerprint(path: str, folder: str, config: DataConfig) -> str:
+    """Changes with the manifest's content and with the size or time of any file it names.
+
+    Of a storage, the files' states are not asked for: there, write a new manifest for new content.
+    """
+    digest = hashlib.sha256(relative(folder, path).encode() + b"\0" + _read(path))
+    if not storage.is_remote(folder):
+        for file in list_manifest(path, folder, config).files:
+            if not storage.is_remote(file.path):
+                found = storage.status(storage.join(folder, file.path))
+                digest.update(f"{file.path}\0{found.bytes} {found.modified}\0".encode())
+    return digest.hexdigest()
+
+
+def read_table(path: str) -> Table:
+    """Opens a manifest; its rows are read one by one.
+
+    Raises:
+      RestemError: it cannot be read, is empty, or is not what its name says.
+    """
+    data = _read(path)
+    if path.lower().endswith(".parquet"):
+        return _parquet(data, path)
+    text = _decoded(data, path)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    header = next(reader, None)
+    if not header or not any(header):
+        raise RestemError("the manifest is empty", where=f"data.path ({path})", expected="a first row with columns")
+
+    def rows() -> Iterator[tuple[str, list[str]]]:
+        line = reader.line_num + 1
+        for row in reader:
+            if any(field.strip() for field in row):
+                yield f"Line {line}", row
+            line = reader.line_num + 1
+
+    return Table(_unique([name.strip() for name in header], path), rows())
+
+
+def _read(path: str) -> bytes:
+    try:
+        return storage.read(path)
+    except OSError as error:
+        raise storage.reading_failed(path, error) from None
+
+
+def _parquet(data: bytes, path: str) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as error:
+        what = "this is no Parquet file"
+        raise RestemError(what, where=f"data.path ({path})", given=str(error).splitlines()[0]) from None
+
+    def rows() -> Iterator[tuple[str, tuple]]:
+        number = 0
+        for batch in file.iter_batches():
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                number += 1
+                yield f"Row {number}", row
+
+    return Table(_unique(file.schema_arrow.names, path), rows())
+
+
+def _decoded(data: bytes, path: str) -> str:
+    """UTF-8 with or without a mark, as every tool writes it, or UTF-16 with one, as spreadsheets do."""
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        remedy = "Save it as UTF-8; a Parquet file's name must end in .parquet"
+        raise RestemError(
+            "the manifest is not text", where=f"data.path ({path}, line {line})", expected="CSV in UTF-8", remedy=remedy
+        ) from None
+
+
+def _delimiter(text: str) -> str:
+    """What stands most often in the header outside quotes."""
+    header = text.lstrip("\n\r").split("\n", 1)[0]
+    return max(",;\t|", key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
+
+
+def _unique(names: Sequence[str], path: str) -> tuple[str, ...]:
+    if twice := sorted({name for name in names if name and list(names).count(name) > 1}):
+        raise RestemError("columns have the same name", where=f"data.path ({path})", given=", ".join(twice))
+    return tuple(names)
+
+
+def _columns(table: Table, path: str, config: DataConfig) -> dict[str, int]:
+    """The columns that are used, each with its position."""
+    needed = {
+        config.columns.path: "data.columns.path",
+        config.columns.label: "data.columns.label",
+        **{name: "data.metadata" for name in config.metadata},
+    }
+    if config.weight is not None:
+        needed[config.weight] = "data.weight"
+    # Something with parentheses that is no column is a pattern over the paths.
+    if config.group is not None and (config.group in table.columns or "(" not in config.group):
+        needed[config.group] = "data.group"
+    if missing := [f"{name} ({key})" for name, key in needed.items() if name not in table.columns]:
+        raise RestemError(
+            f"the manifest has no column {', '.join(missing)}",
+            where=f"data.path ({path})",
+            given=f"the columns {', '.join(table.columns)}",
+            remedy="Name the right columns, e.g. data.columns: {path: file, label: class}",
+        )
+    used = [*needed, *([config.columns.split] if config.columns.split in table.columns else [])]
+    return {name: table.columns.index(name) for name in used}
+
+
+def _notes(table: Table, config: DataConfig) -> tuple[str, ...]:
+    used = {config.group, config.weight, *config.metadata, config.columns.path, config.columns.label}
+    return tuple(
+        f"The manifest's column {name} is not used; data.{name}: {name} would."
+        for name in _USEFUL
+        if name in table.columns and name not in used
+    )
+
+
+class _BadRow(Exception):
+    """Why a row is no image."""
+
+
+def _image(values: Mapping[str, str], path: str, given: bool, config: DataConfig) -> ImageFile:
+    if not values[config.columns.path]:
+        raise _BadRow("the path is empty")
+    label = unicodedata.normalize("NFC", values[config.columns.label])
+    if not label:
+        raise _BadRow("the label is empty")
+    split = ""
+    if given:
+        text = values[config.columns.split]
+        split = _SPLIT_NAMES.get(text.lower(), "")
+        if not split:
+            raise _BadRow(f"the split {text!r} is neither train nor test" if text else "the split is empty")
+    return ImageFile(
+        path=path,
+        label=label,
+        split=split,
+        group=(values[config.group] or None) if config.group in values else None,
+        weight=weight_of(values[config.weight]) if config.weight is not None else 1.0,
+        metadata=tuple(values[name] for name in config.metadata),
+    )
+
+
+def weight_of(text: str) -> float:
+    """A row's weight.
+
+    Raises:
+      _BadRow: it is no number from 0 upwards.
+    """
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not 0 <= weight < math.inf:
+        raise _BadRow(f"the weight {text!r} is not a number from 0 upwards")
+    return weight
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _below(prefix: str, name: str) -> str:
+    if storage.is_remote(name):
+        return name
+    name = os.path.normpath(name.replace("\\", "/") if "/" not in name else name)
+    return os.path.normpath(f"{prefix}/{name}") if prefix and not os.path.isabs(name) else name
+
+
+class _Exists:
+    """Whether files exist on this machine: one look into each folder instead of one for each file."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._names: dict[str, frozenset[str]] = {}
+
+    def __call__(self, path: str) -> bool:
+        full = storage.join(self._folder, path)
+        if storage.is_remote(full):
+            return True
+        folder, name = os.path.split(full)
+        if folder not in self._names:
+            try:
+                with os.scandir(folder) as entries:
+                    self._names[folder] = frozenset(entry.name for entry in entries if entry.is_file())
+            except OSError:
+                self._names[folder] = frozenset()
+        return name in self._names[folder]

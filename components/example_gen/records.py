@@ -1,0 +1,391 @@
+"""TFRecord files of tf.Examples, read without TensorFlow, so that the command line answers at once.
+
+A record is a length (8 bytes), a checksum of it (4), a serialized tf.Example, and a checksum of that (4). The listing
+remembers where each one lies: workers read records in any order, as they do files. For that, gzip files are unpacked
+first, into a folder that the workers can reach.
+
+An image without a given split or group is split by the hash of its bytes: it stays on its side when the examples are
+written to other files, and copies of it are on the same side.
+"""
+
+import functools
+import gzip
+import hashlib
+import itertools
+import os
+import struct
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+from components.errors import RestemError
+from components.example_gen import storage
+from components.example_gen.config import DataConfig, looks_like_records
+from components.example_gen.listing import ImageFile, Listing, Record, Stray, relative
+
+_GZIP = b"\x1f\x8b"
+_HEADER, _FOOTER = 12, 4
+_SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a tf.Example says of its image."""
+
+    image: bytes
+    label: str
+    split: str
+    group: str | None
+    weight: float
+    metadata: tuple[str, ...]
+    path: str | None
+
+
+class BadRecord(ValueError):
+    """Why a record is no image, in words for the user."""
+
+
+def shards(path: str) -> list[str]:
+    """The TFRecord files that a path names: a file, a pattern, or a folder of files named *.tfrecord*.
+
+    Raises:
+      RestemError: there is none.
+    """
+    try:
+        found = storage.files_like(path if looks_like_records(path) else path.rstrip("/") + "/*.tfrecord*")
+        found = found or storage.files_like(path)
+    except OSError as error:
+        raise storage.reading_failed(path, error) from None
+    if not found:
+        expected = "TFRecord files: a file, a pattern such as /data/*.tfrecord, or a folder of files named *.tfrecord"
+        raise RestemError("there are no TFRecord files", where=f"data.path ({path})", expected=expected)
+    return found
+
+
+def list_records(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
+    """Reads all examples once, for their labels, and remembers where they are; one example at a time is in memory.
+
+    Args:
+      path: see `shards`.
+      folder: where the names of examples start.
+      config: names of features.
+      scratch: where gzip files are unpacked.
+
+    Raises:
+      RestemError: there are no such files, one is gzip and there is no scratch, or the first example of all lacks the
+        image or the label.
+    """
+    files, strays = [], []
+    for number, shard in enumerate(shards(path)):
+        name = relative(folder, shard)
+        plain = _unpacked(shard, number, scratch)
+        for index, (record, data, damage) in enumerate(read_records(plain)):
+            where = f"{name}#{index}"
+            if damage:
+                strays.append(Stray(where, damage, record.length))
+                continue
+            try:
+                files.append(_image(data, record, where, config))
+            except BadRecord as error:
+                if not files and not strays:
+                    _explain_features(data, shard, config, error)
+                strays.append(Stray(where, str(error), record.length))
+    if not files and not strays:
+        raise RestemError("there are no examples in the files", where=f"data.path ({path})")
+    _name_once(files, strays)
+    return Listing(
+        folder=folder,
+        classes=tuple(sorted({file.label for file in files})),
+        files=tuple(sorted(files, key=lambda file: file.path)),
+        strays=tuple(sorted(strays, key=lambda stray: stray.path)),
+        given_splits=config.features.split is not None,
+    )
+
+
+def check_first(path: str, config: DataConfig) -> None:
+    """Looks at the first example alone: quick, whatever the size of the files.
+
+    Raises:
+      RestemError: there are no such files, or the example lacks what data.features names.
+    """
+    for data in first_examples(path, 1):
+        try:
+            parse(data, config)
+        except BadRecord as error:
+            _explain_features(data, shards(path)[0], config, error)
+
+
+def first_examples(path: str, count: int) -> Iterator[bytes]:
+    """The first serialized examples of the first file.
+
+    Raises:
+      RestemError: there are no such files, or this is none.
+    """
+    shard = shards(path)[0]
+    with _opened(shard) as file:
+        gzipped = file.read(2) == _GZIP
+        file.seek(0)
+        records = _records(gzip.GzipFile(fileobj=file) if gzipped else file, shard)
+        for index, (_, data, damage) in enumerate(itertools.islice(records, count)):
+            if damage and not index:
+                raise RestemError(damage, where=f"data.path ({shard})", expected="a TFRecord file")
+            if not damage:
+                yield data
+
+
+def fingerprint(path: str, folder: str, config: DataConfig) -> str:
+    """Changes with the name, the size or the time of any of the files."""
+    digest = hashlib.sha256()
+    for shard in shards(path):
+        found = storage.status(shard)
+        digest.update(f"{relative(folder, shard)}\0{found.bytes} {found.modified}\0".encode())
+    return digest.hexdigest()
+
+
+def read_records(path: str) -> Iterator[tuple[Record, bytes, str | None]]:
+    """Every record of a file that is not compressed: its place, its bytes, and what is wrong with it, or None."""
+    with _opened(path) as file:
+        yield from _records(file, path)
+
+
+def read_record(record: Record) -> bytes:
+    """One serialized example.
+
+    Raises:
+      OSError: the file cannot be read.
+    """
+    with storage.open_file(record.file) as file:
+        file.seek(record.offset)
+        return file.read(record.length)
+
+
+def parse(data: bytes, config: DataConfig) -> Parsed:
+    """What a serialized tf.Example says, by the names in data.features.
+
+    Raises:
+      BadRecord: it is no example, or lacks a feature.
+    """
+    features = _features(data)
+    names = config.features
+    images = _values(features, names.image)
+    if len(images) != 1 or not isinstance(images[0], bytes):
+        raise BadRecord(f"Its feature {names.image} does not hold one encoded image.")
+    label = unicodedata.normalize("NFC", _one_text(features, names.label))
+    if not label:
+        raise BadRecord(f"Its feature {names.label} is empty.")
+    split = ""
+    if names.split is not None:
+        text = _one_text(features, names.split)
+        split = _SPLIT_NAMES.get(text.lower(), "")
+        if not split:
+            raise BadRecord(f"Its split {text!r} is neither train nor test.")
+    weight = 1.0
+    if config.weight is not None:
+        text = _one_text(features, config.weight)
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = -1.0
+        if not 0 <= weight < float("inf"):
+            raise BadRecord(f"Its weight {text!r} is not a number from 0 upwards.")
+    return Parsed(
+        image=images[0],
+        label=label,
+        split=split,
+        group=None if config.group is None else _one_text(features, config.group) or None,
+        weight=weight,
+        metadata=tuple(_one_text(features, name) for name in config.metadata),
+        path=None if names.path is None else _one_text(features, names.path),
+    )
+
+
+def feature_values(data: bytes, name: str) -> list:
+    """The values of one feature of a serialized tf.Example.
+
+    Raises:
+      BadRecord: it is no example, or has no such feature.
+    """
+    return _values(_features(data), name)
+
+
+def all_features(data: bytes) -> dict[str, list]:
+    """Name -> values of everything in a serialized tf.Example.
+
+    Raises:
+      BadRecord: it is no example.
+    """
+    features = _features(data)
+    return {name: _values(features, name) for name in sorted(features)}
+
+
+def _image(data: bytes, record: Record, where: str, config: DataConfig) -> ImageFile:
+    parsed = parse(data, config)
+    return ImageFile(
+        path=parsed.path or where,
+        label=parsed.label,
+        split=parsed.split,
+        group=parsed.group,
+        weight=parsed.weight,
+        metadata=parsed.metadata,
+        record=replace(record, feature=config.features.image),
+        key=hashlib.sha256(parsed.image).hexdigest(),
+    )
+
+
+def _name_once(files: list[ImageFile], strays: list[Stray]) -> None:
+    """Of several examples with the same name the first stays: a name must lead to one image."""
+    seen: set[str] = set()
+    kept = []
+    for file in files:
+        if file.path in seen:
+            strays.append(Stray(file.path, "Another example has the same name.", file.record.length))
+        else:
+            seen.add(file.path)
+            kept.append(file)
+    files[:] = kept
+
+
+def _opened(path: str) -> BinaryIO:
+    try:
+        return storage.open_file(path)
+    except OSError as error:
+        raise storage.reading_failed(path, error) from None
+
+
+def _unpacked(shard: str, number: int, scratch: str | None) -> str:
+    """The file itself, or what is in it, where it is gzip."""
+    with _opened(shard) as file:
+        if file.read(2) != _GZIP:
+            return shard
+        if scratch is None:
+            raise RestemError("there is no folder to unpack into", where=f"data.path ({shard})")
+        file.seek(0)
+        target = os.path.join(scratch, f"{hashlib.sha256(shard.encode()).hexdigest()[:16]}-{number:05d}.tfrecord")
+        with storage.create(target) as plain:
+            try:
+                unpacked = gzip.GzipFile(fileobj=file)
+                # read1 gives what there is before it fails; read would fail first.
+                while chunk := unpacked.read1(2**20):
+                    plain.write(chunk)
+            except (EOFError, OSError, zlib.error):
+                # What came before the damage is whole; the last record of it is found to be cut off.
+                plain.write(b"\0")
+    return target
+
+
+def _records(file: BinaryIO, path: str) -> Iterator[tuple[Record, bytes, str | None]]:
+    import google_crc32c
+
+    def checksum(data: bytes) -> int:
+        value = google_crc32c.value(data)
+        return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+    offset = 0
+    while header := file.read(_HEADER):
+        if len(header) < _HEADER:
+            yield Record(path, offset, len(header)), b"", "The file ends in the middle of a record."
+            return
+        length, check = struct.unpack("<QI", header)
+        if checksum(header[:8]) != check:
+            yield Record(path, offset, -1), b"", "From here on this is no TFRecord file: a checksum is wrong."
+            return
+        data, footer = file.read(length), file.read(_FOOTER)
+        record = Record(path, offset + _HEADER, len(data))
+        if len(footer) < _FOOTER:
+            yield record, b"", "The file ends in the middle of a record."
+            return
+        wrong = checksum(data) != struct.unpack("<I", footer)[0]
+        yield record, data, "The record's checksum is wrong: it is damaged." if wrong else None
+        offset += _HEADER + length + _FOOTER
+
+
+def _explain_features(data: bytes, shard: str, config: DataConfig, error: BadRecord) -> None:
+    """The very first example is already not as configured: then the names are wrong, not the data.
+
+    Raises:
+      RestemError: always.
+    """
+    try:
+        found = ", ".join(_features(data)) or "none"
+    except BadRecord:
+        found = "no tf.Example"
+    raise RestemError(
+        f"the first example is not as data.features says: {str(error).rstrip('.')}",
+        where=f"data.path ({shard})",
+        expected=f"an encoded image in {config.features.image} and a class in {config.features.label}",
+        given=f"the features {found}",
+        remedy="Name the right ones, e.g. data.features: {image: image/encoded, label: image/class/text}",
+    )
+
+
+def _features(data: bytes) -> Any:
+    from google.protobuf.message import DecodeError
+
+    try:
+        return _example_class().FromString(data).features.feature
+    except DecodeError:
+        raise BadRecord("It is no tf.Example.") from None
+
+
+def _values(features: Any, name: str) -> list:
+    if name not in features:
+        raise BadRecord(f"It has no feature {name}.")
+    feature = features[name]
+    kind = feature.WhichOneof("kind")
+    return list(getattr(feature, kind).value) if kind else []
+
+
+def _one_text(features: Any, name: str) -> str:
+    values = _values(features, name)
+    if len(values) != 1:
+        raise BadRecord(f"Its feature {name} has {len(values)} values where one is needed.")
+    (value,) = values
+    try:
+        return (
+            value.decode() if isinstance(value, bytes) else f"{value:g}" if isinstance(value, float) else str(value)
+        ).strip()
+    except UnicodeDecodeError:
+        raise BadRecord(f"Its feature {name} is no text in UTF-8.") from None
+
+
+@functools.cache
+def _example_class() -> type:
+    """tf.train.Example by its published definition (tensorflow/core/example), without importing TensorFlow.
+
+    In a pool of its own: the same name may be registered by TensorFlow in the common one.
+    """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="restem/example.proto", package="tensorflow", syntax="proto3")
+
+    def message(name: str, *fields: tuple, parent: Any = None) -> Any:
+        made = (parent.nested_type if parent else file.message_type).add(name=name)
+        for number, (label, kind, title, type_name) in enumerate(fields, 1):
+            made.field.add(name=title, number=number, label=label, type=kind, type_name=type_name)
+        return made
+
+    one, many = field.LABEL_OPTIONAL, field.LABEL_REPEATED
+    message("BytesList", (many, field.TYPE_BYTES, "value", None))
+    message("FloatList", (many, field.TYPE_FLOAT, "value", None))
+    message("Int64List", (many, field.TYPE_INT64, "value", None))
+    kinds = ("BytesList", "FloatList", "Int64List")
+    lists = [(one, field.TYPE_MESSAGE, name.replace("L", "_l").lower(), f".tensorflow.{name}") for name in kinds]
+    feature = message("Feature", *lists)
+    feature.oneof_decl.add(name="kind")
+    for entry in feature.field:
+        entry.oneof_index = 0
+    features = message("Features", (many, field.TYPE_MESSAGE, "feature", ".tensorflow.Features.FeatureEntry"))
+    entry = message(
+        "FeatureEntry",
+        (one, field.TYPE_STRING, "key", None),
+        (one, field.TYPE_MESSAGE, "value", ".tensorflow.Feature"),
+        parent=features,
+    )
+    entry.options.map_entry = True
+    message("Example", (one, field.TYPE_MESSAGE, "features", ".tensorflow.Features"))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))

@@ -1,0 +1,108 @@
+"""{SPAN} and {VERSION} in a path: data that arrives in numbered portions, of which a run reads the newest ones.
+
+    /data/day-{SPAN}                       the folder with the largest number
+    /data/day-{SPAN}/version-{VERSION}     of the newest days, each day's newest version
+    gs://bucket/day-{SPAN}/images.csv      files too
+
+Where a step runs is where its data is looked for: on a schedule each run finds what has arrived since the last.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+
+from components.errors import RestemError
+from components.example_gen import storage
+from components.example_gen.config import Layout, looks_like_records
+
+SPAN, VERSION = "{SPAN}", "{VERSION}"
+_GROUPS = {SPAN: r"(?P<span>\d+)", VERSION: r"(?P<version>\d+)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One portion: its number, its version (None where the path names none), and its path."""
+
+    number: int | None
+    version: int | None
+    path: str
+
+
+def base(path: str, layout: Layout) -> tuple[str, str]:
+    """A path's fixed folder, and what comes below it: ('/data', 'day-{SPAN}'); the paths of examples start there.
+
+    A manifest, and a pattern of files, are below their folder; a folder without numbers is all base.
+    """
+    parts = path.split("/")
+    numbered = [position for position, part in enumerate(parts) if SPAN in part or VERSION in part]
+    if numbered:
+        cut = numbered[0]
+    elif layout == "manifest" or (layout == "tfrecord" and looks_like_records(path)):
+        cut = len(parts) - 1
+    else:
+        return path, ""
+    return "/".join(parts[:cut]) or ("/" if path.startswith("/") else "."), "/".join(parts[cut:])
+
+
+def newest(path: str, count: int = 1) -> tuple[Span, ...]:
+    """The newest spans of a path, each in its newest version, oldest first.
+
+    Args:
+      path: with {SPAN}, perhaps with {VERSION} or with wildcards after it; without {SPAN} it is the only span itself.
+      count: how many at most.
+
+    Raises:
+      RestemError: there is none.
+    """
+    if SPAN not in path:
+        return (Span(None, None, path),)
+    found: dict[int, Span] = {}
+    for number, version, place in _numbered(path):
+        if number not in found or (version or 0) > (found[number].version or 0):
+            found[number] = Span(number, version, place)
+    if not found:
+        raise RestemError(
+            "there is no span",
+            where=f"data.path ({path})",
+            expected="a number where {SPAN} stands" + (" and where {VERSION} stands" if VERSION in path else ""),
+            given=f"nothing like it below {base(path, 'folders')[0]}",
+        )
+    return tuple(found[number] for number in sorted(found)[-count:])
+
+
+def _numbered(path: str) -> list[tuple[int, int | None, str]]:
+    """Span, version and path of everything that exists where a path with placeholders points."""
+    parts = path.split("/")
+    last = max(i for i, part in enumerate(parts) if SPAN in part or VERSION in part)
+    head, rest = "/".join(parts[: last + 1]), "/".join(parts[last + 1 :])
+    pieces = re.split(r"(\{SPAN\}|\{VERSION\}|[*?])", head)
+    seen: set[str] = set()
+    expression = ""
+    for piece in pieces:
+        if piece in _GROUPS:
+            name = "span" if piece == SPAN else "version"
+            expression += _GROUPS[piece] if piece not in seen else f"(?P={name})"
+            seen.add(piece)
+        else:
+            expression += {"*": "[^/]*", "?": "[^/]"}.get(piece, re.escape(piece))
+    compiled = re.compile(expression + (r"(?=/|$)" if storage.is_remote(path) else "$"))
+    results = set()
+    for candidate in _existing(head):
+        if found := compiled.match(candidate):
+            version = found.groupdict().get("version")
+            place = found[0] + (f"/{rest}" if rest else "")
+            # With a wildcard in the name itself the pattern goes on: only its numbers are known now.
+            if set(head) & {"*", "?"}:
+                place = path.replace(SPAN, found["span"]).replace(VERSION, version or "")
+            results.add((int(found["span"]), None if version is None else int(version), place))
+    return sorted(results, key=lambda one: (one[0], one[1] or 0, one[2]))
+
+
+def _existing(head: str) -> list[str]:
+    pattern = head.replace("[", "[[]").replace(SPAN, "*").replace(VERSION, "*")
+    if storage.is_remote(head):
+        # Storage has files only; a folder is what files' names have in common.
+        return [path for form in (pattern, f"{pattern}/**") for path, _ in storage.match(form)]
+    import glob
+
+    return [path for path in glob.glob(pattern) if os.path.exists(path)]

@@ -1,0 +1,131 @@
+"""Files wherever they are: this machine's by the operating system, all others by Beam's file systems (gs:// ...).
+
+What is named here is a text, so that a worker elsewhere opens the same file. Beam is imported for remote paths only.
+"""
+
+import errno
+import os
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from components.errors import RestemError
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A file's state: another one means another content.
+
+    bytes: its size.
+    modified: its time of modification, in a unit of the storage's own.
+    """
+
+    bytes: int
+    modified: int
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is the address of a storage: gs://bucket/folder."""
+    return "://" in path
+
+
+def join(folder: str, path: str) -> str:
+    """`path` below `folder`; an absolute path, or an address, stands for itself."""
+    if is_remote(path) or not path:
+        return path or folder
+    return posixpath.join(folder, path) if is_remote(folder) else os.path.join(folder, path)
+
+
+def open_file(path: str) -> BinaryIO:
+    """A file for reading its bytes as they are; it can seek.
+
+    Raises:
+      OSError: there is none, or it cannot be read.
+    """
+    if not is_remote(path):
+        return open(path, "rb")
+    from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    except (BeamIOError, ValueError) as error:
+        raise OSError(errno.EIO, _plain(error)) from None
+
+
+def create(path: str) -> BinaryIO:
+    """A new file for writing; the folder of one on this machine exists.
+
+    Raises:
+      OSError: it cannot be made.
+    """
+    if not is_remote(path):
+        return open(path, "wb")
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def read(path: str) -> bytes:
+    """A whole file.
+
+    Raises:
+      OSError: there is none, or it cannot be read.
+    """
+    with open_file(path) as file:
+        return file.read()
+
+
+def status(path: str) -> Status:
+    """A file's size and time.
+
+    Raises:
+      OSError: there is none.
+    """
+    if not is_remote(path):
+        found = os.stat(path)
+        return Status(found.st_size, found.st_mtime_ns)
+    matches = dict(match(path))
+    if path not in matches:
+        raise FileNotFoundError(errno.ENOENT, "No such file")
+    return matches[path]
+
+
+def match(pattern: str) -> Iterator[tuple[str, Status]]:
+    """The remote files that a pattern names (`**` goes through folders), each with its state, sorted.
+
+    Raises:
+      OSError: the storage cannot be asked.
+    """
+    from apache_beam.io.filesystem import BeamIOError
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        (result,) = FileSystems.match([pattern])
+    except (BeamIOError, ValueError) as error:
+        raise OSError(errno.EIO, _plain(error)) from None
+    for found in sorted(result.metadata_list, key=lambda one: one.path):
+        yield found.path, Status(found.size_in_bytes, int(1000 * (found.last_updated_in_seconds or 0)))
+
+
+def files_like(pattern: str) -> list[str]:
+    """The files that a pattern names, here or remote, sorted."""
+    if is_remote(pattern):
+        return [path for path, _ in match(pattern)]
+    import glob
+
+    return sorted(path for path in glob.glob(pattern) if os.path.isfile(path))
+
+
+def reading_failed(path: str, error: OSError) -> RestemError:
+    """What a user is told of a file that was named and cannot be read."""
+    missing = isinstance(error, FileNotFoundError)
+    what = "there is no such file" if missing else "the file cannot be read"
+    return RestemError(what, where=f"data.path ({path})", given=None if missing else error.strerror)
+
+
+def _plain(error: Exception) -> str:
+    text = str(error).split(" with exceptions ")[0]
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,98 @@
+"""A photograph's EXIF orientation, read and applied in the TensorFlow graph: so serving turns images as training does.
+
+JEITA CP-3451 (Exif), 4.5.4: the first segments of a JPEG file; TIFF 6.0: the directory inside; tag 274 is Orientation.
+"""
+
+import tensorflow as tf
+
+_EXIF = b"Exif\0\0"
+_FIRST_SEGMENT_AT = 2
+_APP0, _APP15, _APP1, _COMMENT = 0xE0, 0xEF, 0xE1, 0xFE
+_ORIENTATION_TAG = 274
+_MOST_SEGMENTS = 64
+_MOST_TAGS = 256
+_TAG_BYTES = 12
+UPRIGHT = 1
+# The usual file without EXIF: a JFIF segment of 16 bytes, and right behind it the quantisation tables.
+_PLAIN = {3: 0xE0, 4: 0, 5: 16, 20: 0xFF, 21: 0xDB}
+
+
+def upright(pixels: tf.Tensor, image_bytes: tf.Tensor) -> tf.Tensor:
+    """Turns a decoded JPEG [h, w, C] as the file's EXIF says.
+
+    Most files are told to be upright from 22 bytes: every operation counts where each image takes a millisecond.
+    """
+    start = tf.io.decode_raw(image_bytes, tf.uint8, fixed_length=max(_PLAIN) + 1)
+    is_plain = tf.reduce_all(tf.equal(tf.gather(start, list(_PLAIN)), tf.constant(list(_PLAIN.values()), tf.uint8)))
+    return tf.cond(is_plain, lambda: pixels, lambda: apply_orientation(pixels, jpeg_orientation(image_bytes)))
+
+
+def jpeg_orientation(image_bytes: tf.Tensor) -> tf.Tensor:
+    """The orientation of a JPEG file: int32 scalar 1..8, 1 (upright) where none is told.
+
+    The APPn and comment segments that the file begins with are looked through; EXIF stands there.
+    """
+    size = tf.strings.length(image_bytes)
+
+    def is_header(position: tf.Tensor, marker: tf.Tensor) -> tf.Tensor:
+        del position
+        return ((marker >= _APP0) & (marker <= _APP15)) | (marker == _COMMENT)
+
+    def step(position: tf.Tensor, marker: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        del marker
+        head = _bytes_at(image_bytes, size, position + 2, 2)
+        position += 2 + head[0] * 256 + head[1]
+        return position, found(position)
+
+    def found(position: tf.Tensor) -> tf.Tensor:
+        """The marker of the segment there; -1 at EXIF, whose segment ends the search."""
+        head = _bytes_at(image_bytes, size, position, 4 + len(_EXIF))
+        is_exif = (head[1] == _APP1) & tf.reduce_all(tf.equal(head[4:], list(_EXIF)))
+        return tf.where(head[0] != 0xFF, 0, tf.where(is_exif, -1, head[1]))
+
+    start = tf.constant(_FIRST_SEGMENT_AT)
+    position, marker = tf.while_loop(is_header, step, (start, found(start)), maximum_iterations=_MOST_SEGMENTS)
+    return tf.cond(
+        marker == -1,
+        lambda: _of_directory(image_bytes, size, position + 4 + len(_EXIF)),
+        lambda: tf.constant(UPRIGHT),
+    )
+
+
+def apply_orientation(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Turns and mirrors an image [h, w, C] so that it stands upright: 5 to 8 exchange height and width."""
+
+    def turned() -> tf.Tensor:
+        def among(*values: int) -> tf.Tensor:
+            return tf.reduce_any(tf.equal(orientation, values))
+
+        standing = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
+        mirrored = tf.cond(among(2, 3, 6, 7), lambda: tf.reverse(standing, [1]), lambda: standing)
+        return tf.cond(among(3, 4, 7, 8), lambda: tf.reverse(mirrored, [0]), lambda: mirrored)
+
+    return tf.cond(orientation == UPRIGHT, lambda: pixels, turned)
+
+
+def _of_directory(image_bytes: tf.Tensor, size: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+    """The orientation in the TIFF structure that starts there."""
+    head = _bytes_at(image_bytes, size, start, 8)
+    big_endian = head[0] == ord("M")
+
+    def number(values: tf.Tensor) -> tf.Tensor:
+        """int32 [..., n] bytes -> [...]."""
+        ordered = tf.cond(big_endian, lambda: tf.reverse(values, [-1]), lambda: values)
+        return tf.reduce_sum(ordered * [256**i for i in range(values.shape[-1])], axis=-1)
+
+    # Beyond 2**31 the place is negative, and outside the file as it should be.
+    at = start + tf.clip_by_value(number(head[4:8]), 0, size)
+    count = tf.minimum(number(_bytes_at(image_bytes, size, at, 2)), _MOST_TAGS)
+    entries = tf.reshape(_bytes_at(image_bytes, size, at + 2, _MOST_TAGS * _TAG_BYTES), [_MOST_TAGS, _TAG_BYTES])
+    is_orientation = (number(entries[:, :2]) == _ORIENTATION_TAG) & (tf.range(_MOST_TAGS) < count)
+    value = tf.reduce_max(tf.where(is_orientation, number(entries[:, 8:10]), 0))
+    return tf.where((value >= 1) & (value <= 8), value, UPRIGHT)
+
+
+def _bytes_at(data: tf.Tensor, size: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:
+    """int32 [count], zeros after the end: reading beyond it is an error in TensorFlow."""
+    piece = tf.strings.substr(data, tf.minimum(position, size), count)
+    return tf.cast(tf.io.decode_raw(piece, tf.uint8, fixed_length=count), tf.int32)

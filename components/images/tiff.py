@@ -1,0 +1,182 @@
+"""TIFF: any number of bands, 1 to 16 bits, floating point, pages as bands. tifffile reads it; TensorFlow does not.
+
+What the pages of a TIFF mean is not asked (OME, ImageJ): the first image and the pages of its size and type are taken
+in the order in which they stand, and each of their samples is a channel.
+"""
+
+import io
+import logging
+import struct
+
+import numpy as np
+import tifffile
+from tifffile import COMPRESSION, PHOTOMETRIC
+
+from components.images.arrays import needs_range
+from components.images.probe import Header, UnreadableImage, damaged, in_brackets, incomplete
+
+# What it finds odd in a damaged file is in our reason; its own log would be one line after the other.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+_PALETTE_SHIFT = 8  # A colour map has 16 bits a colour.
+_CMYK = 4
+_ORIENTATION = 274
+_GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
+_MAX_PAGES = 1024
+
+
+def tiff_header(data: bytes) -> Header:
+    """What the first directory says; no pixel is decoded.
+
+    Raises:
+      UnreadableImage: damaged, cut, or of a kind that is not read.
+    """
+    with _open(data) as file:
+        page, pages = _first_image(file)
+        depth = 8 if page.photometric == PHOTOMETRIC.PALETTE else _bits(page)
+        channels = {PHOTOMETRIC.PALETTE: 3, PHOTOMETRIC.SEPARATED: 3}.get(page.photometric, page.samplesperpixel)
+        height, width = page.imagelength, page.imagewidth
+        if _orientation(page) >= 5:
+            height, width = width, height
+        return Header(
+            "TIFF",
+            width,
+            height,
+            channels * page.imagedepth * pages,
+            depth,
+            pages=pages * page.imagedepth,
+            needs_range=needs_range(page.dtype) and page.photometric != PHOTOMETRIC.PALETTE,
+            in_graph=False,
+        )
+
+
+def read_tiff(data: bytes) -> np.ndarray:
+    """The pixels [height, width, channels] in the type that is stored; 1 to 7 bits fill 0..255, 9 to 15 fill 0..65535.
+
+    `tiff_header` has been asked before, and the limits have been checked.
+
+    Raises:
+      UnreadableImage: damaged or cut.
+    """
+    with _open(data) as file:
+        page, pages = _first_image(file)
+        for one in file.pages[:pages]:
+            _check_complete(one, len(data))
+        try:
+            stored = np.stack([file.pages[i].asarray(squeeze=False, maxworkers=1) for i in range(pages)])
+        except Exception as error:  # tifffile and its codecs raise whatever damaged bytes lead them to.
+            raise UnreadableImage(f"The TIFF file's image data are damaged ({in_brackets(error)}).") from None
+        # [pages, separate samples, depth, height, width, contiguous samples]
+        pixels = stored.reshape(pages, *page.shaped)
+        pixels = pixels.transpose(3, 4, 0, 2, 1, 5).reshape(page.imagelength, page.imagewidth, -1)
+        return _turned(_in_full_range(pixels, page), _orientation(page))
+
+
+def _open(data: bytes) -> tifffile.TiffFile:
+    try:
+        # Formats that are TIFF with something else beside it would be looked up in other files.
+        return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False)
+    except Exception as error:
+        raise damaged("TIFF", in_brackets(error)) from None
+
+
+def _first_image(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, int]:
+    """The first page, and how many pages from it on have its size and type."""
+    try:
+        page = file.pages.first
+        kind = (page.shaped, page.dtype, page.photometric)
+        pages = 1
+        while pages < _MAX_PAGES:
+            try:
+                other = file.pages[pages]
+            except IndexError:
+                _check_last(file, file.pages[pages - 1].offset)
+                break
+            if (other.shaped, other.dtype, other.photometric) != kind:
+                break
+            pages += 1
+    except UnreadableImage:
+        raise
+    except Exception as error:
+        raise damaged("TIFF", in_brackets(error)) from None
+    if page.dtype is None or page.dtype.kind not in "buif":
+        raise UnreadableImage(f"TIFF files of {page.bitspersample} bits a channel in this form are not read.")
+    _check_colours(page)
+    return page, pages
+
+
+def _check_last(file: tifffile.TiffFile, directory: int) -> None:
+    """Refuses a file whose chain of pages goes on where tifffile has found no more of them.
+
+    Raises:
+      UnreadableImage: the directory there, the last that was found, names another one.
+    """
+    form, handle = file.tiff, file.filehandle
+    handle.seek(directory)
+    (tags,) = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))
+    handle.seek(directory + form.tagnosize + tags * form.tagsize)
+    if struct.unpack(form.offsetformat, handle.read(form.offsetsize)) != (0,):
+        raise UnreadableImage(incomplete("TIFF"))
+
+
+def _check_colours(page: tifffile.TiffPage) -> None:
+    kind, samples = page.photometric, page.samplesperpixel
+    known = (
+        kind in _GREY
+        or (kind == PHOTOMETRIC.RGB and samples >= 3)
+        or (kind == PHOTOMETRIC.PALETTE and samples == 1 and page.colormap is not None)
+        or (kind == PHOTOMETRIC.SEPARATED and samples == _CMYK and page.dtype == np.uint8)
+        or (kind == PHOTOMETRIC.YCBCR and page.compression in (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG))
+    )
+    if not known:
+        name = getattr(kind, "name", kind)
+        raise UnreadableImage(f"TIFF files with colours as {name} in {samples} channel(s) are not read.")
+
+
+def _check_complete(page: tifffile.TiffPage, size: int) -> None:
+    """Refuses a file that ends before its pixels do: some codecs fill what is missing without a word."""
+    ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    if not ends or max(ends) > size or len(page.dataoffsets) != len(page.databytecounts):
+        raise UnreadableImage(incomplete("TIFF"))
+
+
+def _bits(page: tifffile.TiffPage) -> int:
+    bits = page.bitspersample
+    return max(bits) if isinstance(bits, tuple) else int(bits)
+
+
+def _in_full_range(pixels: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
+    """What the numbers mean: through the colour map, from ink to light, and from few bits to 8 or 16."""
+    if page.photometric == PHOTOMETRIC.PALETTE:
+        colours = (np.asarray(page.colormap) >> _PALETTE_SHIFT).astype(np.uint8)
+        indices = np.minimum(pixels.astype(np.int64), colours.shape[1] - 1)
+        return colours.T[indices].reshape(*pixels.shape[:2], -1)
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * 255
+    elif pixels.dtype in (np.uint8, np.uint16) and _bits(page) < 8 * pixels.dtype.itemsize:
+        top, most = np.iinfo(pixels.dtype).max, 2 ** _bits(page) - 1
+        pixels = ((pixels.astype(np.uint64) * top + most // 2) // most).astype(pixels.dtype)
+    if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype in (np.uint8, np.uint16):
+        return np.iinfo(pixels.dtype).max - pixels
+    if page.photometric == PHOTOMETRIC.SEPARATED:
+        light = 255 - pixels.astype(np.uint32).reshape(*pixels.shape[:2], -1, _CMYK)
+        rgb = (light[..., :3] * light[..., 3:] + 127) // 255
+        return rgb.astype(np.uint8).reshape(*pixels.shape[:2], -1)
+    return pixels
+
+
+def _orientation(page: tifffile.TiffPage) -> int:
+    tag = page.tags.get(_ORIENTATION)
+    value = 1 if tag is None else tag.value
+    return int(value) if value in range(1, 9) else 1
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """TIFF 6.0's tag Orientation, numbered like EXIF's."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels

@@ -1,0 +1,45 @@
+import json
+
+import pytest
+
+from components.errors import RestemError
+from components.example_gen.config import DataConfig
+from components.example_gen.duplicates import check_leaks, digest_line, find_duplicates
+
+A, B, C = (bytes([value]) * 32 for value in (1, 255, 7))
+NEAR_A = A[:8] + bytes(24)  # The same first 8 bytes: told apart all the same.
+
+
+def found(*entries):
+    lines = [digest_line(digest, path, label, split) + "\n" for digest, path, label, split in entries]
+    return find_duplicates(lambda: iter(lines))
+
+
+def test_equal_images_are_found_and_told_apart_by_what_they_do():
+    duplicates = found(
+        (A, "1", "cat", "train"),
+        (NEAR_A, "2", "cat", "test"),
+        (A, "3", "cat", "test"),
+        (B, "4", "cat", "train"),
+        (B, "5", "dog", "train"),
+        (C, "6", "dog", "train"),
+    )
+    assert duplicates.counts() == {"groups": 2, "leaks": 1, "conflicts": 1}
+    first, second = map(json.loads, duplicates.lines())
+    assert (first["leak"], first["conflict"], [copy["path"] for copy in first["copies"]]) == (True, False, ["1", "3"])
+    assert (second["leak"], second["conflict"]) == (False, True)
+
+
+def test_where_all_differ_nothing_is_found():
+    assert found((A, "1", "a", "train"), (B, "2", "a", "test")).groups == ()
+    assert found().groups == ()
+
+
+def test_a_leak_stops_unless_it_may():
+    leaked = found(*((bytes([n]) * 32, f"{split}/{n}", "a", split) for n in range(30) for split in ("train", "test")))
+    with pytest.raises(RestemError, match="30 images stand in training and in testing") as caught:
+        check_leaks(leaked, DataConfig(path="p"), "p")
+    assert "test/24 (test) = train/24 (train)" in str(caught.value)
+    assert "and 10 more" in str(caught.value)
+    check_leaks(leaked, DataConfig(path="p", allow_leaks=True), "p")
+    check_leaks(found((A, "1", "a", "train"), (A, "2", "b", "train")), DataConfig(path="p"), "p")

@@ -1,0 +1,179 @@
+import os
+import time
+
+import pytest
+
+from components.errors import RestemError
+from components.example_gen.config import DataConfig
+from components.example_gen.listing import check_listing, fingerprint, list_data
+
+
+@pytest.fixture
+def write(tmp_path):
+    """write(text or rows, name): a manifest, and an empty file for everything in its column path that starts with x."""
+
+    def write(text: str | bytes, name: str = "all.csv") -> str:
+        data = text.encode() if isinstance(text, str) else text
+        (tmp_path / name).write_bytes(data)
+        return str(tmp_path / name)
+
+    for index in range(60):
+        (tmp_path / f"x{index}.png").touch()
+    return write
+
+
+def listed(path: str, **options):
+    return list_data(path, DataConfig(path=path, **options))
+
+
+def rows(count: int = 40, mark: str = ",") -> str:
+    return "".join(f"x{index}.png{mark}{'ab'[index % 2]}\n" for index in range(count))
+
+
+def test_every_row_becomes_an_image_or_a_stray_with_its_line_and_reason(write, tmp_path):
+    lines = [
+        "path,label,split",
+        "x0.png,a,train",
+        "",
+        "x1.png,b,TEST",
+        "gone.png,a,train",
+        "x2.png,,train",
+        "x3.png,a,valid",
+        ",a,train",
+        "x0.png,b,train",
+        "./x1.png,a,test",
+        "x4.png",
+        '"x5.png","a\nb",',
+        "x6.png,a,train",
+    ]
+    listing = listed(write("\r\n".join(lines)))
+    assert [(file.path, file.label, file.split) for file in listing.files] == [
+        ("x0.png", "a", "train"),
+        ("x1.png", "b", "test"),
+        ("x6.png", "a", "train"),
+    ]
+    assert listing.given_splits
+    assert {stray.reason for stray in listing.strays} == {
+        "Line 5: there is no such file.",
+        "Line 6: the label is empty.",
+        "Line 7: the split 'valid' is neither train nor test.",
+        "Line 8: the path is empty.",
+        "Line 9: the path stands already in line 2.",
+        "Line 10: the path stands already in line 4.",
+        "Line 11: the label is empty.",
+        "Line 12: the split is empty.",
+    }
+    assert len(listing) == 11
+    assert "all.csv line 8" in {stray.path for stray in listing.strays}
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encode", ["utf-8", "utf-8-sig", "utf-16"])
+def test_marks_between_fields_and_encodings_are_found(write, tmp_path, mark, encode):
+    (tmp_path / "grüße, 犬; x.png").touch()
+    text = f'path{mark}"label"\n{rows(4, mark)}"grüße, 犬; x.png"{mark}"ä ""b"""\n'
+    listing = listed(write(text.encode(encode)))
+    assert {file.path: file.label for file in listing.files}["grüße, 犬; x.png"] == 'ä "b"'
+    assert (len(listing.files), listing.strays) == (5, ())
+
+
+def test_columns_have_the_names_they_are_given(write):
+    text = "site,file,kind,trust\n" + "".join(f"s{i % 3},x{i}.png,{'ab'[i % 2]},{i / 2}\n" for i in range(12))
+    options = {"columns": {"path": "file", "label": "kind"}, "group": "site", "weight": "trust", "metadata": ["site"]}
+    files = {file.path: file for file in listed(write(text), **options).files}
+    assert (files["x7.png"].group, files["x7.png"].weight, files["x7.png"].metadata) == ("s1", 3.5, ("s1",))
+    sides = {file.group: set() for file in files.values()}
+    for file in files.values():
+        sides[file.group].add(file.split)
+    assert all(len(splits) == 1 for splits in sides.values())
+    with pytest.raises(RestemError, match=r"no column path \(data.columns.path\), label .*the columns site, file"):
+        listed(write(text))
+
+
+def test_groups_may_be_a_pattern_over_the_paths(write):
+    listing = listed(write("path,label\n" + rows()), group=r"x(\d)")
+    assert {file.group for file in listing.files} == set("0123456789")
+    with pytest.raises(RestemError, match="no path holds the pattern"):
+        listed(write("path,label\n" + rows()), group=r"patient-(\d)")
+
+
+def test_useful_columns_that_are_not_used_are_named(write):
+    text = "path,label,group,weight\n" + "".join(f"x{i}.png,{'ab'[i % 2]},g{i},1\n" for i in range(12))
+    assert listed(write(text)).notes == (
+        "The manifest's column group is not used; data.group: group would.",
+        "The manifest's column weight is not used; data.weight: weight would.",
+    )
+    assert listed(write(text), group="group", weight="weight").notes == ()
+
+
+@pytest.mark.parametrize("weight", ["-1", "much", "inf", "nan", ""])
+def test_a_weight_that_is_none_is_a_bad_row(write, weight):
+    (stray,) = listed(write(f"path,label,w\nx0.png,a,1\nx1.png,b,{weight}\n"), weight="w").strays
+    assert stray.reason == f"Line 3: the weight {weight!r} is not a number from 0 upwards."
+
+
+def test_parquet(write, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {"path": ["x0.png", "x1.png", None], "label": [3, 4, 3], "split": ["train", "test", "train"]}
+    pq.write_table(pa.table(columns), tmp_path / "all.parquet")
+    listing = listed(str(tmp_path / "all.parquet"))
+    assert [(file.path, file.label) for file in listing.files] == [("x0.png", "3"), ("x1.png", "4")]
+    assert [stray.reason for stray in listing.strays] == ["Row 3: the path is empty."]
+    with pytest.raises(RestemError, match="this is no Parquet file"):
+        listed(write("path,label\n", "bad.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the manifest is empty"),
+        ("path,label\n", "the manifest has no rows"),
+        ("path,label,label\n", "columns have the same name.*Given label"),
+        (b"path,label\n\xff\xfe\xfa", "line 2.*not text"),
+        ("path,label\nx0.png,a\n", "only one class"),
+    ],
+)
+def test_what_is_no_manifest_is_refused(write, text, message):
+    path = write(text)
+    with pytest.raises(RestemError, match=message):
+        check_listing(path, DataConfig(path=path))
+
+
+def test_a_manifest_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(RestemError, match="there is no such file"):
+        listed(str(tmp_path / "none.csv"))
+
+
+def test_a_hundred_thousand_rows_are_quick(tmp_path):
+    lines = ["path,label"]
+    for folder in range(10):
+        (tmp_path / f"f{folder}").mkdir()
+        first = tmp_path / f"f{folder}" / "0.png"
+        first.touch()
+        for index in range(10_000):
+            if index:
+                os.link(first, tmp_path / f"f{folder}" / f"{index}.png")
+            lines.append(f"f{folder}/{index}.png,class {index % 200}")
+    (tmp_path / "all.csv").write_text("\n".join(lines))
+    start = time.process_time()
+    listing = check_listing(str(tmp_path / "all.csv"), DataConfig(path=str(tmp_path / "all.csv")))
+    seconds = time.process_time() - start
+    assert (len(listing.files), len(listing.classes)) == (100_000, 200)
+    # A second or two; the bound leaves room for a slow machine, not for a look at every file on its own row.
+    assert seconds < 15
+
+
+def test_the_fingerprint_sees_the_table_and_the_files(write, tmp_path):
+    path = write("path,label\n" + rows())
+    config = DataConfig(path=path)
+    seen = [fingerprint(path, config)]
+    assert fingerprint(path, config) == seen[0]
+    (tmp_path / "x3.png").write_bytes(b"1")
+    seen.append(fingerprint(path, config))
+    write("path,label\n" + rows().replace("x5.png,b", "x5.png,a"))
+    seen.append(fingerprint(path, config))
+    (tmp_path / "x4.png").unlink()
+    seen.append(fingerprint(path, config))
+    assert len(set(seen)) == 4

@@ -1,0 +1,77 @@
+"""Data in a storage that only Beam can read (tests/example_gen/memory.py stands for gs://)."""
+
+import json
+
+import pytest
+
+from components.errors import RestemError
+from components.example_gen import storage
+from components.example_gen.config import DataConfig
+from components.example_gen.content import content, size
+from components.example_gen.listing import fingerprint, list_data
+from components.images.probe import UnreadableImage
+
+from .conftest import image_bytes, read_examples
+from .memory import MemoryFileSystem
+
+
+@pytest.fixture
+def files(monkeypatch):
+    """What lies in the storage."""
+    files: dict[str, bytes] = {}
+    monkeypatch.setattr(MemoryFileSystem, "FILES", files)
+    return files
+
+
+def test_a_folder_is_what_names_have_in_common(files):
+    for name in ("a/1.png", "a/deep/2.png", "b/3.png", "b/.hidden.png", ".git/x/1.png", "README", "c/"):
+        files[f"mem://bucket/images/{name}"] = name.encode()
+    files["mem://bucket/images2/a/9.png"] = b""
+    path = "mem://bucket/images"
+    listing = list_data(path, DataConfig(path=path))
+    assert [file.path for file in listing.files] == ["a/1.png", "a/deep/2.png", "b/3.png"]
+    assert (listing.classes, [stray.path for stray in listing.strays]) == (("a", "b", "c"), ["README"])
+    assert storage.read(storage.join(listing.folder, listing.files[2].path)) == b"b/3.png"
+    with pytest.raises(RestemError, match="there is no such folder"):
+        list_data("mem://bucket/nothing", DataConfig(path="mem://bucket/nothing"))
+
+
+def test_spans_are_found(files):
+    for day in (2, 10):
+        for name in ("a/1.png", "b/2.png"):
+            files[f"mem://bucket/day-{day}/v1/{name}"] = bytes([day])
+    path = "mem://bucket/day-{SPAN}/v{VERSION}"
+    config = DataConfig(path=path)
+    listing = list_data(path, config)
+    assert ([file.path for file in listing.files], listing.spans) == (["day-10/v1/a/1.png", "day-10/v1/b/2.png"], (10,))
+    before = fingerprint(path, config)
+    files["mem://bucket/day-10/v1/b/3.png"] = b""
+    assert fingerprint(path, config) != before
+
+
+def test_files_are_read_up_to_the_limit_and_refused_with_a_reason(files):
+    files["mem://b/large"] = bytes(100)
+    assert content("mem://b", "large", None, 100) == bytes(100)
+    with pytest.raises(UnreadableImage, match="The file has 100 bytes"):
+        content("mem://b", "large", None, 99)
+    with pytest.raises(UnreadableImage, match="cannot be read: there is no mem://b/gone"):
+        content("mem://b", "gone", None, 99)
+    assert (size("mem://b", "large"), size("mem://b", "gone")) == (100, -1)
+
+
+def test_a_manifest_in_a_storage_becomes_examples(run, files, tmp_path):
+    """The whole step: driver, listing, and reading by a worker that gets addresses alone."""
+    rows = ["path,label,split"]
+    for index in range(8):
+        files[f"mem://bucket/scans/{index}.png"] = image_bytes(seed=index)
+        rows.append(f"scans/{index}.png,{'ab'[index % 2]},{'test' if index < 2 else 'train'}")
+    rows += ["scans/gone.png,a,train", "mem://other/9.png,b,train"]
+    files["mem://other/9.png"] = image_bytes(seed=9)
+    files["mem://bucket/all.csv"] = "\n".join(rows).encode()
+    data = DataConfig(path="mem://bucket/all.csv", max_quarantined=0.2)
+    done = run(tmp_path, None, data, validate=False)
+    found = {one["path"].decode(): one for one in read_examples(done.uris["ImageExampleGen.examples"], "train")}
+    assert sorted(found) == ["mem://other/9.png", *(f"scans/{index}.png" for index in range(2, 8))]
+    assert found["scans/3.png"]["image_bytes"] == image_bytes(seed=3)
+    (line,) = (done.uris["ImageExampleGen.quarantine"] / "quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line)["reason"] == "The file cannot be read: there is no mem://bucket/scans/gone.png."

@@ -1,0 +1,158 @@
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from components.images.arrays import read_array
+from components.images.probe import UnreadableImage, probe
+
+LIMITS = {"max_pixels": 10_000, "max_bytes": 1 << 24}
+
+
+def tiff(pixels: np.ndarray, **options) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, **options)
+    return buffer.getvalue()
+
+
+def read(data: bytes) -> np.ndarray:
+    header = probe(data, **LIMITS)
+    pixels = read_array(data, header)
+    assert pixels.shape == (header.height, header.width, header.channels)
+    assert header.format == "TIFF"
+    return pixels
+
+
+BANDS = np.random.default_rng(0).integers(0, 65536, (20, 30, 13), np.uint16)
+ONE = BANDS[..., 0]
+BY_BAND = np.ascontiguousarray(np.moveaxis(BANDS, -1, 0))
+GREY = {"photometric": "minisblack"}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (tiff(BANDS, planarconfig="contig", **GREY), BANDS),
+        (tiff(BY_BAND, planarconfig="separate", **GREY), BANDS),
+        (tiff(BY_BAND, **GREY), BANDS),
+        (tiff(BANDS, planarconfig="contig", compression="lzw", predictor=2, **GREY), BANDS),
+        (tiff(BANDS, planarconfig="contig", compression="zlib", tile=(16, 16), **GREY), BANDS),
+        (tiff(BANDS, planarconfig="contig", compression="zstd", **GREY), BANDS),
+        (tiff(BANDS, planarconfig="contig", bigtiff=True, byteorder=">", **GREY), BANDS),
+        (tiff(BY_BAND[:3], imagej=True), BANDS[..., :3]),
+        (tiff(BANDS[..., :3], photometric="rgb"), BANDS[..., :3]),
+        (tiff(BANDS[..., :4].astype(np.uint8), photometric="rgb", extrasamples=["unassalpha"]), BANDS[..., :4] % 256),
+        (tiff(ONE, photometric="miniswhite"), 65535 - ONE[..., None]),
+        (tiff(ONE > 30_000, **GREY), (ONE[..., None] > 30_000) * 255),
+        (tiff(ONE.astype(np.float32)), ONE[..., None]),
+        (tiff((ONE / 65536).astype(np.float16)), (ONE[..., None] / 65536).astype(np.float16)),
+        (tiff(ONE.view(np.int16)), ONE[..., None].view(np.int16)),
+        (tiff(np.array([[7]], np.uint8)), np.array([[[7]]])),
+    ],
+    ids=[
+        "contig",
+        "planar",
+        "pages",
+        "lzw",
+        "tiles",
+        "zstd",
+        "bigtiff",
+        "imagej",
+        "rgb16",
+        "rgba",
+        "miniswhite",
+        "1bit",
+        "float",
+        "half",
+        "int16",
+        "1x1",
+    ],
+)
+def test_pixels_are_those_that_were_written(data, expected):
+    np.testing.assert_array_equal(read(data), expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("1", {"compression": "group4"}),
+        ("L", {"compression": "packbits"}),
+        ("P", {}),
+        ("RGB", {"compression": "tiff_lzw"}),
+        ("RGB", {"compression": "jpeg"}),
+        ("CMYK", {}),
+        ("LA", {}),
+        ("I;16", {}),
+    ],
+)
+def test_pixels_equal_pillows(photo, mode, options):
+    image = Image.fromarray(photo).convert("L" if mode == "I;16" else mode)
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 200)
+    buffer = io.BytesIO()
+    image.save(buffer, "TIFF", **options)
+    seen = Image.open(io.BytesIO(buffer.getvalue()))
+    expected = np.asarray(seen.convert({"1": "L", "P": "RGB", "CMYK": "RGB"}.get(mode, seen.mode)), int)
+    got = read(buffer.getvalue()).astype(int)
+    assert np.abs(got - expected.reshape(got.shape)).max() <= (1 if "jpeg" in options.values() else 0)
+
+
+def test_12_bits_fill_the_range_of_16():
+    grey = ONE >> 4
+    got = read(tiff(grey, bitspersample=12, **GREY))[..., 0]
+    np.testing.assert_array_equal(got, np.floor(grey * (65535 / 4095) + 0.5))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied(photo, orientation):
+    from PIL import ImageOps
+
+    buffer = io.BytesIO()
+    Image.fromarray(photo).save(buffer, "TIFF", tiffinfo={274: orientation})
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(buffer.getvalue()))))
+    np.testing.assert_array_equal(read(buffer.getvalue()), expected)
+
+
+def test_what_follows_in_another_size_is_no_band():
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(ONE, **GREY)
+        writer.write(ONE[::2, ::2], **GREY)
+    np.testing.assert_array_equal(read(buffer.getvalue())[..., 0], ONE)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"compression": "lzw", "predictor": 2}, {"compression": "zlib", "tile": (16, 16)}, {"pages": True}],
+    ids=["plain", "lzw", "tiles", "pages"],
+)
+@pytest.mark.parametrize("tenth", range(1, 10))
+def test_a_truncated_file_is_refused(options, tenth):
+    pages = "pages" in options
+    data = tiff(BY_BAND, **GREY) if pages else tiff(BANDS, planarconfig="contig", **GREY, **options)
+    cut = data[: len(data) * tenth // 10]
+    with pytest.raises(UnreadableImage, match=r"^The TIFF file(.s header is damaged| is incomplete)"):
+        read(cut)
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "LAB"])
+def test_colours_that_are_not_read_are_told(photo, mode):
+    buffer = io.BytesIO()
+    Image.fromarray(photo).convert(mode).save(buffer, "TIFF")
+    with pytest.raises(UnreadableImage, match=r"colours as (YCBCR|CIELAB) in 3 channel"):
+        read(buffer.getvalue())
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(UnreadableImage, match="bits a channel in this form are not read"):
+        read(tiff(ONE.astype(np.complex64)))
+
+
+def test_broken_data_are_called_damaged():
+    data = bytearray(tiff(BANDS, planarconfig="contig", compression="zlib", **GREY))
+    start = len(data) // 2
+    data[start : start + 200] = bytes(200)
+    with pytest.raises(UnreadableImage, match="image data are damaged"):
+        read(bytes(data))

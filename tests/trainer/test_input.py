@@ -1,0 +1,46 @@
+import numpy as np
+import tensorflow as tf
+
+from components.images.config import ImageConfig
+from components.images.preprocess import encode_pixels
+from components.trainer.input import read_split
+
+SPEC = {
+    "pixels": tf.io.FixedLenFeature([], tf.string),
+    "label_index": tf.io.FixedLenFeature([], tf.int64),
+    "path": tf.io.FixedLenFeature([], tf.string),
+}
+IMAGE = ImageConfig(size=4, channels=1)
+
+
+def write(path, count):
+    """Transformed examples, each with its number in every pixel, as label, and half of it as weight."""
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for index in range(count):
+            (pixels,) = encode_pixels(tf.fill([1, 4, 4, 1], tf.cast(index, tf.uint8))).numpy()
+            features = {
+                "pixels": tf.train.Feature(bytes_list=tf.train.BytesList(value=[pixels])),
+                "label_index": tf.train.Feature(int64_list=tf.train.Int64List(value=[index])),
+                "path": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"%d" % index])),
+                "weight": tf.train.Feature(float_list=tf.train.FloatList(value=[index / 2])),
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+    return [str(path)]
+
+
+def test_weights_go_with_their_images(tmp_path):
+    spec = {**SPEC, "weight": tf.io.FixedLenFeature([], tf.float32)}
+    split = read_split(write(tmp_path / "x.gz", 10), spec, IMAGE)
+    assert (split.count, split.weighted) == (10, True)
+    for pixels, labels, weights in split.batches(3, shuffle_seed=1):
+        np.testing.assert_array_equal(pixels[:, 0, 0, 0], labels)
+        np.testing.assert_array_equal(weights, labels / 2)
+    np.testing.assert_array_equal(split.weights(), np.arange(10) / 2)
+    np.testing.assert_array_equal(np.concatenate(list(split.pixels(4)))[:, 0, 0, 0], np.arange(10))
+
+
+def test_without_weights_there_are_none(tmp_path):
+    split = read_split(write(tmp_path / "x.gz", 4), SPEC, IMAGE)
+    assert split.weights() is None
+    assert [len(batch) for batch in split.batches(4)] == [2]
+    assert split.paths().tolist() == ["0", "1", "2", "3"]
