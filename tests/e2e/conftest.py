@@ -61,7 +61,7 @@ def demo(restem, tmp_path_factory) -> SimpleNamespace:
     arguments = ["run", "--config", DIGITS, "--root", root, "--json"]
     first = subprocess.Popen([RESTEM, *arguments], stdout=subprocess.DEVNULL, stderr=console.open("w"))
     try:
-        wait_for("pretrain: epoch 1 of", console, first)
+        wait_for("Pretrain ...", console, first)
         second = restem(*arguments)
         before = len(console.read_text())
         first.send_signal(signal.SIGINT)
