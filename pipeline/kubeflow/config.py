@@ -4,9 +4,10 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from components.errors import RestemError
+from components.trainer.config import Section
 
 # Kubernetes's quantities, of processors and of bytes: 500m, 2, 0.5; 512Mi, 16Gi, 1G.
 CPU = re.compile(r"^\d+(\.\d+)?m?$")
@@ -28,12 +29,6 @@ Step = Literal[
     "Pusher",
 ]
 Name = Annotated[str, Field(min_length=1, max_length=253)]
-
-
-class Section(BaseModel):
-    """What all sections share: frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Volume(Section):

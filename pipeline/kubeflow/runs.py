@@ -7,8 +7,7 @@ from typing import Any
 
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.server import Server
-from pipeline.kubeflow.server_errors import ServerError
-from pipeline.kubeflow.upload import CONFLICT, Version, find_pipeline, named
+from pipeline.kubeflow.upload import Version, find_pipeline, made_or_found, named
 
 FINAL = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 LOOKED_AT = 500  # runs, newest first, among which a pipeline's are looked for
@@ -52,12 +51,8 @@ def experiment_id(server: Server, name: str) -> str:
     found = _experiment(server, name)
     if found is None:
         experiment = api.V2beta1Experiment(display_name=name, namespace=server.namespace or None)
-        try:
-            found = server.call(server.client.experiments.experiment_service_create_experiment, experiment=experiment)
-        except ServerError as error:
-            found = _experiment(server, name) if error.status == CONFLICT else None
-            if found is None:
-                raise
+        create = server.client.experiments.experiment_service_create_experiment
+        found = made_or_found(lambda: server.call(create, experiment=experiment), lambda: _experiment(server, name))
     return found.experiment_id
 
 

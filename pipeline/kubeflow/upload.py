@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,21 @@ def read_package(path: str) -> tuple[str, str]:
     return name, text
 
 
+def made_or_found(make: Callable[[], Any], find: Callable[[], Any]) -> Any:
+    """What `make` gives; where somebody else made the same at this moment, what `find` then finds.
+
+    Raises:
+        ServerError: it could not be made, for another reason or for none that can be found.
+    """
+    try:
+        return make()
+    except ServerError as error:
+        found = find() if error.status == CONFLICT else None
+        if found is None:
+            raise
+        return found
+
+
 def _pipeline_id(server: Server, name: str) -> str:
     found = find_pipeline(server, name)
     if found is None:
@@ -113,13 +129,8 @@ def _pipeline_id(server: Server, name: str) -> str:
 
         # Uploading a new pipeline would name its first version after the pipeline, not after the content.
         pipeline = kfp_server_api.V2beta1Pipeline(display_name=name, namespace=server.namespace or None)
-        try:
-            found = server.call(server.client.pipelines.pipeline_service_create_pipeline, pipeline=pipeline)
-        except ServerError as error:
-            # Somebody else made it at this moment.
-            found = find_pipeline(server, name) if error.status == CONFLICT else None
-            if found is None:
-                raise
+        create = server.client.pipelines.pipeline_service_create_pipeline
+        found = made_or_found(lambda: server.call(create, pipeline=pipeline), lambda: find_pipeline(server, name))
     return found.pipeline_id
 
 
@@ -138,13 +149,8 @@ def _upload(server: Server, pipeline_id: str, name: str, package: str) -> str:
         # The server tells a package's format by its file's name.
         path = Path(folder) / "pipeline.yaml"
         path.write_text(package, encoding="utf-8")
-        try:
-            uploaded = server.call(
-                server.client.pipeline_uploads.upload_pipeline_version, str(path), name=name, pipelineid=pipeline_id
-            )
-        except ServerError as error:
-            found = _version_id(server, pipeline_id, name) if error.status == CONFLICT else None
-            if found is None:
-                raise
-            return found
-    return uploaded.pipeline_version_id
+        create = server.client.pipeline_uploads.upload_pipeline_version
+        return made_or_found(
+            lambda: server.call(create, str(path), name=name, pipelineid=pipeline_id).pipeline_version_id,
+            lambda: _version_id(server, pipeline_id, name),
+        )
