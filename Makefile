@@ -6,6 +6,8 @@
 
 bin := .venv/bin
 demo_root := runs/digits
+# A process a core, at most four: each loads TensorFlow and TFX, 3 GB. tests/conftest.py says which tests stay together.
+pytest := $(bin)/python -m pytest tests --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder
 
 help:  ## these words
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -17,10 +19,10 @@ demo: setup  ## trains, compares and pushes a model on the embedded digits (minu
 	@$(bin)/restem run --config pipeline/configs/digits.yaml --root $(demo_root)
 
 test: setup lint  ## every test but those of the image (minutes)
-	@$(bin)/python -m pytest tests -m "not image"
+	@$(pytest) -m "not image"
 
 test-fast: setup  ## the tests that do not run a whole pipeline
-	@$(bin)/python -m pytest tests -m "not e2e and not image"
+	@$(pytest) -m "not e2e and not image"
 
 image:  ## builds the image for Kubeflow with docker or podman; IMAGE=name:tag, ACCELERATOR=gpu, BASE_IMAGE=...
 	@bash pipeline/environment/image/build.sh

@@ -41,6 +41,7 @@ EXTRAS = {
         "pip>=23",
         "pytest>=8.3,<10",
         "pytest-timeout>=2.3,<3",
+        "pytest-xdist>=3.7,<4",
         "ruff>=0.14,<1",
         "setuptools>=70,<82",
     ],

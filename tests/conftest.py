@@ -1,10 +1,18 @@
-"""Fixtures that tests of several rooms share."""
+"""Fixtures that tests of several rooms share, and which tests share a process."""
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marker in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """A file's tests stay in one process, for their fixtures' sake; so do the files that look at the one demo."""
+    of_the_demo = {item.path for item in items if "demo" in item.fixturenames}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("demo" if item.path in of_the_demo else str(item.path)))
 
 
 @pytest.fixture(scope="session")
