@@ -7,7 +7,7 @@ import copy
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -16,6 +16,7 @@ from components.evaluator.config import BASELINES, EvaluateConfig, PushConfig
 from components.example_gen.config import EMBEDDED_DIGITS, DataConfig
 from components.images.config import ImageConfig
 from components.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
+from pipeline.beam import BeamConfig
 from pipeline.config_errors import ConfigError, Problem, explain
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.yaml_source import KeyPath, parse_document, parse_value
@@ -35,31 +36,6 @@ KEYWORDS = {
     ("evaluate", "baseline"): BASELINES,
     ("push", "destination"): (),
 }
-
-
-class BeamConfig(BaseModel):
-    """What runs the data steps."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    runner: Literal["direct"] = Field("direct", description="Beam's runner: 'direct' is this machine.")
-    args: tuple[str, ...] = Field(
-        (), description="More arguments for Beam, as on its command line, e.g. --direct_num_workers=4."
-    )
-
-    def pipeline_args(self) -> tuple[str, ...]:
-        """Beam's command line; where an argument stands twice, Beam takes the last.
-
-        The runner is named, because Beam's DirectRunner would first try to download and start Prism. The workers have
-        all they need, which the absent container image says: else TFX packs itself for them before every step.
-        """
-        return (
-            "--runner=FnApiRunner",
-            "--direct_running_mode=in_memory",
-            "--direct_num_workers=1",
-            "--sdk_container_image=none",
-            *self.args,
-        )
 
 
 class Config(BaseModel):

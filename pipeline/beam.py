@@ -1,0 +1,68 @@
+"""The configuration's section for Beam: what runs the data steps, and what each runner must be told."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Runner = Literal["direct", "prism", "flink", "spark", "dataflow"]
+
+# Beam's names; FnApiRunner and not DirectRunner, which would first try to download and start Prism.
+RUNNERS: dict[str, str] = {
+    "direct": "FnApiRunner",
+    "prism": "PrismRunner",
+    "flink": "FlinkRunner",
+    "spark": "SparkRunner",
+    "dataflow": "DataflowRunner",
+}
+# Without these Beam starts a cluster of its own on this machine, or workers that have neither TensorFlow nor this
+# project: what one of each group must say.
+_WORKERS = (
+    ("--environment_type", "--sdk_container_image"),
+    "what the workers are: a container image, a process, a pool",
+)
+NEEDED: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
+    "direct": (),
+    "prism": (),
+    "flink": ((("--flink_master",), "HOST:PORT of the job manager"), _WORKERS),
+    "spark": ((("--spark_master_url", "--spark_rest_url"), "the URL of the master"), _WORKERS),
+    "dataflow": (
+        (("--project",), "the Google Cloud project"),
+        (("--region",), "the region"),
+        (("--temp_location",), "a gs:// folder for what the workers share"),
+        (("--sdk_container_image",), "the image that make image built"),
+    ),
+}
+
+
+class BeamConfig(BaseModel):
+    """What runs the data steps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runner: Runner = Field(
+        "direct",
+        description="Beam's runner. 'direct' is this machine; 'prism' is this machine too, by Beam's own small server, "
+        "which treats its workers like a cluster's; 'flink' and 'spark' are clusters, 'dataflow' is Google's service. "
+        "Clusters need arguments, and their workers must reach the data and the run's folder under the same names.",
+    )
+    args: tuple[str, ...] = Field(
+        (), description="More arguments for Beam, as on its command line, e.g. --flink_master=HOST:8081."
+    )
+
+    @model_validator(mode="after")
+    def _cluster_is_named(self) -> "BeamConfig":
+        given = {argument.partition("=")[0] for argument in self.args}
+        missing = [f"{names[0]}=... ({what})" for names, what in NEEDED[self.runner] if not given & set(names)]
+        if missing:
+            raise ValueError(f"runner {self.runner} must be told, in beam.args: {', '.join(missing)}")
+        return self
+
+    def pipeline_args(self) -> tuple[str, ...]:
+        """Beam's command line; where an argument stands twice, Beam takes the last.
+
+        The workers have all they need, which the absent container image says: else TFX packs itself for them before
+        every step.
+        """
+        common = (f"--runner={RUNNERS[self.runner]}", "--sdk_container_image=none")
+        here = ("--direct_running_mode=in_memory", "--direct_num_workers=1") if self.runner == "direct" else ()
+        return (*common, *here, *self.args)
