@@ -6,8 +6,8 @@
 
 bin := .venv/bin
 demo_root := runs/digits
-# A process a core, at most four: each loads TensorFlow and TFX, 3 GB. tests/conftest.py says which tests stay together.
-pytest := $(bin)/python -m pytest tests --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder
+# A process a core, at most four: each loads TensorFlow and TFX, 3 GB. tests/conftest.py says which files stay together.
+pytest := $(bin)/python -m pytest tests --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 help:  ## these words
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-10s %s\n", $$1, $$2}'

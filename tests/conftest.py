@@ -5,14 +5,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marker in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """A file's tests stay in one process, for their fixtures' sake; so do the files that look at the one demo."""
-    of_the_demo = {item.path for item in items if "demo" in item.fixturenames}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("demo" if item.path in of_the_demo else str(item.path)))
+class FilesApart(LoadFileScheduling):
+    """A file's tests share a process, for their fixtures' sake; so do the two files that look at the one demo."""
+
+    DEMO = ("tests/e2e/test_demo.py", "tests/e2e/test_kubeflow.py")
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "demo" if file in self.DEMO else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesApart:
+    """pytest-xdist's own groups (loadgroup) are lost on pytest 9.2, whose node ids cannot be set."""
+    return FilesApart(config, log)
 
 
 @pytest.fixture(scope="session")
