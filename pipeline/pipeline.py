@@ -38,8 +38,10 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
     transformed = transform(example_gen.outputs["examples"], example_gen.outputs["schema"], config.image)
     for step in (transformed, *source):
         step.add_upstream_node(validator)  # Anomalies stop the run before anything is computed on them.
+    # With nothing stored in between, the trainings preprocess the raw examples themselves, by the same function.
+    preprocessed = config.image.store != "none"
     training = {
-        "examples": transformed.outputs["transformed_examples"],
+        "examples": transformed.outputs["transformed_examples"] if preprocessed else example_gen.outputs["examples"],
         "transform_graph": transformed.outputs["transform_graph"],
         "schema": example_gen.outputs["schema"],
         "base_model": source[-1].outputs["model"] if source else None,

@@ -28,8 +28,8 @@ from components.example_gen.duplicates import Duplicates, check_leaks, digest_li
 from components.example_gen.listing import SPLITS, Listing, Record, Stray, check_counts, check_listing
 from components.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
 from components.example_gen.schema import complete_schema
-from components.example_gen.stored import WriteStoredTFRecords
 from components.images.config import Requirements
+from components.tfrecords import WriteStoredTFRecords
 
 _LOG = logging.getLogger("restem")
 _SHOWN = 20

@@ -125,6 +125,24 @@ class ImageConfig(BaseModel):
         "also brings each channel's mean and standard deviation, learned on the training split, to the source's.",
     )
 
+    store: Literal["lossless", "jpeg", "none"] = Field(
+        "lossless",
+        description="What lies between Transform and the Trainer: 'lossless' is PNG, some 0.6 of the raw bytes of "
+        "photographs; 'jpeg' is a quarter of that, and whatever uses the model sees the pixels as they come out of it; "
+        "'none' is nothing: every pass of training decodes and resizes the images anew, or once where they fit into "
+        "memory.",
+    )
+    jpeg_quality: int = Field(95, ge=50, le=100, description="The quality of 'store: jpeg'.")
+
+    @model_validator(mode="after")
+    def _jpeg_can_hold_it(self) -> "ImageConfig":
+        if self.store == "jpeg" and (self.bits != 8 or self.names not in (GREY, RGB)):
+            raise ValueError(
+                "store: jpeg holds grey or red, green and blue of 8 bits alone; leave it out, or say 'none', for "
+                + (f"{self.bits} bits" if self.bits != 8 else f"the channels {', '.join(self.names)}")
+            )
+        return self
+
     @model_validator(mode="after")
     def _channels_and_bands_agree(self) -> "ImageConfig":
         if self.bands is None:
@@ -198,7 +216,7 @@ class ImageConfig(BaseModel):
         Bands of these names are taken; where there are none, up to four channels count as grey or RGB, with or without
         alpha.
         """
-        changes = {"size": size, "bits": 8, "normalise": "source", "channels": 3, "select": None}
+        changes = {"size": size, "bits": 8, "normalise": "source", "channels": 3, "select": None, "store": "none"}
         if self.bands is not None and set(RGB) <= set(self.bands):
             changes |= {"select": RGB}
         else:

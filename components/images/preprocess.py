@@ -1,8 +1,8 @@
 """The one road from encoded images to what the model sees: used by Transform, the Trainer, evaluation and serving.
 
 `preprocess` ends in uint8 or uint16 pixels of the model's size; whatever scaling the network wants is inside the
-network. `encode_pixels` and `decode_pixels` are how those pixels lie between Transform and the Trainer: as PNG,
-losslessly, for any number of channels.
+network. `to_stored` gives what lies between Transform and the Trainer. Where that is JPEG (image.store), the pixels
+are those that come out of it, for everybody.
 """
 
 import tensorflow as tf
@@ -10,8 +10,7 @@ import tensorflow as tf
 from components.images.channels import background
 from components.images.config import ImageConfig
 from components.images.decode import decode
-
-_PNG_CHANNELS = 4
+from components.images.stored import decode_pixels, encode_pixels
 
 
 @tf.autograph.experimental.do_not_convert  # Nothing here is Python control flow; looking for it takes seconds.
@@ -39,6 +38,20 @@ def preprocess(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
 @tf.autograph.experimental.do_not_convert
 def preprocess_one(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """`preprocess` for one image, a string scalar: for tf.data, which has a loop over images of its own."""
+    pixels = _prepared(image_bytes, config)
+    return decode_pixels(encode_pixels(pixels, config), config) if config.store == "jpeg" else pixels
+
+
+@tf.autograph.experimental.do_not_convert
+def to_stored(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
+    """Encoded images of any sizes, string [N] -> what is stored of them, string [N].
+
+    `decode_pixels` of a row is what `preprocess` makes of the image. Image by image, so that all cores encode too.
+    """
+    return tf.map_fn(lambda one: encode_pixels(_prepared(one, config), config), image_bytes)
+
+
+def _prepared(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     pixels = fit(decode(image_bytes, config), config)
     return tf.ensure_shape(pixels, [config.height, config.width, config.count])
 
@@ -84,30 +97,6 @@ def resize(pixels: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -
 
     fits = tf.reduce_all(tf.equal(tf.shape(pixels)[:2], [height, width]))
     return tf.cond(fits, lambda: pixels, resized)
-
-
-def encode_pixels(pixels: tf.Tensor) -> tf.Tensor:
-    """uint8 or uint16 [N, H, W, C] -> string [N], PNG: lossless.
-
-    A PNG holds up to four channels. More of them lie in it one below the other, as a grey image of C x H rows.
-    """
-    _, height, width, channels = pixels.shape
-    if channels > _PNG_CHANNELS:
-        pixels = tf.reshape(tf.transpose(pixels, [0, 3, 1, 2]), [-1, channels * height, width, 1])
-    return tf.io.encode_png(pixels)
-
-
-def decode_pixels(stored: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """The inverse of encode_pixels for one image: string scalar -> config.dtype [height, width, count] of the config.
-
-    One, and not a batch: tf.data has its own loop over images, and is slower with another inside its function.
-    """
-    height, width, channels = config.height, config.width, config.count
-    # channels=0 keeps what was stored; tf.io.decode_png does not take 2 (grey and alpha to a PNG) as a wish.
-    pixels = tf.io.decode_png(stored, channels=0, dtype=config.dtype)
-    if channels <= _PNG_CHANNELS:
-        return tf.ensure_shape(pixels, [height, width, channels])
-    return tf.transpose(tf.reshape(pixels, [channels, height, width]), [1, 2, 0])
 
 
 def _rounded(numerator: tf.Tensor, denominator: tf.Tensor | int) -> tf.Tensor:

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-# What the parts of ChannelSums are called in transformed examples.
-FEATURES = ("channel_sums", "channel_squares_high", "channel_squares_low")
 _HALF_BITS = 32
 
 

@@ -78,18 +78,22 @@ def Pretrain(
 ) -> None:
     """Trains the source checkpoint on the raw examples' training split; `task` is a SourceTask as JSON."""
     # Heavy, and only needed where the step runs: compiling a pipeline does not load Keras.
-    from components.trainer.module import read_classes
+    from components.trainer.module import has_weights, read_classes
     from components.trainer.phases import set_seed
     from components.trainer.pretrain import SourceTask, checkpoint_path, pretrain, write_history
 
     source = SourceTask(**json.loads(task))
     set_seed(source.seed, deterministic=source.deterministic)
     split = artifact_utils.get_split_uri([examples], "train")
-    classes = read_classes(io_utils.get_only_uri_in_dir(schema.uri))
+    schema_file = io_utils.get_only_uri_in_dir(schema.uri)
     folder = path_utils.serving_model_dir(model.uri)
     fileio.makedirs(folder)
     history = pretrain(
-        fileio.glob(io_utils.all_files_pattern(split)), len(classes), source, Path(checkpoint_path(folder))
+        fileio.glob(io_utils.all_files_pattern(split)),
+        len(read_classes(schema_file)),
+        source,
+        Path(checkpoint_path(folder)),
+        weighted=has_weights(schema_file),
     )
     write_history(Path(model_run.uri), history)
 

@@ -1,15 +1,15 @@
-"""Transformed examples as tf.data, for training and for evaluation."""
+"""The images of a split as tf.data, for training and for evaluation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from components.images.config import ImageConfig
-from components.images.preprocess import decode_pixels
-from components.images.statistics import FEATURES, ChannelSums, mean_and_std
+from components.images.preprocess import preprocess_one
+from components.images.statistics import ChannelSums, channel_sums, mean_and_std
+from components.images.stored import decode_pixels
 
 # Decoded pixels are kept in memory up to this; beyond it they are decoded anew in every pass.
 CACHE_BYTES = 2 * 2**30
@@ -17,7 +17,7 @@ CACHE_BYTES = 2 * 2**30
 
 @dataclass(frozen=True)
 class Split:
-    """One split of transformed examples.
+    """One split of examples.
 
     Attributes:
       images: `pixels` uint8 or uint16 [height, width, channels], `label` int64 [], `path` string [] and, where they are
@@ -64,56 +64,50 @@ class Split:
         """All weights in training, float32 [count], in the fixed order; none: every example counts alike."""
         return self._column(3) if self.weighted else None
 
+    def channel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """The channels' mean and standard deviation in grey levels, float64 [channels] each; one pass over the images.
+
+        The sums are whole numbers: the same in any order.
+        """
+        pixels = self.images.map(lambda pixels, *_: pixels).batch(32)
+        sums = pixels.map(
+            lambda batch: tuple(tf.reduce_sum(part, axis=0) for part in channel_sums(batch)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        total = ChannelSums(*(sum(part) for part in zip(*sums.as_numpy_iterator(), strict=True)))
+        height, width, _ = self.images.element_spec[0].shape
+        return mean_and_std(total, self.count * height * width)
+
     def _column(self, index: int) -> np.ndarray:
         batches = self.images.map(lambda *columns: columns[index]).batch(4096)
         return np.concatenate(list(batches.as_numpy_iterator()))
 
 
-def read_split(file_patterns: Sequence[str], feature_spec: Mapping[str, Any], image: ImageConfig) -> Split:
-    """Reads one split that Transform wrote.
+def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = False) -> Split:
+    """Reads one split: transformed examples, or, with `image.store: none`, raw ones.
 
     Args:
-      file_patterns: patterns of gzip TFRecord files.
-      feature_spec: the transformed features, as `TFTransformOutput.transformed_feature_spec()` gives them.
-      image: what Transform made of the images.
+      files: gzip TFRecord files, or patterns of them.
+      image: the pixels' size, type and how they are stored.
+      weighted: whether the examples have weights.
     """
-    files = sorted(file for pattern in file_patterns for file in tf.io.gfile.glob(pattern))
-    wanted = {name: feature_spec[name] for name in ("pixels", "label_index", "path")}
-    weight = {"weight": feature_spec["weight"]} if "weight" in feature_spec else {}
+    encoded = "image_bytes" if image.store == "none" else "pixels"
+    to_pixels = preprocess_one if image.store == "none" else decode_pixels
+    wanted = {
+        encoded: tf.io.FixedLenFeature([], tf.string),
+        "label_index": tf.io.FixedLenFeature([], tf.int64),
+        "path": tf.io.FixedLenFeature([], tf.string),
+        **({"weight": tf.io.FixedLenFeature([], tf.float32)} if weighted else {}),
+    }
 
     def parse(example: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        features = tf.io.parse_single_example(example, {**wanted, **weight})
-        pixels = decode_pixels(features["pixels"], image)
-        return pixels, features["label_index"], features["path"], *(features[name] for name in weight)
+        features = tf.io.parse_single_example(example, wanted)
+        return to_pixels(features[encoded], image), *(features[name] for name in wanted if name != encoded)
 
-    return Split(*read_records(files, parse, image), weighted=bool(weight))
-
-
-def read_records(
-    files: Sequence[str], parse: Callable[[tf.Tensor], tuple[tf.Tensor, ...]], image: ImageConfig
-) -> tuple[tf.data.Dataset, int]:
-    """Examples with decoded pixels, one by one, kept in memory where they fit; and their number.
-
-    Args:
-      files: gzip TFRecord files.
-      parse: a serialized example, string scalar, to pixels [height, width, channels] and what goes with them.
-      image: the pixels' size and type.
-    """
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    found = sorted(file for pattern in files for file in tf.io.gfile.glob(pattern))
+    records = tf.data.TFRecordDataset(found, compression_type="GZIP")
     count = int(records.reduce(np.int64(0), lambda total, _: total + 1))
-    examples = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    images = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
     if count * image.height * image.width * image.count * image.bits // 8 <= CACHE_BYTES:
-        examples = examples.cache()
-    return examples, count
-
-
-def read_channel_statistics(
-    file_patterns: Sequence[str], feature_spec: Mapping[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
-    """What Transform learned: the channels' mean and standard deviation in grey levels, float64 [channels] each."""
-    file = min(file for pattern in file_patterns for file in tf.io.gfile.glob(pattern))
-    record = next(iter(tf.data.TFRecordDataset(file, compression_type="GZIP").take(1)))
-    names = (*FEATURES, "pixel_count")
-    features = tf.io.parse_single_example(record, {name: feature_spec[name] for name in names})
-    *total, count = (features[name].numpy() for name in names)
-    return mean_and_std(ChannelSums(*total), int(count))
+        images = images.cache()
+    return Split(images, count, weighted)

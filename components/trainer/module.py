@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_transform as tft
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -16,7 +15,7 @@ from components.images.config import ImageConfig
 from components.trainer.config import ModelConfig, StemConfig, TrainConfig
 from components.trainer.evaluation import evaluate
 from components.trainer.export import export
-from components.trainer.input import read_channel_statistics, read_split
+from components.trainer.input import read_split
 from components.trainer.network import Network, build_network
 from components.trainer.phases import set_seed, train_head, train_network
 from components.trainer.pretrain import checkpoint_path
@@ -46,10 +45,10 @@ def run_fn(fn_args: FnArgs) -> None:
     config = TrainConfig.model_validate(custom["train"])
 
     set_seed(config.seed, deterministic=config.deterministic)
-    feature_spec = tft.TFTransformOutput(fn_args.transform_graph_path).transformed_feature_spec()
-    train = read_split(fn_args.train_files, feature_spec, image)
-    test = read_split(fn_args.eval_files, feature_spec, image)
     classes = read_classes(fn_args.schema_path)
+    weighted = has_weights(fn_args.schema_path)
+    train = read_split(fn_args.train_files, image, weighted=weighted)
+    test = read_split(fn_args.eval_files, image, weighted=weighted)
 
     network = build_network(
         role,
@@ -58,7 +57,7 @@ def run_fn(fn_args: FnArgs) -> None:
         stem,
         weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
         classes=len(classes),
-        statistics=read_channel_statistics(fn_args.train_files, feature_spec),
+        statistics=train.channel_statistics() if image.normalise == "dataset" else None,
         sample=train.sample(SAMPLE_IMAGES, config.seed),
     )
     log.info("%s", network.report.to_text().splitlines()[0])
@@ -93,11 +92,20 @@ def run_fn(fn_args: FnArgs) -> None:
     keras.backend.clear_session()
 
 
+def read_schema(path: str) -> schema_pb2.Schema:
+    """The schema that ImageExampleGen completed."""
+    return text_format.Parse(tf.io.gfile.GFile(path).read(), schema_pb2.Schema())
+
+
 def read_classes(schema_path: str) -> list[str]:
-    """The class names by label: the string domain of `label` in the schema that ImageExampleGen completed."""
-    schema = text_format.Parse(tf.io.gfile.GFile(schema_path).read(), schema_pb2.Schema())
-    label = next(feature for feature in schema.feature if feature.name == "label")
+    """The class names by label: the string domain of `label` in the schema."""
+    label = next(feature for feature in read_schema(schema_path).feature if feature.name == "label")
     return list(label.string_domain.value)
+
+
+def has_weights(schema_path: str) -> bool:
+    """Whether the examples have a feature `weight`."""
+    return any(feature.name == "weight" for feature in read_schema(schema_path).feature)
 
 
 def train_phases(network: Network, train: Any, config: TrainConfig, *, pretrained: bool) -> list[dict]:

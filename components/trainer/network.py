@@ -49,7 +49,7 @@ def build_network(
     *,
     weights: str,
     classes: int,
-    statistics: tuple[np.ndarray, np.ndarray],
+    statistics: tuple[np.ndarray, np.ndarray] | None,
     sample: np.ndarray,
 ) -> Network:
     """Builds the candidate or the baseline, with a new head.
@@ -62,8 +62,8 @@ def build_network(
       stem: the candidate's stem.
       weights: `imagenet`, `none` or a checkpoint's path.
       classes: number of classes.
-      statistics: the channels' mean and standard deviation on the training split, float32 [channels] each; used where
-        `image.normalise` is `dataset`.
+      statistics: the channels' mean and standard deviation on the training split, float64 [channels] each; needed
+        where `image.normalise` is `dataset`.
       sample: some training images, image.dtype [n, height, width, channels]: what cannot be derived from the old stem
         (a smaller kernel, the statistics of an extra BatchNormalization) is fitted to them.
 

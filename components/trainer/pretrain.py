@@ -10,10 +10,9 @@ import keras
 import tensorflow as tf
 
 from components.images.config import ImageConfig
-from components.images.preprocess import preprocess_one
 from components.stem import load_backbone
 from components.trainer.config import Backbone
-from components.trainer.input import read_records
+from components.trainer.input import read_split
 from components.trainer.phases import compile_classifier
 from components.trainer.progress import EpochHistory
 
@@ -53,7 +52,7 @@ def checkpoint_path(folder: str) -> str:
     return str(Path(folder) / CHECKPOINT)
 
 
-def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path) -> list[dict]:
+def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path, *, weighted: bool = False) -> list[dict]:
     """Trains the stock network on raw examples and writes its backbone's weights.
 
     Args:
@@ -61,19 +60,21 @@ def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path) ->
       classes: number of classes.
       task: what to train.
       out: the checkpoint to write: a `.weights.h5` file of `keras.applications.<backbone>(include_top=False)`.
+      weighted: whether the examples have weights.
 
     Returns:
       The entries of `history.json`.
     """
-    image = ImageConfig.model_validate(task.image or {"size": task.size, "channels": 3})
-    images, count = read_images(files, image)
-    pairs = images.shuffle(min(count, 20_000), seed=task.seed).batch(task.batch_size)
+    # The examples are raw ones.
+    image = ImageConfig.model_validate(task.image or {"size": task.size, "channels": 3, "store": "none"})
+    split = read_split(files, image, weighted=weighted)
+    pairs = split.batches(task.batch_size, shuffle_seed=task.seed)
     if task.colourise:
-        pairs = pairs.map(lambda pixels, label: (paint(pixels), label), num_parallel_calls=tf.data.AUTOTUNE)
+        pairs = pairs.map(lambda pixels, *rest: (paint(pixels), *rest), num_parallel_calls=tf.data.AUTOTUNE)
 
     applications = keras.applications.resnet_v2 if task.backbone.endswith("V2") else keras.applications.resnet
     pairs = pairs.map(
-        lambda pixels, label: (applications.preprocess_input(tf.cast(pixels, tf.float32)), label),
+        lambda pixels, *rest: (applications.preprocess_input(tf.cast(pixels, tf.float32)), *rest),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
 
@@ -83,25 +84,11 @@ def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path) ->
             layer.momentum = BATCH_NORM_MOMENTUM
     inputs = keras.Input((task.size, task.size, 3))
     model = keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(backbone(inputs)))
-    compile_classifier(model, task.learning_rate, task.epochs * -(-count // task.batch_size))
-    history = EpochHistory("pretrain", task.epochs, count)
+    compile_classifier(model, task.learning_rate, task.epochs * -(-split.count // task.batch_size))
+    history = EpochHistory("pretrain", task.epochs, split.count)
     model.fit(pairs.prefetch(tf.data.AUTOTUNE), epochs=task.epochs, verbose=0, callbacks=[history])
     backbone.save_weights(out)
     return history.entries
-
-
-def read_images(files: Sequence[str], image: ImageConfig) -> tuple[tf.data.Dataset, int]:
-    """Raw examples as pairs of pixels uint8 [height, width, channels] and label int64 [], and their number."""
-    wanted = {
-        "image_bytes": tf.io.FixedLenFeature([], tf.string),
-        "label_index": tf.io.FixedLenFeature([], tf.int64),
-    }
-
-    def parse(example: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features = tf.io.parse_single_example(example, wanted)
-        return preprocess_one(features["image_bytes"], image), features["label_index"]
-
-    return read_records(sorted(files), parse, image)
 
 
 def paint(pixels: tf.Tensor) -> tf.Tensor:

@@ -1,15 +1,23 @@
 """The Transform step, configured."""
 
 from tfx import types
-from tfx.components import Transform
+from tfx.components import Transform as TfxTransform
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.proto import transform_pb2
 
 from components.fingerprint import code_fingerprint
 from components.images.config import ImageConfig
+from components.transform.executor import Executor
+
+
+class Transform(TfxTransform):
+    """TFX's Transform with our executor."""
+
+    EXECUTOR_SPEC = BeamExecutorSpec(Executor)
 
 
 def transform(examples: types.BaseChannel, schema: types.BaseChannel, image: ImageConfig) -> Transform:
-    """TFX's Transform over raw examples; statistics are learned on the split `train` alone.
+    """The step over raw examples; with `image.store: none` it writes its graph and no examples.
 
     TFX's own statistics are off: they would be statistics over image bytes.
     """
@@ -19,5 +27,7 @@ def transform(examples: types.BaseChannel, schema: types.BaseChannel, image: Ima
         preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "test"]),
         custom_config={"image": image.model_dump(mode="json"), "code": code_fingerprint("images", "transform")},
+        materialize=image.store != "none",
         disable_statistics=True,
+        disable_analyzer_cache=True,
     )

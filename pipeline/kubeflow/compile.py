@@ -4,17 +4,18 @@ TFX's own compiler makes the first (its command line for Kubeflow has not worked
 server wants otherwise is changed here, each change beside its reason.
 """
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from pipeline.config import Config
+from pipeline.kubeflow import fingerprints
+from pipeline.kubeflow.entrypoint import CALL
 from pipeline.kubeflow.paths import in_the_cluster
 from pipeline.kubeflow.platform import platform_spec, resources, retry_policy
 
 COMMAND = ("python", "-m", "pipeline.kubeflow.entrypoint")
-# Their results depend on what lies in a folder, which the server's cache does not look at.
-NEVER_CACHED = ("ImageExampleGen", "SourceExampleGen", "Baseline", "Pusher")
 
 
 def compile_config(config: Config) -> str:
@@ -98,10 +99,7 @@ def adapt(spec: dict[str, Any], config: Config) -> dict[str, Any]:
         container = executors[component["executorLabel"]]["container"]
         # The hook in which TFX would resolve spans; the server ignores it, our entrypoint does it.
         container.pop("lifecycle", None)
-        settings = config.kubeflow.of_step(step)
-        if resources(settings):
-            container["resources"] = resources(settings)
-        adapted["deploymentSpec"]["executors"][f"exec-{name}"] = {"container": container}
+        adapted["deploymentSpec"]["executors"][f"exec-{name}"] = _executor(step, container, config)
         # Kubeflow's tools take five letters off a component's name: they must be these.
         adapted["components"][f"comp-{name}"] = {**component, "executorLabel": f"exec-{name}"}
         adapted["root"]["dag"]["tasks"][name] = {
@@ -110,12 +108,39 @@ def adapt(spec: dict[str, Any], config: Config) -> dict[str, Any]:
             "inputs": _renamed(task.get("inputs", {})),
             "dependentTasks": sorted(map(task_name, task.get("dependentTasks", []))),
             # A run from an uploaded version cannot say it: it has to stand here.
-            "cachingOptions": {"enableCache": True} if config.kubeflow.caching and step not in NEVER_CACHED else {},
-            **({"retryPolicy": retry_policy(settings.retry)} if settings.retry.count else {}),
+            "cachingOptions": {"enableCache": True} if config.kubeflow.caching else {},
+            **_retries(step, config),
         }
+    if config.kubeflow.caching:
+        _look_first(adapted, config)
     if config.kubeflow.pipeline_root:
         adapted["defaultPipelineRoot"] = config.kubeflow.pipeline_root
     return adapted
+
+
+def _executor(step: str, container: dict[str, Any], config: Config) -> dict[str, Any]:
+    asked = resources(config.kubeflow.of_step(step))
+    return {"container": {**container, **({"resources": asked} if asked else {})}}
+
+
+def _retries(step: str, config: Config) -> dict[str, Any]:
+    retry = config.kubeflow.of_step(step).retry
+    return {"retryPolicy": retry_policy(retry)} if retry.count else {}
+
+
+def _look_first(spec: dict[str, Any], config: Config) -> None:
+    """Adds the step that looks at what the server's cache does not see."""
+    tasks, name = spec["root"]["dag"]["tasks"], task_name(fingerprints.STEP)
+    wanted = {task_name(step): what for step, what in fingerprints.wanted(config).items()}
+    fingerprints.add_step(tasks, spec["components"], name, {task: key for task, (key, _) in wanted.items()})
+    tasks[name] |= _retries(fingerprints.STEP, config)
+    own = config.kubeflow.steps.get(fingerprints.STEP)
+    container = {
+        "image": (own and own.image) or config.kubeflow.image,
+        "command": ["python", "-m", fingerprints.MODULE],
+        "args": ["--look", json.dumps(dict(wanted.values()), sort_keys=True), CALL, "{{$}}"],
+    }
+    spec["deploymentSpec"]["executors"][f"exec-{name}"] = _executor(fingerprints.STEP, container, config)
 
 
 def task_name(step: str) -> str:

@@ -16,6 +16,7 @@ LABEL_VALUE = 63  # characters, of a label's name and of its value
 CRON_FIELDS = 6
 # The steps by the names that they have in the pipeline.
 Step = Literal[
+    "Fingerprints",
     "ImageExampleGen",
     "SourceExampleGen",
     "StatisticsGen",

@@ -7,13 +7,14 @@ each (tests/kubeflow/test_entrypoint.py) shows that it still does, and fails onc
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
     )
     options, beam_arguments = _parse(argv)
-    try:
+    with ending():
         run_step(options, beam_arguments)
+
+
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Ends the process with what is done inside: with 0, or with 1 and the reason as the last line of the log."""
+    code = 0
+    try:
+        yield
     except Exception as error:
         from pipeline.worker import explain_failure
 
         traceback.print_exc()
         print(f"restem: {explain_failure(error)[0]}", file=sys.stderr, flush=True)
         code = 1
-    else:
-        code = 0
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # threads of gRPC and Beam may be left over; all results are on disk
@@ -114,6 +121,8 @@ def repair_call(call: dict[str, Any], declared: dict[str, Any]) -> tuple[dict[st
         # TensorFlow reads neither minio:// nor s3://; the launcher moves the files, and these are its folders.
         artifact["uri"] = path
     parameters = inputs.get("parameterValues", {})
+    # For the server's cache alone: see pipeline.kubeflow.fingerprints.
+    parameters.pop("fingerprint", None)
     if "input_base" in parameters:
         parameters["input_base"] = _embedded(parameters["input_base"])
     return call, remote

@@ -13,28 +13,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
-from components.images.config import ImageConfig
-from components.images.preprocess import decode_pixels, encode_pixels, preprocess
+from components.images.preprocess import preprocess
+from tests.benchmarks import data
+from tests.benchmarks.data import PHOTO
+from tests.benchmarks.photos import photo
 
 RESULTS = Path(__file__).with_name("results.json")
 TURNS = 5
 COUNT = 256
-PHOTO = ImageConfig(size=224, channels=3)
-
-
-def photos() -> list[bytes]:
-    """JPEGs of 500x375 with the statistics of photographs: crops of scikit-learn's two sample images."""
-    from sklearn.datasets import load_sample_images
-
-    images, rng = load_sample_images().images, np.random.default_rng(0)
-    encoded = []
-    for i in range(COUNT):
-        y, x = rng.integers(0, 427 - 375), rng.integers(0, 640 - 500)
-        encoded.append(tf.io.encode_jpeg(images[i % 2][y : y + 375, x : x + 500], quality=90).numpy())
-    return encoded
 
 
 def drain(dataset: tf.data.Dataset) -> None:
@@ -64,40 +52,22 @@ def compare(name: str, what: str, ours: Callable[[], object], bare: Callable[[],
 
 def preprocessing() -> dict:
     """The one preprocessing as Transform and serving call it, a function of a batch, against tf.data alone."""
-    encoded = photos()
+    encoded = [photo(i) for i in range(COUNT)]
     batches = [tf.constant(encoded[i : i + 32]) for i in range(0, COUNT, 32)]
     ours = tf.function(lambda batch: preprocess(batch, PHOTO), input_signature=[tf.TensorSpec([None], tf.string)])
-    data = tf.data.Dataset.from_tensor_slices(encoded)
+    images = tf.data.Dataset.from_tensor_slices(encoded)
 
     def plain(one: tf.Tensor) -> tf.Tensor:
         pixels = tf.io.decode_jpeg(one, channels=3, dct_method="INTEGER_ACCURATE")
         return tf.cast(tf.round(tf.image.resize(pixels, (224, 224), antialias=True)), tf.uint8)
 
-    bare = data.map(plain, num_parallel_calls=tf.data.AUTOTUNE).batch(32)
+    bare = images.map(plain, num_parallel_calls=tf.data.AUTOTUNE).batch(32)
     return compare(
         "preprocessing",
         "tf.io.decode_jpeg, tf.image.resize and rounding in tf.data",
         lambda: [ours(batch) for batch in batches],
         lambda: drain(bare),
     )
-
-
-def stored_pixels() -> list[dict]:
-    """Reading what Transform stored, against tf.io.decode_png alone; and its size against raw uint8."""
-    pixels = np.concatenate([preprocess(tf.constant(photos()[i : i + 32]), PHOTO) for i in range(0, COUNT, 32)])
-    stored = encode_pixels(tf.constant(pixels)).numpy()
-    data = tf.data.Dataset.from_tensor_slices(stored)
-    ours = data.map(lambda one: decode_pixels(one, PHOTO), num_parallel_calls=tf.data.AUTOTUNE).batch(32)
-    bare = data.map(lambda one: tf.io.decode_png(one, channels=3), num_parallel_calls=tf.data.AUTOTUNE).batch(32)
-    return [
-        compare("stored pixels: reading", "tf.io.decode_png in tf.data", lambda: drain(ours), lambda: drain(bare)),
-        {
-            "name": "stored pixels: size",
-            "value": round(sum(map(len, stored)) / pixels.size, 3),
-            "unit": "ratio of bytes",
-            "compared_with": "raw uint8",
-        },
-    ]
 
 
 def stem_errors() -> list[dict]:
@@ -110,7 +80,7 @@ def stem_errors() -> list[dict]:
 
 def main() -> None:
     """Runs all benchmarks."""
-    results = [preprocessing(), *stored_pixels(), *stem_errors()]
+    results = [preprocessing(), *data.results(), *stem_errors()]
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     for result in results:
         print(f"{result['name']}: {result['value']:.3g} ({result['unit']}, against {result['compared_with']})")

@@ -65,10 +65,8 @@ def first(demo, volume, compile_digits, tmp_path_factory) -> SimpleNamespace:
 @pytest.fixture(scope="module")
 def second(first, compile_digits, tmp_path_factory) -> SimpleNamespace:
     """A worse network, pretrained for an epoch, against what the first run pushed."""
-    cluster = Cluster(
-        compile_digits("evaluate.baseline=latest_approved", *(setting.removeprefix("--set=") for setting in WORSE)),
-        tmp_path_factory.mktemp("second"),
-    )
+    settings = [setting.removeprefix("--set=") for setting in WORSE]
+    cluster = Cluster(compile_digits("evaluate.baseline=latest_approved", *settings), tmp_path_factory.mktemp("second"))
     return SimpleNamespace(cluster=cluster, succeeded=cluster.run())
 
 
@@ -165,12 +163,19 @@ def test_the_same_run_on_this_machine_decides_the_same(second, restem, volume, t
             assert decided["metrics"][role][name] == pytest.approx(value, abs=1e-6), (role, name)
 
 
+def test_a_run_with_nothing_changed_computes_nothing(second):
+    again = Cluster(second.cluster.package, second.cluster.folder, cache=second.cluster.cache)
+    assert again.run()
+    assert [attempt.step for attempt in again.attempts] == ["fingerprints"]
+    assert set(again.cached) == set(again.tasks) - {"fingerprints"}
+
+
 def test_a_step_that_exhausts_its_retries_ends_the_run_with_its_own_error(compile_digits, volume, tmp_path):
     cluster = Cluster(
         compile_digits(f"data.path={volume}/nothing", "kubeflow.step={retry: {count: 1, wait_seconds: 0}}"), tmp_path
     )
     assert not cluster.run()
-    assert [(attempt.step, attempt.code) for attempt in cluster.attempts] == [("image-example-gen", 1)] * 2
-    last = cluster.log("image-example-gen").strip().splitlines()[-1]
+    assert [(attempt.step, attempt.code) for attempt in cluster.attempts] == [("fingerprints", 1)] * 2
+    last = cluster.log("fingerprints").strip().splitlines()[-1]
     assert last.startswith("restem: ")
     assert f"{volume}/nothing" in last

@@ -7,7 +7,8 @@ import tensorflow as tf
 from PIL import Image
 
 from components.images.config import ImageConfig
-from components.images.preprocess import decode_pixels, encode_pixels, fit, preprocess, resize
+from components.images.preprocess import fit, preprocess, resize, to_stored
+from components.images.stored import decode_pixels, encode_pixels
 
 from .conftest import pillow
 
@@ -88,11 +89,29 @@ def test_static_shape_is_known_in_a_graph():
 def test_stored_pixels_come_back_bit_by_bit(channels, bits):
     config = ImageConfig(size=(7, 9), bands=tuple(f"b{i}" for i in range(channels)), bits=bits)
     pixels = np.random.default_rng(channels).integers(0, config.white + 1, (5, 7, 9, channels), config.dtype)
-    stored = encode_pixels(tf.constant(pixels))
-    assert (stored.shape, stored.dtype) == ((5,), tf.string)
     run = tf.function(lambda data: decode_pixels(data, config), input_signature=[tf.TensorSpec([], tf.string)])
-    for one, expected in zip(stored, pixels, strict=True):
-        assert np.array_equal(run(one).numpy(), expected)
+    for expected in pixels:
+        stored = encode_pixels(tf.constant(expected), config)
+        assert (stored.shape, stored.dtype) == ((), tf.string)
+        assert np.array_equal(run(stored).numpy(), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_stored_as_jpeg_are_what_everybody_sees(encoded, photo, channels):
+    config = ImageConfig(size=photo.shape[:2], channels=channels, store="jpeg", jpeg_quality=90)
+    before = preprocess(tf.constant([encoded("RGB", "PNG")]), config.model_copy(update={"store": "lossless"}))[0]
+    seen = preprocess(tf.constant([encoded("RGB", "PNG")]), config)[0]
+    (stored,) = to_stored(tf.constant([encoded("RGB", "PNG")]), config)
+    np.testing.assert_array_equal(decode_pixels(stored, config), seen)
+    assert stored.numpy()[:3] == b"\xff\xd8\xff"
+    difference = np.abs(seen.numpy().astype(int) - before.numpy())
+    assert 0 < difference.mean() < 6
+
+
+@pytest.mark.parametrize("mode", [{"bits": 16}, {"bands": ("a", "b")}])
+def test_jpeg_is_refused_for_what_it_cannot_hold(mode):
+    with pytest.raises(ValueError, match="store: jpeg holds grey or red, green and blue of 8 bits alone"):
+        ImageConfig(size=4, store="jpeg", **mode)
 
 
 @pytest.mark.skipif(not SIGN_LANGUAGE.exists(), reason="the real photographs (../shared/data) are not on this machine")

@@ -36,6 +36,8 @@ COLOUR_MODES = [
     {"channels": 1, "bits": 16, "fit": "crop", "value_range": (0, 60_000)},
     {"channels": 3, "background": "#ff8000", "fit": "pad", "value_range": (-5, 60_000)},
     {"channels": 3, "bits": 16, "value_range": (0, 65_535)},
+    {"channels": 3, "value_range": (0, 65_535), "store": "jpeg"},
+    {"channels": 3, "value_range": (0, 65_535), "store": "none"},
 ]
 BANDS = tuple(f"b{i}" for i in range(13))
 BAND_MODES = [{"bands": BANDS, "bits": 16}, {"bands": BANDS, "select": ("b12", "b0"), "fit": "pad"}]
@@ -128,7 +130,12 @@ def ingested(folder: str, names: list[str], config: ImageConfig) -> dict[str, by
 
 
 def transformed(raw: dict[str, bytes], config: ImageConfig, folder) -> dict[str, np.ndarray]:
-    """What the Trainer reads of what Transform wrote, by file."""
+    """What the Trainer reads of what Transform wrote, or, where nothing is stored, of the raw examples; by file."""
+    if config.store == "none":
+        with tf.io.TFRecordWriter(str(folder / "train.gz"), "GZIP") as writer:
+            for example in raw.values():
+                writer.write(example)
+        return read(folder, config)
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(RAW))
     rows = [
         {name: value.numpy() for name, value in tf.io.parse_single_example(example, RAW).items()}
@@ -145,13 +152,12 @@ def transformed(raw: dict[str, bytes], config: ImageConfig, folder) -> dict[str,
                 "label_index": tf.train.Feature(int64_list=tf.train.Int64List(value=[row["label_index"]])),
             }
             writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
-    spec = {
-        "pixels": tf.io.FixedLenFeature([], tf.string),
-        "path": tf.io.FixedLenFeature([], tf.string),
-        "label_index": tf.io.FixedLenFeature([], tf.int64),
-    }
-    split = read_split([str(folder / "train.gz")], spec, config)
-    return {path.decode(): pixels for pixels, _, path in split.images.map(lambda *row: row[:3]).as_numpy_iterator()}
+    return read(folder, config)
+
+
+def read(folder, config: ImageConfig) -> dict[str, np.ndarray]:
+    split = read_split([str(folder / "train.gz")], config)
+    return {path.decode(): pixels for pixels, _, path in split.images.as_numpy_iterator()}
 
 
 # The served model gives probabilities alone. A network whose logits are the pixels, in small steps, and a last one of 0

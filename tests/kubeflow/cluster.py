@@ -39,29 +39,29 @@ class Attempt:
 
 @dataclass
 class Cluster:
-    """Runs a compiled pipeline. After `run`, `attempts` has what was tried, `store` what was uploaded.
+    """Runs a compiled pipeline. After `run`, `attempts` has what was tried, `cached` what was taken from the cache, and
+    `store` what was uploaded, a folder for each step and output.
 
     Attributes:
         package: the compiled YAML file.
         folder: scratch.
         run_container: runs one attempt; by default as a process of this machine.
         before: called with step and attempt (from 0); what it returns, if anything, runs the attempt instead.
+        cache: what the server's cache knows, by its key; none where it knows nothing yet. Runs that share one share the
+            folder.
     """
 
     package: Path
     folder: Path
     run_container: RunContainer | None = None
     before: Callable[[str, int], RunContainer | None] = lambda step, attempt: None
+    cache: dict[str, Path] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
+    cached: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.spec = yaml.safe_load_all(self.package.read_text(encoding="utf-8")).__next__()
         self.tasks = self.spec["root"]["dag"]["tasks"]
-
-    @property
-    def store(self) -> Path:
-        """What the object store holds, a folder for each step and output."""
-        return next((self.folder / "store").glob("*"))
 
     def output(self, step: str, key: str) -> Path:
         """The uploaded files of a step's output."""
@@ -101,7 +101,8 @@ class Cluster:
             components.load_component_from_file(str(self.package))()
         finally:
             subprocess_task_handler.SubprocessTaskHandler = original
-        return all(self._last(step).code == 0 for step in self.tasks if self._last(step)) and bool(self._last("pusher"))
+        failed = [step for step in self.tasks if self._last(step) and self._last(step).code != 0]
+        return not failed and (bool(self._last("pusher")) or "pusher" in self.cached)
 
     @property
     def image(self) -> str:
@@ -117,6 +118,15 @@ class Cluster:
         position = command.index("--json_serialized_invocation_args") + 1
         call = json.loads(command[position])
         step = Path(call["outputs"]["outputFile"]).parent.name
+        kept = Path(call["outputs"]["outputFile"])
+        self.store = kept.parents[1]
+        key = json.dumps([command[:position], call.get("inputs")], sort_keys=True)
+        caching = self.tasks[step]["cachingOptions"].get("enableCache")
+        if caching and key in self.cache:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.cache[key], kept)
+            self.cached.append(step)
+            return status.Status.SUCCESS
         tries = 1 + int(self.tasks[step].get("retryPolicy", {}).get("maxRetryCount", 0))
         for attempt in range(tries):
             pod = self.folder / "pods" / f"{step}-{attempt}"
@@ -128,6 +138,7 @@ class Cluster:
             self.attempts.append(Attempt(step, code, log))
             if code == 0:
                 self._launcher_uploads(prepared, call, step, pod)
+                self.cache[key] = kept
                 return status.Status.SUCCESS
         return status.Status.FAILURE
 

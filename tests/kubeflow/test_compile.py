@@ -1,5 +1,6 @@
 """The compiled file, as a server would look at it."""
 
+import json
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ from tests.kubeflow.conftest import IMAGE
 
 REPOSITORY = Path(__file__).parents[2]
 STEPS = [
+    "Fingerprints",
     "ImageExampleGen",
     "StatisticsGen",
     "ExampleValidator",
@@ -57,7 +59,8 @@ def test_every_step_is_there_under_names_that_kubernetes_takes(spec):
         assert re.fullmatch(r"[a-z]([a-z-]*[a-z])?", name)
         assert task["componentRef"]["name"] == f"comp-{name}"
         assert spec["components"][f"comp-{name}"]["executorLabel"] == f"exec-{name}"
-        sources = [source["taskOutputArtifact"] for source in task["inputs"].get("artifacts", {}).values()]
+        inputs = task.get("inputs", {})
+        sources = [source["taskOutputArtifact"] for source in inputs.get("artifacts", {}).values()]
         for source in sources:
             assert (
                 source["outputArtifactKey"]
@@ -88,7 +91,8 @@ def test_every_image_is_the_configured_one_and_starts_the_entrypoint(spec):
     containers = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
     assert {container["image"] for container in containers} == {IMAGE}
     assert {tuple(container["command"]) for container in containers} == {
-        ("python", "-m", "pipeline.kubeflow.entrypoint")
+        ("python", "-m", "pipeline.kubeflow.entrypoint"),
+        ("python", "-m", "pipeline.kubeflow.fingerprints"),
     }
 
 
@@ -100,10 +104,26 @@ def test_paths_are_those_of_the_volume(spec):
     assert "/mnt/restem/serving/parts" in pushed
 
 
-def test_caching_is_off_for_steps_whose_results_lie_outside_the_store(spec):
-    cached = {name for name, task in spec["root"]["dag"]["tasks"].items() if task["cachingOptions"].get("enableCache")}
-    never = {"image-example-gen", "baseline", "pusher"}
-    assert cached == {task_name(step) for step in STEPS} - never
+def test_steps_that_read_outside_the_store_are_cached_by_a_fingerprint_of_it(spec):
+    tasks = spec["root"]["dag"]["tasks"]
+    cached = {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
+    assert cached == {task_name(step) for step in STEPS} - {"fingerprints"}
+    looked = {}
+    for name, task in tasks.items():
+        source = task.get("inputs", {}).get("parameters", {}).get("fingerprint", {}).get("taskOutputParameter")
+        if source:
+            assert source["producerTask"] == "fingerprints"
+            assert "fingerprints" in task["dependentTasks"]
+            looked[name] = source["outputParameterKey"]
+    # A stock baseline reads nothing outside.
+    assert looked == {"image-example-gen": "data", "pusher": "pushed"}
+    (arguments,) = [
+        executor["container"]["args"]
+        for name, executor in spec["deploymentSpec"]["executors"].items()
+        if name == "exec-fingerprints"
+    ]
+    look = json.loads(arguments[arguments.index("--look") + 1])
+    assert (look["data"]["path"], look["pushed"]) == ("/mnt/restem/images", "/mnt/restem/serving/parts")
 
 
 def test_retries_resources_and_the_platform_are_each_steps_own(documents):

@@ -181,12 +181,6 @@ def test_with_values(write):
     assert (config.data.path, config.train.seed, config.image.size) == ("/p", 9, 32)
 
 
-def test_beams_arguments_come_after_the_defaults(write):
-    config = load_config(write(), ["beam.args=[--direct_num_workers=4]"])
-    assert config.beam.pipeline_args()[-1] == "--direct_num_workers=4"
-    assert "--runner=FnApiRunner" in config.beam.pipeline_args()
-
-
 def test_committed_schema_is_that_of_the_classes():
     committed = (REPOSITORY / "schemas" / "config.schema.json").read_text(encoding="utf-8")
     assert committed == json_schema(), "make schemas writes it anew"

@@ -2,14 +2,9 @@ import numpy as np
 import tensorflow as tf
 
 from components.images.config import ImageConfig
-from components.images.preprocess import encode_pixels
-from components.trainer.input import read_split
+from components.images.stored import encode_pixels
+from components.trainer.input import Split, read_split
 
-SPEC = {
-    "pixels": tf.io.FixedLenFeature([], tf.string),
-    "label_index": tf.io.FixedLenFeature([], tf.int64),
-    "path": tf.io.FixedLenFeature([], tf.string),
-}
 IMAGE = ImageConfig(size=4, channels=1)
 
 
@@ -17,7 +12,7 @@ def write(path, count):
     """Transformed examples, each with its number in every pixel, as label, and half of it as weight."""
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
         for index in range(count):
-            (pixels,) = encode_pixels(tf.fill([1, 4, 4, 1], tf.cast(index, tf.uint8))).numpy()
+            pixels = encode_pixels(tf.fill([4, 4, 1], tf.cast(index, tf.uint8)), IMAGE).numpy()
             features = {
                 "pixels": tf.train.Feature(bytes_list=tf.train.BytesList(value=[pixels])),
                 "label_index": tf.train.Feature(int64_list=tf.train.Int64List(value=[index])),
@@ -29,8 +24,7 @@ def write(path, count):
 
 
 def test_weights_go_with_their_images(tmp_path):
-    spec = {**SPEC, "weight": tf.io.FixedLenFeature([], tf.float32)}
-    split = read_split(write(tmp_path / "x.gz", 10), spec, IMAGE)
+    split = read_split(write(tmp_path / "x.gz", 10), IMAGE, weighted=True)
     assert (split.count, split.weighted) == (10, True)
     for pixels, labels, weights in split.batches(3, shuffle_seed=1):
         np.testing.assert_array_equal(pixels[:, 0, 0, 0], labels)
@@ -40,7 +34,16 @@ def test_weights_go_with_their_images(tmp_path):
 
 
 def test_without_weights_there_are_none(tmp_path):
-    split = read_split(write(tmp_path / "x.gz", 4), SPEC, IMAGE)
+    split = read_split(write(tmp_path / "x.gz", 4), IMAGE)
     assert split.weights() is None
     assert [len(batch) for batch in split.batches(4)] == [2]
     assert split.paths().tolist() == ["0", "1", "2", "3"]
+
+
+def test_statistics_are_those_of_all_pixels(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 65536, (70, 4, 6, 2), np.uint16)
+    images = tf.data.Dataset.from_tensor_slices((pixels, np.zeros(70, np.int64), np.full(70, "x")))
+    mean, std = Split(images, 70).channel_statistics()
+    np.testing.assert_allclose(mean, pixels.mean((0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(std, pixels.std((0, 1, 2)), rtol=1e-9)

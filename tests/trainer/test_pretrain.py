@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.images.config import ImageConfig
 from components.stem import load_backbone
-from components.trainer.pretrain import BACKGROUND_MAX, INK_RANGE, SourceTask, paint, pretrain, read_images
+from components.trainer.pretrain import BACKGROUND_MAX, INK_RANGE, SourceTask, paint, pretrain
 
 
 @pytest.fixture(scope="module")
@@ -15,19 +14,12 @@ def records(tmp_path_factory, pictures) -> str:
         for pixels, label in zip(*pictures, strict=True):
             png = tf.train.BytesList(value=[tf.io.encode_png(pixels).numpy()])
             feature = {
+                "path": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x.png"])),
                 "image_bytes": tf.train.Feature(bytes_list=png),
                 "label_index": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
             }
             writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
     return path
-
-
-def test_images_are_read_at_the_source_tasks_size(records, pictures):
-    images, count = read_images([records], ImageConfig(size=32, channels=3))
-    rows = list(images.as_numpy_iterator())
-    assert count == len(rows) == 90
-    assert rows[0][0].shape == (32, 32, 3)
-    np.testing.assert_array_equal([label for _, label in rows], pictures[1])
 
 
 def test_paint_stays_in_range_and_keeps_the_shape_of_the_ink():

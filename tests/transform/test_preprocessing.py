@@ -8,8 +8,8 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from components.images.config import ImageConfig
 from components.images.container import to_decodable
-from components.images.preprocess import decode_pixels, preprocess
-from components.images.statistics import FEATURES, ChannelSums, mean_and_std
+from components.images.preprocess import preprocess
+from components.images.stored import decode_pixels
 from components.transform.preprocessing import preprocessing_fn
 
 RAW = {
@@ -62,16 +62,6 @@ def test_pixels_are_those_of_the_one_preprocessing(transformed):
         np.testing.assert_array_equal(decode_pixels(tf.constant(after["pixels"]), config), expected)
         assert after["label_index"] == before["label_index"]
         assert (after["path"], after["weight"]) == (before["path"], before["weight"])
-
-
-def test_statistics_are_of_the_training_split_alone(transformed):
-    config, train, _, train_out, test_out = transformed
-    pixels = preprocess(tf.constant([row["image_bytes"] for row in train]), config).numpy().reshape(-1, config.count)
-    for row in train_out + test_out:
-        mean, std = mean_and_std(ChannelSums(*(row[name] for name in FEATURES)), int(row["pixel_count"]))
-        np.testing.assert_allclose(mean, pixels.mean(axis=0), rtol=1e-12)
-        np.testing.assert_allclose(std, pixels.std(axis=0), rtol=1e-9)
-        assert row["pixel_count"] == len(pixels)
 
 
 def test_stored_rows_are_small(transformed):

@@ -1,0 +1,53 @@
+"""TFX's Transform executor with batches of bounded size, and with files that are not deflated."""
+
+from typing import Any
+
+import apache_beam as beam
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx import types
+from tfx.components.transform import executor as tfx_executor
+from tfx.components.transform import labels
+
+from components.tfrecords import WriteStoredTFRecords
+
+# Beam would try ever larger batches, up to a thousand images.
+BATCH_IMAGES = 64
+
+
+class Processor(tfx_executor.TransformProcessor):
+    """What TFX's executor calls to do the work."""
+
+    def _GetDesiredBatchSize(self, data_format: int, schema: schema_pb2.Schema) -> int:
+        return BATCH_IMAGES
+
+    @staticmethod
+    @beam.ptransform_fn
+    def _EncodeAndWrite(
+        pcoll: beam.PCollection, schema: schema_pb2.Schema, file_format: str, output_path: str
+    ) -> beam.PCollection:
+        """As TFX's own, but that its gzip files deflate what is compressed already: 3 ms an image, on one core."""
+        assert file_format == labels.FORMAT_TFRECORD, file_format
+        return (
+            pcoll
+            | "EncodeAndSerialize" >> beam.ParDo(Processor._RecordBatchToExamplesFn(schema))
+            | "ExtractExamples" >> beam.Values()
+            | "Write" >> WriteStoredTFRecords(output_path)
+        )
+
+
+class Executor(tfx_executor.Executor):
+    """Executor of Transform."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """As TFX's own, with our Processor: TFX's method names the class that does the work, and asks nobody."""
+        original = tfx_executor.TransformProcessor
+        tfx_executor.TransformProcessor = Processor
+        try:
+            super().Do(input_dict, output_dict, exec_properties)
+        finally:
+            tfx_executor.TransformProcessor = original

@@ -1,0 +1,91 @@
+"""The data steps where Beam's workers share nothing but storage: every function is pickled and sent to them.
+
+`processes` are workers of their own on Beam's default runner. Prism, Beam's small server, is the way to Flink, Spark
+and Dataflow: it is tested where its binary is at hand.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
+
+from components.example_gen.component import ImageExampleGen
+from components.example_gen.config import DataConfig
+from components.example_gen.validator import example_validator, statistics_gen
+from components.images.config import ImageConfig
+from components.transform.component import transform
+from pipeline.beam import BeamConfig
+from tests.example_gen.conftest import image_bytes
+
+PRISM = os.environ.get("PRISM") or shutil.which("prism")
+IMAGE = ImageConfig(size=8, channels=1)
+WANTED = {name: tf.io.FixedLenFeature([], tf.string) for name in ("pixels", "path")}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two classes of 20 images, and a file that is none."""
+    folder = tmp_path_factory.mktemp("images")
+    for i in range(40):
+        path = folder / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(image_bytes(seed=i))
+    (folder / "a" / "note.png").write_text("not an image")
+    return folder
+
+
+def data_steps(root: Path, folder: Path, beam: BeamConfig) -> tuple[dict[str, list], str]:
+    """What the steps make, by split: path and pixels, sorted, as workers come in any order; and the quarantine."""
+    gen = ImageExampleGen(DataConfig(path=str(folder), max_quarantined=0.5), IMAGE)
+    statistics = statistics_gen(gen.outputs["examples"])
+    validator = example_validator(statistics.outputs["statistics"], gen.outputs["schema"])
+    transformed = transform(gen.outputs["examples"], gen.outputs["schema"], IMAGE)
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(root / "metadata.sqlite")
+    connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+    LocalDagRunner().run(
+        Pipeline(
+            pipeline_name="engines",
+            pipeline_root=str(root),
+            components=[gen, statistics, validator, transformed],
+            metadata_connection_config=connection,
+            beam_pipeline_args=list(beam.pipeline_args()),
+        )
+    )
+    found = {}
+    for split in ("train", "test"):
+        files = [str(path) for path in (root / "Transform" / "transformed_examples").glob(f"*/Split-{split}/*.gz")]
+        records = tf.data.TFRecordDataset(files, "GZIP").map(lambda one: tf.io.parse_single_example(one, WANTED))
+        found[split] = sorted((row["path"], row["pixels"]) for row in records.as_numpy_iterator())
+    (quarantine,) = (root / "ImageExampleGen" / "quarantine").glob("*/quarantine.jsonl")
+    return found, quarantine.read_text()
+
+
+@pytest.fixture(scope="module")
+def here(folder, tmp_path_factory):
+    return data_steps(tmp_path_factory.mktemp("here"), folder, BeamConfig())
+
+
+@pytest.mark.parametrize(
+    "beam",
+    [
+        BeamConfig(args=("--direct_running_mode=multi_processing", "--direct_num_workers=2")),
+        pytest.param(
+            BeamConfig(runner="prism", args=(f"--prism_location={PRISM}",)),
+            marks=pytest.mark.skipif(
+                PRISM is None,
+                reason="no Prism: go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0, or PRISM=/path/to/it",
+            ),
+        ),
+    ],
+    ids=["processes", "prism"],
+)
+def test_other_workers_make_the_same(beam, here, folder, tmp_path):
+    found, quarantine = data_steps(tmp_path, folder, beam)
+    assert {split: len(rows) for split, rows in here[0].items()} == {"train": 32, "test": 8}
+    assert (found, quarantine) == here
