@@ -6,7 +6,7 @@
 
 bin := .venv/bin
 demo_root := runs/digits
-# A process a core, at most four: each loads TensorFlow and TFX, 3 GB. tests/conftest.py says which files stay together.
+# A process a core, at most four: each loads TensorFlow and TFX, 3 GB. A file's tests share one, for their fixtures.
 pytest := $(bin)/python -m pytest tests --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 help:  ## these words

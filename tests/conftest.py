@@ -1,27 +1,10 @@
-"""Fixtures that tests of several rooms share, and which tests share a process."""
+"""Fixtures that tests of several rooms share."""
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
-
-
-class FilesApart(LoadFileScheduling):
-    """A file's tests share a process, for their fixtures' sake; so do the two files that look at the one demo."""
-
-    DEMO = ("tests/e2e/test_demo.py", "tests/e2e/test_kubeflow.py")
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
-        return "demo" if file in self.DEMO else file
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesApart:
-    """pytest-xdist's own groups (loadgroup) are lost on pytest 9.2, whose node ids cannot be set."""
-    return FilesApart(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -67,9 +66,6 @@ class Accepted:
     digest: bytes
 
 
-Loaded = tuple[Source, bytes, Header]
-
-
 class ImageReader:
     """Reads files of a folder in batches; one TensorFlow graph for all of them."""
 
@@ -80,26 +76,8 @@ class ImageReader:
         self._shapes = tf.function(_shapes, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
     def read(self, sources: Iterable[Source]) -> Iterator[Accepted | Refused]:
-        """One result a file; in memory at once are at most 128 files, and 64 million pixels or two images.
-
-        A batch is decoded, on all cores, while the next one is read and the one before is written.
-        """
-        with ThreadPoolExecutor(1) as decoder:
-            decoding: tuple[list[Loaded], Future] | None = None
-            for step in self._batches(sources):
-                if not isinstance(step, list):
-                    yield step
-                    continue
-                ahead = step, decoder.submit(self._decode, step)
-                if decoding:
-                    yield from self._outcomes(*decoding)
-                decoding = ahead
-            if decoding:
-                yield from self._outcomes(*decoding)
-
-    def _batches(self, sources: Iterable[Source]) -> Iterator[list[Loaded] | Accepted | Refused]:
-        """Batches of what TensorFlow is to decode, and what needs no batch."""
-        batch: list[Loaded] = []
+        """One result a file; in memory at once are at most 64 files, and 32 million pixels or one image."""
+        batch: list[tuple[Source, bytes, Header]] = []
         pixels = 0
         for source in sources:
             try:
@@ -111,12 +89,11 @@ class ImageReader:
                 yield self._convert(source, data, header)
                 continue
             if batch and (len(batch) == _BATCH_FILES or pixels + header.pixels > _BATCH_PIXELS):
-                yield batch
+                yield from self._decode(batch)
                 batch, pixels = [], 0
             batch.append((source, data, header))
             pixels += header.pixels
-        if batch:
-            yield batch
+        yield from self._decode(batch)
 
     def _load(self, source: Source) -> tuple[bytes, Header]:
         data = content(self._folder, source.path, source.record, self._limits.max_bytes)
@@ -133,21 +110,22 @@ class ImageReader:
         example = to_example(source, stored, header, (header.height, header.width, header.channels))
         return Accepted(source, example.SerializeToString(), hashlib.sha256(data).digest())
 
-    def _decode(self, batch: list[Loaded]) -> list[tuple[int, int, int]] | None:
-        """Height, width and channels of each image; None where one of them cannot be decoded."""
+    def _decode(self, batch: list[tuple[Source, bytes, Header]]) -> Iterator[Accepted | Refused]:
+        if not batch:
+            return
         try:
-            return self._shapes([data for _, data, _ in batch]).numpy().tolist()
+            shapes = self._shapes([data for _, data, _ in batch]).numpy()
         except (tf.errors.OpError, UnicodeDecodeError):  # Messages with raw bytes in them end as the latter.
-            return None
-
-    def _outcomes(self, batch: list[Loaded], decoding: Future) -> Iterator[Accepted | Refused]:
-        shapes = decoding.result() or [shape for one in batch for shape in self._decode([one]) or [None]]
-        for (source, data, header), shape in zip(batch, shapes, strict=True):
-            if shape is None:
+            if len(batch) == 1:
+                source, data, header = batch[0]
                 yield Refused(source.path, explain_failure(data, header.format), len(data))
             else:
-                example = to_example(source, data, header, shape)
-                yield Accepted(source, example.SerializeToString(), hashlib.sha256(data).digest())
+                for one in batch:
+                    yield from self._decode([one])
+            return
+        for (source, data, header), (height, width, channels) in zip(batch, shapes.tolist(), strict=True):
+            example = to_example(source, data, header, (height, width, channels))
+            yield Accepted(source, example.SerializeToString(), hashlib.sha256(data).digest())
 
 
 def to_example(source: Source, data: bytes, header: Header, shape: tuple[int, int, int]) -> tf.train.Example:

@@ -37,10 +37,12 @@ class Split:
           batch_size: images a batch; the last batch of a pass may be smaller.
           shuffle_seed: shuffles anew in each pass, the same way for the same seed; none keeps the order.
         """
-        examples = self.images.map(lambda pixels, label, path, *weight: (pixels, label, *weight))
+        examples = self.images
         if shuffle_seed is not None:
             examples = examples.shuffle(min(self.count, 20_000), seed=shuffle_seed, reshuffle_each_iteration=True)
-        return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        # The paths are dropped batch by batch: a function called for each image costs as much as reading it.
+        batches = examples.batch(batch_size).map(lambda pixels, label, path, *weight: (pixels, label, *weight))
+        return batches.prefetch(tf.data.AUTOTUNE)
 
     def pixels(self, batch_size: int) -> tf.data.Dataset:
         """The images alone as a network takes them, float32 [batch, height, width, channels], in the fixed order."""

@@ -1,4 +1,5 @@
-"""`make bench`: measures, prints a table and writes results.json beside this file.
+"""`make bench`: measures, prints a table and writes results.json beside this file. `python -m tests.benchmarks reading`
+measures one part anew.
 
 Each figure is a ratio of speeds measured in turns in one process: machines differ and are noisy, the two sides of a
 ratio less so. `images_per_second` of both sides stands beside it, for the order of magnitude alone.
@@ -78,13 +79,28 @@ def stem_errors() -> list[dict]:
         return json.loads(Path(file.name).read_text(encoding="utf-8"))
 
 
-def main() -> None:
-    """Runs all benchmarks."""
-    results = [preprocessing(), *data.results(), *stem_errors()]
+PARTS = {
+    "preprocessing": lambda: [preprocessing()],
+    "steps": lambda: data.in_a_folder(data.steps),
+    "reading": lambda: [*data.in_a_folder(data.trainer_reading), *data.stored()],
+    "stem": stem_errors,
+}
+
+
+def main(parts: list[str]) -> None:
+    """Runs the benchmarks, or some of them; the others' results stay as they are."""
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if parts else []
+    results = []
+    for part, measure in PARTS.items():
+        if parts and part not in parts:
+            results += [entry for entry in kept if entry["part"] == part]
+        else:
+            results += [{"part": part, **entry} for entry in measure()]
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     for result in results:
-        print(f"{result['name']}: {result['value']:.3g} ({result['unit']}, against {result['compared_with']})")
+        goal = f"; the goal is {result['goal']}" if "goal" in result else ""
+        print(f"{result['name']}: {result['value']:.3g} ({result['unit']}, against {result['compared_with']}{goal})")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,7 +1,7 @@
 """The data steps where Beam's workers share nothing but storage: every function is pickled and sent to them.
 
-`processes` are workers of their own on Beam's default runner. Prism, Beam's small server, is the way to Flink, Spark
-and Dataflow: it is tested where its binary is at hand.
+`processes` are workers of their own on Beam's default runner. Prism, Beam's small server, is the way to Flink and
+Spark: it is tested where its binary is at hand.
 """
 
 import os
