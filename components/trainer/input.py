@@ -40,7 +40,7 @@ class Split:
         examples = self.images
         if shuffle_seed is not None:
             examples = examples.shuffle(min(self.count, 20_000), seed=shuffle_seed, reshuffle_each_iteration=True)
-        # The paths are dropped batch by batch: a function called for each image costs as much as reading it.
+        # The paths are dropped from batches: another function for each image would take a fifth of the speed.
         batches = examples.batch(batch_size).map(lambda pixels, label, path, *weight: (pixels, label, *weight))
         return batches.prefetch(tf.data.AUTOTUNE)
 

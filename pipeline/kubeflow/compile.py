@@ -131,7 +131,7 @@ def _retries(step: str, config: Config) -> dict[str, Any]:
 def _look_first(spec: dict[str, Any], config: Config) -> None:
     """Adds the step that looks at what the server's cache does not see."""
     tasks, name = spec["root"]["dag"]["tasks"], task_name(fingerprints.STEP)
-    wanted = {task_name(step): what for step, what in fingerprints.wanted(config).items()}
+    wanted = {task_name(step): what for step, what in fingerprints.wanted(config).items() if task_name(step) in tasks}
     fingerprints.add_step(tasks, spec["components"], name, {task: key for task, (key, _) in wanted.items()})
     tasks[name] |= _retries(fingerprints.STEP, config)
     own = config.kubeflow.steps.get(fingerprints.STEP)

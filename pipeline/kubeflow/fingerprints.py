@@ -52,7 +52,6 @@ def add_step(tasks: dict[str, Any], components: dict[str, Any], name: str, reade
         name: the task's.
         readers: task -> key of the fingerprint.
     """
-    readers = {task: key for task, key in readers.items() if task in tasks}
     components[f"comp-{name}"] = {
         "executorLabel": f"exec-{name}",
         "outputDefinitions": {"parameters": {key: {"parameterType": "STRING"} for key in sorted(readers.values())}},

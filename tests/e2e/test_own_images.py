@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 CONFIG = """
 data: {path: images, max_quarantined: 0.2}
-image: {size: 32, channels: 3}
+image: {size: 32, channels: 3, store: none, normalise: dataset}
 stem: {kernel: 5, filters: 128, batch_norm: true}
 """
 SETTINGS = [setting for setting in QUICK if "image.size" not in setting]
