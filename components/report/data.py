@@ -119,6 +119,7 @@ class Quarantined:
 
     path: str
     reason: str
+    bytes: int  # -1: not known
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,10 @@ class DataSummary:
     splits: Mapping[str, Mapping[str, int]]  # split -> class -> images
     quarantined: int
     quarantine: tuple[Quarantined, ...]  # the first ones
+    equal: int = 0  # groups of images that are equal byte for byte
+    leaks: int = 0  # of them, those in both splits
+    conflicts: int = 0  # of them, those in several classes
+    spans: tuple[int, ...] = ()  # the numbers of the spans that were read
 
 
 @dataclass(frozen=True)

@@ -266,5 +266,11 @@ def _read_data_summary(uri: str) -> DataSummary:
         classes=tuple(summary["classes"]),
         splits={name: dict(split["by_class"]) for name, split in summary["splits"].items()},
         quarantined=summary["quarantined"],
-        quarantine=tuple(Quarantined(str(entry["path"]), str(entry["reason"])) for entry in entries),
+        quarantine=tuple(
+            Quarantined(str(entry["path"]), str(entry["reason"]), int(entry["bytes"])) for entry in entries
+        ),
+        equal=summary["duplicates"]["groups"],
+        leaks=summary["duplicates"]["leaks"],
+        conflicts=summary["duplicates"]["conflicts"],
+        spans=tuple(summary["spans"]),
     )

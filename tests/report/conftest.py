@@ -170,7 +170,8 @@ def make_data(sample: Sample, title: str = "Digits") -> ReportData:
             splits={"train": {name: 4 * n for name, n in by_class.items()}, "test": by_class},
             quarantined=sample.quarantined,
             quarantine=tuple(
-                Quarantined(f"7/broken{i}.jpg", "the JPEG ends early: 1,204 bytes") for i in range(sample.quarantined)
+                Quarantined(f"7/broken{i}.jpg", "the JPEG ends early", 1204 * 10**i if i < 3 else -1)
+                for i in range(sample.quarantined)
             ),
         ),
         versions={"Python": "3.11.9", "tfx": "1.21.0"},
@@ -239,9 +240,11 @@ def write_folders(root: Path, sample: Sample) -> dict[str, Path]:
         "quarantined": sample.quarantined,
         "classes": sample.classes,
         "splits": splits,
+        "duplicates": {"groups": 2, "leaks": 0, "conflicts": 1},
+        "spans": [3],
     }
     (folder / "summary.json").write_text(json.dumps(summary))
-    lines = [json.dumps({"path": q.path, "reason": q.reason, "bytes": 12}) for q in data.data.quarantine]
+    lines = [json.dumps({"path": q.path, "reason": q.reason, "bytes": q.bytes}) for q in data.data.quarantine]
     (folder / "quarantine.jsonl").write_text("".join(line + "\n" for line in lines))
     return folders
 

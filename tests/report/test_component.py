@@ -106,6 +106,8 @@ def test_reading_gives_back_what_the_steps_wrote(run_folders):
     assert candidate.stem.picture.startswith("data:image/png")
     assert baseline.stem is None
     assert data.data.quarantined == 3
+    assert [refused.bytes for refused in data.data.quarantine] == [1204, 12040, 120400]
+    assert (data.data.equal, data.data.leaks, data.data.conflicts, data.data.spans) == (2, 0, 1, (3,))
     assert data.data.splits["test"] == {name: int(np.sum(made.labels == i)) for i, name in enumerate(made.classes)}
     assert data.verdict.thresholds[0].limit == 0.9
 

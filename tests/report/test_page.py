@@ -163,6 +163,18 @@ def test_long_quarantine_is_cut_and_counted(report_data):
     page = Page(render(report_data(quarantined=73)))
     assert page.text.count("the JPEG ends early") == 50
     assert "And 23 more." in page.text
+    for size in ("1.2 kB", "12.0 kB", "120.4 kB", "not known"):
+        assert size in page.text
+    assert "Equal images" not in page.text
+    assert "Spans" not in page.text
+
+
+def test_equal_images_and_spans_are_told(report_data):
+    data = report_data()
+    summary = dataclasses.replace(data.data, equal=3, leaks=1, conflicts=2, spans=(6, 7))
+    page = Page(render(dataclasses.replace(data, data=summary)))
+    assert "3 groups; 1 of them in training and testing, 2 in several classes" in page.text
+    assert "Spans: 6, 7." in page.text
 
 
 def test_configuration_can_be_copied_back(report_data):
