@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Runner = Literal["direct", "prism", "flink", "spark"]
+Runner = Literal["direct", "prism", "flink", "spark", "dataflow"]
 
 # Beam's names; FnApiRunner and not DirectRunner, which would first try to download and start Prism.
 RUNNERS: dict[str, str] = {
@@ -12,7 +12,10 @@ RUNNERS: dict[str, str] = {
     "prism": "PrismRunner",
     "flink": "FlinkRunner",
     "spark": "SparkRunner",
+    "dataflow": "DataflowRunner",
 }
+# The bucket is all that Dataflow's workers share with the steps.
+BUCKET = "gs://"
 # Without these Beam starts a cluster of its own on this machine, or workers that have neither TensorFlow nor this
 # project: what one of each group must say.
 _WORKERS = (
@@ -24,6 +27,12 @@ NEEDED: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "prism": (),
     "flink": ((("--flink_master",), "HOST:PORT of the job manager"), _WORKERS),
     "spark": ((("--spark_master_url", "--spark_rest_url"), "the URL of the master"), _WORKERS),
+    "dataflow": (
+        (("--project",), "the Google Cloud project"),
+        (("--region",), "the region"),
+        (("--temp_location",), "a gs:// folder for what the workers share"),
+        (("--sdk_container_image",), "the image that make image built"),
+    ),
 }
 
 
@@ -35,8 +44,9 @@ class BeamConfig(BaseModel):
     runner: Runner = Field(
         "direct",
         description="Beam's runner. 'direct' is this machine; 'prism' is this machine too, by Beam's own small server, "
-        "which treats its workers like a cluster's; 'flink' and 'spark' are clusters. They need arguments, and their "
-        "workers must reach the data and the run's folder under the same names.",
+        "which treats its workers like a cluster's; 'flink' and 'spark' are clusters, which need arguments, and whose "
+        "workers must reach the data and the run's folder under the same names; 'dataflow' is Google's service, for "
+        "runs on Kubeflow whose data and kubeflow.pipeline_root are in gs://.",
     )
     args: tuple[str, ...] = Field(
         (), description="More arguments for Beam, as on its command line, e.g. --flink_master=HOST:8081."

@@ -29,6 +29,7 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
     Raises:
         RestemError: with the key, what was expected, what was given and the remedy.
     """
+    check_runner(config)
     check_images(config)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
         _check_images(config.data.elsewhere(config.pretrain.path), "pretrain")
@@ -39,6 +40,18 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
         _check_imagenet(config.model.backbone)
     if not pretrain:
         check_release(config)
+
+
+def check_runner(config: Config) -> None:
+    """Refuses a runner whose workers cannot reach what a run on this machine makes."""
+    if config.beam.runner == "dataflow":
+        raise RestemError(
+            "Dataflow's workers reach buckets alone, and a run on this machine keeps what it makes in a folder",
+            where="beam.runner",
+            given="dataflow",
+            expected="direct, prism, flink or spark",
+            remedy="Run it on Kubeflow: restem kubeflow run, with kubeflow.pipeline_root: gs://...",
+        )
 
 
 def check_release(config: Config) -> None:

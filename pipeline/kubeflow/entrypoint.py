@@ -18,11 +18,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.beam import BUCKET, RUNNERS
 from pipeline.environment import TENSORFLOW_VARIABLES
 
 # Where Kubeflow's launcher puts what it downloads, and looks for what it shall upload.
 LAUNCHER_FOLDERS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
 CALL, INPUTS_SPEC = "--json_serialized_invocation_args", "--json_serialized_inputs_spec_args"
+
+DATAFLOW = f"--runner={RUNNERS['dataflow']}"
 
 Artifact = dict[str, Any]
 
@@ -73,14 +76,17 @@ def run_step(options: argparse.Namespace, beam_arguments: list[str]) -> None:
     """
     call = json.loads(options.json_serialized_invocation_args)
     declared = json.loads(options.json_serialized_inputs_spec_args or "{}").get("artifacts", {})
-    call, remote = repair_call(call, declared)
+    # Dataflow's workers see no folder of this container: where a step runs on them, files in gs:// stay there.
+    in_place = BUCKET if DATAFLOW in beam_arguments and runs_on_beam(options.executor_class_path) else None
+    call, remote = repair_call(call, declared, in_place=in_place)
     options.json_serialized_invocation_args = json.dumps(call)
-    for _, artifact in _artifacts(call["outputs"]):
-        # The launcher makes the folder above an output only; executors rely on the output's own, as TFX makes it.
-        os.makedirs(artifact["uri"], exist_ok=True)
 
+    from tfx.dsl.io import fileio
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
+    for _, artifact in _artifacts(call["outputs"]):
+        # The launcher makes the folder above an output only; executors rely on the output's own, as TFX makes it.
+        fileio.makedirs(artifact["uri"])
     register_artifact_types()
     if "input_config" in call.get("inputs", {}).get("parameterValues", {}):
         # The server ignores the hook in which TFX has its driver resolve spans and versions of the input.
@@ -93,12 +99,24 @@ def run_step(options: argparse.Namespace, beam_arguments: list[str]) -> None:
     answer.write_text(json.dumps(repaired), encoding="utf-8")
 
 
-def repair_call(call: dict[str, Any], declared: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def runs_on_beam(executor_class_path: str) -> bool:
+    """Whether a step's executor makes a Beam pipeline."""
+    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+    from tfx.utils import import_utils
+
+    return issubclass(import_utils.import_class_by_path(executor_class_path), BaseBeamExecutor)
+
+
+def repair_call(
+    call: dict[str, Any], declared: dict[str, Any], *, in_place: str | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
     """The launcher's ExecutorInput as TFX understands it.
 
     Args:
         call: as the launcher gives it.
         declared: the step's input artifacts in the pipeline's specification, by key.
+        in_place: addresses that begin so are read and written where they are. The launcher finds nothing to upload
+            then, which it allows.
 
     Returns:
         The repaired call, and the artifacts' remote URIs by local path.
@@ -116,7 +134,7 @@ def repair_call(call: dict[str, Any], declared: dict[str, Any]) -> tuple[dict[st
     }
     remote = {}
     for _, artifact in _artifacts(inputs) + _artifacts(outputs):
-        path = local_path(artifact)
+        path = artifact["uri"] if in_place and artifact["uri"].startswith(in_place) else local_path(artifact)
         remote[path] = artifact["uri"]
         # TensorFlow reads neither minio:// nor s3://; the launcher moves the files, and these are its folders.
         artifact["uri"] = path

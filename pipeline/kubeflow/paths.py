@@ -3,6 +3,7 @@
 from pathlib import PurePosixPath
 
 from components.errors import RestemError
+from pipeline.beam import BUCKET
 from pipeline.config import KEYWORDS, Config, with_values
 from pipeline.config_errors import ConfigError, Problem
 from pipeline.kubeflow.config import Volume
@@ -21,7 +22,7 @@ def in_the_cluster(config: Config) -> Config:
     Raises:
         ConfigError: all problems at once: no image, no place to push to, a path that is on no volume.
     """
-    problems = _missing(config)
+    problems = [*_missing(config), *_out_of_reach(config)]
     volumes = config.kubeflow.volumes
     for (section, field), keywords in KEYWORDS.items():
         value = getattr(getattr(config, section), field)
@@ -67,6 +68,22 @@ def _missing(config: Config) -> list[Problem]:
     if len(set(mounts)) != len(mounts):
         problems.append(Problem(("kubeflow", "volumes"), "two volumes have the same mount", given=", ".join(mounts)))
     return problems
+
+
+def _out_of_reach(config: Config) -> list[Problem]:
+    """What Dataflow's workers cannot reach: they see no volume, and no store but Google's."""
+    if config.beam.runner != "dataflow":
+        return []
+    places = {
+        ("data", "path"): config.data.path,
+        ("kubeflow", "pipeline_root"): config.kubeflow.pipeline_root,
+        **({("pretrain", "path"): config.pretrain.path} if config.pretrain.path else {}),
+    }
+    return [
+        Problem(key, "Dataflow's workers do not reach this", expected=f"a folder in {BUCKET}", given=str(place))
+        for key, place in places.items()
+        if not (place or "").startswith(BUCKET)
+    ]
 
 
 def _on_a_volume(path: str, volumes: tuple[Volume, ...]) -> str:

@@ -125,6 +125,31 @@ def test_where_the_launcher_puts_an_artifacts_files(artifact, path):
     assert entrypoint.local_path(artifact) == path
 
 
+def test_what_dataflow_reads_and_writes_stays_in_its_bucket(call):
+    text = json.dumps(call).replace("minio://mlpipeline", "gs://bucket")
+    whole, remote = entrypoint.repair_call(json.loads(text), DECLARED["artifacts"], in_place="gs://")
+    assert whole["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] == "gs://bucket/in"
+    assert whole["outputs"]["artifacts"]["model"]["artifacts"][0]["uri"] == "gs://bucket/out/model"
+    assert all(here == there for here, there in remote.items())
+    # Every other store is the launcher's affair.
+    whole, _ = entrypoint.repair_call(json.loads(json.dumps(call)), DECLARED["artifacts"], in_place="gs://")
+    assert whole["outputs"]["artifacts"]["model"]["artifacts"][0]["uri"].endswith("minio/mlpipeline/out/model")
+
+
+@pytest.mark.parametrize(
+    ("executor", "beam"),
+    [
+        ("components.example_gen.executor.Executor", True),
+        ("components.transform.executor.Executor", True),
+        ("tfx.components.evaluator.executor.Executor", True),
+        ("tfx.components.trainer.executor.GenericExecutor", False),
+        ("components.pusher.executor.Executor", False),
+    ],
+)
+def test_which_steps_run_on_beam(executor, beam):
+    assert entrypoint.runs_on_beam(executor) is beam
+
+
 def test_without_the_inputs_type_tfx_fails(call):
     whole = repaired(call)
     del whole["inputs"]["artifacts"]["examples"]["artifacts"][0]["type"]

@@ -54,6 +54,18 @@ def test_storage_that_tensorflow_cannot_reach_is_refused(configured):
     assert "gs://" in str(caught.value)
 
 
+def test_dataflows_workers_reach_buckets_alone(configured):
+    dataflow = (
+        "beam.runner=dataflow",
+        "beam.args=[--project=p, --region=r, --temp_location=gs://b/t, --sdk_container_image=i]",
+    )
+    with pytest.raises(ConfigError) as caught:
+        in_the_cluster(configured(*dataflow))
+    assert [problem.key for problem in caught.value.problems] == [("data", "path"), ("kubeflow", "pipeline_root")]
+    reached = in_the_cluster(configured(*dataflow, "data.path=gs://b/images", "kubeflow.pipeline_root=gs://b/runs"))
+    assert reached.data.path == "gs://b/images"
+
+
 def test_where_a_serving_cluster_reads_a_folder():
     volumes = (
         Volume(claim="outer", mount="/mnt", sub_path="team"),

@@ -18,6 +18,7 @@ def test_this_machine_needs_no_arguments_and_a_users_come_last():
         ("flink", (), ["--flink_master=", "--environment_type="]),
         ("flink", ("--flink_master=f:8081",), ["--environment_type="]),
         ("spark", ("--sdk_container_image=i",), ["--spark_master_url="]),
+        ("dataflow", ("--project=p", "--region=r"), ["--temp_location=", "--sdk_container_image="]),
     ],
 )
 def test_a_cluster_is_refused_without_what_it_must_be_told(runner, args, missing):
@@ -33,10 +34,11 @@ def test_a_cluster_is_refused_without_what_it_must_be_told(runner, args, missing
     [
         ("flink", ("--flink_master=f:8081", "--environment_type=EXTERNAL", "--environment_config=localhost:50000")),
         ("spark", ("--spark_rest_url=http://s:6066", "--sdk_container_image=i")),
+        ("dataflow", ("--project=p", "--region=r", "--temp_location=gs://b/t", "--sdk_container_image=i")),
     ],
 )
 def test_what_was_told_reaches_beam_after_the_defaults(runner, args):
     passed = BeamConfig(runner=runner, args=args).pipeline_args()
-    assert passed[0] == {"flink": "--runner=FlinkRunner", "spark": "--runner=SparkRunner"}[runner]
+    assert passed[0] == f"--runner={runner.capitalize()}Runner"
     assert passed[-len(args) :] == args
     assert not [one for one in passed if one.startswith("--direct")]

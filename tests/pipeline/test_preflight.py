@@ -17,6 +17,12 @@ def test_a_good_folder_passes(write, images):
     check(write)
 
 
+def test_dataflow_cannot_reach_a_run_on_this_machine(write, images):
+    arguments = "beam.args=[--project=p, --region=r, --temp_location=gs://b/t, --sdk_container_image=i]"
+    with pytest.raises(RestemError, match=r"beam\.runner: .*restem kubeflow run"):
+        check(write, "beam.runner=dataflow", arguments)
+
+
 def test_embedded_images_need_no_folder(write):
     check(write, "data.path=embedded:digits")
 
