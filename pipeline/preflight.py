@@ -29,7 +29,7 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
     Raises:
         RestemError: with the key, what was expected, what was given and the remedy.
     """
-    check_runner(config)
+    _check_runner(config)
     check_images(config)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
         _check_images(config.data.elsewhere(config.pretrain.path), "pretrain")
@@ -42,7 +42,7 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
         check_release(config)
 
 
-def check_runner(config: Config) -> None:
+def _check_runner(config: Config) -> None:
     """Refuses a runner whose workers cannot reach what a run on this machine makes."""
     if config.beam.runner == "dataflow":
         raise RestemError(

@@ -33,9 +33,9 @@ def decode_pixels(stored: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     height, width, channels = config.height, config.width, config.count
     if config.store == "jpeg":
         pixels = tf.io.decode_jpeg(stored, channels=channels, dct_method="INTEGER_ACCURATE")
-        return tf.ensure_shape(pixels, [height, width, channels])
-    # channels=0 keeps what was stored; tf.io.decode_png does not take 2 (grey and alpha to a PNG) as a wish.
-    pixels = tf.io.decode_png(stored, channels=0, dtype=config.dtype)
+    else:
+        # channels=0 keeps what was stored; tf.io.decode_png does not take 2 (grey and alpha to a PNG) as a wish.
+        pixels = tf.io.decode_png(stored, channels=0, dtype=config.dtype)
     if channels <= _PNG_CHANNELS:
         return tf.ensure_shape(pixels, [height, width, channels])
     return tf.transpose(tf.reshape(pixels, [channels, height, width]), [1, 2, 0])

@@ -71,9 +71,8 @@ class Split:
 
         The sums are whole numbers: the same in any order.
         """
-        pixels = self.images.map(lambda pixels, *_: pixels).batch(32)
-        sums = pixels.map(
-            lambda batch: tuple(tf.reduce_sum(part, axis=0) for part in channel_sums(batch)),
+        sums = self.batches(32).map(
+            lambda pixels, *_: tuple(tf.reduce_sum(part, axis=0) for part in channel_sums(pixels)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         total = ChannelSums(*(sum(part) for part in zip(*sums.as_numpy_iterator(), strict=True)))

@@ -25,6 +25,8 @@ from pipeline.environment import TENSORFLOW_VARIABLES
 LAUNCHER_FOLDERS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
 CALL, INPUTS_SPEC = "--json_serialized_invocation_args", "--json_serialized_inputs_spec_args"
 
+# A parameter for the server's cache alone, which no executor knows: see pipeline.kubeflow.fingerprints.
+FINGERPRINT = "fingerprint"
 DATAFLOW = f"--runner={RUNNERS['dataflow']}"
 
 Artifact = dict[str, Any]
@@ -139,8 +141,7 @@ def repair_call(
         # TensorFlow reads neither minio:// nor s3://; the launcher moves the files, and these are its folders.
         artifact["uri"] = path
     parameters = inputs.get("parameterValues", {})
-    # For the server's cache alone: see pipeline.kubeflow.fingerprints.
-    parameters.pop("fingerprint", None)
+    parameters.pop(FINGERPRINT, None)
     if "input_base" in parameters:
         parameters["input_base"] = _embedded(parameters["input_base"])
     return call, remote

@@ -18,12 +18,10 @@ from typing import Any
 from components.evaluator.config import LATEST_APPROVED, STOCK
 from components.example_gen.config import EMBEDDED_DIGITS, DataConfig
 from pipeline.config import Config
-from pipeline.kubeflow.entrypoint import CALL, ending
+from pipeline.kubeflow.entrypoint import CALL, FINGERPRINT, ending
 
 STEP = "Fingerprints"
 MODULE = "pipeline.kubeflow.fingerprints"
-# The parameter by which a step takes one of them. No executor knows it: the entrypoint takes it away.
-PARAMETER = "fingerprint"
 FOLDERS = ("baseline", "pushed")
 
 
@@ -58,10 +56,10 @@ def add_step(tasks: dict[str, Any], components: dict[str, Any], name: str, reade
     }
     for reader, key in readers.items():
         task, component = tasks[reader], components[f"comp-{reader}"]
-        component.setdefault("inputDefinitions", {}).setdefault("parameters", {})[PARAMETER] = {
+        component.setdefault("inputDefinitions", {}).setdefault("parameters", {})[FINGERPRINT] = {
             "parameterType": "STRING"
         }
-        task["inputs"].setdefault("parameters", {})[PARAMETER] = {
+        task["inputs"].setdefault("parameters", {})[FINGERPRINT] = {
             "taskOutputParameter": {"producerTask": name, "outputParameterKey": key}
         }
         task["dependentTasks"] = sorted({*task["dependentTasks"], name})

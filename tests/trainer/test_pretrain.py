@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.images.config import ImageConfig
 from components.stem import load_backbone
+from components.trainer.input import read_split
 from components.trainer.pretrain import BACKGROUND_MAX, INK_RANGE, SourceTask, paint, pretrain
 
 
@@ -20,6 +22,14 @@ def records(tmp_path_factory, pictures) -> str:
             }
             writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
     return path
+
+
+def test_images_are_read_at_the_source_tasks_size(records, pictures):
+    split = read_split([records], ImageConfig(size=32, channels=3, store="none"))
+    rows = list(split.images.as_numpy_iterator())
+    assert split.count == len(rows) == 90
+    assert rows[0][0].shape == (32, 32, 3)
+    np.testing.assert_array_equal([label for _, label, _ in rows], pictures[1])
 
 
 def test_paint_stays_in_range_and_keeps_the_shape_of_the_ink():
