@@ -5,6 +5,10 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from components.images.config import ImageConfig
+
+PHOTO = ImageConfig(size=224, channels=3)  # what becomes of them
+
 
 def photo(index: int) -> bytes:
     """A JPEG of 500x375, a crop of one of scikit-learn's two sample images; another file for each index."""

@@ -10,17 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from ml_metadata.proto import metadata_store_pb2
-from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-from tfx.orchestration.pipeline import Pipeline
-
 from components.example_gen.component import ImageExampleGen
 from components.example_gen.config import DataConfig
-from components.images.config import ImageConfig
 from components.transform.component import transform
-from pipeline.beam import BeamConfig
-
-PHOTO = ImageConfig(size=224, channels=3)
+from tests.benchmarks.photos import PHOTO
+from tests.local_run import run_locally
 
 
 def run(step: str, images: Path, root: Path) -> dict[str, float]:
@@ -29,19 +23,8 @@ def run(step: str, images: Path, root: Path) -> dict[str, float]:
     steps = [example_gen]
     if step == "transform":
         steps.append(transform(example_gen.outputs["examples"], example_gen.outputs["schema"], PHOTO))
-    metadata = metadata_store_pb2.ConnectionConfig()
-    metadata.sqlite.filename_uri = str(root / "metadata.sqlite")
-    metadata.sqlite.connection_mode = 3
-    pipeline = Pipeline(
-        pipeline_name="benchmark",
-        pipeline_root=str(root),
-        components=steps,
-        enable_cache=True,
-        metadata_connection_config=metadata,
-        beam_pipeline_args=list(BeamConfig().pipeline_args()),
-    )
     start = time.perf_counter()
-    LocalDagRunner().run(pipeline)
+    run_locally(steps, root)
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 

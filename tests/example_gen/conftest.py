@@ -16,9 +16,6 @@ from PIL import Image
 
 from components.example_gen.config import DataConfig
 
-# Any image's name keeps TFX from packing itself for remote workers, two seconds a step.
-BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--sdk_container_image=none"]
-
 
 def image_bytes(
     mode: str = "RGB", kind: str = "PNG", seed: int = 0, size: tuple[int, int] = (24, 16), **options
@@ -66,11 +63,10 @@ def run() -> Callable[..., Run]:
     """run(root, folder, data, image, validate=True): runs the steps with a LocalDagRunner; no folder: data.path."""
     from ml_metadata.proto import metadata_store_pb2
     from tfx.orchestration import metadata
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-    from tfx.orchestration.pipeline import Pipeline
 
     from components.example_gen.component import ImageExampleGen
     from components.example_gen.validator import example_validator, statistics_gen
+    from tests.local_run import run_locally
 
     def start(root: Path, folder: Path | None, data: DataConfig, image=None, *, validate: bool = True) -> Run:
         gen = ImageExampleGen(data if folder is None else data.model_copy(update={"path": str(folder)}), image)
@@ -79,16 +75,7 @@ def run() -> Callable[..., Run]:
             statistics = statistics_gen(gen.outputs["examples"])
             validator = example_validator(statistics.outputs["statistics"], gen.outputs["schema"])
             steps += [statistics, validator]
-        connection = metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
-        pipeline = Pipeline(
-            pipeline_name="data",
-            pipeline_root=str(root / "pipeline"),
-            components=steps,
-            enable_cache=True,
-            metadata_connection_config=connection,
-            beam_pipeline_args=BEAM_ARGS,
-        )
-        LocalDagRunner().run(pipeline)
+        connection = run_locally(steps, root)
         states, uris = {}, {}
         with metadata.Metadata(connection) as handle:
             store = handle.store

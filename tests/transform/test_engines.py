@@ -10,9 +10,6 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from ml_metadata.proto import metadata_store_pb2
-from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-from tfx.orchestration.pipeline import Pipeline
 
 from components.example_gen.component import ImageExampleGen
 from components.example_gen.config import DataConfig
@@ -21,6 +18,7 @@ from components.images.config import ImageConfig
 from components.transform.component import transform
 from pipeline.beam import BeamConfig
 from tests.example_gen.conftest import image_bytes
+from tests.local_run import run_locally
 
 PRISM = os.environ.get("PRISM") or shutil.which("prism")
 IMAGE = ImageConfig(size=8, channels=1)
@@ -45,24 +43,14 @@ def data_steps(root: Path, folder: Path, beam: BeamConfig) -> tuple[dict[str, li
     statistics = statistics_gen(gen.outputs["examples"])
     validator = example_validator(statistics.outputs["statistics"], gen.outputs["schema"])
     transformed = transform(gen.outputs["examples"], gen.outputs["schema"], IMAGE)
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(root / "metadata.sqlite")
-    connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-    LocalDagRunner().run(
-        Pipeline(
-            pipeline_name="engines",
-            pipeline_root=str(root),
-            components=[gen, statistics, validator, transformed],
-            metadata_connection_config=connection,
-            beam_pipeline_args=list(beam.pipeline_args()),
-        )
-    )
+    run_locally([gen, statistics, validator, transformed], root, beam)
+    made = root / "pipeline"
     found = {}
     for split in ("train", "test"):
-        files = [str(path) for path in (root / "Transform" / "transformed_examples").glob(f"*/Split-{split}/*.gz")]
+        files = [str(path) for path in (made / "Transform" / "transformed_examples").glob(f"*/Split-{split}/*.gz")]
         records = tf.data.TFRecordDataset(files, "GZIP").map(lambda one: tf.io.parse_single_example(one, WANTED))
         found[split] = sorted((row["path"], row["pixels"]) for row in records.as_numpy_iterator())
-    (quarantine,) = (root / "ImageExampleGen" / "quarantine").glob("*/quarantine.jsonl")
+    (quarantine,) = (made / "ImageExampleGen" / "quarantine").glob("*/quarantine.jsonl")
     return found, quarantine.read_text()
 
 
