@@ -91,14 +91,15 @@ def list_manifest(path: str, folder: str, config: DataConfig, scratch: str | Non
 def fingerprint(path: str, folder: str, config: DataConfig) -> str:
     """Changes with the manifest's content and with the size or time of any file it names.
 
-    Of a storage, the files' states are not asked for: there, write a new manifest for new content.
+    Of a storage, the folders in which the files lie are listed: one request for each thousand files in them.
     """
     digest = hashlib.sha256(relative(folder, path).encode() + b"\0" + _read(path))
-    if not storage.is_remote(folder):
-        for file in list_manifest(path, folder, config).files:
-            if not storage.is_remote(file.path):
-                found = storage.status(storage.join(folder, file.path))
-                digest.update(f"{file.path}\0{found.bytes} {found.modified}\0".encode())
+    places = {file.path: storage.join(folder, file.path) for file in list_manifest(path, folder, config).files}
+    remote = storage.statuses(place for place in places.values() if storage.is_remote(place))
+    for name, place in places.items():
+        # What is not there has no state; reading will tell.
+        found = remote.get(place) if storage.is_remote(place) else storage.status(place)
+        digest.update(f"{name}\0{f'{found.bytes} {found.modified}' if found else ''}\0".encode())
     return digest.hexdigest()
 
 

@@ -6,7 +6,7 @@ What is named here is a text, so that a worker elsewhere opens the same file. Be
 import errno
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -108,6 +108,22 @@ def match(pattern: str) -> Iterator[tuple[str, Status]]:
         raise OSError(errno.EIO, _plain(error)) from None
     for found in sorted(result.metadata_list, key=lambda one: one.path):
         yield found.path, Status(found.size_in_bytes, int(1000 * (found.last_updated_in_seconds or 0)))
+
+
+def statuses(paths: Iterable[str]) -> dict[str, Status]:
+    """The states of many remote files, of those that are there: their folders are listed, each once.
+
+    Raises:
+      OSError: the storage cannot be asked.
+    """
+    wanted = set(paths)
+    found: dict[str, Status] = {}
+    listed = ""
+    for folder in sorted({path.rpartition("/")[0] + "/" for path in wanted}):
+        if not listed or not folder.startswith(listed):
+            listed = folder
+            found.update((path, state) for path, state in match(folder + "**") if path in wanted)
+    return found
 
 
 def files_like(pattern: str) -> list[str]:

@@ -75,3 +75,21 @@ def test_a_manifest_in_a_storage_becomes_examples(run, files, tmp_path):
     assert found["scans/3.png"]["image_bytes"] == image_bytes(seed=3)
     (line,) = (done.uris["ImageExampleGen.quarantine"] / "quarantine.jsonl").read_text().splitlines()
     assert json.loads(line)["reason"] == "The file cannot be read: there is no mem://bucket/scans/gone.png."
+
+
+def test_the_fingerprint_of_a_manifest_in_a_storage_sees_the_files(files):
+    names = ("scans/1.png", "scans/deep/2.png", "scans-b/3.png", "top.png", "mem://other/4.png", "scans/gone.png")
+    for name in names[:-1]:
+        files[storage.join("mem://bucket", name)] = b"."
+    files["mem://bucket/scans/unnamed.png"] = b"."
+    path = "mem://bucket/all.csv"
+    files[path] = "\n".join(["path,label", *(f"{name},{'ab'[i % 2]}" for i, name in enumerate(names))]).encode()
+    config = DataConfig(path=path)
+    before = fingerprint(path, config)
+    files["mem://bucket/scans/unnamed.png"] = b".."
+    assert fingerprint(path, config) == before
+    seen = {before}
+    for name in names:
+        files[storage.join("mem://bucket", name)] = b".."
+        seen.add(fingerprint(path, config))
+    assert len(seen) == 1 + len(names)
