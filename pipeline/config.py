@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from components.errors import RestemError
 from components.evaluator.config import BASELINES, EvaluateConfig, PushConfig
@@ -71,6 +71,20 @@ class Config(BaseModel):
         raise RestemError(
             "the name is not usable", expected=expected, given=repr(name), remedy=f"Perhaps {slug(name)!r}"
         )
+
+    @field_validator("evaluate")
+    @classmethod
+    def _slices_are_kept(cls, evaluate: EvaluateConfig, info: ValidationInfo) -> EvaluateConfig:
+        data = info.data.get("data")  # None where that is wrong itself
+        unknown = [name for name in evaluate.slices if data is not None and name not in data.metadata]
+        if unknown:
+            raise RestemError(
+                "slices names columns that are not kept beside the images",
+                expected=f"some of data.metadata ({', '.join(data.metadata) or 'which is empty'})",
+                given=", ".join(unknown),
+                remedy=f"Add them to data.metadata, as in metadata: [{', '.join((*data.metadata, *unknown))}]",
+            )
+        return evaluate
 
 
 def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:

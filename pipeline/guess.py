@@ -150,7 +150,7 @@ def _roles(keys: dict, reasons: dict, columns: dict[str, list[str]], *, used: se
     ][:MOST_METADATA]
     if metadata:
         keys["metadata"] = metadata
-        reasons["metadata"] = "few different values: kept beside each image, to slice by"
+        reasons["metadata"] = "few different values: kept beside each image, for evaluate.slices"
 
 
 def _named(names: Sequence[str], columns: Iterable[str]) -> str | None:

@@ -173,6 +173,7 @@ def propose(path: str | Path, out: Path | None) -> str:
         "evaluate:",
         f"  min_accuracy: {threshold:g}  # the largest class alone makes {majority:.2f} of the test images",
         "  min_improvement: 0.0  # at least as good as the stock ResNet on the same images",
+        *_slice_lines(found),
         "",
     ]
     return "\n".join(line.replace("\n", " ") for line in lines)
@@ -228,6 +229,11 @@ def _split_lines(found: Survey, train_images: int, test_images: int) -> list[str
     if found.guessed.data.split == "stratified":
         return [f"  split: stratified  # {reasons['split']}", share]
     return [share]
+
+
+def _slice_lines(found: Survey) -> list[str]:
+    metadata = found.guessed.data.metadata
+    return [f"  slices: {_flow(metadata)}  # the report shows the accuracy by each of their values"] if metadata else []
 
 
 def _quarantine_lines(found: Survey) -> list[str]:

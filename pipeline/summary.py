@@ -29,7 +29,8 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     """The result of a run.
 
     Returns:
-        `blessed`, `reason`, `metrics` (candidate, baseline), `baseline` (what it was, see `read_baseline`),
+        `blessed`, `reason`, `metrics` (candidate, baseline), `slices` (each with column, value, images, and both
+        accuracies), `baseline` (what it was, see `read_baseline`),
         `pushed_to` (a folder or None), `report` (a file or None), `quarantined` (a count) and `quarantine` (path,
         reason and size in bytes of the first of them).
     """
@@ -44,6 +45,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "blessed": verdict["blessed"],
         "reason": verdict["reason"],
         "metrics": {role: _finite(figures) for role, figures in verdict["metrics"].items()},
+        "slices": verdict["slices"],
         "baseline": read_baseline(uri("Baseline", "model_run")),
         "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
         "report": find_report(uri("Report", "report")) if "Report" in outputs else None,

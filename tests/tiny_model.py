@@ -61,8 +61,10 @@ def png(level: int, size: int = 8, channels: int = 1) -> bytes:
     return tf.io.encode_png(tf.fill((size, size, channels), tf.cast(level, tf.uint8))).numpy()
 
 
-def write_examples(folder: Path, levels: list[int], labels: list[int]) -> standard_artifacts.Examples:
-    """Raw examples of plain images, in the split test."""
+def write_examples(
+    folder: Path, levels: list[int], labels: list[int], **metadata: list[str]
+) -> standard_artifacts.Examples:
+    """Raw examples of plain images, in the split test, with further columns."""
     (folder / "Split-test").mkdir(parents=True)
     with tf.io.TFRecordWriter(str(folder / "Split-test" / "data-00000-of-00001.gz"), "GZIP") as writer:
         for i, (level, label) in enumerate(zip(levels, labels, strict=True)):
@@ -70,6 +72,10 @@ def write_examples(folder: Path, levels: list[int], labels: list[int]) -> standa
                 "image_bytes": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png(level)])),
                 "path": tf.train.Feature(bytes_list=tf.train.BytesList(value=[f"{CLASSES[label]}/{i}.png".encode()])),
                 "label_index": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+                **{
+                    name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[values[i].encode()]))
+                    for name, values in metadata.items()
+                },
             }
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
     examples = artifact(standard_artifacts.Examples, folder)

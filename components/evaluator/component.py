@@ -19,7 +19,7 @@ def evaluator(
       examples: raw examples.
       model: the candidate.
       baseline_model: what it is compared with.
-      config: the thresholds.
+      config: the thresholds and the slices.
     """
     return Evaluator(
         examples=examples,
@@ -31,16 +31,21 @@ def evaluator(
 
 
 def eval_config(config: EvaluateConfig) -> tfma.EvalConfig:
-    """The thresholds in TFMA's words: an absolute one on the accuracy, and one on its change against the baseline."""
+    """The thresholds in TFMA's words: an absolute one on the accuracy, and one on its change against the baseline.
+
+    Both are on all images together: TFMA would hold a plain `threshold` against every slice, however few its images.
+    """
+    everything = tfma.SlicingSpec()
+    threshold = tfma.MetricThreshold(
+        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": config.min_accuracy}),
+        change_threshold=tfma.GenericChangeThreshold(
+            direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute={"value": config.min_improvement}
+        ),
+    )
     accuracy = tfma.MetricConfig(
         class_name="SparseCategoricalAccuracy",
         config='{"name": "accuracy"}',
-        threshold=tfma.MetricThreshold(
-            value_threshold=tfma.GenericValueThreshold(lower_bound={"value": config.min_accuracy}),
-            change_threshold=tfma.GenericChangeThreshold(
-                direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute={"value": config.min_improvement}
-            ),
-        ),
+        per_slice_thresholds=[{"slicing_specs": [everything], "threshold": threshold}],
     )
     loss = tfma.MetricConfig(class_name="SparseCategoricalCrossentropy", config='{"name": "loss"}')
     count = tfma.MetricConfig(class_name="ExampleCount", config='{"name": "images"}')
@@ -48,6 +53,6 @@ def eval_config(config: EvaluateConfig) -> tfma.EvalConfig:
         model_specs=[
             tfma.ModelSpec(signature_name="serve_examples", label_key="label_index", prediction_key="probabilities")
         ],
-        slicing_specs=[tfma.SlicingSpec()],
+        slicing_specs=[everything, *(tfma.SlicingSpec(feature_keys=[name]) for name in config.slices)],
         metrics_specs=[tfma.MetricsSpec(metrics=[accuracy, loss, count])],
     )

@@ -24,6 +24,11 @@ class EvaluateConfig(BaseModel):
         "latest_approved: the newest whole version under push.destination, the stock network where there is none; "
         "or the folder of a pushed model, or one of versions.",
     )
+    slices: tuple[str, ...] = Field(
+        (),
+        description="Columns of data.metadata by whose values the test images are told apart: the report shows both "
+        "models' accuracy on each part. What is demanded above is demanded of all test images together.",
+    )
 
 
 class PushConfig(BaseModel):

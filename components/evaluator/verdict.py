@@ -15,26 +15,43 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
 
     Returns:
       `blessed` (bool), `reason` (a sentence), `metrics` (`candidate` and `baseline`, each with `accuracy`, `loss` and
-      `images`), and `thresholds` (a list of `name`, `kind` ("absolute" or "relative"), `limit`, `value`, `passed`).
+      `images`), `thresholds` (a list of `name`, `kind` ("absolute" or "relative"), `limit`, `value`, `passed`), and
+      `slices`: a list, by column and value, of `column`, `value`, `images`, and the accuracies `candidate` and
+      `baseline` on those images.
     """
     import tensorflow_model_analysis as tfma
     from tfx.dsl.io import fileio
 
-    metrics = {"candidate": {}, "baseline": {}}
+    by_slice: dict[tuple[tuple[str, str], ...], dict[str, dict[str, float]]] = {}
     for record in tfma.load_metrics(evaluation_uri):
+        key = tuple((part.column, part.bytes_value.decode()) for part in record.slice_key.single_slice_keys)
+        figures = by_slice.setdefault(key, {"candidate": {}, "baseline": {}})
         for item in record.metric_keys_and_values:
             # What compares the two (the difference) is left out: it can be had from the two.
             if not item.key.is_diff:
                 role = "baseline" if item.key.model_name == tfma.BASELINE_KEY else "candidate"
-                metrics[role][item.key.name] = item.value.double_value.value
+                figures[role][item.key.name] = item.value.double_value.value
     config = tfma.load_eval_result(evaluation_uri, model_name=tfma.BASELINE_KEY).config
-    threshold = next(metric.threshold for metric in config.metrics_specs[0].metrics if metric.HasField("threshold"))
-    return judge(
-        metrics,
+    (threshold,) = (
+        each.threshold for metric in config.metrics_specs[0].metrics for each in metric.per_slice_thresholds
+    )
+    verdict = judge(
+        by_slice.pop(()),
         min_accuracy=threshold.value_threshold.lower_bound.value,
         min_improvement=threshold.change_threshold.absolute.value,
         blessed=fileio.exists(os.path.join(blessing_uri, BLESSED_FILE)),
     )
+    slices = [
+        {
+            "column": column,
+            "value": value,
+            "images": int(figures["candidate"]["images"]),
+            "candidate": figures["candidate"]["accuracy"],
+            "baseline": figures["baseline"]["accuracy"],
+        }
+        for ((column, value),), figures in sorted(by_slice.items())
+    ]
+    return verdict | {"slices": slices}
 
 
 def judge(
@@ -49,7 +66,7 @@ def judge(
       blessed: what the Evaluator decided.
 
     Returns:
-      See read_verdict.
+      See read_verdict; all of it but the slices.
     """
     candidate, baseline = metrics["candidate"]["accuracy"], metrics["baseline"]["accuracy"]
     difference = candidate - baseline

@@ -74,10 +74,14 @@ class DataConfig(BaseModel):
         "one group in parentheses that is looked for in each path, such as 'patient-(\\d+)'.",
     )
     weight: str | None = Field(
-        None, min_length=1, description="A manifest's column, or a feature, with the weight of each image in training."
+        None,
+        min_length=1,
+        description="A manifest's column, or a feature, with the weight of each image in training. "
+        "Test images count alike, whatever their weight.",
     )
     metadata: tuple[str, ...] = Field(
-        (), description="A manifest's columns, or features, that are kept beside each image as text, to slice by."
+        (),
+        description="A manifest's columns, or features, that are kept beside each image as text, for evaluate.slices.",
     )
     test_share: float = Field(
         0.2,

@@ -89,6 +89,17 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Both models on the test images with one value of a column."""
+
+    column: str
+    value: str
+    images: int
+    candidate: float  # accuracy, 0..1
+    baseline: float
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The Evaluator's decision."""
 
@@ -96,6 +107,7 @@ class Verdict:
     reason: str
     metrics: Mapping[str, Mapping[str, float]]
     thresholds: tuple[Threshold, ...]
+    slices: tuple[Slice, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ import base64
 import functools
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from components.report import measures, plots, words
-from components.report.data import DataSummary, Epoch, ReportData, Run, StemTransfer
+from components.report.data import DataSummary, Epoch, ReportData, Run, Slice, StemTransfer
 
 SHOWN_CLASSES = 20  # tables and matrix show at most this many classes, the worst; the rest is folded away
 SHOWN_CONFUSIONS = 10
@@ -21,6 +21,8 @@ REPEATED = 2  # a confusion seen once is in the matrix; a list of those would sa
 SHOWN_QUARANTINE = 50
 SHOWN_WEIGHTS = 12
 FOLDED_CLASSES = 1000  # more than this many are not listed even in the folded tables
+SHOWN_SLICES = 20  # values of a column, those with the lowest accuracy; the rest is folded away
+FOLDED_SLICES = 1000
 RGB = ("red", "green", "blue")
 SHADES = 8  # steps of the confusion matrix's shading, as in report.css
 SHORT_NAME = 4  # class names up to this length head their column upright
@@ -49,6 +51,7 @@ def render(data: ReportData) -> str:
         },
         stem=_stem(data.candidate.stem) if data.candidate.stem else None,
         training=_training(data),
+        slices=_slices(data.verdict.slices),
         classes=_classes(data, matrix, baseline_matrix),
         confusion=_confusion_table(candidate.classes, matrix),
         confusions=_frequent_confusions(candidate.classes, matrix),
@@ -219,6 +222,20 @@ def _classes(data: ReportData, matrix: np.ndarray, baseline_matrix: np.ndarray) 
         "folded": rows[:FOLDED_CLASSES],
         "total": len(rows),
     }
+
+
+def _slices(slices: Sequence[Slice]) -> list[dict[str, Any]]:
+    """A table for each column, the values with the lowest accuracy first, with the candidate's interval."""
+    tables = []
+    for column in dict.fromkeys(part.column for part in slices):
+        rows = [
+            {"slice": part, "interval": measures.wilson_interval(round(part.candidate * part.images), part.images)}
+            for part in sorted(slices, key=lambda part: (part.candidate, -part.images))
+            if part.column == column
+        ]
+        folded = rows[:FOLDED_SLICES] if len(rows) > SHOWN_SLICES else []
+        tables.append({"column": column, "shown": rows[:SHOWN_SLICES], "folded": folded, "total": len(rows)})
+    return tables
 
 
 @dataclass(frozen=True)

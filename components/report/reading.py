@@ -25,6 +25,7 @@ from components.report.data import (
     Quarantined,
     ReportData,
     Run,
+    Slice,
     StemTransfer,
     Threshold,
     Verdict,
@@ -188,12 +189,12 @@ def _on_images(run: Run, positions: np.ndarray) -> Run:
 
 
 def _verdict(verdict: Mapping[str, Any]) -> Verdict:
-    names = [field.name for field in dataclasses.fields(Threshold)]
     return Verdict(
         blessed=bool(verdict["blessed"]),
         reason=verdict["reason"],
         metrics=verdict["metrics"],
-        thresholds=tuple(Threshold(**{name: entry[name] for name in names}) for entry in verdict["thresholds"]),
+        thresholds=tuple(Threshold(**entry) for entry in verdict["thresholds"]),
+        slices=tuple(Slice(**entry) for entry in verdict["slices"]),
     )
 
 

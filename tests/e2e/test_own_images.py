@@ -1,4 +1,4 @@
-"""A folder of one's own, with the files that folders have: each is converted or quarantined with its reason."""
+"""Images of one's own, in a manifest, some of them odd: each is converted or quarantined with its reason."""
 
 import io
 import json
@@ -14,9 +14,10 @@ from tests.e2e.conftest import QUICK
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 CONFIG = """
-data: {path: images, max_quarantined: 0.2}
+data: {path: images.csv, max_quarantined: 0.2, metadata: [site]}
 image: {size: 32, channels: 3, store: none, normalise: dataset}
 stem: {kernel: 5, filters: 128, batch_norm: true}
+evaluate: {slices: [site]}
 """
 SETTINGS = [setting for setting in QUICK if "image.size" not in setting]
 
@@ -41,6 +42,12 @@ def folder(tmp_path_factory):
     dark.convert("CMYK").save(odd / "cmyk.jpg")
     Image.fromarray(np.full((20, 20), 8000, np.uint16)).save(odd / "sixteen.png")
     dark.save(odd / "animated.gif", save_all=True, append_images=[dark.rotate(90)])
+    files = sorted((folder / "images").glob("*/*"))
+    rows = [
+        f"images/{file.parent.name}/{file.name},{file.parent.name},{'Ulm' if i % 3 else 'Köln'}"
+        for i, file in enumerate(files)
+    ]
+    (folder / "images.csv").write_text("\n".join(["path,label,site", *rows]), encoding="utf-8")
     (folder / "own.yaml").write_text(CONFIG)
     return folder
 
@@ -63,6 +70,18 @@ def test_each_odd_file_is_converted_or_quarantined_with_its_reason(run):
     summary = json.loads(next((root / "pipeline").glob("ImageExampleGen/quarantine/*/summary.json")).read_text())
     assert summary["files"] == 46
     assert sum(split["images"] for split in summary["splits"].values()) == 43
+
+
+def test_the_report_and_the_result_show_both_models_by_site(run):
+    done, _ = run
+    slices = done.result["slices"]
+    assert [(part["column"], part["value"]) for part in slices] == [("site", "Köln"), ("site", "Ulm")]
+    assert sum(part["images"] for part in slices) == done.result["metrics"]["candidate"]["images"]
+    for role in ("candidate", "baseline"):
+        right = sum(part["images"] * part[role] for part in slices)
+        whole = done.result["metrics"][role]
+        assert right == pytest.approx(whole["accuracy"] * whole["images"], abs=1e-4)
+    assert "Slice by slice" in Path(done.result["report"]).read_text("utf-8")
 
 
 def test_the_naive_recipes_stem_ends_in_a_served_model(run, folder, restem):

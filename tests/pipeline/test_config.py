@@ -81,6 +81,7 @@ def test_paths_are_relative_to_what_names_them(write, tmp_path, monkeypatch):
         ("beam: {args: --x}", "beam.args", "a list", "'--x'"),
         ("train: 3", "train", "a section", "3"),
         ("name: Not Good", "name", "small letters", "'Not Good'"),
+        ("evaluate: {slices: [site]}", "evaluate", "data.metadata", "given site"),
     ],
 )
 def test_a_wrong_value_is_told_with_key_expected_and_given(write, text, key, expected, given):
@@ -100,7 +101,7 @@ def test_a_wrong_value_is_told_with_key_expected_and_given(write, text, key, exp
         ("data: {path: x, max_quarantind: 0.1}", "data.max_quarantind", "Did you mean data.max_quarantined?"),
         ("train: {small_images: true}", "train.small_images", "Did you mean stem.small_images?"),
         ("train: {all: {epoch: 3, learning_rate: 0.1}}", "train.all.epoch", "Did you mean train.all.epochs?"),
-        ("evaluate: {qqq: 1}", "evaluate.qqq", "Known here: min_accuracy, min_improvement, baseline"),
+        ("evaluate: {qqq: 1}", "evaluate.qqq", "Known here: min_accuracy, min_improvement, baseline, slices"),
     ],
 )
 def test_an_unknown_key_is_told_with_the_nearest_one(write, text, key, suggestion):

@@ -107,6 +107,7 @@ def test_a_manifest_gets_its_columns_groups_weights_and_split(tmp_path):
     config = load_config(out)
     assert (config.name, config.data.path) == ("all-scans", str(tmp_path / "All scans.csv"))
     assert (config.data.group, config.data.weight, config.data.metadata) == ("patient", "weight", ("scanner",))
+    assert config.evaluate.slices == ("scanner",)
     assert inspect(config).problem is None
     for line in out.read_text().splitlines():
         if line.startswith("  ") and "path:" not in line:

@@ -10,6 +10,7 @@ BASELINE = {
     "path": "/served/5",
     "passed_over": [{"version": "6", "path": "/served/6", "reason": "saved_model.pb is missing"}],
 }
+SLICES = [{"column": "site", "value": "Ulm", "images": 3, "candidate": 1.0, "baseline": 0.5}]
 
 
 def artifact(folder, **properties):
@@ -34,12 +35,18 @@ def outputs(tmp_path, lines=(), **pushed):
 
 
 def test_reads_what_the_steps_left(tmp_path, monkeypatch):
-    verdict = {"blessed": True, "reason": "Good.", "metrics": {"candidate": {"accuracy": 0.9, "loss": math.nan}}}
+    verdict = {
+        "blessed": True,
+        "reason": "Good.",
+        "metrics": {"candidate": {"accuracy": 0.9, "loss": math.nan}},
+        "slices": SLICES,
+    }
     monkeypatch.setattr("components.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
     lines = [{"path": f"{i}.png", "reason": "r", "bytes": 1} for i in range(30)]
     found = summary.summarise(outputs(tmp_path, lines, pushed_destination="/served/1"))
     assert found["blessed"] is True
     assert found["metrics"] == {"candidate": {"accuracy": 0.9, "loss": None}}
+    assert found["slices"] == SLICES
     assert found["baseline"] == BASELINE
     assert found["pushed_to"] == "/served/1"
     assert found["report"] == str(tmp_path / "report" / "index.html")
@@ -50,7 +57,7 @@ def test_reads_what_the_steps_left(tmp_path, monkeypatch):
 
 
 def test_nothing_is_pushed_where_the_model_was_refused(tmp_path, monkeypatch):
-    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}}
+    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "slices": []}
     monkeypatch.setattr("components.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
     found = summary.summarise(outputs(tmp_path))
     assert found["pushed_to"] is None

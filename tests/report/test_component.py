@@ -19,6 +19,7 @@ VERDICT = {
     "reason": "Approved: the candidate's accuracy is better.",
     "metrics": {"candidate": {"accuracy": 0.95}, "baseline": {"accuracy": 0.9}},
     "thresholds": [{"name": "accuracy", "kind": "absolute", "limit": 0.9, "value": 0.95, "passed": True}],
+    "slices": [{"column": "site", "value": "Ulm", "images": 60, "candidate": 0.95, "baseline": 0.8}],
 }
 KINDS = {
     "candidate_run": standard_artifacts.ModelRun,
@@ -110,6 +111,7 @@ def test_reading_gives_back_what_the_steps_wrote(run_folders):
     assert (data.data.equal, data.data.leaks, data.data.conflicts, data.data.spans) == (2, 0, 1, (3,))
     assert data.data.splits["test"] == {name: int(np.sum(made.labels == i)) for i, name in enumerate(made.classes)}
     assert data.verdict.thresholds[0].limit == 0.9
+    assert (data.verdict.slices[0].value, data.verdict.slices[0].images) == ("Ulm", 60)
 
 
 def test_every_mistake_has_its_own_image(run_folders):

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from components.baseline.choice import Choice, PassedOver
+from components.report.data import Slice
 from components.report.page import render
 
 VOID = {"meta", "img", "br", "wbr", "link", "hr", "input"}
@@ -175,6 +176,26 @@ def test_equal_images_and_spans_are_told(report_data):
     page = Page(render(dataclasses.replace(data, data=summary)))
     assert "3 groups; 1 of them in training and testing, 2 in several classes" in page.text
     assert "Spans: 6, 7." in page.text
+
+
+def test_slices_are_shown_by_column_the_lowest_first(report_data):
+    data = report_data()
+    slices = (
+        Slice("site", "Ulm", 100, 0.99, 0.9),
+        Slice("site", HOSTILE, 50, 0.5, 0.6),
+        Slice("scanner", "", 150, 0.8, 0.8),
+        *(Slice("day", f"{i:02}", 5, 0.2 * (i % 6), 1.0) for i in range(30)),
+    )
+    assert "Slice by slice" not in Page(render(data)).text
+    page = Page(render(dataclasses.replace(data, verdict=dataclasses.replace(data.verdict, slices=slices))))
+    rows = [
+        f"{HOSTILE}50 50.0%36.6% to 63.4% 60.0%−10.0 points Ulm100 99.0%94.6% to 99.8% 90.0%+9.0 points",
+        "(empty)150 80.0%72.9% to 85.6% 80.0%0.0 points",
+        "The 20 values of day with the lowest accuracy, of 30.",
+        "All 30 values",
+    ]
+    places = [page.text.index(row) for row in rows]
+    assert places == sorted(places)
 
 
 def test_configuration_can_be_copied_back(report_data):

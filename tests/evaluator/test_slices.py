@@ -1,0 +1,59 @@
+"""TFX's Evaluator on two tiny models: the thresholds are on all images together, the slices are shown beside."""
+
+import pytest
+from google.protobuf import json_format
+from tfx.components.evaluator.executor import Executor
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.types import standard_artifacts
+
+from components.evaluator.component import eval_config
+from components.evaluator.config import EvaluateConfig
+from components.evaluator.verdict import read_verdict
+from tests.tiny_model import artifact, export_tiny, write_examples
+
+# The candidate takes means above 128 for light and is wrong on two images of "Köln"; the baseline, above 15, on one
+# more of "Ulm".
+LEVELS = [10, 20, 200, 250, 30, 100, 160, 140]
+LABELS = [0, 0, 1, 1, 0, 1, 1, 0]
+SITES = ["Ulm", "Ulm", "Ulm", "Ulm", "Köln", "Köln", "", "Köln"]
+BELOW, ABOVE = 0.76, 0.74  # of the 6 in 8 that the candidate gets right
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    for name, threshold in (("candidate", 128.0), ("baseline", 15.0)):
+        export_tiny(folder / name / "Format-Serving", threshold=threshold)
+    return folder
+
+
+@pytest.mark.parametrize(("slices", "least"), [(("site",), ABOVE), ((), ABOVE), (("site",), BELOW)])
+def test_the_verdict_is_on_all_images_and_the_slices_beside_it(models, tmp_path, slices, least):
+    config = EvaluateConfig(min_accuracy=least, min_improvement=0.1, slices=slices)
+    inputs = {
+        "examples": [write_examples(tmp_path / "examples", LEVELS, LABELS, site=SITES)],
+        "model": [artifact(standard_artifacts.Model, models / "candidate")],
+        "baseline_model": [artifact(standard_artifacts.Model, models / "baseline")],
+    }
+    outputs = {
+        "evaluation": [artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")],
+        "blessing": [artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing")],
+    }
+    properties = {
+        "eval_config": json_format.MessageToJson(eval_config(config)),
+        "example_splits": '["test"]',
+    }
+    context = BaseBeamExecutor.Context(beam_pipeline_args=["--runner=DirectRunner"], tmp_dir=str(tmp_path / "tmp"))
+    Executor(context).Do(inputs, outputs, properties)
+
+    verdict = read_verdict(str(tmp_path / "evaluation"), str(tmp_path / "blessing"))
+    # On "Köln" the candidate is far below what is asked for, and not better than the baseline.
+    assert verdict["blessed"] == (least == ABOVE)
+    assert [limit["passed"] for limit in verdict["thresholds"]] == [least == ABOVE, True]
+    assert verdict["metrics"]["candidate"]["accuracy"] == pytest.approx(6 / 8)
+    assert verdict["metrics"]["baseline"]["accuracy"] == pytest.approx(5 / 8)
+    figures = [(part["column"], part["value"], part["images"]) for part in verdict["slices"]]
+    assert figures == ([("site", "", 1), ("site", "Köln", 3), ("site", "Ulm", 4)] if slices else [])
+    for role, accuracies in (("candidate", (1, 1 / 3, 1)), ("baseline", (1, 1 / 3, 3 / 4))):
+        found = [part[role] for part in verdict["slices"]]
+        assert found == pytest.approx(accuracies if slices else [])
