@@ -42,7 +42,7 @@ def main(parts: list[str]) -> None:
         else:
             results += [{"part": part, **entry} for entry in measure()]
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    for result in results:
+    for result in (one for one in results if not parts or one["part"] in parts):
         goal = f"; the goal is {result['goal']}" if "goal" in result else ""
         print(f"{result['name']}: {result['value']:.3g} ({result['unit']}, against {result['compared_with']}{goal})")
 

@@ -130,7 +130,10 @@ def preprocessing() -> list[dict[str, Any]]:
 
 
 def steps(folder: Path) -> list[dict[str, Any]]:
-    """Ingestion and Transform, each against the bare work, and against that with the writing of examples left out."""
+    """Ingestion and Transform, each against the bare work, and against that with the writing of examples left out.
+
+    Of all data steps, the memory they take.
+    """
     sizes = {count: write_photos(folder / str(count), count) for count in (SMALL, LARGE)}
     files = sorted(map(str, sizes[LARGE].glob("*/*.jpg")))
     results = []
@@ -149,6 +152,9 @@ def steps(folder: Path) -> list[dict[str, Any]]:
         results.append(result(name, ours, statistics.median(bare), f"tf.data that {work} and writes examples", 0.8))
         results.append(result(f"{name}, stricter", ours, max(alone), f"tf.data that {work} alone", 0.8))
         peaks = [took[count]["peak_bytes"] for count in (LARGE, SMALL)]
+        results.append(result(f"{name}: peak memory", *peaks, "the same for a tenth of the images", 1.1, BYTES))
+    for name in ("statistics", "evaluator"):
+        peaks = [step(name, sizes[count], folder / f"root{count}")["peak_bytes"] for count in (LARGE, SMALL)]
         results.append(result(f"{name}: peak memory", *peaks, "the same for a tenth of the images", 1.1, BYTES))
     return results
 

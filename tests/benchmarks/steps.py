@@ -1,7 +1,7 @@
 """One data step of the real pipeline in a process of its own: `python -m tests.benchmarks.steps STEP IMAGES ROOT`.
 
 Prints a JSON line: `seconds` from the first to the last moment of TFX's run, without imports, and `peak_bytes`, the
-largest memory the process had. ROOT holds TFX's records: `transform` finds there what `ingestion` made.
+largest memory the process had. ROOT holds TFX's records: the other steps find there what `ingestion` made.
 """
 
 import json
@@ -10,19 +10,45 @@ import sys
 import time
 from pathlib import Path
 
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.common.importer import Importer
+from tfx.types import standard_artifacts
+from tfx.types.channel import Channel
+
+from components.evaluator.component import evaluator
+from components.evaluator.config import EvaluateConfig
 from components.example_gen.component import ImageExampleGen
 from components.example_gen.config import DataConfig
+from components.example_gen.validator import statistics_gen
 from components.transform.component import transform
 from tests.benchmarks.photos import PHOTO
 from tests.local_run import run_locally
+from tests.tiny_model import export_tiny
+
+
+def evaluation(examples: Channel, root: Path) -> list[BaseComponent]:
+    """The Evaluator on two models of a few weights, so that what it takes is its own."""
+    models = {}
+    for name in ("candidate", "baseline"):
+        folder = root / name
+        if not folder.exists():
+            export_tiny(folder / "Format-Serving", [f"class{i}" for i in range(4)], size=224, channels=3)
+        models[name] = Importer(source_uri=str(folder), artifact_type=standard_artifacts.Model).with_id(name)
+    outputs = [model.outputs["result"] for model in models.values()]
+    return [*models.values(), evaluator(examples, *outputs, EvaluateConfig())]
 
 
 def run(step: str, images: Path, root: Path) -> dict[str, float]:
     """Runs the steps up to the one named; those before it are taken from the cache."""
     example_gen = ImageExampleGen(DataConfig(path=str(images)), PHOTO)
+    examples = example_gen.outputs["examples"]
     steps = [example_gen]
     if step == "transform":
-        steps.append(transform(example_gen.outputs["examples"], example_gen.outputs["schema"], PHOTO))
+        steps.append(transform(examples, example_gen.outputs["schema"], PHOTO))
+    elif step == "statistics":
+        steps.append(statistics_gen(examples))
+    elif step == "evaluator":
+        steps += evaluation(examples, root)
     start = time.perf_counter()
     run_locally(steps, root)
     seconds = time.perf_counter() - start
