@@ -4,6 +4,7 @@ Also the sentences that tell a user why a file is not read.
 """
 
 import io
+import struct
 from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
@@ -35,6 +36,7 @@ _EXIF_ORIENTATION = 274
 _UNNAMED_CHANNELS = 4
 # A file may hold this many times data.max_pixels values, counted over all its channels.
 _VALUES_A_PIXEL = 4
+_ENDS_EARLY = "it ends too early"
 _LISTED = "PNG, JPEG, BMP, GIF, WebP, TIFF and NumPy's .npy"
 
 
@@ -157,7 +159,7 @@ def explain_failure(data: bytes, kind: str) -> str:
             image.load()
     except Exception as error:
         told = in_brackets(error)
-        if "truncated" in told:
+        if "truncated" in told or told == _ENDS_EARLY:
             return incomplete(kind)
         return f"The {kind} file's image data are damaged ({told})."
     # Pillow is more lenient, or reads a variety that TensorFlow does not.
@@ -175,7 +177,10 @@ def incomplete(kind: str) -> str:
 
 
 def in_brackets(error: Exception) -> str:
-    """An error's own words, to be put in brackets."""
+    """An error's own words, to be put in brackets; of those that speak of buffers and indices, what they mean."""
+    # Pillow's plugins raise a SyntaxError in place of what they met.
+    if isinstance(error.__cause__ or error, struct.error | IndexError | EOFError) or "Truncated File" in str(error):
+        return _ENDS_EARLY
     return (str(error) or type(error).__name__).strip().rstrip(".")
 
 
@@ -194,6 +199,8 @@ def _pillow_header(data: bytes) -> Header:
         told = in_brackets(error)
         if "-bit layers" in told:
             raise UnreadableImage(f"JPEG files of other than 8 bits a channel are not read ({told}).") from None
+        if kind == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little"):
+            raise UnreadableImage(incomplete(kind)) from None
         raise damaged(kind, told) from None
     channels, bit_depth, in_graph = _describe(data, image, kind)
     return Header(kind, width, height, channels, bit_depth, in_graph=in_graph)

@@ -7,7 +7,7 @@ from components.example_gen import reading
 from components.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
 from components.images.config import Requirements
 
-from .conftest import image_bytes
+from .conftest import array, grey16, image_bytes
 
 LIMITS = Limits(max_pixels=10_000, max_bytes=2**20)
 
@@ -30,6 +30,17 @@ def test_bad_files_do_not_take_good_ones_of_their_batch_with_them(read):
     cut = image_bytes(kind="JPEG", quality=95)[:-200]
     outcomes = read({f"{index}": cut if index % 3 == 0 else image_bytes(seed=index) for index in range(10)})
     assert [name for name, outcome in outcomes.items() if isinstance(outcome, Refused)] == ["0", "3", "6", "9"]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "NPY", "16 bits"])
+def test_a_file_that_is_cut_anywhere_is_refused_with_a_reason(read, kind):
+    whole = {"NPY": array, "16 bits": grey16}.get(kind, lambda: image_bytes(kind=kind))()
+    outcomes = read({**{f"{end}": whole[:end] for end in range(0, len(whole), 10)}, "whole": whole})
+    assert isinstance(outcomes.pop("whole"), Accepted)
+    for end, outcome in outcomes.items():
+        assert isinstance(outcome, Refused), end
+        assert outcome.reason.endswith((".", ").")), end
+        assert outcome.bytes == int(end)
 
 
 def test_batches_end_at_their_number_of_files_and_pixels(read, monkeypatch):

@@ -177,7 +177,7 @@ def _jpeg2000() -> bytes:
         (b"II*\0\xff\xff\0\0", "The TIFF file's header is damaged"),
         (b"\x93NUMPY\1\0\x10\0", "The NPY file's header is damaged"),
         (b"\x89PNG\r\n\x1a\n", "The PNG file's header is damaged"),
-        (b"\xff\xd8\xff", "The JPEG file's header is damaged"),
+        (b"\xff\xd8\xff", r"The JPEG file's header is damaged \(it ends too early\)"),
     ],
     ids=lambda value: value[:12] if isinstance(value, str) else "",
 )
