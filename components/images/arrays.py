@@ -1,4 +1,4 @@
-"""Pixels of the files that TensorFlow does not decode: NumPy's arrays, WebP, TIFF and the rarer BMP files."""
+"""Pixels of the files that TensorFlow does not decode: NumPy's arrays, WebP, TIFF and the rarer BMP and GIF files."""
 
 import io
 from pathlib import Path
@@ -18,8 +18,9 @@ _FLOAT32_WHOLE = 2**24
 def encode_for_serving(path: str | Path) -> bytes:
     """What a client sends to the served model for a file: `image_bytes`, or the feature of that name in a tf.Example.
 
-    PNG, JPEG, GIF and the usual BMP files go as they are. TIFF, WebP, `.npy` and other BMP files are decoded here, and
-    encoded losslessly as `components.images.container` says: so the model is served with TensorFlow alone.
+    PNG, JPEG and the usual GIF and BMP files go as they are. TIFF, WebP, `.npy`, other BMP files, and GIF files with
+    transparency or several frames are decoded here, and encoded losslessly as `components.images.container` says: so
+    the model is served with TensorFlow alone.
 
     Raises:
       UnreadableImage: the file is no image, or damaged; its message is a sentence.
@@ -136,9 +137,10 @@ def _read_npy(data: bytes) -> np.ndarray:
 def _read_with_pillow(data: bytes, header: Header) -> np.ndarray:
     from PIL import ImageOps
     from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.GifImagePlugin import GifImageFile
     from PIL.WebPImagePlugin import WebPImageFile
 
-    plugin = {"BMP": BmpImageFile, "WEBP": WebPImageFile}[header.format]
+    plugin = {"BMP": BmpImageFile, "GIF": GifImageFile, "WEBP": WebPImageFile}[header.format]
     try:
         with plugin(io.BytesIO(data)) as image:
             image.load()

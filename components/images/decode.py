@@ -6,14 +6,16 @@ What each kind of file becomes:
   `bits: 16`, 8-bit images are `257 v`. 1, 2 and 4 bits fill 0..255. `value_range` takes the place of 0..65535.
 - Grey to RGB: replicated. RGB to grey: Rec. 601 luma on the stored (gamma-encoded, not linear) values,
   0.299 R + 0.587 G + 0.114 B, in the integers of Pillow's `convert("L")`, hence equal to it.
-- Alpha and palette transparency: dropped, the stored colour stands (as Pillow's `convert("RGB")`); with a `background`
-  the image is laid on it, on the stored values too: `round((a v + (white - a) b) / white)`. The second of two channels
-  and the fourth of four are alpha. With `bands` the file's channels are taken raw, alpha included.
+- Alpha, palette transparency and a PNG's transparent colour: dropped, the stored colour stands (as Pillow's
+  `convert("RGB")`); with a `background` the image is laid on it, on the stored values too: `round((a v + (white - a) b)
+  / white)`. The second of two channels and the fourth of four are alpha. With `bands` the file's channels are taken
+  raw, alpha included.
 - CMYK and YCCK JPEG: RGB by `(255 - ink)(255 - black) / 255`, no colour profile is applied.
-- GIF: the first frame. BMP: 8 bits with palette or grey, 24 bits, 32 bits (the fourth byte is dropped: it is filler).
+- GIF: the first frame, where it is opaque and fills the picture. BMP: 8 bits with palette or grey, 24 bits, 32 bits
+  (the fourth byte is dropped: it is filler).
 - A JPEG's EXIF orientation is applied. Embedded gamma or colour profiles are not.
-- What TensorFlow cannot decode (TIFF, WebP, NumPy's arrays, other BMP files) comes as a PNG or in the raw container,
-  as `components.images.container` describes.
+- What TensorFlow cannot decode (TIFF, WebP, NumPy's arrays, other BMP and GIF files) comes as a PNG or in the raw
+  container, as `components.images.container` describes.
 
 A file that cannot be decoded whole raises tf.errors.InvalidArgumentError.
 """
@@ -26,7 +28,10 @@ import tensorflow as tf
 from components.images import container
 from components.images.channels import pick_bands, to_channels
 from components.images.config import ImageConfig
+from components.images.gif import is_plain, picture_size
 from components.images.orientation import upright
+from components.images.png import with_transparent_colour
+from components.images.raw_bytes import first_bytes, little_endian
 
 _HEADER_BYTES = 54
 # Offsets in bytes of what is read from the headers.
@@ -41,6 +46,10 @@ NOT_READ = (
     "components.images.encode_for_serving makes them"
 )
 BMP_NOT_READ = "only uncompressed BMP files of 8, 24 or 32 bits are read"
+GIF_NOT_READ = (
+    "only GIF files without transparency are read, whose first frame fills the picture; others are to be sent as "
+    "components.images.encode_for_serving makes them"
+)
 RANGE_NEEDED = "floating point values have no meaning without image.value_range: [black, white]"
 
 
@@ -102,13 +111,19 @@ def decode(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
       tf.errors.InvalidArgumentError: no such format, damaged, floating point without a range, or not as many channels
         as config.bands names.
     """
-    pixels = decode_raw(image_bytes, Depth(config.bits, config.value_range))
+    laid = config.background is not None and config.bands is None
+    pixels = decode_raw(image_bytes, Depth(config.bits, config.value_range), transparent_colour=laid)
     pixels = pick_bands(pixels, config) if config.bands is not None else to_channels(pixels, config)
     return tf.ensure_shape(pixels, [None, None, config.count])
 
 
-def decode_raw(image_bytes: tf.Tensor, depth: Depth = Depth()) -> tf.Tensor:
+def decode_raw(image_bytes: tf.Tensor, depth: Depth = Depth(), *, transparent_colour: bool = False) -> tf.Tensor:
     """Decodes one image without changing its channels.
+
+    Args:
+      image_bytes: string scalar, the encoded file.
+      depth: how deep the values come out.
+      transparent_colour: whether a colour that a PNG names as transparent becomes an alpha channel.
 
     Returns:
       uint8 or uint16 [height, width, channels]: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or bands.
@@ -116,7 +131,7 @@ def decode_raw(image_bytes: tf.Tensor, depth: Depth = Depth()) -> tf.Tensor:
     image_bytes = tf.reshape(image_bytes, [])
     decoders = [
         (b"\xff\xd8\xff", lambda data: depth.of_8_bits(_decode_jpeg(data))),
-        (b"\x89PNG\r\n\x1a\n", lambda data: _decode_png(data, depth)),
+        (b"\x89PNG\r\n\x1a\n", lambda data: _decode_png(data, depth, transparent_colour)),
         (b"GIF8", lambda data: depth.of_8_bits(_decode_gif(data))),
         (b"BM", lambda data: depth.of_8_bits(_decode_bmp(data))),
         (container.SIGNATURE, lambda data: _decode_container(data, depth)),
@@ -149,33 +164,41 @@ def _decode_jpeg(image_bytes: tf.Tensor) -> tf.Tensor:
     return upright(pixels, image_bytes)
 
 
-def _decode_png(image_bytes: tf.Tensor, depth: Depth) -> tf.Tensor:
+def _decode_png(image_bytes: tf.Tensor, depth: Depth, transparent_colour: bool) -> tf.Tensor:
+    def decoded(kind: tf.DType) -> tf.Tensor:
+        pixels = tf.io.decode_png(image_bytes, channels=0, dtype=kind)
+        return with_transparent_colour(pixels, image_bytes) if transparent_colour else pixels
+
     return tf.cond(
-        _header(image_bytes)[_PNG_BIT_DEPTH_AT] == 16,
-        lambda: depth.of_16_bits(tf.io.decode_png(image_bytes, channels=0, dtype=tf.uint16)),
-        lambda: depth.of_8_bits(tf.io.decode_png(image_bytes, channels=0)),
+        first_bytes(image_bytes, _HEADER_BYTES)[_PNG_BIT_DEPTH_AT] == 16,
+        lambda: depth.of_16_bits(decoded(tf.uint16)),
+        lambda: depth.of_8_bits(decoded(tf.uint8)),
     )
 
 
 def _decode_gif(image_bytes: tf.Tensor) -> tf.Tensor:
-    pixels = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-    return tf.ensure_shape(pixels, [None, None, 3])
+    with tf.control_dependencies([tf.debugging.Assert(is_plain(image_bytes), [GIF_NOT_READ])]):
+        pixels = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+    # A later frame that is larger would stand in TensorFlow's size.
+    fits = tf.reduce_all(tf.equal(tf.shape(pixels)[:2], picture_size(image_bytes)))
+    with tf.control_dependencies([tf.debugging.Assert(fits, [GIF_NOT_READ])]):
+        return tf.ensure_shape(pixels, [None, None, 3])
 
 
 def _decode_bmp(image_bytes: tf.Tensor) -> tf.Tensor:
-    header = _header(image_bytes)
-    bits = _little_endian(header, _BMP_BITS_AT, 2)
-    plain = tf.equal(_little_endian(header, _BMP_COMPRESSION_AT, 4), 0)
-    known = tf.reduce_any(tf.equal(bits, [8, 24, 32])) & (_little_endian(header, _BMP_DIB_SIZE_AT, 4) >= 40)
+    header = first_bytes(image_bytes, _HEADER_BYTES)
+    bits = _number(header, _BMP_BITS_AT, 2)
+    plain = tf.equal(_number(header, _BMP_COMPRESSION_AT, 4), 0)
+    known = tf.reduce_any(tf.equal(bits, [8, 24, 32])) & (_number(header, _BMP_DIB_SIZE_AT, 4) >= 40)
     with tf.control_dependencies([tf.debugging.Assert(plain & known, [BMP_NOT_READ])]):
         header = tf.identity(header)  # What is read of it below waits for the check too.
         pixels = tf.io.decode_bmp(image_bytes, channels=0)
 
     def through_palette() -> tf.Tensor:
         # TensorFlow gives the palette's indices as if they were grey levels.
-        start = _BMP_DIB_SIZE_AT + _little_endian(header, _BMP_DIB_SIZE_AT, 4)
+        start = _BMP_DIB_SIZE_AT + _number(header, _BMP_DIB_SIZE_AT, 4)
         start = tf.clip_by_value(start, 0, tf.strings.length(image_bytes))
-        used = _little_endian(header, _BMP_COLOURS_USED_AT, 4)
+        used = _number(header, _BMP_COLOURS_USED_AT, 4)
         colours = tf.where(used == 0, 256, tf.minimum(used, 256))
         entries = tf.io.decode_raw(tf.strings.substr(image_bytes, start, 4 * colours), tf.uint8)
         palette = tf.reverse(tf.reshape(entries, [colours, 4])[:, :3], axis=[1])
@@ -185,9 +208,9 @@ def _decode_bmp(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_container(image_bytes: tf.Tensor, depth: Depth) -> tf.Tensor:
-    header = _header(image_bytes)
-    height, width = (_little_endian(header, at, 4) for at in (container.HEIGHT_AT, container.WIDTH_AT))
-    shape = tf.stack([height, width, _little_endian(header, container.CHANNELS_AT, 2)])
+    header = first_bytes(image_bytes, _HEADER_BYTES)
+    height, width = (_number(header, at, 4) for at in (container.HEIGHT_AT, container.WIDTH_AT))
+    shape = tf.stack([height, width, _number(header, container.CHANNELS_AT, 2)])
     # A header that is cut short has no stream behind it: an empty one is refused by the reshape below.
     behind = tf.minimum(container.HEADER_BYTES, tf.strings.length(image_bytes))
     stream = tf.strings.substr(image_bytes, behind, 2**31 - 1)
@@ -206,14 +229,5 @@ def _decode_container(image_bytes: tf.Tensor, depth: Depth) -> tf.Tensor:
     )
 
 
-def _header(image_bytes: tf.Tensor) -> tf.Tensor:
-    """The first bytes as int32 [54], zeros after a shorter file's end.
-
-    Reading beyond the end with tf.strings.substr is an error whose message holds the file's raw bytes, on which Python
-    stumbles (UnicodeDecodeError).
-    """
-    return tf.cast(tf.io.decode_raw(image_bytes, tf.uint8, fixed_length=_HEADER_BYTES), tf.int32)
-
-
-def _little_endian(header: tf.Tensor, position: int, length: int) -> tf.Tensor:
-    return tf.reduce_sum(header[position : position + length] * [256**i for i in range(length)])
+def _number(header: tf.Tensor, position: int, length: int) -> tf.Tensor:
+    return little_endian(header[position : position + length])

@@ -5,6 +5,8 @@ JEITA CP-3451 (Exif), 4.5.4: the first segments of a JPEG file; TIFF 6.0: the di
 
 import tensorflow as tf
 
+from components.images.raw_bytes import bytes_at, first_bytes, little_endian
+
 _EXIF = b"Exif\0\0"
 _FIRST_SEGMENT_AT = 2
 _APP0, _APP15, _APP1, _COMMENT = 0xE0, 0xEF, 0xE1, 0xFE
@@ -22,8 +24,8 @@ def upright(pixels: tf.Tensor, image_bytes: tf.Tensor) -> tf.Tensor:
 
     Most files are told to be upright from 22 bytes: every operation counts where each image takes a millisecond.
     """
-    start = tf.io.decode_raw(image_bytes, tf.uint8, fixed_length=max(_PLAIN) + 1)
-    is_plain = tf.reduce_all(tf.equal(tf.gather(start, list(_PLAIN)), tf.constant(list(_PLAIN.values()), tf.uint8)))
+    start = first_bytes(image_bytes, max(_PLAIN) + 1)
+    is_plain = tf.reduce_all(tf.equal(tf.gather(start, list(_PLAIN)), list(_PLAIN.values())))
     return tf.cond(is_plain, lambda: pixels, lambda: apply_orientation(pixels, jpeg_orientation(image_bytes)))
 
 
@@ -32,7 +34,6 @@ def jpeg_orientation(image_bytes: tf.Tensor) -> tf.Tensor:
 
     The APPn and comment segments that the file begins with are looked through; EXIF stands there.
     """
-    size = tf.strings.length(image_bytes)
 
     def is_header(position: tf.Tensor, marker: tf.Tensor) -> tf.Tensor:
         del position
@@ -40,13 +41,13 @@ def jpeg_orientation(image_bytes: tf.Tensor) -> tf.Tensor:
 
     def step(position: tf.Tensor, marker: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         del marker
-        head = _bytes_at(image_bytes, size, position + 2, 2)
+        head = bytes_at(image_bytes, position + 2, 2)
         position += 2 + head[0] * 256 + head[1]
         return position, found(position)
 
     def found(position: tf.Tensor) -> tf.Tensor:
         """The marker of the segment there; -1 at EXIF, whose segment ends the search."""
-        head = _bytes_at(image_bytes, size, position, 4 + len(_EXIF))
+        head = bytes_at(image_bytes, position, 4 + len(_EXIF))
         is_exif = (head[1] == _APP1) & tf.reduce_all(tf.equal(head[4:], list(_EXIF)))
         return tf.where(head[0] != 0xFF, 0, tf.where(is_exif, -1, head[1]))
 
@@ -54,7 +55,7 @@ def jpeg_orientation(image_bytes: tf.Tensor) -> tf.Tensor:
     position, marker = tf.while_loop(is_header, step, (start, found(start)), maximum_iterations=_MOST_SEGMENTS)
     return tf.cond(
         marker == -1,
-        lambda: _of_directory(image_bytes, size, position + 4 + len(_EXIF)),
+        lambda: _of_directory(image_bytes, position + 4 + len(_EXIF)),
         lambda: tf.constant(UPRIGHT),
     )
 
@@ -73,26 +74,20 @@ def apply_orientation(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation == UPRIGHT, lambda: pixels, turned)
 
 
-def _of_directory(image_bytes: tf.Tensor, size: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+def _of_directory(image_bytes: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     """The orientation in the TIFF structure that starts there."""
-    head = _bytes_at(image_bytes, size, start, 8)
+    head = bytes_at(image_bytes, start, 8)
     big_endian = head[0] == ord("M")
 
     def number(values: tf.Tensor) -> tf.Tensor:
         """int32 [..., n] bytes -> [...]."""
         ordered = tf.cond(big_endian, lambda: tf.reverse(values, [-1]), lambda: values)
-        return tf.reduce_sum(ordered * [256**i for i in range(values.shape[-1])], axis=-1)
+        return little_endian(ordered)
 
     # Beyond 2**31 the place is negative, and outside the file as it should be.
-    at = start + tf.clip_by_value(number(head[4:8]), 0, size)
-    count = tf.minimum(number(_bytes_at(image_bytes, size, at, 2)), _MOST_TAGS)
-    entries = tf.reshape(_bytes_at(image_bytes, size, at + 2, _MOST_TAGS * _TAG_BYTES), [_MOST_TAGS, _TAG_BYTES])
+    at = start + tf.clip_by_value(number(head[4:8]), 0, tf.strings.length(image_bytes))
+    count = tf.minimum(number(bytes_at(image_bytes, at, 2)), _MOST_TAGS)
+    entries = tf.reshape(bytes_at(image_bytes, at + 2, _MOST_TAGS * _TAG_BYTES), [_MOST_TAGS, _TAG_BYTES])
     is_orientation = (number(entries[:, :2]) == _ORIENTATION_TAG) & (tf.range(_MOST_TAGS) < count)
     value = tf.reduce_max(tf.where(is_orientation, number(entries[:, 8:10]), 0))
     return tf.where((value >= 1) & (value <= 8), value, UPRIGHT)
-
-
-def _bytes_at(data: tf.Tensor, size: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:
-    """int32 [count], zeros after the end: reading beyond it is an error in TensorFlow."""
-    piece = tf.strings.substr(data, tf.minimum(position, size), count)
-    return tf.cast(tf.io.decode_raw(piece, tf.uint8, fixed_length=count), tf.int32)

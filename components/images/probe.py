@@ -7,7 +7,7 @@ import io
 import struct
 from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -31,6 +31,7 @@ _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PNG_PALETTE = 3
 _BMP_BITS = (8, 24, 32)
 _BMP_HEADER_BYTES = 40  # Of Windows' first form; OS/2's is shorter.
+_GIF_SIZE_AT = 6
 _EXIF_ORIENTATION = 274
 # Without names at most these many channels mean something: RGB and alpha.
 _UNNAMED_CHANNELS = 4
@@ -38,6 +39,22 @@ _UNNAMED_CHANNELS = 4
 _VALUES_A_PIXEL = 4
 _ENDS_EARLY = "it ends too early"
 _LISTED = "PNG, JPEG, BMP, GIF, WebP, TIFF and NumPy's .npy"
+# What people have that is no file of these, and that Pillow does not know either: place, bytes there, name.
+_OTHERS = (
+    (128, b"DICM", "DICOM"),
+    (4, b"ftyphei", "HEIC"),
+    (4, b"ftyphev", "HEIC"),
+    (4, b"ftypmif1", "HEIF"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"SIMPLE  =", "FITS"),
+    (344, b"n+1\0", "NIfTI"),
+    (0, b"NRRD000", "NRRD"),
+    (0, b"ZISRAWFILE", "CZI"),
+    (0, b"%PDF-", "PDF"),
+)
+_PACKED = ((b"PK\x03\x04", "a ZIP archive, as .npz is"), (b"\x1f\x8b", "packed with gzip"))
+_GIT_LFS = b"version https://git-lfs"
 
 
 class UnreadableImage(ValueError):
@@ -90,7 +107,7 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int) -> Header:
     if data.startswith(_TIFF_STARTS):
         from components.images.tiff import tiff_header  # tifffile takes most of a second to import.
 
-        header = tiff_header(data)
+        header = tiff_header(data, max_pixels)
     elif data.startswith(_NPY_START):
         from components.images.arrays import npy_header
 
@@ -223,20 +240,41 @@ def _describe(data: bytes, image: Image.Image, kind: str) -> tuple[int, int, boo
         old = int.from_bytes(data[14:18], "little") < _BMP_HEADER_BYTES
         plain = bits in _BMP_BITS and not compressed and not old
         return (3 if plain or image.mode != "RGBA" else 4), 8, plain
-    return 3, 8, True
+    return _describe_gif(data, image)
+
+
+def _describe_gif(data: bytes, image: GifImageFile) -> tuple[int, int, bool]:
+    """TensorFlow decodes all frames of a GIF to give one, and none that is transparent or a part of the picture."""
+    try:
+        animated = image.is_animated
+    except Exception:  # Whatever damaged bytes lead it to; the decoder will tell.
+        animated = True
+    transparent = "transparency" in image.info
+    fills = image.tile[0].extents == (0, 0, *struct.unpack_from("<HH", data, _GIF_SIZE_AT))
+    return (4 if transparent else 3), 8, fills and not (transparent or animated)
 
 
 def _what_it_is(data: bytes) -> str:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return f"{image.format} is not among the formats that are read ({_LISTED}): convert it to one of them."
-    except (UnidentifiedImageError, Image.DecompressionBombError):
-        pass
-    except Exception:  # noqa: S110 - damaged bytes lead Pillow's many plugins anywhere; it is no image all the same
-        pass
+    """The sentence about a file that is none of FORMATS."""
+    name = next((name for at, start, name in _OTHERS if data.startswith(start, at)), None) or _known_to_pillow(data)
+    if name is not None:
+        return f"{name} is not among the formats that are read ({_LISTED}): convert it to one of them."
+    packed = next((what for start, what in _PACKED if data.startswith(start)), None)
+    if packed is not None:
+        return f"It is {packed}, not an image ({_LISTED} are read): unpack it."
+    if data.startswith(_GIT_LFS):
+        return "It is Git LFS's pointer to the image, not the image: fetch it with git lfs pull."
     if b"\0" not in data[:1024]:
         return f"It is text, not an image ({_LISTED} are read)."
     return f"It is not an image ({_LISTED} are read)."
+
+
+def _known_to_pillow(data: bytes) -> str | None:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.format
+    except Exception:  # Damaged bytes lead Pillow's many plugins anywhere; it is no image all the same.
+        return None
 
 
 _PLUGINS_BY_FORMAT = {plugin.format: plugin for plugin in _PLUGINS.values()}

@@ -10,7 +10,8 @@ import struct
 
 import numpy as np
 import tifffile
-from tifffile import COMPRESSION, PHOTOMETRIC
+from PIL import Image
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from components.images.arrays import needs_range
 from components.images.probe import Header, UnreadableImage, damaged, in_brackets, incomplete
@@ -23,16 +24,49 @@ _CMYK = 4
 _ORIENTATION = 274
 _GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
 _MAX_PAGES = 1024
+# What a strip or tile becomes of these is as large as the file's header says, or an error.
+_STREAMS = {
+    COMPRESSION.NONE,
+    COMPRESSION.CCITTRLE,
+    COMPRESSION.CCITTFAX3,
+    COMPRESSION.CCITTFAX4,
+    COMPRESSION.LZW,
+    COMPRESSION.ADOBE_DEFLATE,
+    COMPRESSION.DEFLATE,
+    COMPRESSION.PACKBITS,
+    COMPRESSION.LZMA,
+    COMPRESSION.ZSTD,
+}
+# Of these a strip or tile is a file of its own, with a header of its own. Pillow reads all of them but LERC's.
+_FILES = {
+    COMPRESSION.JPEG,
+    COMPRESSION.ALT_JPEG,
+    COMPRESSION.JPEG2000,
+    COMPRESSION.APERIO_JP2000_RGB,
+    COMPRESSION.PNG,
+    COMPRESSION.WEBP,
+    COMPRESSION.LERC,
+}
+_LERC = struct.Struct("<6s4x4xII")  # Lerc2's mark, its version and checksum, rows and columns.
 
 
-def tiff_header(data: bytes) -> Header:
+def tiff_header(data: bytes, max_pixels: int) -> Header:
     """What the first directory says; no pixel is decoded.
+
+    Args:
+      data: the whole file.
+      max_pixels: larger tiles are refused, however small the image that is cut out of them.
 
     Raises:
       UnreadableImage: damaged, cut, or of a kind that is not read.
     """
     with _open(data) as file:
         page, pages = _first_image(file)
+        if page.is_tiled and page.tilelength * page.tilewidth * max(1, page.tiledepth) > max_pixels:
+            raise UnreadableImage(
+                f"Its tiles have {page.tilewidth} x {page.tilelength} pixels; more than data.max_pixels "
+                f"({max_pixels:,}) are refused."
+            )
         depth = 8 if page.photometric == PHOTOMETRIC.PALETTE else _bits(page)
         channels = {PHOTOMETRIC.PALETTE: 3, PHOTOMETRIC.SEPARATED: 3}.get(page.photometric, page.samplesperpixel)
         height, width = page.imagelength, page.imagewidth
@@ -62,6 +96,7 @@ def read_tiff(data: bytes) -> np.ndarray:
         page, pages = _first_image(file)
         for one in file.pages[:pages]:
             _check_complete(one, len(data))
+            _check_inner_sizes(one, data)
         try:
             stored = np.stack([file.pages[i].asarray(squeeze=False, maxworkers=1) for i in range(pages)])
         except Exception as error:  # tifffile and its codecs raise whatever damaged bytes lead them to.
@@ -102,6 +137,9 @@ def _first_image(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, int]:
     if page.dtype is None or page.dtype.kind not in "buif":
         raise UnreadableImage(f"TIFF files of {page.bitspersample} bits a channel in this form are not read.")
     _check_colours(page)
+    if page.compression not in _STREAMS | _FILES:
+        name = getattr(page.compression, "name", page.compression)
+        raise UnreadableImage(f"TIFF files with {name} compression are not read: compress it with LZW or Deflate.")
     return page, pages
 
 
@@ -140,6 +178,37 @@ def _check_complete(page: tifffile.TiffPage, size: int) -> None:
         raise UnreadableImage(incomplete("TIFF"))
 
 
+def _check_inner_sizes(page: tifffile.TiffPage, data: bytes) -> None:
+    """Refuses what would be decoded to more than the file's header says.
+
+    Raises:
+      UnreadableImage: a strip or tile is a file of its own of another size, or of a size that cannot be told.
+    """
+    if page.compression not in _FILES:
+        return
+    tiled = page.is_tiled
+    rows = page.tilelength if tiled else min(page.rowsperstrip, page.imagelength)
+    columns = page.tilewidth if tiled else page.imagewidth
+    for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        try:
+            width, height = _inner_size(data[start : start + count], page.compression)
+        except Exception as error:  # Pillow's plugins raise whatever damaged bytes lead them to.
+            raise UnreadableImage(f"The TIFF file's image data are damaged ({in_brackets(error)}).") from None
+        if width > columns or height > rows:
+            raise damaged("TIFF", f"{width} x {height} pixels are where {columns} x {rows} should be")
+
+
+def _inner_size(data: bytes, compression: int) -> tuple[int, int]:
+    """Width and height of a strip or tile that is a file of its own."""
+    if compression == COMPRESSION.LERC:
+        mark, rows, columns = _LERC.unpack_from(data)
+        if mark != b"Lerc2 ":
+            raise ValueError("LERC of another version, or compressed once more")
+        return columns, rows
+    with Image.open(io.BytesIO(data)) as inner:
+        return inner.size
+
+
 def _bits(page: tifffile.TiffPage) -> int:
     bits = page.bitspersample
     return max(bits) if isinstance(bits, tuple) else int(bits)
@@ -158,11 +227,22 @@ def _in_full_range(pixels: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
         pixels = ((pixels.astype(np.uint64) * top + most // 2) // most).astype(pixels.dtype)
     if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype in (np.uint8, np.uint16):
         return np.iinfo(pixels.dtype).max - pixels
+    if tuple(page.extrasamples) == (EXTRASAMPLE.ASSOCALPHA,) and pixels.dtype in (np.uint8, np.uint16):
+        return _colours_alone(pixels, page.samplesperpixel)
     if page.photometric == PHOTOMETRIC.SEPARATED:
         light = 255 - pixels.astype(np.uint32).reshape(*pixels.shape[:2], -1, _CMYK)
         rgb = (light[..., :3] * light[..., 3:] + 127) // 255
         return rgb.astype(np.uint8).reshape(*pixels.shape[:2], -1)
     return pixels
+
+
+def _colours_alone(pixels: np.ndarray, samples: int) -> np.ndarray:
+    """Associated alpha (TIFF 6.0, 18: colours stand multiplied by it) -> colours as they are; black at alpha 0."""
+    top = np.iinfo(pixels.dtype).max
+    stored = pixels.reshape(*pixels.shape[:2], -1, samples).astype(np.uint32)
+    colours, alpha = stored[..., :-1], stored[..., -1:]
+    whole = np.minimum((colours * top + alpha // 2) // np.maximum(alpha, 1), top)
+    return np.concatenate([whole * (alpha > 0), alpha], -1).astype(pixels.dtype).reshape(pixels.shape)
 
 
 def _orientation(page: tifffile.TiffPage) -> int:

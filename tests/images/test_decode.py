@@ -232,6 +232,25 @@ def test_pngsuite_and_libjpeg_images_equal_pillows_or_are_refused(decoder):
     assert read == 170
 
 
+@pytest.mark.skipif(not ODD_IMAGES.exists(), reason="the real odd images (../shared/data) are not on this machine")
+def test_pngsuites_transparency_is_laid_on_the_background_as_pillow_does(decoder):
+    import zipfile
+
+    config = ImageConfig(size=8, background="#ff8000")
+    with zipfile.ZipFile(ODD_IMAGES) as archive:
+        files = {name.rpartition("/")[2]: archive.read(name) for name in archive.namelist() if "/pngsuite/" in name}
+    compared = 0
+    for name, data in files.items():
+        # Pillow compares a colour of 4 bits with values of 8, and of 16 bits it lays nothing.
+        if name.startswith("t") and name.endswith(".png") and name not in ("tbbn0g04.png", "tbwn0g16.png"):
+            image = Image.open(io.BytesIO(data)).convert("RGBA")
+            laid = Image.new("RGBA", image.size, "#ff8000")
+            laid.paste(image, mask=image.getchannel("A"))
+            assert np.abs(decoder(data, config) - np.asarray(laid.convert("RGB"), int)).max() <= 1, name
+            compared += 1
+    assert compared == 12
+
+
 def png16(pixels: np.ndarray) -> bytes:
     """A 16-bit PNG of uint16 [h, w, 1..4], written by hand: Pillow writes 16 bits for grey only."""
     height, width, channels = pixels.shape

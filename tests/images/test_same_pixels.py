@@ -59,6 +59,8 @@ def colour_files(encoded, photo) -> dict[str, bytes]:
                 ("RGB", "JPEG", {"exif": exif}),
                 *((mode, "BMP", {}) for mode in ("1", "L", "RGB")),
                 ("P", "GIF", {}),
+                ("P", "GIF", {"transparency": 7}),
+                ("RGB", "PNG", {"transparency": (127, 127, 127)}),
                 *((mode, "WEBP", {}) for mode in ("RGB", "RGBA")),
                 *((mode, "TIFF", {"compression": "tiff_lzw"}) for mode in ("L", "RGB", "CMYK")),
             ]

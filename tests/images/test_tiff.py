@@ -150,6 +150,65 @@ def test_complex_numbers_are_refused():
         read(tiff(ONE.astype(np.complex64)))
 
 
+@pytest.mark.parametrize("top", [255, 65535])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_colours_that_are_multiplied_by_alpha_are_divided_by_it(top, colours):
+    kind = np.uint8 if top == 255 else np.uint16
+    seen = np.random.default_rng(0).integers(0, top + 1, (20, 30, colours), np.int64)
+    alpha = np.random.default_rng(1).integers(top // 2, top + 1, (20, 30, 1), np.int64)
+    stored = np.concatenate([(seen * alpha + top // 2) // top, alpha], -1).astype(kind)
+    stored[0, 0] = 0
+    kinds = {"photometric": "rgb" if colours == 3 else "minisblack", "planarconfig": "contig"}
+    got = read(tiff(stored, extrasamples=["assocalpha"], **kinds)).astype(int)
+    # Half the range was lost where alpha is half: a level of what is stored is two of what is seen.
+    assert np.abs(got[..., :-1] - seen)[1:].max() <= 1
+    np.testing.assert_array_equal(got[..., -1:], np.where(stored[..., -1:] == 0, 0, alpha))
+    np.testing.assert_array_equal(got[0, 0], 0)
+    np.testing.assert_array_equal(read(tiff(stored, extrasamples=["unassalpha"], **kinds)), stored)
+
+
+def test_associated_alpha_equals_pillows():
+    stored = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
+    data = tiff(stored, photometric="rgb", extrasamples=["assocalpha"])
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"), int)
+    assert np.abs(read(data) - expected).max() <= 1  # Pillow cuts, we round.
+
+
+def test_large_tiles_are_refused_by_the_header():
+    data = tiff(np.zeros((20, 30), np.uint8), tile=(128, 144), compression="zlib")
+    with pytest.raises(UnreadableImage, match=r"tiles have 144 x 128 pixels; more than data.max_pixels \(10,000\)"):
+        read(data)
+
+
+SMALL = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+
+
+@pytest.mark.parametrize("tile", [None, (32, 32)])
+@pytest.mark.parametrize("compression", ["jpeg", "png", "webp", "jpeg2000", "lerc"])
+def test_strips_and_tiles_that_are_files_of_their_own(compression, tile):
+    data = tiff(SMALL, photometric="rgb", compression=compression, tile=tile)
+    np.testing.assert_array_equal(read(data), tifffile.imread(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "png", "webp", "jpeg2000", "lerc"])
+def test_what_is_larger_inside_than_the_header_says_is_refused(compression):
+    large = tiff(np.zeros((2000, 1000, 3), np.uint8), photometric="rgb", compression=compression, rowsperstrip=2000)
+    with tifffile.TiffFile(io.BytesIO(large)) as file:
+        tags = file.pages.first.tags
+        places = [tags[name].valueoffset for name in ("ImageWidth", "ImageLength")]
+    lying = bytearray(large)
+    for place, size in zip(places, (30, 20), strict=True):
+        lying[place : place + 2] = size.to_bytes(2, "little")
+    with pytest.raises(UnreadableImage, match=r"damaged \(1000 x 2000 pixels are where 30 x 20 should be\)"):
+        read(bytes(lying))
+
+
+@pytest.mark.parametrize("compression", ["jpegxl", "jpegxr"])
+def test_compressions_whose_size_is_not_told_are_refused(compression):
+    with pytest.raises(UnreadableImage, match=rf"with {compression.upper()} compression are not read: compress it"):
+        read(tiff(SMALL, photometric="rgb", compression=compression))
+
+
 def test_broken_data_are_called_damaged():
     data = bytearray(tiff(BANDS, planarconfig="contig", compression="zlib", **GREY))
     start = len(data) // 2

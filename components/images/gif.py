@@ -1,0 +1,55 @@
+"""Which GIF files TensorFlow decodes as they are meant, told in the graph.
+
+tf.io.decode_gif paints transparent pixels black, whatever their stored colour, and gives the size of the largest frame
+for that of the picture. So only opaque files whose first frame fills the picture are decoded in the graph; the others
+are refused there, and `components.images.arrays` decodes them when they are taken in.
+
+GIF89a: 18 and 20, the picture's and a frame's descriptor; 23, the graphic control extension.
+"""
+
+import tensorflow as tf
+
+from components.images.raw_bytes import bytes_at, first_bytes, little_endian
+
+_EXTENSION, _GRAPHIC_CONTROL, _FRAME = 0x21, 0xF9, 0x2C
+_PICTURE_BYTES = 13
+_HAS_PALETTE = 0x80
+_PALETTE_BITS = 7
+_COLOUR_BYTES = 3
+_TRANSPARENT = 1
+_SIZES_AT = 5  # in a frame's descriptor, behind its mark and its place
+
+
+def is_plain(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Whether a GIF's first frame is opaque and fills the picture: bool scalar; False of what is no whole GIF.
+
+    The blocks up to the first frame are looked through: extensions, each a chain of sub-blocks with their lengths.
+    """
+    picture = first_bytes(image_bytes, _PICTURE_BYTES)
+    has_palette = tf.bitwise.bitwise_and(picture[10], _HAS_PALETTE) != 0
+    colours = tf.bitwise.left_shift(2, tf.bitwise.bitwise_and(picture[10], _PALETTE_BITS))
+    start = _PICTURE_BYTES + tf.where(has_palette, _COLOUR_BYTES * colours, 0)
+
+    def is_before_the_frame(position: tf.Tensor, inside: tf.Tensor, transparent: tf.Tensor) -> tf.Tensor:
+        del transparent
+        return inside | (bytes_at(image_bytes, position, 1)[0] == _EXTENSION)
+
+    def step(position: tf.Tensor, inside: tf.Tensor, transparent: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        head = bytes_at(image_bytes, position, 4)
+        is_control = ~inside & (head[1] == _GRAPHIC_CONTROL)
+        transparent |= is_control & (tf.bitwise.bitwise_and(head[3], _TRANSPARENT) != 0)
+        # Of an extension its mark and kind are passed, of a sub-block its length and so many bytes.
+        return position + tf.where(inside, 1 + head[0], 2), ~inside | (head[0] > 0), transparent
+
+    # Every step goes forward, and behind the file's end stand zeros, which end it.
+    begin = (start, tf.constant(False), tf.constant(False))
+    position, _, transparent = tf.while_loop(is_before_the_frame, step, begin)
+    frame = bytes_at(image_bytes, position, _SIZES_AT + 4)
+    fills = tf.reduce_all(tf.equal(frame, tf.concat([[_FRAME, 0, 0, 0, 0], picture[6:10]], 0)))
+    return fills & ~transparent
+
+
+def picture_size(image_bytes: tf.Tensor) -> tf.Tensor:
+    """A GIF's height and width as its header says, int32 [2]."""
+    picture = first_bytes(image_bytes, _PICTURE_BYTES)
+    return tf.stack([little_endian(picture[8:10]), little_endian(picture[6:8])])

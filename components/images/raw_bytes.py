@@ -1,0 +1,29 @@
+"""Numbers out of a file's bytes, inside the TensorFlow graph."""
+
+import tensorflow as tf
+
+
+def first_bytes(data: tf.Tensor, count: int) -> tf.Tensor:
+    """A file's first bytes, int32 [count]; zeros after its end.
+
+    Reading beyond the end with tf.strings.substr is an error whose message holds the file's raw bytes, on which Python
+    stumbles (UnicodeDecodeError).
+    """
+    return tf.cast(tf.io.decode_raw(data, tf.uint8, fixed_length=count), tf.int32)
+
+
+def bytes_at(data: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:
+    """The bytes from a position on, int32 [count]; zeros after the file's end.
+
+    Args:
+      data: string scalar, the file.
+      position: int32 scalar, not negative.
+      count: how many bytes.
+    """
+    piece = tf.strings.substr(data, tf.minimum(position, tf.strings.length(data)), count)
+    return first_bytes(piece, count)
+
+
+def little_endian(values: tf.Tensor) -> tf.Tensor:
+    """int32 [..., n] bytes -> [...]; four bytes beyond 2**31 become negative."""
+    return tf.reduce_sum(values * [256**i for i in range(values.shape[-1])], axis=-1)
