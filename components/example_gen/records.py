@@ -27,6 +27,7 @@ from components.example_gen.listing import ImageFile, Listing, Record, Stray, re
 
 _GZIP = b"\x1f\x8b"
 _HEADER, _FOOTER = 12, 4
+_MOST_BYTES = 2**31 - 1  # of a protocol buffer, and so of a tf.Example
 _SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 
 
@@ -288,8 +289,10 @@ def _records(file: BinaryIO, path: str) -> Iterator[tuple[Record, bytes, str | N
             yield Record(path, offset, len(header)), b"", "The file ends in the middle of a record."
             return
         length, check = struct.unpack("<QI", header)
-        if checksum(header[:8]) != check:
-            yield Record(path, offset, -1), b"", "From here on this is no TFRecord file: a checksum is wrong."
+        sound = checksum(header[:8]) == check
+        if not sound or length > _MOST_BYTES:
+            what = "a record's length" if sound else "a checksum"
+            yield Record(path, offset, -1), b"", f"From here on this is no TFRecord file: {what} is wrong."
             return
         data, footer = file.read(length), file.read(_FOOTER)
         record = Record(path, offset + _HEADER, len(data))

@@ -111,6 +111,25 @@ def test_damage_loses_nothing_but_what_is_damaged(write, tmp_path):
         assert "in the middle of a record" in listing.strays[0].reason
 
 
+@pytest.mark.parametrize("length", [2**31, 2**40, 2**64 - 1])
+def test_a_length_that_cannot_be_is_not_asked_for(write, tmp_path, length):
+    import struct
+
+    import google_crc32c
+
+    path = write("x.tfrecord", images(2))
+    head = struct.pack("<Q", length)
+    value = google_crc32c.value(head)
+    masked = (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    with (tmp_path / "x.tfrecord").open("ab") as file:
+        file.write(head + struct.pack("<I", masked) + b"not that much")
+    listing = listed(path)
+    assert len(listing.files) == 2
+    assert [stray.reason for stray in listing.strays] == [
+        "From here on this is no TFRecord file: a record's length is wrong."
+    ]
+
+
 def test_gzip_that_is_cut_off_keeps_what_came_before(tmp_path, write):
     path = write("x.tfrecord", images(200, 20), "GZIP")
     data = (tmp_path / "x.tfrecord").read_bytes()
