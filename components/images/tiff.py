@@ -62,11 +62,8 @@ def tiff_header(data: bytes, max_pixels: int) -> Header:
     """
     with _open(data) as file:
         page, pages = _first_image(file)
-        if page.is_tiled and page.tilelength * page.tilewidth * max(1, page.tiledepth) > max_pixels:
-            raise UnreadableImage(
-                f"Its tiles have {page.tilewidth} x {page.tilelength} pixels; more than data.max_pixels "
-                f"({max_pixels:,}) are refused."
-            )
+        for one in file.pages[:pages]:
+            _check_segments(one, max_pixels)
         depth = 8 if page.photometric == PHOTOMETRIC.PALETTE else _bits(page)
         channels = {PHOTOMETRIC.PALETTE: 3, PHOTOMETRIC.SEPARATED: 3}.get(page.photometric, page.samplesperpixel)
         height, width = page.imagelength, page.imagewidth
@@ -137,9 +134,6 @@ def _first_image(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, int]:
     if page.dtype is None or page.dtype.kind not in "buif":
         raise UnreadableImage(f"TIFF files of {page.bitspersample} bits a channel in this form are not read.")
     _check_colours(page)
-    if page.compression not in _STREAMS | _FILES:
-        name = getattr(page.compression, "name", page.compression)
-        raise UnreadableImage(f"TIFF files with {name} compression are not read: compress it with LZW or Deflate.")
     return page, pages
 
 
@@ -178,22 +172,35 @@ def _check_complete(page: tifffile.TiffPage, size: int) -> None:
         raise UnreadableImage(incomplete("TIFF"))
 
 
-def _check_inner_sizes(page: tifffile.TiffPage, data: bytes) -> None:
-    """Refuses what would be decoded to more than the file's header says.
+def _check_segments(page: tifffile.TiffPage, max_pixels: int) -> None:
+    """Refuses strips and tiles that would become more than the image that is cut out of them."""
+    if page.compression not in _STREAMS | _FILES:
+        name = getattr(page.compression, "name", page.compression)
+        raise UnreadableImage(f"TIFF files with {name} compression are not read: compress it with LZW or Deflate.")
+    if page.is_tiled and page.tilelength * page.tilewidth * max(1, page.tiledepth) > max_pixels:
+        raise UnreadableImage(
+            f"Its tiles have {page.tilewidth} x {page.tilelength} pixels; more than data.max_pixels ({max_pixels:,}) "
+            "are refused."
+        )
 
-    Raises:
-      UnreadableImage: a strip or tile is a file of its own of another size, or of a size that cannot be told.
-    """
+
+def _check_inner_sizes(page: tifffile.TiffPage, data: bytes) -> None:
+    """Refuses strips and tiles that are files of their own, of another size than the TIFF's header says."""
     if page.compression not in _FILES:
         return
     tiled = page.is_tiled
     rows = page.tilelength if tiled else min(page.rowsperstrip, page.imagelength)
     columns = page.tilewidth if tiled else page.imagewidth
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if not count:  # Left out: it is filled with zeros.
+            continue
         try:
             width, height = _inner_size(data[start : start + count], page.compression)
-        except Exception as error:  # Pillow's plugins raise whatever damaged bytes lead them to.
-            raise UnreadableImage(f"The TIFF file's image data are damaged ({in_brackets(error)}).") from None
+        except Image.DecompressionBombError:
+            raise damaged("TIFF", "a strip or tile is larger than the image") from None
+        except Exception:  # Pillow's plugins raise whatever damaged bytes lead them to.
+            name = COMPRESSION(page.compression).name
+            raise UnreadableImage(f"The TIFF file's image data are damaged (a strip or tile is no {name}).") from None
         if width > columns or height > rows:
             raise damaged("TIFF", f"{width} x {height} pixels are where {columns} x {rows} should be")
 

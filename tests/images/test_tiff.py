@@ -203,6 +203,33 @@ def test_what_is_larger_inside_than_the_header_says_is_refused(compression):
         read(bytes(lying))
 
 
+def test_a_tile_that_is_none_of_its_kind_is_told():
+    data = tiff(SMALL, photometric="rgb", compression="jpeg")
+    at = data.index(b"\xff\xd8\xff")
+    with pytest.raises(UnreadableImage, match=r"image data are damaged \(a strip or tile is no JPEG\)"):
+        read(data[:at] + b"none" + data[at + 4 :])
+
+
+def test_tiles_that_are_left_out_are_zeros():
+    data = bytearray(tiff(np.tile(SMALL, (3, 2, 1)), photometric="rgb", compression="png", tile=(32, 32)))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        counts = file.pages.first.tags["TileByteCounts"]
+        assert (counts.count, counts.dtype_name) == (4, "SHORT")
+        data[counts.valueoffset : counts.valueoffset + 2] = bytes(2)
+    got = read(bytes(data))
+    assert not got[:32, :32].any()
+    np.testing.assert_array_equal(got[32:], np.tile(SMALL, (3, 2, 1))[32:])
+
+
+def test_every_page_is_looked_at():
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(ONE, **GREY)
+        writer.write(ONE, tile=(128, 128), compression="zlib", **GREY)
+    with pytest.raises(UnreadableImage, match="tiles have 128 x 128 pixels"):
+        read(buffer.getvalue())
+
+
 @pytest.mark.parametrize("compression", ["jpegxl", "jpegxr"])
 def test_compressions_whose_size_is_not_told_are_refused(compression):
     with pytest.raises(UnreadableImage, match=rf"with {compression.upper()} compression are not read: compress it"):
