@@ -119,7 +119,8 @@ def _npy_layout(data: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
         else:
             raise ValueError(f"version {version[0]}.{version[1]}")
     except Exception as error:  # NumPy raises whatever damaged bytes lead it to.
-        raise damaged("NPY", in_brackets(error).splitlines()[0]) from None
+        # It quotes what it could not read behind a colon.
+        raise damaged("NPY", in_brackets(error).partition(":")[0]) from None
     return shape, dtype, file.tell()
 
 

@@ -26,6 +26,7 @@ HEADER_BYTES = _HEADER.size
 TYPE_AT, CHANNELS_AT, HEIGHT_AT, WIDTH_AT = 8, 10, 12, 16
 TYPES = {"uint8": 1, "uint16": 2, "float32": 3}
 _PNG_CHANNELS = 4
+_PNG_SIDE = 1_000_000  # libpng's limit
 
 
 def to_decodable(pixels: np.ndarray) -> bytes:
@@ -37,7 +38,8 @@ def to_decodable(pixels: np.ndarray) -> bytes:
     Returns:
       A PNG where it can hold them, else the raw container.
     """
-    if pixels.dtype != np.float32 and pixels.shape[2] <= _PNG_CHANNELS:
+    height, width, channels = pixels.shape
+    if pixels.dtype != np.float32 and channels <= _PNG_CHANNELS and max(height, width) <= _PNG_SIDE:
         import imagecodecs  # Pillow writes 16 bits for grey alone.
 
         return imagecodecs.png_encode(np.ascontiguousarray(pixels), level=6)

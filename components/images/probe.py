@@ -37,6 +37,7 @@ _EXIF_ORIENTATION = 274
 _UNNAMED_CHANNELS = 4
 # A file may hold this many times data.max_pixels values, counted over all its channels.
 _VALUES_A_PIXEL = 4
+_MOST_WORDS = 120
 _ENDS_EARLY = "it ends too early"
 _LISTED = "PNG, JPEG, BMP, GIF, WebP, TIFF and NumPy's .npy"
 # What people have that is no file of these, and that Pillow does not know either: place, bytes there, name.
@@ -194,11 +195,14 @@ def incomplete(kind: str) -> str:
 
 
 def in_brackets(error: Exception) -> str:
-    """An error's own words, to be put in brackets; of those that speak of buffers and indices, what they mean."""
+    """An error's own words, to be put in brackets; of those that speak of Python's types, what they mean."""
     # Pillow's plugins raise a SyntaxError in place of what they met.
     if isinstance(error.__cause__ or error, struct.error | IndexError | EOFError) or "Truncated File" in str(error):
         return _ENDS_EARLY
-    return (str(error) or type(error).__name__).strip().rstrip(".")
+    if isinstance(error, TypeError | AttributeError | LookupError | ArithmeticError):
+        return "its fields contradict each other"
+    words = next(iter(str(error).strip().splitlines()), "").rstrip(".") or type(error).__name__
+    return words if len(words) <= _MOST_WORDS else words[:_MOST_WORDS] + "..."
 
 
 def _pillow_header(data: bytes) -> Header:
@@ -212,6 +216,7 @@ def _pillow_header(data: bytes) -> Header:
         width, height = image.size
         if kind in ("JPEG", "WEBP") and image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8):
             width, height = height, width
+        channels, bit_depth, in_graph = _describe(data, image, kind)
     except Exception as error:  # Pillow's plugins raise whatever damaged bytes lead them to.
         told = in_brackets(error)
         if "-bit layers" in told:
@@ -219,7 +224,6 @@ def _pillow_header(data: bytes) -> Header:
         if kind == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little"):
             raise UnreadableImage(incomplete(kind)) from None
         raise damaged(kind, told) from None
-    channels, bit_depth, in_graph = _describe(data, image, kind)
     return Header(kind, width, height, channels, bit_depth, in_graph=in_graph)
 
 

@@ -4,16 +4,21 @@ What the pages of a TIFF mean is not asked (OME, ImageJ): the first image and th
 in the order in which they stand, and each of their samples is a channel.
 """
 
+import contextlib
 import io
 import logging
+import operator
 import struct
+from collections.abc import Iterator
 
+import imagecodecs
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from components.images.arrays import needs_range
+from components.images.lzw import check_lzw
 from components.images.probe import Header, UnreadableImage, damaged, in_brackets, incomplete
 
 # What it finds odd in a damaged file is in our reason; its own log would be one line after the other.
@@ -22,6 +27,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 _PALETTE_SHIFT = 8  # A colour map has 16 bits a colour.
 _CMYK = 4
 _ORIENTATION = 274
+_BITS_REVERSED = 2  # of the tag FillOrder
 _GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
 _MAX_PAGES = 1024
 # What a strip or tile becomes of these is as large as the file's header says, or an error.
@@ -60,22 +66,23 @@ def tiff_header(data: bytes, max_pixels: int) -> Header:
     Raises:
       UnreadableImage: damaged, cut, or of a kind that is not read.
     """
-    with _open(data) as file:
+    with _sentences("header is"), _open(data) as file:
         page, pages = _first_image(file)
         for one in file.pages[:pages]:
             _check_segments(one, max_pixels)
         depth = 8 if page.photometric == PHOTOMETRIC.PALETTE else _bits(page)
         channels = {PHOTOMETRIC.PALETTE: 3, PHOTOMETRIC.SEPARATED: 3}.get(page.photometric, page.samplesperpixel)
-        height, width = page.imagelength, page.imagewidth
+        # A damaged tag may hold anything.
+        height, width, layers = map(operator.index, (page.imagelength, page.imagewidth, page.imagedepth * pages))
         if _orientation(page) >= 5:
             height, width = width, height
         return Header(
             "TIFF",
             width,
             height,
-            channels * page.imagedepth * pages,
+            operator.index(channels) * layers,
             depth,
-            pages=pages * page.imagedepth,
+            pages=layers,
             needs_range=needs_range(page.dtype) and page.photometric != PHOTOMETRIC.PALETTE,
             in_graph=False,
         )
@@ -89,48 +96,48 @@ def read_tiff(data: bytes) -> np.ndarray:
     Raises:
       UnreadableImage: damaged or cut.
     """
-    with _open(data) as file:
+    with _sentences("image data are"), _open(data) as file:
         page, pages = _first_image(file)
         for one in file.pages[:pages]:
             _check_complete(one, len(data))
-            _check_inner_sizes(one, data)
-        try:
-            stored = np.stack([file.pages[i].asarray(squeeze=False, maxworkers=1) for i in range(pages)])
-        except Exception as error:  # tifffile and its codecs raise whatever damaged bytes lead them to.
-            raise UnreadableImage(f"The TIFF file's image data are damaged ({in_brackets(error)}).") from None
+            _check_stored(one, data)
+        stored = np.stack([file.pages[i].asarray(squeeze=False, maxworkers=1) for i in range(pages)])
         # [pages, separate samples, depth, height, width, contiguous samples]
         pixels = stored.reshape(pages, *page.shaped)
         pixels = pixels.transpose(3, 4, 0, 2, 1, 5).reshape(page.imagelength, page.imagewidth, -1)
         return _turned(_in_full_range(pixels, page), _orientation(page))
 
 
-def _open(data: bytes) -> tifffile.TiffFile:
+@contextlib.contextmanager
+def _sentences(what: str) -> Iterator[None]:
+    """Refuses a file with a sentence where damaged bytes lead tifffile, its codecs or us to whatever error."""
     try:
-        # Formats that are TIFF with something else beside it would be looked up in other files.
-        return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False)
+        yield
+    except UnreadableImage:
+        raise
     except Exception as error:
-        raise damaged("TIFF", in_brackets(error)) from None
+        raise UnreadableImage(f"The TIFF file's {what} damaged ({in_brackets(error)}).") from None
+
+
+def _open(data: bytes) -> tifffile.TiffFile:
+    # Formats that are TIFF with something else beside it would be looked up in other files.
+    return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False)
 
 
 def _first_image(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, int]:
     """The first page, and how many pages from it on have its size and type."""
-    try:
-        page = file.pages.first
-        kind = (page.shaped, page.dtype, page.photometric)
-        pages = 1
-        while pages < _MAX_PAGES:
-            try:
-                other = file.pages[pages]
-            except IndexError:
-                _check_last(file, file.pages[pages - 1].offset)
-                break
-            if (other.shaped, other.dtype, other.photometric) != kind:
-                break
-            pages += 1
-    except UnreadableImage:
-        raise
-    except Exception as error:
-        raise damaged("TIFF", in_brackets(error)) from None
+    page = file.pages.first
+    kind = (page.shaped, page.dtype, page.photometric)
+    pages = 1
+    while pages < _MAX_PAGES:
+        try:
+            other = file.pages[pages]
+        except IndexError:
+            _check_last(file, file.pages[pages - 1].offset)
+            break
+        if (other.shaped, other.dtype, other.photometric) != kind:
+            break
+        pages += 1
     if page.dtype is None or page.dtype.kind not in "buif":
         raise UnreadableImage(f"TIFF files of {page.bitspersample} bits a channel in this form are not read.")
     _check_colours(page)
@@ -152,7 +159,7 @@ def _check_last(file: tifffile.TiffFile, directory: int) -> None:
 
 
 def _check_colours(page: tifffile.TiffPage) -> None:
-    kind, samples = page.photometric, page.samplesperpixel
+    kind, samples = page.photometric, operator.index(page.samplesperpixel)
     known = (
         kind in _GREY
         or (kind == PHOTOMETRIC.RGB and samples >= 3)
@@ -161,7 +168,7 @@ def _check_colours(page: tifffile.TiffPage) -> None:
         or (kind == PHOTOMETRIC.YCBCR and page.compression in (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG))
     )
     if not known:
-        name = getattr(kind, "name", kind)
+        name = getattr(kind, "name", operator.index(kind))
         raise UnreadableImage(f"TIFF files with colours as {name} in {samples} channel(s) are not read.")
 
 
@@ -174,7 +181,7 @@ def _check_complete(page: tifffile.TiffPage, size: int) -> None:
 
 def _check_segments(page: tifffile.TiffPage, max_pixels: int) -> None:
     """Refuses strips and tiles that would become more than the image that is cut out of them."""
-    if page.compression not in _STREAMS | _FILES:
+    if operator.index(page.compression) not in _STREAMS | _FILES:
         name = getattr(page.compression, "name", page.compression)
         raise UnreadableImage(f"TIFF files with {name} compression are not read: compress it with LZW or Deflate.")
     if page.is_tiled and page.tilelength * page.tilewidth * max(1, page.tiledepth) > max_pixels:
@@ -184,25 +191,26 @@ def _check_segments(page: tifffile.TiffPage, max_pixels: int) -> None:
         )
 
 
-def _check_inner_sizes(page: tifffile.TiffPage, data: bytes) -> None:
-    """Refuses strips and tiles that are files of their own, of another size than the TIFF's header says."""
-    if page.compression not in _FILES:
+def _check_stored(page: tifffile.TiffPage, data: bytes) -> None:
+    """Refuses strips and tiles that their codecs must not see.
+
+    Files of their own with another size than the TIFF's header says would be decoded whole, and imagecodecs does not
+    survive all damaged LZW.
+    """
+    lzw = page.compression == COMPRESSION.LZW
+    if not lzw and page.compression not in _FILES:
         return
     tiled = page.is_tiled
     rows = page.tilelength if tiled else min(page.rowsperstrip, page.imagelength)
     columns = page.tilewidth if tiled else page.imagewidth
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if not count:  # Left out: it is filled with zeros.
-            continue
-        try:
-            width, height = _inner_size(data[start : start + count], page.compression)
-        except Image.DecompressionBombError:
-            raise damaged("TIFF", "a strip or tile is larger than the image") from None
-        except Exception:  # Pillow's plugins raise whatever damaged bytes lead them to.
-            name = COMPRESSION(page.compression).name
-            raise UnreadableImage(f"The TIFF file's image data are damaged (a strip or tile is no {name}).") from None
-        if width > columns or height > rows:
-            raise damaged("TIFF", f"{width} x {height} pixels are where {columns} x {rows} should be")
+        stored = data[start : start + count]
+        if lzw:
+            check_lzw(imagecodecs.bitorder_decode(stored) if page.fillorder == _BITS_REVERSED else stored)
+        elif stored:  # What is left out is filled with zeros.
+            width, height = _inner_size(stored, page.compression)
+            if width > columns or height > rows:
+                raise damaged("TIFF", f"{width} x {height} pixels are where {columns} x {rows} should be")
 
 
 def _inner_size(data: bytes, compression: int) -> tuple[int, int]:
@@ -212,8 +220,13 @@ def _inner_size(data: bytes, compression: int) -> tuple[int, int]:
         if mark != b"Lerc2 ":
             raise ValueError("LERC of another version, or compressed once more")
         return columns, rows
-    with Image.open(io.BytesIO(data)) as inner:
-        return inner.size
+    try:
+        with Image.open(io.BytesIO(data)) as inner:
+            return inner.size
+    except Image.DecompressionBombError:
+        raise ValueError("a strip or tile is larger than the image") from None
+    except UnidentifiedImageError:
+        raise ValueError(f"a strip or tile is no {COMPRESSION(compression).name}") from None
 
 
 def _bits(page: tifffile.TiffPage) -> int:
