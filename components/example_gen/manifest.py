@@ -12,6 +12,7 @@ import hashlib
 import io
 import math
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,19 +114,12 @@ def read_table(path: str) -> Table:
     if path.lower().endswith(".parquet"):
         return _parquet(data, path)
     text = _decoded(data, path)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-    header = next(reader, None)
-    if not header or not any(header):
+    lines = _lines(text, path)
+    _, header = next(lines, (1, []))
+    if not any(header):
         raise RestemError("the manifest is empty", where=f"data.path ({path})", expected="a first row with columns")
-
-    def rows() -> Iterator[tuple[str, list[str]]]:
-        line = reader.line_num + 1
-        for row in reader:
-            if any(field.strip() for field in row):
-                yield f"Line {line}", row
-            line = reader.line_num + 1
-
-    return Table(_unique([name.strip() for name in header], path), rows())
+    rows = ((f"Line {line}", row) for line, row in lines if any(field.strip() for field in row))
+    return Table(_unique([name.strip() for name in header], path), rows)
 
 
 def _read(path: str) -> bytes:
@@ -135,24 +129,49 @@ def _read(path: str) -> bytes:
         raise storage.reading_failed(path, error) from None
 
 
+def _lines(text: str, path: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows, each with the line that it begins in."""
+    line = 1
+    try:
+        # Strict: a quotation mark that is not closed would take all rows up to the next one into its field.
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+        for row in reader:
+            yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise RestemError(
+            "the manifest cannot be read any further",
+            where=f"data.path ({path}, line {line})",
+            given=str(error),
+            remedy="Perhaps a quotation mark is not closed",
+        ) from None
+
+
 def _parquet(data: bytes, path: str) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    errors = (pa.ArrowException, OSError, UnicodeDecodeError)
     try:
         file = pq.ParquetFile(io.BytesIO(data))
-    except (pa.ArrowException, OSError) as error:
+        names = file.schema_arrow.names
+    except errors as error:
         what = "this is no Parquet file"
         raise RestemError(what, where=f"data.path ({path})", given=str(error).splitlines()[0]) from None
 
     def rows() -> Iterator[tuple[str, tuple]]:
         number = 0
-        for batch in file.iter_batches():
-            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                number += 1
-                yield f"Row {number}", row
+        try:
+            for batch in file.iter_batches():
+                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    number += 1
+                    yield f"Row {number}", row
+        except errors as error:
+            what = "the Parquet file is damaged"
+            where = f"data.path ({path}, behind row {number})"
+            raise RestemError(what, where=where, given=str(error).splitlines()[0]) from None
 
-    return Table(_unique(file.schema_arrow.names, path), rows())
+    return Table(_unique(names, path), rows())
 
 
 def _decoded(data: bytes, path: str) -> str:
@@ -170,7 +189,7 @@ def _decoded(data: bytes, path: str) -> str:
 
 def _delimiter(text: str) -> str:
     """What stands most often in the header outside quotes."""
-    header = text.lstrip("\n\r").split("\n", 1)[0]
+    header = re.split(r"[\r\n]", text.lstrip("\n\r"), maxsplit=1)[0]
     return max(",;\t|", key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
 
 

@@ -77,6 +77,14 @@ def test_marks_between_fields_and_encodings_are_found(write, tmp_path, mark, enc
     assert (len(listing.files), listing.strays) == (5, ())
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_any_system_ends_them(write, end):
+    text = f"path;label{end}" + "".join(f"x{i}.png;{'ab'[i % 2]}{end}" for i in range(4)) + f";a{end}"
+    listing = listed(write(text.encode()))
+    assert [file.path for file in listing.files] == [f"x{i}.png" for i in range(4)]
+    assert [stray.reason for stray in listing.strays] == ["Line 6: the path is empty."]
+
+
 def test_columns_have_the_names_they_are_given(write):
     text = "site,file,kind,trust\n" + "".join(f"s{i % 3},x{i}.png,{'ab'[i % 2]},{i / 2}\n" for i in range(12))
     options = {"columns": {"path": "file", "label": "kind"}, "group": "site", "weight": "trust", "metadata": ["site"]}
@@ -125,6 +133,24 @@ def test_parquet(write, tmp_path):
         listed(write("path,label\n", "bad.parquet"))
 
 
+def test_a_damaged_parquet_file_is_told_with_the_place(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"path": [f"x{i}.png" for i in range(9)], "label": ["a", "b", "c"] * 3})
+    path = tmp_path / "all.parquet"
+    pq.write_table(table, path, compression="snappy")
+    whole = path.read_bytes()
+    told = set()
+    for place in range(4, len(whole) - 8, 3):
+        path.write_bytes(whole[:place] + b"\xff\xff\xff" + whole[place + 3 :])
+        try:
+            listed(str(path))
+        except RestemError as error:
+            told.add(str(error).partition(": ")[2][:30])
+    assert any(words.startswith("the Parquet file is damaged") for words in told)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -133,6 +159,9 @@ def test_parquet(write, tmp_path):
         ("path,label,label\n", "columns have the same name.*Given label"),
         (b"path,label\n\xff\xfe\xfa", "line 2.*not text"),
         ("path,label\nx0.png,a\n", "only one class"),
+        ('path,label\nx0.png,a\n"x1.png,b\nx2.png,a\n', "line 3.*read any further.*end of data.*not closed"),
+        ('path,label\nx0.png,"a\nx1.png,b\nx2.png,"a"\n', "line 2.*read any further.*expected after.*not closed"),
+        ('path,"label\nx0.png,a\n', "line 1.*read any further"),
     ],
 )
 def test_what_is_no_manifest_is_refused(write, text, message):
