@@ -81,6 +81,7 @@ def test_pixels_are_those_that_were_written(data, expected):
         ("L", {"compression": "packbits"}),
         ("P", {}),
         ("RGB", {"compression": "tiff_lzw"}),
+        ("RGB", {"compression": "tiff_lzw", "tiffinfo": {266: 2}}),  # FillOrder: bits the other way round
         ("RGB", {"compression": "jpeg"}),
         ("CMYK", {}),
         ("LA", {}),
