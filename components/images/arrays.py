@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from components.images.container import to_decodable
-from components.images.probe import Header, UnreadableImage, damaged, explain_failure, in_brackets, incomplete, probe
+from components.images.probe import (
+    Header,
+    UnreadableImage,
+    damaged,
+    exif_orientation,
+    explain_failure,
+    in_brackets,
+    incomplete,
+    probe,
+)
 
 # Limits of a file that a user names one by one, for a served model.
 _MAX_PIXELS = 2**30
@@ -145,7 +154,7 @@ def _read_with_pillow(data: bytes, header: Header) -> np.ndarray:
     try:
         with plugin(io.BytesIO(data)) as image:
             image.load()
-            upright = ImageOps.exif_transpose(image)
+            upright = image if exif_orientation(image) == 1 else ImageOps.exif_transpose(image)
             return np.asarray(upright.convert("RGBA" if header.channels == 4 else "RGB"))
     except Exception:  # Pillow's plugins raise whatever damaged bytes lead them to.
         raise UnreadableImage(explain_failure(data, header.format)) from None

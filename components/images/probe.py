@@ -205,6 +205,14 @@ def in_brackets(error: Exception) -> str:
     return words if len(words) <= _MOST_WORDS else words[:_MOST_WORDS] + "..."
 
 
+def exif_orientation(image: Image.Image) -> int:
+    """1 to 8; 1, upright, where none is told, or where the EXIF cannot be read: the image can."""
+    try:
+        return image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # Pillow raises whatever damaged bytes lead it to.
+        return 1
+
+
 def _pillow_header(data: bytes) -> Header:
     plugin = next((plugin for start, plugin in _PLUGINS.items() if data.startswith(start)), None)
     if plugin is None or (plugin is WebPImageFile and data[8:12] != b"WEBP"):
@@ -214,7 +222,7 @@ def _pillow_header(data: bytes) -> Header:
         # The plugin itself and not Image.open, which refuses large images with a limit of its own.
         image = plugin(io.BytesIO(data))
         width, height = image.size
-        if kind in ("JPEG", "WEBP") and image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8):
+        if kind in ("JPEG", "WEBP") and exif_orientation(image) in (5, 6, 7, 8):
             width, height = height, width
         channels, bit_depth, in_graph = _describe(data, image, kind)
     except Exception as error:  # Pillow's plugins raise whatever damaged bytes lead them to.

@@ -92,6 +92,14 @@ def test_webp_is_turned_upright(photo):
     np.testing.assert_array_equal(read(buffer.getvalue()), np.asarray(expected.convert("RGB")))
 
 
+@pytest.mark.parametrize("exif", [b"Exif\0\0no directory", b"Exif\0\0MM\0\xfe", b"II*\0\xff\xff\xff\xff"])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_webp_whose_exif_is_damaged_stands_as_it_is(photo, exif):
+    buffer = io.BytesIO()
+    Image.fromarray(photo).save(buffer, "WEBP", lossless=True, exif=exif)
+    np.testing.assert_array_equal(read(buffer.getvalue()), photo)
+
+
 def test_webp_first_frame(photo):
     frames = [Image.fromarray(np.roll(photo, shift, 0)) for shift in (0, 9)]
     buffer = io.BytesIO()
