@@ -1,7 +1,7 @@
 """From encoded bytes to pixels: the one decoding and the one preprocessing of training, evaluation and serving.
 
-`config`, `container` and `probe` are light; `arrays` and `tiff` read what TensorFlow does not decode; the others are
-TensorFlow graph code.
+`config`, `container` and `probe` are light; `arrays`, `tiff` and `lzw` read what TensorFlow does not decode; the
+others are TensorFlow graph code.
 """
 
 from pathlib import Path

@@ -15,9 +15,11 @@ _CODES = 4096
 # lacks one entry to fill it (sizes 511, 1023 and 2047).
 _ENTRIES = _FIRST_ENTRY + np.maximum(np.arange(_CODES) - 1, 0)
 _GROWING = np.minimum(np.floor(np.log2(_ENTRIES + 1)).astype(np.int64) + 1, _MOST_BITS)
+_GROWING_ENDS = np.cumsum(_GROWING)
 _NAMED = np.where(np.arange(_CODES) == 0, _CLEAR - 1, _ENTRIES)  # A code may name the entry that comes with it.
 # Where no clear code comes when the table is full, all codes stay that long.
 _LONG = np.full(_CODES, _MOST_BITS)
+_LONG_ENDS = np.cumsum(_LONG)
 _ANY = np.full(_CODES, 2**_MOST_BITS)
 
 
@@ -33,10 +35,9 @@ def check_lzw(data: bytes) -> None:
     size = 8 * len(data)
     position, full = 0, False
     while position < size:
-        lengths, most = (_LONG, _ANY) if full else (_GROWING, _NAMED)
-        ends = position + np.cumsum(lengths)
-        count = int(np.searchsorted(ends, size, side="right"))
-        ends, lengths = ends[:count], lengths[:count]
+        ends, lengths, most = (_LONG_ENDS, _LONG, _ANY) if full else (_GROWING_ENDS, _GROWING, _NAMED)
+        count = int(np.searchsorted(ends, size - position, side="right"))
+        ends, lengths = position + ends[:count], lengths[:count]
         starts = ends - lengths
         at = starts >> 3
         first, second, third = (stored[at + i].astype(np.int64) for i in range(3))

@@ -5,7 +5,7 @@ JEITA CP-3451 (Exif), 4.5.4: the first segments of a JPEG file; TIFF 6.0: the di
 
 import tensorflow as tf
 
-from components.images.raw_bytes import bytes_at, first_bytes, little_endian
+from components.images.raw_bytes import big_endian, bytes_at, first_bytes, little_endian
 
 _EXIF = b"Exif\0\0"
 _FIRST_SEGMENT_AT = 2
@@ -77,12 +77,11 @@ def apply_orientation(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 def _of_directory(image_bytes: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     """The orientation in the TIFF structure that starts there."""
     head = bytes_at(image_bytes, start, 8)
-    big_endian = head[0] == ord("M")
+    is_big_endian = head[0] == ord("M")
 
     def number(values: tf.Tensor) -> tf.Tensor:
         """int32 [..., n] bytes -> [...]."""
-        ordered = tf.cond(big_endian, lambda: tf.reverse(values, [-1]), lambda: values)
-        return little_endian(ordered)
+        return tf.cond(is_big_endian, lambda: big_endian(values), lambda: little_endian(values))
 
     # Beyond 2**31 the place is negative, and outside the file as it should be.
     at = start + tf.clip_by_value(number(head[4:8]), 0, tf.strings.length(image_bytes))

@@ -6,7 +6,7 @@ wherever it stands; 5.3: what a chunk looks like. Palettes with transparent entr
 
 import tensorflow as tf
 
-from components.images.raw_bytes import bytes_at, first_bytes
+from components.images.raw_bytes import big_endian, bytes_at, first_bytes
 
 _SIGNATURE_BYTES = 8
 _LENGTH_AND_NAME, _CHECKSUM = 8, 4
@@ -28,11 +28,10 @@ def with_transparent_colour(pixels: tf.Tensor, image_bytes: tf.Tensor) -> tf.Ten
     channels = tf.shape(pixels)[-1]
 
     def added() -> tf.Tensor:
-        pairs = tf.reshape(bytes_at(image_bytes, position + _LENGTH_AND_NAME, 6), [3, 2])
+        named = big_endian(tf.reshape(bytes_at(image_bytes, position + _LENGTH_AND_NAME, 6), [3, 2]))[:channels]
         depth = tf.minimum(first_bytes(image_bytes, _BIT_DEPTH_AT + 1)[_BIT_DEPTH_AT], 16)
         most = tf.bitwise.left_shift(1, depth) - 1
-        stored = tf.bitwise.bitwise_and(pairs[:channels, 0] * 256 + pairs[:channels, 1], most)
-        colour = stored * tf.where(depth < 8, 255 // most, 1)
+        colour = tf.bitwise.bitwise_and(named, most) * tf.where(depth < 8, 255 // most, 1)
         opaque = tf.reduce_any(tf.not_equal(tf.cast(pixels, tf.int32), colour), axis=-1, keepdims=True)
         return tf.concat([pixels, tf.cast(opaque, pixels.dtype) * pixels.dtype.max], -1)
 
@@ -50,7 +49,7 @@ def _transparency(image_bytes: tf.Tensor) -> tf.Tensor:
         return ~tf.reduce_any(stops) & (position < tf.strings.length(image_bytes))
 
     def step(position: tf.Tensor) -> list[tf.Tensor]:
-        length = tf.reduce_sum(bytes_at(image_bytes, position, 4) * [1 << 24, 1 << 16, 1 << 8, 1])
+        length = big_endian(bytes_at(image_bytes, position, 4))
         # What is longer than the file, or beyond 31 bits, ends the search.
         rest = tf.strings.length(image_bytes) - position
         return [position + tf.where((length < 0) | (length > rest), rest, length + _LENGTH_AND_NAME + _CHECKSUM)]

@@ -27,3 +27,8 @@ def bytes_at(data: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:
 def little_endian(values: tf.Tensor) -> tf.Tensor:
     """int32 [..., n] bytes -> [...]; four bytes beyond 2**31 become negative."""
     return tf.reduce_sum(values * [256**i for i in range(values.shape[-1])], axis=-1)
+
+
+def big_endian(values: tf.Tensor) -> tf.Tensor:
+    """As little_endian, the most significant byte first."""
+    return little_endian(values[..., ::-1])

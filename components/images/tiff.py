@@ -67,13 +67,14 @@ def tiff_header(data: bytes, max_pixels: int) -> Header:
       UnreadableImage: damaged, cut, or of a kind that is not read.
     """
     with _sentences("header is"), _open(data) as file:
-        page, pages = _first_image(file)
-        for one in file.pages[:pages]:
+        pages = _first_image(file)
+        page = pages[0]
+        for one in pages:
             _check_segments(one, max_pixels)
         depth = 8 if page.photometric == PHOTOMETRIC.PALETTE else _bits(page)
         channels = {PHOTOMETRIC.PALETTE: 3, PHOTOMETRIC.SEPARATED: 3}.get(page.photometric, page.samplesperpixel)
         # A damaged tag may hold anything.
-        height, width, layers = map(operator.index, (page.imagelength, page.imagewidth, page.imagedepth * pages))
+        height, width, layers = map(operator.index, (page.imagelength, page.imagewidth, page.imagedepth * len(pages)))
         if _orientation(page) >= 5:
             height, width = width, height
         return Header(
@@ -97,13 +98,14 @@ def read_tiff(data: bytes) -> np.ndarray:
       UnreadableImage: damaged or cut.
     """
     with _sentences("image data are"), _open(data) as file:
-        page, pages = _first_image(file)
-        for one in file.pages[:pages]:
+        pages = _first_image(file)
+        page = pages[0]
+        for one in pages:
             _check_complete(one, len(data))
             _check_stored(one, data)
-        stored = np.stack([file.pages[i].asarray(squeeze=False, maxworkers=1) for i in range(pages)])
+        stored = np.stack([one.asarray(squeeze=False, maxworkers=1) for one in pages])
         # [pages, separate samples, depth, height, width, contiguous samples]
-        pixels = stored.reshape(pages, *page.shaped)
+        pixels = stored.reshape(len(pages), *page.shaped)
         pixels = pixels.transpose(3, 4, 0, 2, 1, 5).reshape(page.imagelength, page.imagewidth, -1)
         return _turned(_in_full_range(pixels, page), _orientation(page))
 
@@ -124,24 +126,24 @@ def _open(data: bytes) -> tifffile.TiffFile:
     return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False)
 
 
-def _first_image(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, int]:
-    """The first page, and how many pages from it on have its size and type."""
+def _first_image(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """The first page, and those behind it that have its size and type: a file parses a page whenever it is asked."""
     page = file.pages.first
     kind = (page.shaped, page.dtype, page.photometric)
-    pages = 1
-    while pages < _MAX_PAGES:
+    pages = [page]
+    while len(pages) < _MAX_PAGES:
         try:
-            other = file.pages[pages]
+            other = file.pages[len(pages)]
         except IndexError:
-            _check_last(file, file.pages[pages - 1].offset)
+            _check_last(file, pages[-1].offset)
             break
         if (other.shaped, other.dtype, other.photometric) != kind:
             break
-        pages += 1
+        pages.append(other)
     if page.dtype is None or page.dtype.kind not in "buif":
         raise UnreadableImage(f"TIFF files of {page.bitspersample} bits a channel in this form are not read.")
     _check_colours(page)
-    return page, pages
+    return pages
 
 
 def _check_last(file: tifffile.TiffFile, directory: int) -> None:
@@ -200,9 +202,10 @@ def _check_stored(page: tifffile.TiffPage, data: bytes) -> None:
     lzw = page.compression == COMPRESSION.LZW
     if not lzw and page.compression not in _FILES:
         return
-    tiled = page.is_tiled
-    rows = page.tilelength if tiled else min(page.rowsperstrip, page.imagelength)
-    columns = page.tilewidth if tiled else page.imagewidth
+    if page.is_tiled:
+        rows, columns = page.tilelength, page.tilewidth
+    else:
+        rows, columns = min(page.rowsperstrip, page.imagelength), page.imagewidth
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         stored = data[start : start + count]
         if lzw:
