@@ -1,78 +1,46 @@
 """Files with bytes changed anywhere: each is read, with the size that its header says, or refused with a sentence."""
 
-import io
-
 import numpy as np
 import pytest
 import tensorflow as tf
-import tifffile
 
 from components.images.arrays import decodable
 from components.images.decode import Depth, decode_raw
 from components.images.probe import UnreadableImage, explain_failure, probe
+
+from .test_arrays import npy
+from .test_tiff import tiff
 
 LIMITS = {"max_pixels": 100_000, "max_bytes": 1 << 20}
 CHANGES = 300
 NUMBERS = [0, 1, 127, 128, 255]
 
 
-def tiff(pixels: np.ndarray, **options) -> bytes:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, pixels, **options)
-    return buffer.getvalue()
-
-
-@pytest.fixture(scope="module")
-def files(encoded, photo) -> dict[str, bytes]:
-    small = photo[:37, :53]
-    deep = small.astype(np.uint16) * 200
-    npy = io.BytesIO()
-    np.save(npy, deep)
-    rgb = {"photometric": "rgb"}
-    return {
-        "png": encoded("RGB", "PNG"),
-        "palette": encoded("P", "PNG"),
-        "jpeg": encoded("RGB", "JPEG"),
-        "progressive": encoded("RGB", "JPEG", progressive=True),
-        "gif": encoded("P", "GIF"),
-        "transparent gif": encoded("P", "GIF", transparency=3),
-        "bmp": encoded("RGB", "BMP"),
-        "1-bit bmp": encoded("1", "BMP"),
-        "webp": encoded("RGB", "WEBP"),
-        "npy": npy.getvalue(),
-        "tiff": tiff(deep, **rgb),
-        "lzw": tiff(deep, compression="lzw", predictor=2, **rgb),
-        "tiles": tiff(small, compression="zlib", tile=(16, 16), **rgb),
-        "jpeg inside": tiff(small, compression="jpeg", **rgb),
-        "lerc inside": tiff(small, compression="lerc", **rgb),
-        "bigtiff": tiff(deep, bigtiff=True, byteorder=">", **rgb),
-        "pages": tiff(np.moveaxis(deep, -1, 0).copy(), photometric="minisblack"),
-        "colour map": encoded("P", "TIFF"),
-        "fax": encoded("1", "TIFF", compression="group4"),
-    }
-
-
-KINDS = [
-    "png",
-    "palette",
-    "jpeg",
-    "progressive",
-    "gif",
-    "transparent gif",
-    "bmp",
-    "1-bit bmp",
-    "webp",
-    "npy",
-    "tiff",
-    "lzw",
-    "tiles",
-    "jpeg inside",
-    "lerc inside",
-    "bigtiff",
-    "pages",
-    "colour map",
-    "fax",
-]
+SMALL = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
+DEEP = SMALL.astype(np.uint16) * 200
+RGB = {"photometric": "rgb"}
+# Of Pillow's the mode, the format and the options; or the file.
+FILES = {
+    "png": ("RGB", "PNG", {}),
+    "palette": ("P", "PNG", {}),
+    "jpeg": ("RGB", "JPEG", {}),
+    "progressive": ("RGB", "JPEG", {"progressive": True}),
+    "gif": ("P", "GIF", {}),
+    "transparent gif": ("P", "GIF", {"transparency": 3}),
+    "bmp": ("RGB", "BMP", {}),
+    "1-bit bmp": ("1", "BMP", {}),
+    "webp": ("RGB", "WEBP", {}),
+    "colour map": ("P", "TIFF", {}),
+    "fax": ("1", "TIFF", {"compression": "group4"}),
+    "npy": npy(DEEP),
+    "tiff": tiff(DEEP, **RGB),
+    "lzw": tiff(DEEP, compression="lzw", predictor=2, **RGB),
+    "tiles": tiff(SMALL, compression="zlib", tile=(16, 16), **RGB),
+    "jpeg inside": tiff(SMALL, compression="jpeg", **RGB),
+    "lerc inside": tiff(SMALL, compression="lerc", **RGB),
+    "bigtiff": tiff(DEEP, bigtiff=True, byteorder=">", **RGB),
+    "pages": tiff(np.moveaxis(DEEP, -1, 0).copy(), photometric="minisblack"),
+}
 
 
 def changed(data: bytes, random: np.random.Generator) -> bytes:
@@ -95,13 +63,15 @@ def changed(data: bytes, random: np.random.Generator) -> bytes:
     return bytes(result)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FILES)
 @pytest.mark.filterwarnings("ignore")  # What Pillow and NumPy find odd.
-def test_changed_bytes_are_read_or_refused(files, kind):
-    random = np.random.default_rng(KINDS.index(kind))
+def test_changed_bytes_are_read_or_refused(encoded, kind):
+    file = FILES[kind]
+    whole = file if isinstance(file, bytes) else encoded(file[0], file[1], **file[2])
+    random = np.random.default_rng(list(FILES).index(kind))
     refused = 0
     for _ in range(CHANGES):
-        data = changed(files[kind], random)
+        data = changed(whole, random)
         header = None
         try:
             header = probe(data, **LIMITS)

@@ -1,6 +1,5 @@
 import io
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from components.images.config import ImageConfig
 from components.images.decode import decode, decode_raw
 from components.images.probe import UnreadableImage, explain_failure, probe
 
-from .conftest import pillow
+from .conftest import pillow, png
 
 GREY = ImageConfig(size=8, channels=1)
 COLOUR = ImageConfig(size=8, channels=3)
@@ -252,16 +251,8 @@ def test_pngsuites_transparency_is_laid_on_the_background_as_pillow_does(decoder
 
 
 def png16(pixels: np.ndarray) -> bytes:
-    """A 16-bit PNG of uint16 [h, w, 1..4], written by hand: Pillow writes 16 bits for grey only."""
-    height, width, channels = pixels.shape
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    """A 16-bit PNG of uint16 [h, w, 1..4]."""
+    return png(pixels, 16)
 
 
 def bmp(width: int, height: int, *, bits: int, body: bytes, compression: int = 0) -> bytes:

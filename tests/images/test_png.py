@@ -1,7 +1,6 @@
 """A colour that a PNG names as transparent."""
 
 import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -9,26 +8,14 @@ import tensorflow as tf
 
 from components.images.config import ImageConfig
 from components.images.decode import decode, decode_raw
+from components.images.png import with_transparent_colour
 
-GREY, RGB = 0, 2
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+from .conftest import png, png_chunk
 
 
-def png(values: np.ndarray, bits: int, key: tuple[int, ...] | None, before: bytes = b"") -> bytes:
-    """A grey or RGB PNG of any depth, written by hand: Pillow writes few of them."""
-    height, width, channels = values.shape
-    if bits == 16:
-        rows = [row.astype(">u2").tobytes() for row in values]
-    else:
-        shifts = np.arange(bits)[::-1]
-        rows = [np.packbits((row.reshape(-1, 1) >> shifts) & 1).tobytes() for row in values]
-    header = struct.pack(">IIBBBBB", width, height, bits, RGB if channels == 3 else GREY, 0, 0, 0)
-    transparency = b"" if key is None else chunk(b"tRNS", struct.pack(f">{channels}H", *key))
-    data = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + transparency + data + chunk(b"IEND", b"")
+def keyed(pixels: np.ndarray, bits: int, key: tuple[int, ...], before: bytes = b"") -> bytes:
+    """A PNG that names a transparent colour."""
+    return png(pixels, bits, before + png_chunk(b"tRNS", struct.pack(f">{len(key)}H", *key)))
 
 
 def values(bits: int, channels: int) -> np.ndarray:
@@ -41,28 +28,28 @@ def test_it_shows_the_background(bits, channels, depth):
     stored = values(bits, channels)
     key = tuple(stored[3, 4])
     config = ImageConfig(size=8, channels=channels, bits=depth, background="white")
-    got = decode(tf.constant(png(stored, bits, key)), config).numpy()
-    plain = decode(tf.constant(png(stored, bits, None)), config).numpy()
+    got = decode(tf.constant(keyed(stored, bits, key)), config).numpy()
+    plain = decode(tf.constant(png(stored, bits)), config).numpy()
     hidden = (stored == key).all(-1, keepdims=True)
     np.testing.assert_array_equal(got, np.where(hidden, config.white, plain))
 
 
 def test_16_bits_are_compared_at_16_bits():
     stored = np.array([[[1000], [1001]]])
-    got = decode(tf.constant(png(stored, 16, (1000,))), ImageConfig(size=8, channels=1, background="white"))
+    got = decode(tf.constant(keyed(stored, 16, (1000,))), ImageConfig(size=8, channels=1, background="white"))
     np.testing.assert_array_equal(got[0, :, 0], [255, 4])
 
 
 @pytest.mark.parametrize("config", [ImageConfig(size=8, channels=3), ImageConfig(size=8, bands=("a", "b", "c"))])
 def test_without_a_background_the_stored_colour_stands(config):
     stored = values(8, 3)
-    np.testing.assert_array_equal(decode(tf.constant(png(stored, 8, tuple(stored[0, 0]))), config), stored)
+    np.testing.assert_array_equal(decode(tf.constant(keyed(stored, 8, tuple(stored[0, 0]))), config), stored)
 
 
 def test_it_is_found_behind_other_chunks():
     stored = values(8, 1)
-    more = chunk(b"tEXt", b"word\0" + b"x" * 70_000) + chunk(b"pHYs", struct.pack(">IIB", 1, 1, 0))
-    data = png(stored, 8, (int(stored[0, 0, 0]),), before=more)
+    more = png_chunk(b"tEXt", b"word\0" + b"x" * 70_000) + png_chunk(b"pHYs", struct.pack(">IIB", 1, 1, 0))
+    data = keyed(stored, 8, (int(stored[0, 0, 0]),), before=more)
     assert decode_raw(tf.constant(data), transparent_colour=True).shape[-1] == 2
     assert decode_raw(tf.constant(data)).shape[-1] == 1
 
@@ -70,9 +57,7 @@ def test_it_is_found_behind_other_chunks():
 @pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFFFFF, 10_000])
 def test_a_chunk_that_is_longer_than_the_file_ends_the_search(length):
     """The search alone: TensorFlow refuses the file itself."""
-    from components.images.png import with_transparent_colour
-
-    data = png(values(8, 1), 8, (0,))
+    data = keyed(values(8, 1), 8, (0,))
     at = data.index(b"tRNS") - 4
     broken = data[:at] + struct.pack(">I4s", length, b"junk") + data[at:]
     pixels = tf.zeros([2, 2, 1], tf.uint8)

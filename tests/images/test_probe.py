@@ -14,6 +14,7 @@ from components.images.config import ImageConfig, Requirements
 from components.images.decode import decode_raw
 from components.images.probe import Header, UnreadableImage, check_suits, explain_failure, probe
 
+from .conftest import PNG_SIGNATURE, png_chunk
 from .test_decode import png16
 
 LIMITS = {"max_pixels": 10_000, "max_bytes": 1 << 20}
@@ -60,27 +61,21 @@ def test_16_bits_are_seen(channels):
 
 def test_a_decompression_bomb_is_refused_by_its_header_alone():
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
-    empty = struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
     with pytest.raises(UnreadableImage, match=r"60000 x 60000 pixels; more than data.max_pixels \(10,000\)"):
-        probe(b"\x89PNG\r\n\x1a\n" + chunk + empty, **LIMITS)
+        probe(PNG_SIGNATURE + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b""), **LIMITS)
 
 
 def bombs() -> dict[str, bytes]:
     """60,000 x 60,000 pixels by their headers alone, or nearly."""
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
     rows = zlib.compress(bytes(60_000 * 180), 9) * 6  # some of the rows that the header promises
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
     tags = [(256, 60_000), (257, 60_000), (258, 16), (259, 1), (262, 1), (273, 8), (277, 1), (278, 60_000), (279, 99)]
     directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     tiff = b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4)
     npy = io.BytesIO()
     np.lib.format.write_array_header_1_0(npy, {"descr": "<u2", "fortran_order": False, "shape": (60_000, 60_000)})
-    return {"PNG": png, "TIFF": tiff, "NPY": npy.getvalue()}
+    return {"PNG": PNG_SIGNATURE + chunks, "TIFF": tiff, "NPY": npy.getvalue()}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "NPY"])
