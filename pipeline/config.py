@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from components.errors import RestemError
 from components.evaluator.config import BASELINES, EvaluateConfig, PushConfig
-from components.example_gen.config import EMBEDDED_DIGITS, DataConfig
+from components.example_gen.config import EMBEDDED, EMBEDDED_DIGITS, DataConfig
 from components.images.config import ImageConfig
 from components.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
 from pipeline.beam import BeamConfig
@@ -31,8 +31,8 @@ STAND_INS = {("data",): {"path": "."}, ("image",): {"size": 1}, ("data", "path")
 # Words that may stand where a path may stand.
 KEYWORDS = {
     ("model", "weights"): ("imagenet", "none", "pretrain"),
-    ("data", "path"): (EMBEDDED_DIGITS,),
-    ("pretrain", "path"): (EMBEDDED_DIGITS,),
+    ("data", "path"): EMBEDDED,
+    ("pretrain", "path"): EMBEDDED,
     ("evaluate", "baseline"): BASELINES,
     ("push", "destination"): (),
 }
@@ -71,6 +71,19 @@ class Config(BaseModel):
         raise RestemError(
             "the name is not usable", expected=expected, given=repr(name), remedy=f"Perhaps {slug(name)!r}"
         )
+
+    @field_validator("stem")
+    @classmethod
+    def _statistics_are_matched_once(cls, stem: StemConfig, info: ValidationInfo) -> StemConfig:
+        image = info.data.get("image")  # None where that is wrong itself
+        if image is not None and image.normalise == "dataset" and (stem.measured or stem.band_statistics):
+            raise RestemError(
+                "image.normalise: dataset already brings every channel to the source's mean and standard deviation",
+                expected="either that, for candidate and baseline, or the stem's band_statistics, for the candidate",
+                given="both",
+                remedy="Leave out image.normalise, or stem.normalise and stem.band_statistics",
+            )
+        return stem
 
     @field_validator("evaluate")
     @classmethod

@@ -12,11 +12,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from components.errors import RestemError
-from components.images.config import ImageConfig
+from components.images.config import RGB, ImageConfig
+from components.images.panels import panels
 from pipeline.environment import TENSORFLOW_VARIABLES
 from pipeline.inspection import Look
 
 COLUMNS = 8  # images a class
+PANELS = 4  # rows a class: the colours and three further bands
 ROWS = 40  # classes
 SMALLEST, LARGEST = 64, 160  # pixels of an image's longer side in the picture
 MARGIN, CAPTION = 6, 22  # pixels
@@ -68,7 +70,7 @@ def seen_by_the_model(encoded: Sequence[bytes], image: ImageConfig) -> list[np.n
 
 
 def draw(rows: dict[str, list[np.ndarray]], image: ImageConfig) -> Image.Image:
-    """The picture: a caption and a row of images for each class.
+    """The picture: for each class a caption and a row of images; of images with further bands, a row for each band.
 
     Args:
         rows: class -> uint8 or uint16 [height, width, channels].
@@ -77,29 +79,30 @@ def draw(rows: dict[str, list[np.ndarray]], image: ImageConfig) -> Image.Image:
     scale = min(max(1, SMALLEST / max(image.height, image.width)), 8)
     scale = min(scale, LARGEST / max(image.height, image.width))
     height, width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
+    lines: list[tuple[str, list[np.ndarray]]] = []
+    for label, images in rows.items():
+        shown = [panels(to_8_bits(pixels), image.names)[:PANELS] for pixels in images]
+        for place, (caption, _) in enumerate(shown[0]):
+            caption = label if len(shown[0]) == 1 else f"{label}: {caption}" if place == 0 else caption
+            lines.append((caption, [one[place][1] for one in shown]))
     columns = max(len(images) for images in rows.values())
     columns_width = max(columns * (width + MARGIN) + MARGIN, 320)
-    sheet = Image.new("RGB", (columns_width, len(rows) * (height + CAPTION + MARGIN) + CAPTION + MARGIN), BACKGROUND)
+    sheet = Image.new("RGB", (columns_width, len(lines) * (height + CAPTION + MARGIN) + CAPTION + MARGIN), BACKGROUND)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     pen.text((MARGIN, 3), _headline(image), INK, font)
     top = CAPTION
-    for label, images in rows.items():
-        pen.text((MARGIN, top + 3), label, INK, font)
-        for column, pixels in enumerate(images):
-            small = Image.fromarray(as_rgb(pixels)).resize((width, height), _filter(scale))
+    for caption, pictures in lines:
+        pen.text((MARGIN, top + 3), caption, INK, font)
+        for column, pixels in enumerate(pictures):
+            small = Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB").resize((width, height), _filter(scale))
             sheet.paste(small, (MARGIN + column * (width + MARGIN), top + CAPTION))
         top += height + CAPTION + MARGIN
     return sheet
 
 
-def as_rgb(pixels: np.ndarray) -> np.ndarray:
-    """What can be shown of [h, w, channels]: grey, colour, or the first three bands as red, green, blue; uint8."""
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    channels = pixels.shape[-1]
-    if channels == 1:
-        return np.repeat(pixels, 3, axis=-1)
-    return np.pad(pixels[..., :3], ((0, 0), (0, 0), (0, max(0, 3 - channels))))
+def to_8_bits(pixels: np.ndarray) -> np.ndarray:
+    """What a screen can show of what the model sees: the upper 8 bits."""
+    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
 def _filter(scale: float) -> Image.Resampling:
@@ -108,5 +111,5 @@ def _filter(scale: float) -> Image.Resampling:
 
 
 def _headline(image: ImageConfig) -> str:
-    text = f"{image.height} x {image.width} pixels, {image.count} channel{'s' if image.count > 1 else ''}"
-    return text if image.count in (1, 3) else f"{text}: the first as red, green, blue"
+    more = f"; the first {PANELS} pictures of each" if image.count > PANELS + len(RGB) - 1 else ""
+    return f"{image.height} x {image.width} pixels, {image.count} channel{'s' if image.count > 1 else ''}{more}"

@@ -11,7 +11,7 @@ from components.errors import RestemError
 from components.example_gen.config import DataConfig
 from pipeline.config import KEYWORDS, Config
 
-EMBEDDED = "embedded:"
+EMBEDDED_PREFIX = "embedded:"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
 IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet"
@@ -30,10 +30,10 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
         RestemError: with the key, what was expected, what was given and the remedy.
     """
     _check_runner(config)
+    check_stem(config)
     check_images(config)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
         _check_images(config.data.elsewhere(config.pretrain.path), "pretrain")
-    check_stem(config)
     if config.model.weights not in KEYWORDS["model", "weights"]:
         _check_weights(Path(config.model.weights))
     elif config.model.weights == "imagenet" and not pretrain:
@@ -97,7 +97,7 @@ def _check_images(data: DataConfig, section: str) -> None:
     path = data.path
     if path in KEYWORDS[section, "path"]:
         return
-    if path.rpartition("/")[2].startswith(EMBEDDED):
+    if path.rpartition("/")[2].startswith(EMBEDDED_PREFIX):
         known = ", ".join(KEYWORDS[section, "path"])
         raise RestemError("there are no such embedded images", where=f"{section}.path", expected=known, given=path)
     if data.found_layout == "tfrecord":
@@ -110,13 +110,18 @@ def _check_images(data: DataConfig, section: str) -> None:
 
 def check_stem(config: Config) -> None:
     """What the stem library refuses (names of bands, combinations) is refused before the images are read."""
-    from components.stem import StemError, StemSpec
+    from components.stem import PREPROCESSING, StemError
+    from components.stem.rules.channels import plan_channels
+    from components.trainer.config import stem_spec
 
-    stem = config.stem.model_dump(include={"kernel", "filters", "batch_norm", "small_images"})
+    measured = dict.fromkeys(config.image.names, (0.0, 1.0))  # Any will do: they are not looked at.
     try:
-        StemSpec(channels=config.image.count, bands=config.image.bands and config.image.names, **stem)
+        spec = stem_spec(config.stem, config.image, measured=measured)
+        if config.model.weights in KEYWORDS["model", "weights"]:
+            # Such a source reads red, green and blue; what a checkpoint's reads is seen when it is loaded.
+            plan_channels(spec, PREPROCESSING["none"])
     except StemError as error:
-        raise RestemError(str(error), where="image.bands and the section stem") from None
+        raise RestemError(str(error), where="the sections image and stem") from None
 
 
 def _check_imagenet(backbone: str) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import RestemError
-from components.example_gen.config import EMBEDDED_DIGITS
 from pipeline.config import Config, with_values
 
 
@@ -35,9 +34,9 @@ class RunFolder:
         return self.root / "logs"
 
     @property
-    def digits(self) -> Path:
-        """Where the embedded digits are written out as image files."""
-        return self.root / "data" / "digits"
+    def data(self) -> Path:
+        """Where embedded images are written out as files."""
+        return self.root / "data"
 
     def new_log(self) -> Path:
         """An empty log file of this run's own, named by the time of its start."""
@@ -87,18 +86,20 @@ class RunFolder:
 
 
 def resolved(config: Config, folder: RunFolder) -> Config:
-    """The configuration as the pipeline takes it: the embedded data as the folder that `prepare` writes."""
-    if config.data.path == EMBEDDED_DIGITS:
-        config = with_values(config, data={"path": str(folder.digits)})
-    if config.pretrain.path == EMBEDDED_DIGITS:
-        config = with_values(config, pretrain={"path": str(folder.digits)})
-    return config
+    """The configuration as the pipeline takes it: embedded images as the folders that `prepare` writes."""
+    from components.example_gen.embedded import embedded_folder
+
+    config = with_values(config, data={"path": embedded_folder(config.data.path, folder.data)})
+    if config.pretrain.path is None:
+        return config
+    return with_values(config, pretrain={"path": embedded_folder(config.pretrain.path, folder.data)})
 
 
 def prepare(config: Config, folder: RunFolder) -> Config:
     """Writes what the configuration needs on disk and returns `resolved(config, folder)`."""
-    if EMBEDDED_DIGITS in (config.data.path, config.pretrain.path):
-        from components.example_gen.embedded import write_digits
+    from components.example_gen.embedded import write_embedded
 
-        write_digits(folder.digits)
+    for path in (config.data.path, config.pretrain.path):
+        if path is not None:
+            write_embedded(path, folder.data)
     return resolved(config, folder)

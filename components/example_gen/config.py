@@ -7,7 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.errors import RestemError
 
+# Images that come with the installation, by the words that name them in place of a path.
 EMBEDDED_DIGITS = "embedded:digits"
+EMBEDDED_DOCUMENTS = "embedded:documents"
+EMBEDDED = (EMBEDDED_DIGITS, EMBEDDED_DOCUMENTS)
 
 Layout = Literal["folders", "manifest", "tfrecord"]
 MANIFESTS = (".csv", ".tsv", ".parquet")
@@ -50,8 +53,10 @@ class DataConfig(BaseModel):
     path: str = Field(
         min_length=1,
         description="A folder of images; a manifest (.csv, .tsv or .parquet); TFRecord files (a file, a pattern such "
-        "as /data/*.tfrecord, or with layout: tfrecord a folder); or 'embedded:digits': scikit-learn's 1,797 "
-        "handwritten digits. {SPAN} and {VERSION} in it stand for numbers, as in /data/day-{SPAN}: the newest is read.",
+        "as /data/*.tfrecord, or with layout: tfrecord a folder); or what comes with the installation: "
+        "'embedded:digits', scikit-learn's 1,797 handwritten digits, or 'embedded:documents', the same digits as "
+        "overwritten documents in red, green, blue and near infrared. "
+        "{SPAN} and {VERSION} in it stand for numbers, as in /data/day-{SPAN}: the newest is read.",
     )
     layout: Layout | None = Field(
         None,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from components.baseline.choice import Choice
+from components.report.pictures import Thumbnail
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,7 @@ class Run:
     evaluation: Evaluation
     stem: StemTransfer | None  # None: the stock stem, untouched
     origin: Choice | None = None  # what the baseline is; None: a candidate
+    processor: str | None = None  # of the machine that trained it; None: a model of an earlier version
 
     @property
     def adopted(self) -> bool:
@@ -111,8 +113,8 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A test image that the candidate got wrong."""
+class Answer:
+    """A test image and what both models say of it."""
 
     path: str
     label: str
@@ -120,9 +122,15 @@ class Mistake:
     confidence: float
     baseline_predicted: str
     baseline_confidence: float
-    picture: str | None  # data URI; None: the image could not be shown
-    height: int | None  # of the original, in pixels
-    width: int | None
+    thumbnail: Thumbnail | None  # None: the image could not be shown
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Some of the test images with a property, and how many have it."""
+
+    shown: tuple[Answer, ...]
+    total: int
 
 
 @dataclass(frozen=True)
@@ -158,6 +166,8 @@ class ReportData:
     verdict: Verdict
     candidate: Run
     baseline: Run  # its evaluation holds the same images in the same order as the candidate's
-    mistakes: tuple[Mistake, ...]
+    mistakes: Answers  # of the candidate, the surest first
+    only_candidate: Answers  # the candidate is right and the baseline wrong, the surest answers of the candidate first
+    only_baseline: Answers  # the other way round
     data: DataSummary
     versions: Mapping[str, str] = field(default_factory=dict)  # software, name -> version

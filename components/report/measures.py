@@ -175,7 +175,7 @@ def class_scores(matrix: np.ndarray) -> tuple[ClassScore, ...]:
     )
 
 
-def worst_mistakes(labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, limit: int) -> np.ndarray:
-    """Positions of the wrong predictions the model was surest of, surest first, at most `limit`."""
-    wrong = np.flatnonzero(labels != predicted)
-    return wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
+def surest(chosen: np.ndarray, confidence: np.ndarray, limit: int) -> np.ndarray:
+    """Positions of the chosen predictions (bool [N]) that the model was surest of, surest first, at most `limit`."""
+    positions = np.flatnonzero(chosen)
+    return positions[np.argsort(-confidence[positions], kind="stable")][:limit]

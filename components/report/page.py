@@ -14,6 +14,7 @@ import numpy as np
 
 from components.report import measures, plots, words
 from components.report.data import DataSummary, Epoch, ReportData, Run, Slice, StemTransfer
+from components.trainer.config import StemConfig
 
 SHOWN_CLASSES = 20  # tables and matrix show at most this many classes, the worst; the rest is folded away
 SHOWN_CONFUSIONS = 10
@@ -24,6 +25,7 @@ FOLDED_CLASSES = 1000  # more than this many are not listed even in the folded t
 SHOWN_SLICES = 20  # values of a column, those with the lowest accuracy; the rest is folded away
 FOLDED_SLICES = 1000
 RGB = ("red", "green", "blue")
+STOCK_STEM = StemConfig().model_dump(mode="json")
 SHADES = 8  # steps of the confusion matrix's shading, as in report.css
 SHORT_NAME = 4  # class names up to this length head their column upright
 
@@ -56,7 +58,7 @@ def render(data: ReportData) -> str:
         confusion=_confusion_table(candidate.classes, matrix),
         confusions=_frequent_confusions(candidate.classes, matrix),
         calibration=_calibration(data),
-        mistakes=_mistakes(data),
+        sees=words.sees(data.candidate.names) if data.baseline.origin is None or not data.baseline.adopted else None,
         summary=_data_summary(data.data),
         repeat=_repeat(data),
     )
@@ -148,8 +150,9 @@ def _stem_changed(run: Run) -> bool:
 
     A stock baseline's never does: its images are brought to red, green and blue in front of the stock stem.
     """
+    asked = run.config.get("stem") or {}
     return (run.role == "candidate" or run.adopted) and (
-        any((run.config.get("stem") or {}).values()) or tuple(run.names) != RGB
+        any(value != STOCK_STEM.get(name) for name, value in asked.items()) or tuple(run.names) != RGB
     )
 
 
@@ -320,11 +323,6 @@ def _calibration(data: ReportData) -> dict[str, Any]:
             f"baseline {words.percent(baseline.expected_error)}",
         ),
     }
-
-
-def _mistakes(data: ReportData) -> dict[str, Any]:
-    evaluation = data.candidate.evaluation
-    return {"total": int(np.sum(~evaluation.right)), "images": len(evaluation.right), "shown": data.mistakes}
 
 
 def _data_summary(data: DataSummary) -> dict[str, Any]:

@@ -16,12 +16,11 @@ from tfx.dsl.io import fileio
 from components.baseline.choice import FILE as BASELINE
 from components.baseline.choice import Choice
 from components.errors import RestemError
-from components.report import measures
+from components.report.answers import choose_answers
 from components.report.data import (
     DataSummary,
     Epoch,
     Evaluation,
-    Mistake,
     Quarantined,
     ReportData,
     Run,
@@ -33,8 +32,7 @@ from components.report.data import (
 from components.report.page import SHOWN_QUARANTINE
 from components.report.pictures import Thumbnail, picture_uri, thumbnail
 
-SHOWN_MISTAKES = 24
-BATCH = 256  # examples parsed at a time while looking for the images of mistakes
+BATCH = 256  # examples parsed at a time while looking for the images that are shown
 
 log = logging.getLogger("restem")
 
@@ -60,20 +58,23 @@ def read_report_data(
       candidate_uri: the candidate's run folder (history.json, evaluation.json, evaluation.npz, model.json, stem.*).
       baseline_uri: the baseline's.
       quarantine_uri: the folder with summary.json and quarantine.jsonl.
-      examples_uri: the raw examples; the split `test` is searched for the images of the worst mistakes.
+      examples_uri: the raw examples; the split `test` is searched for the images that are shown.
 
     Raises:
       RestemError: the two runs have no test image in common.
     """
     candidate, baseline = read_run(candidate_uri), read_run(baseline_uri)
     candidate, baseline = on_the_same_images(candidate, baseline)
+    bands = tuple((candidate.config.get("image") or {}).get("bands") or ())
     return ReportData(
         title=title,
         made_at=made_at,
         verdict=_verdict(verdict),
         candidate=candidate,
         baseline=baseline,
-        mistakes=_read_mistakes(candidate, baseline, examples_uri),
+        **choose_answers(
+            candidate.evaluation, baseline.evaluation, lambda paths: _find_pictures(examples_uri, paths, bands)
+        ),
         data=_read_data_summary(quarantine_uri),
         versions=dict(versions),
     )
@@ -109,6 +110,7 @@ def read_run(uri: str) -> Run:
         parameters=model["parameters"],
         train_images=model["train_images"],
         seed=model.get("seed"),
+        processor=model.get("processor"),
         config=config,
         history=tuple(_epoch(entry) for entry in _json(uri, "history.json")),
         evaluation=_read_evaluation(uri),
@@ -198,29 +200,6 @@ def _verdict(verdict: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _read_mistakes(candidate: Run, baseline: Run, examples_uri: str) -> tuple[Mistake, ...]:
-    mine, theirs = candidate.evaluation, baseline.evaluation
-    worst = measures.worst_mistakes(mine.labels, mine.predicted, mine.confidence, SHOWN_MISTAKES).tolist()
-    bands = ((candidate.config.get("image") or {}).get("bands")) or ()
-    pictures = _find_pictures(examples_uri, {mine.paths[i] for i in worst}, tuple(bands))
-
-    def mistake(i: int) -> Mistake:
-        found = pictures.get(mine.paths[i])
-        return Mistake(
-            path=mine.paths[i],
-            label=mine.classes[mine.labels[i]],
-            predicted=mine.classes[mine.predicted[i]],
-            confidence=float(mine.confidence[i]),
-            baseline_predicted=theirs.classes[theirs.predicted[i]],
-            baseline_confidence=float(theirs.confidence[i]),
-            picture=found.uri if found else None,
-            height=found.height if found else None,
-            width=found.width if found else None,
-        )
-
-    return tuple(mistake(i) for i in worst)
-
-
 def _find_pictures(examples_uri: str, wanted: set[str], bands: tuple[str, ...]) -> dict[str, Thumbnail]:
     """Thumbnails of the wanted paths, read in one pass that ends with the last one found."""
     found: dict[str, Thumbnail] = {}
@@ -235,7 +214,7 @@ def _find_pictures(examples_uri: str, wanted: set[str], bands: tuple[str, ...]) 
                 if not missing:
                     break
     if len(found) < len(wanted):
-        log.warning("Report: %d of %d misclassified images cannot be shown", len(wanted) - len(found), len(wanted))
+        log.warning("Report: %d of %d images cannot be shown", len(wanted) - len(found), len(wanted))
     return found
 
 

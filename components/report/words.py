@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from components.baseline.choice import Choice
+from components.images.config import GREY, RGB
 from components.report.data import StemTransfer, Threshold
 from components.report.measures import Paired
 
@@ -126,6 +128,21 @@ def baseline_story(origin: Choice | None) -> str:
     if origin.kind == "path":
         what = "the model that evaluate.baseline names"
     return f"The baseline is {what}: {origin.path}. It was not trained in this run; it was judged on its test images."
+
+
+def sees(names: Sequence[str]) -> str | None:
+    """What the stock baseline sees of the candidate's channels, in a sentence; None where that is all of them."""
+    if tuple(names) in (RGB, GREY):
+        return None
+    further = [name for name in names if name not in RGB]
+    if not set(RGB) <= set(names):
+        return f"The candidate sees {listed(names)}; the baseline, which takes three channels, their mean."
+    return f"The baseline takes three channels and sees red, green and blue; the candidate also sees {listed(further)}."
+
+
+def listed(names: Sequence[str]) -> str:
+    """("a", "b", "c") -> "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def reason(sentence: str) -> str:

@@ -134,8 +134,22 @@ class StemSpec:
 
     @classmethod
     def cifar(cls, **fields: Any) -> StemSpec:
-        """The stem of the CIFAR ResNets: 3x3, stride 1, no pool (He et al. 2015, section 4.2)."""
-        return cls(**{"kernel": 3, "stride": 1, "pool": False, **fields})
+        """The stem of the CIFAR ResNets: 3x3, stride 1, no pool (He et al. 2015, section 4.2).
+
+        Raises StemError for what contradicts that: another kernel, stride or pool, small_images, deep.
+        """
+        fixed = {"kernel": 3, "stride": 1, "pool": False}
+        default = {field.name: field.default for field in dataclasses.fields(cls)}
+        clashes = [
+            name
+            for name in (*fixed, "small_images", "deep")
+            if fields.get(name, default[name]) not in (default[name], fixed.get(name))
+        ]
+        if clashes:
+            raise StemError(
+                f"The CIFAR stem is a 3x3 kernel at stride 1 without a max pool: leave out {', '.join(clashes)}."
+            )
+        return cls(**{**fields, **fixed})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; `from_dict` reads them back."""

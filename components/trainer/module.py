@@ -8,15 +8,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 from google.protobuf import text_format
+from tensorflow.python.util import _pywrap_util_port  # The only place where TensorFlow tells whether oneDNN is on.
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.images.config import ImageConfig
+from components.processor import describe_processor
 from components.trainer.config import ModelConfig, StemConfig, TrainConfig
 from components.trainer.evaluation import evaluate
 from components.trainer.export import export
 from components.trainer.input import read_split
-from components.trainer.network import Network, build_network
+from components.trainer.network import Network, build_network, needs_statistics
 from components.trainer.phases import set_seed, train_head, train_network
 from components.trainer.pretrain import checkpoint_path
 
@@ -57,7 +59,7 @@ def run_fn(fn_args: FnArgs) -> None:
         stem,
         weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
         classes=len(classes),
-        statistics=train.channel_statistics() if image.normalise == "dataset" else None,
+        statistics=train.channel_statistics() if needs_statistics(role, image, stem) else None,
         sample=train.sample(SAMPLE_IMAGES, config.seed),
     )
     log.info("%s", network.report.to_text().splitlines()[0])
@@ -83,6 +85,7 @@ def run_fn(fn_args: FnArgs) -> None:
             "parameters": network.model.count_params(),
             "train_images": train.count,
             "seed": config.seed,
+            "processor": describe_processor(onednn=_pywrap_util_port.IsMklEnabled()),
             "config": custom["config"],
         },
     }

@@ -10,7 +10,7 @@ import numpy as np
 from components.errors import RestemError
 from components.images.config import ImageConfig
 from components.stem import StemSpec, load_backbone, modify_stem
-from components.trainer.config import ModelConfig, Role, StemConfig
+from components.trainer.config import ModelConfig, Role, StemConfig, stem_spec
 
 # ImageNet's pixel statistics (0..255), the mean and standard deviation that pretrained networks expect of a colour.
 SOURCE_MEAN = {"red": 123.675, "green": 116.28, "blue": 103.53}
@@ -58,17 +58,18 @@ def build_network(
       role: `candidate` has the stem that `stem` and `image` ask for; `baseline` the stock stem of three channels, on
         the same images brought to red, green and blue.
       image: what Transform made of the images.
-      model: the backbone's name.
+      model: the backbone's name, and the preprocessing that its weights were trained with.
       stem: the candidate's stem.
       weights: `imagenet`, `none` or a checkpoint's path.
       classes: number of classes.
       statistics: the channels' mean and standard deviation on the training split, float64 [channels] each; needed
-        where `image.normalise` is `dataset`.
+        where `needs_statistics` says so.
       sample: some training images, image.dtype [n, height, width, channels]: what cannot be derived from the old stem
         (a smaller kernel, the statistics of an extra BatchNormalization) is fitted to them.
 
     Raises:
       StemError: if the weights cannot be had, or the stem cannot be made.
+      RestemError: if a channel that is to be brought to the source's statistics is constant.
     """
     backbone = load_backbone(model.backbone, weights)
     pixels = keras.Input((image.height, image.width, image.count), name="pixels")
@@ -78,24 +79,40 @@ def build_network(
         brought.add(_match_statistics(image.names, *statistics))
         value_range = (0.0, 255.0)
     if role == "candidate":
-        spec = StemSpec(
-            channels=image.count,
-            bands=image.names if image.bands else None,
-            kernel=stem.kernel,
-            filters=stem.filters,
-            batch_norm=stem.batch_norm,
-            small_images=stem.small_images,
-            value_range=value_range,
-        )
+        measured = _measured(image.names, *statistics) if stem.measured else None
+        spec = stem_spec(stem, image, value_range=value_range, measured=measured)
         seen = brought.predict(sample.astype(np.float32), verbose=0) if brought.layers else sample.astype(np.float32)
-        modified = modify_stem(backbone, spec, images=seen)
+        modified = modify_stem(backbone, spec, source=model.source, images=seen)
     else:
         brought.add(_to_rgb(image.names))
-        modified = modify_stem(backbone, StemSpec(value_range=value_range))
+        modified = modify_stem(backbone, StemSpec(value_range=value_range), source=model.source)
     features = modified.model(brought(pixels))
     head = keras.layers.Dense(classes, dtype="float32", name="head")
     network = keras.Model(pixels, head(features), name=role)
     return Network(network, keras.Model(pixels, features), head, modified.stem_layers, modified.report)
+
+
+def needs_statistics(role: Role, image: ImageConfig, stem: StemConfig) -> bool:
+    """Whether `build_network` has to be told the channels' statistics on the training split."""
+    return image.normalise == "dataset" or (role == "candidate" and stem.measured)
+
+
+def _measured(names: Sequence[str], mean: np.ndarray, std: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation by the channel's name."""
+    _refuse_constant(names, std, "stem.band_statistics")
+    return {name: (float(m), float(s)) for name, m, s in zip(names, mean, std, strict=True)}
+
+
+def _refuse_constant(names: Sequence[str], std: np.ndarray, key: str) -> None:
+    flat = [name for name, value in zip(names, std, strict=True) if value < 1e-3]
+    if flat:
+        raise RestemError(
+            f"the channel(s) {', '.join(flat)} have one and the same value in every pixel of the training images",
+            where=key,
+            expected="channels that vary, to be brought to the source's mean and standard deviation",
+            given="a standard deviation of 0",
+            remedy=f"Leave the channel out (image.select), or leave {key} at its default",
+        )
 
 
 def _to_rgb(names: Sequence[str]) -> keras.layers.Layer:
@@ -121,15 +138,7 @@ def _match_statistics(names: Sequence[str], mean: np.ndarray, std: np.ndarray) -
     Raises:
       RestemError: if a channel has the same value in every pixel of the training split.
     """
-    flat = [name for name, value in zip(names, std, strict=True) if value < 1e-3]
-    if flat:
-        raise RestemError(
-            f"the channel(s) {', '.join(flat)} have one and the same value in every pixel of the training images",
-            where="image.normalise",
-            expected="channels that vary, to be brought to the source's mean and standard deviation",
-            given="a standard deviation of 0",
-            remedy="leave the channel out of image.bands, or set image.normalise: source",
-        )
+    _refuse_constant(names, std, "image.normalise")
     target_mean = np.array([SOURCE_MEAN.get(name, np.mean(list(SOURCE_MEAN.values()))) for name in names])
     target_std = np.array([SOURCE_STD.get(name, np.mean(list(SOURCE_STD.values()))) for name in names])
     scale = target_std / std

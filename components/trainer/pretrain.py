@@ -23,9 +23,9 @@ CHECKPOINT = "backbone.weights.h5"
 # training images).
 BATCH_NORM_MOMENTUM = 0.9
 
-# What painting does to a grey image: background and ink are uniform random colours, ink added to the background.
-BACKGROUND_MAX = 60.0
-INK_RANGE = (120.0, 195.0)
+# What painting does to a grey image: paper and ink are uniform random colours.
+PAPER_RANGE = (180.0, 250.0)
+INK_RANGE = (0.0, 130.0)
 SHIFT_PIXELS = 2
 
 
@@ -92,10 +92,10 @@ def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path, *,
 
 
 def paint(pixels: tf.Tensor) -> tf.Tensor:
-    """Paints grey images in random colours: a dark background, brighter ink, shifted by up to two pixels.
+    """Paints grey images in random colours: darker ink on light paper, shifted by up to two pixels.
 
     Args:
-      pixels: uint8 [N, height, width, 3], the three channels alike, bright ink on dark ground.
+      pixels: uint8 [N, height, width, 3], the three channels alike: how much ink there is, 0..255.
 
     Returns:
       float32 [N, height, width, 3], 0..255.
@@ -104,9 +104,9 @@ def paint(pixels: tf.Tensor) -> tf.Tensor:
     count = tf.shape(pixels)[0]
     shifts = tf.random.uniform((count, 2), -SHIFT_PIXELS, SHIFT_PIXELS + 1, tf.int32)
     grey = tf.map_fn(lambda item: tf.roll(item[0], item[1], (0, 1)), (grey, shifts), fn_output_signature=tf.float32)
-    background = tf.random.uniform((count, 1, 1, 3), 0.0, BACKGROUND_MAX)
+    paper = tf.random.uniform((count, 1, 1, 3), *PAPER_RANGE)
     ink = tf.random.uniform((count, 1, 1, 3), *INK_RANGE)
-    return background + grey * ink
+    return paper + grey * (ink - paper)
 
 
 def write_history(folder: Path, history: list[dict]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from components.stem.spec import BACKBONES, EXTRA_BANDS, NARROW_RULES, SHRINK_RULES
+from components.stem.spec import BACKBONES, EXTRA_BANDS, NARROW_RULES, NORMALISE, SHRINK_RULES
 from pipeline.commands.options import json_option
 
 SOURCES = ("auto", "caffe", "tf", "torch", "none")
@@ -35,12 +35,20 @@ SOURCES = ("auto", "caffe", "tf", "torch", "none")
 @click.option("--stride", type=int, metavar="1|2", help="Of the first convolution (not preserving).")
 @click.option("--no-pool", is_flag=True, help="Without the max pool (not preserving).")
 @click.option("--deep", is_flag=True, help="Three 3x3 convolutions, as in ResNet-C and -D (not preserving).")
+@click.option("--deep-filters", nargs=2, type=int, metavar="F F", help="Of its first two. Default: half of the last.")
 @click.option("--value-range", nargs=2, type=float, metavar="BLACK WHITE", help="Raw pixel values. Default: 0 255.")
 @click.option(
     "--band-statistics",
     multiple=True,
     metavar="BAND=MEAN,STD",
     help="Normalisation of a band, in raw units. Repeatable.",
+)
+@click.option(
+    "--normalise",
+    default=NORMALISE[0],
+    show_default=True,
+    type=click.Choice(NORMALISE),
+    help="statistics: the known bands too are brought to the source's mean and deviation.",
 )
 @click.option("--images", metavar="FILE.npy", help="Raw images [n, height, width, channels] to fit inexact rules to.")
 @click.option("--source", default="auto", show_default=True, type=click.Choice(SOURCES), help="Its preprocessing.")
@@ -100,15 +108,12 @@ def _spec(given: dict[str, Any]) -> Any:
         "stride": given["stride"],
         "pool": not given["no_pool"],
         "deep": given["deep"],
+        "deep_filters": given["deep_filters"],
         "value_range": given["value_range"] or (0.0, 255.0),
+        "normalise": given["normalise"],
         "band_statistics": dict(_statistics(item) for item in given["band_statistics"]) or None,
     }
-    if not given["cifar"]:
-        return StemSpec(**fields)
-    clashes = [name for name in ("kernel", "stride", "small_images", "deep") if fields[name]]
-    if clashes:
-        raise click.UsageError(f"--cifar fixes kernel, stride and pool: leave out --{clashes[0].replace('_', '-')}.")
-    return StemSpec.cifar(**{k: v for k, v in fields.items() if k not in ("kernel", "stride", "pool")})
+    return StemSpec.cifar(**fields) if given["cifar"] else StemSpec(**fields)
 
 
 def _statistics(item: str) -> tuple[str, tuple[float, float]]:

@@ -11,6 +11,9 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from components.processor import ONEDNN, describe_processor
+from pipeline.environment import TENSORFLOW_VARIABLES
+
 MIN_GLIBC = (2, 38)  # what TFX 1.21's Linux wheels are linked against
 MIN_FREE_BYTES = 2 * 2**30
 PYTHONS = ((3, 11), (3, 13))
@@ -104,6 +107,8 @@ def _package(name: str, remedy: str, group: str = "pipeline") -> Finding:
 
 def _devices(deep: bool) -> list[Finding]:
     findings = [Finding("devices", "processors", f"{len(_usable_processors())} of {os.cpu_count()}", True)]
+    onednn = {**TENSORFLOW_VARIABLES, **os.environ}[ONEDNN] not in ("0", "false")  # As a run's process has it.
+    findings.append(Finding("devices", "instruction sets", describe_processor(onednn=onednn), True))
     memory = _memory_bytes()
     if memory:
         findings.append(Finding("devices", "memory", f"{memory / 2**30:.1f} GiB", True))

@@ -200,15 +200,15 @@ def register_artifact_types() -> None:
 
 def _embedded(input_base: str) -> str:
     """The embedded images are written out where the step runs; any other folder stays what it is."""
-    from components.example_gen.config import EMBEDDED_DIGITS
+    from components.example_gen.config import EMBEDDED
 
-    if input_base != EMBEDDED_DIGITS:
+    if input_base not in EMBEDDED:
         return input_base
-    from components.example_gen.embedded import write_digits
+    from components.example_gen.embedded import embedded_folder, write_embedded
 
-    folder = Path(tempfile.mkdtemp(prefix="restem-")) / "digits"
-    write_digits(folder)
-    return str(folder)
+    parent = tempfile.mkdtemp(prefix="restem-")
+    write_embedded(input_base, parent)
+    return embedded_folder(input_base, parent)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluator.config import LATEST_APPROVED, STOCK
-from components.example_gen.config import EMBEDDED_DIGITS, DataConfig
+from components.example_gen.config import EMBEDDED, DataConfig
 from pipeline.config import Config
 from pipeline.kubeflow.entrypoint import CALL, FINGERPRINT, ending
 
@@ -94,8 +94,8 @@ def look(key: str, at: Any) -> str:
     from components.example_gen.listing import fingerprint
 
     config = DataConfig.model_validate(at)
-    if config.path == EMBEDDED_DIGITS:
-        return EMBEDDED_DIGITS  # They come with the code, whose fingerprint the step has already.
+    if config.path in EMBEDDED:
+        return config.path  # They come with the code, whose fingerprint the step has already.
     # A window of spans has a line for each of them.
     return hashlib.sha256(fingerprint(config.path, config).encode()).hexdigest()
 

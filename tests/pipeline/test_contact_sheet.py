@@ -5,7 +5,7 @@ from PIL import Image
 from components.errors import RestemError
 from components.images.config import ImageConfig
 from pipeline.config import load_config
-from pipeline.contact_sheet import CAPTION, MARGIN, as_rgb, draw, write_contact_sheet
+from pipeline.contact_sheet import CAPTION, MARGIN, draw, to_8_bits, write_contact_sheet
 from pipeline.inspection import inspect
 
 
@@ -23,12 +23,19 @@ def test_the_picture_shows_the_models_own_pixels(write, images, tmp_path):
     assert np.array_equal(shown, np.repeat(np.asarray(expected)[..., None], 3, axis=-1))
 
 
-@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (2, np.uint8), (3, np.uint16), (5, np.uint16)])
-def test_any_number_of_channels_and_depth_can_be_shown(channels, dtype):
-    pixels = np.full((4, 6, channels), np.iinfo(dtype).max, dtype)
-    rgb = as_rgb(pixels)
-    assert (rgb.shape, rgb.dtype) == ((4, 6, 3), np.uint8)
-    assert rgb[0, 0].tolist() == ([255, 255, 0] if channels == 2 else [255, 255, 255])
+def test_16_bits_are_shown_by_their_upper_8():
+    pixels = np.array([[[0], [256], [65535]]], np.uint16)
+    assert to_8_bits(pixels).ravel().tolist() == [0, 1, 255]
+    assert to_8_bits(pixels).dtype == np.uint8
+
+
+def test_every_band_has_a_row_below_the_colours():
+    image = ImageConfig(size=64, bands=("nir", "red", "green", "blue"))
+    pixels = np.zeros((64, 64, 4), np.uint8) + np.array([10, 200, 100, 50], np.uint8)
+    sheet = np.asarray(draw({"a": [pixels], "b": [pixels]}, image))
+    row = 64 + CAPTION + MARGIN
+    middles = [CAPTION + place * row + CAPTION + 32 for place in range(4)]
+    assert [sheet[middle, MARGIN + 32].tolist() for middle in middles] == [[200, 100, 50], [10, 10, 10]] * 2
 
 
 def test_large_images_become_small_and_names_may_be_anything():

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.report import measures
+from components.report.answers import choose_answers
 from components.report.data import (
     DataSummary,
     Epoch,
     Evaluation,
-    Mistake,
     Quarantined,
     ReportData,
     Run,
@@ -22,7 +21,7 @@ from components.report.data import (
     Threshold,
     Verdict,
 )
-from components.report.pictures import picture_uri, thumbnail
+from components.report.pictures import Thumbnail, picture_uri, thumbnail
 
 DIGITS = tuple("0123456789")
 CONFIG = {
@@ -118,22 +117,10 @@ def make_data(sample: Sample, title: str = "Digits") -> ReportData:
     stem = StemTransfer(
         STEM["claim"], STEM["error"], STEM["weights"], STEM["dropped"], "claim: exact\n…", picture_uri(kernels_png())
     )
-    mistakes = []
-    for i in measures.worst_mistakes(candidate.labels, candidate.predicted, candidate.confidence, 24).tolist():
-        picture = thumbnail(sample.image(i))
-        mistakes.append(
-            Mistake(
-                path=sample.paths[i],
-                label=sample.classes[candidate.labels[i]],
-                predicted=sample.classes[candidate.predicted[i]],
-                confidence=float(candidate.confidence[i]),
-                baseline_predicted=sample.classes[baseline.predicted[i]],
-                baseline_confidence=float(baseline.confidence[i]),
-                picture=picture.uri,
-                height=picture.height,
-                width=picture.width,
-            )
-        )
+
+    def thumbnails(paths: set[str]) -> dict[str, Thumbnail]:
+        return {path: thumbnail(sample.image(sample.paths.index(path))) for path in paths}
+
     by_class = {name: int(np.sum(sample.labels == i)) for i, name in enumerate(sample.classes)}
     return ReportData(
         title=title,
@@ -163,7 +150,11 @@ def make_data(sample: Sample, title: str = "Digits") -> ReportData:
             stem=None,
             **common,
         ),
-        mistakes=tuple(mistakes),
+        **choose_answers(
+            candidate,
+            baseline,
+            lambda paths: {path: thumbnail(sample.image(sample.paths.index(path))) for path in paths},
+        ),
         data=DataSummary(
             files=5 * len(sample.labels) + sample.quarantined,
             classes=sample.classes,

@@ -118,12 +118,25 @@ def test_every_mistake_has_its_own_image(run_folders):
     folders, made = run_folders
     data = read(folders)
     wrong = np.flatnonzero(made.candidate.argmax(axis=1) != made.labels)
-    assert len(data.mistakes) == len(wrong) > 3
-    for mistake in data.mistakes:
+    assert len(data.mistakes.shown) == data.mistakes.total == len(wrong) > 3
+    for mistake in data.mistakes.shown:
         i = made.paths.index(mistake.path)
-        assert mistake.picture == reading.thumbnail(made.image(i)).uri
-        assert (mistake.height, mistake.width) == (8, 8)
+        assert mistake.thumbnail == reading.thumbnail(made.image(i))
+        assert (mistake.thumbnail.height, mistake.thumbnail.width) == (8, 8)
         assert mistake.label == made.classes[made.labels[i]] != mistake.predicted
+
+
+def test_disagreements_are_counted_and_their_images_shown(run_folders):
+    folders, made = run_folders
+    data = read(folders)
+    mine, theirs = (made.candidate.argmax(axis=1) == made.labels, made.baseline.argmax(axis=1) == made.labels)
+    assert (data.only_candidate.total, data.only_baseline.total) == (sum(mine & ~theirs), sum(~mine & theirs))
+    assert len(data.only_candidate.shown) == 8
+    for one in data.only_candidate.shown:
+        assert one.predicted == one.label != one.baseline_predicted
+        assert one.thumbnail == reading.thumbnail(made.image(made.paths.index(one.path)))
+    for one in data.only_baseline.shown:
+        assert one.baseline_predicted == one.label != one.predicted
 
 
 def test_uncompressed_examples_are_read_too(tmp_path, run_folders):
@@ -135,8 +148,8 @@ def test_uncompressed_examples_are_read_too(tmp_path, run_folders):
 def test_missing_images_are_said_not_hidden(tmp_path, run_folders, caplog):
     folders, _ = run_folders
     data = read({**folders, "examples": tmp_path / "nothing"})
-    assert data.mistakes
-    assert all(mistake.picture is None for mistake in data.mistakes)
+    assert data.mistakes.shown
+    assert all(mistake.thumbnail is None for mistake in data.mistakes.shown)
     assert "cannot be shown" in caplog.text
 
 

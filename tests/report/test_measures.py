@@ -127,8 +127,8 @@ def test_class_scores_of_absent_classes_are_unknown_not_zero():
     assert (absent.precision, absent.recall, absent.f1) == (None, None, None)
 
 
-def test_worst_mistakes_are_the_surest_wrong_answers():
+def test_the_surest_of_the_chosen_answers():
     labels, predicted = np.array([0, 1, 1, 0, 1]), np.array([0, 0, 0, 1, 0])
     confidence = np.array([0.99, 0.5, 0.9, 0.7, 0.9])
-    assert measures.worst_mistakes(labels, predicted, confidence, 3).tolist() == [2, 4, 3]
-    assert measures.worst_mistakes(labels, labels, confidence, 3).tolist() == []
+    assert measures.surest(labels != predicted, confidence, 3).tolist() == [2, 4, 3]
+    assert measures.surest(labels != labels, confidence, 3).tolist() == []

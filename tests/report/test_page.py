@@ -141,17 +141,41 @@ def test_worst_mistakes_show_the_image_and_both_answers(report_data):
     data = report_data()
     page = Page(render(data))
     photographs = [p for p in page.all("img") if "pixels" in p.get("class", "")]
-    assert len(photographs) == len(data.mistakes) > 3
-    first = data.mistakes[0]
-    assert first.path in photographs[0]["alt"]
+    groups = (data.only_candidate, data.only_baseline, data.mistakes)
+    assert len(photographs) == sum(len(group.shown) for group in groups)
+    first = data.mistakes.shown[0]
+    assert first.path in photographs[-len(data.mistakes.shown)]["alt"]
     assert f"is {first.label} said {first.predicted}, " in page.text
 
 
 def test_a_mistake_without_picture_keeps_its_place(report_data):
     data = report_data()
-    blind = dataclasses.replace(data.mistakes[0], picture=None, height=None, width=None)
-    page = Page(render(dataclasses.replace(data, mistakes=(blind, *data.mistakes[1:]))))
+    blind = dataclasses.replace(data.mistakes.shown[0], thumbnail=None)
+    mistakes = dataclasses.replace(data.mistakes, shown=(blind, *data.mistakes.shown[1:]))
+    page = Page(render(dataclasses.replace(data, mistakes=mistakes)))
     assert "cannot be shown" in page.text
+
+
+def test_disagreements_say_who_is_right_and_what_the_baseline_sees(report_data):
+    data = report_data()
+    page = Page(render(data))
+    assert f"Only the candidate is right: {data.only_candidate.total} images" in page.text
+    assert f"Only the baseline is right: {data.only_baseline.total} image" in page.text
+    assert "three channels" not in page.text  # Grey is all that either sees.
+    candidate = dataclasses.replace(data.candidate, names=("red", "green", "blue", "nir", "swir"))
+    page = Page(render(dataclasses.replace(data, candidate=candidate)))
+    assert "sees red, green and blue; the candidate also sees nir and swir." in page.text
+
+
+def test_every_band_is_a_picture_with_its_name(report_data):
+    data = report_data()
+    thumbnail = dataclasses.replace(
+        data.mistakes.shown[0].thumbnail, pictures=(("red, green, blue", "data:,a"), ("nir", "data:,b"))
+    )
+    shown = dataclasses.replace(data.mistakes.shown[0], thumbnail=thumbnail)
+    page = Page(render(dataclasses.replace(data, mistakes=dataclasses.replace(data.mistakes, shown=(shown,)))))
+    assert [image["src"] for image in page.all("img") if image["src"].startswith("data:,")] == ["data:,a", "data:,b"]
+    assert "red, green, blue" in page.text
 
 
 def test_no_mistake_and_no_quarantine_are_said(report_data):

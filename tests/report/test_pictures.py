@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.report.pictures import BOX_PIXELS, picture_uri, thumbnail
+from components.report.pictures import BOX_PIXELS, Thumbnail, picture_uri, thumbnail
 
 
 def encode(pixels: np.ndarray, kind: str = "PNG", mode: str | None = None) -> bytes:
@@ -20,43 +20,56 @@ def decode(uri: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(content)))
 
 
+def only(thumbnail: Thumbnail) -> str:
+    """The one picture of an image that is one."""
+    ((caption, uri),) = thumbnail.pictures
+    assert caption == ""
+    return uri
+
+
 def test_small_images_keep_every_pixel():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 5), dtype=np.uint8)
     picture = thumbnail(encode(pixels))
     assert (picture.height, picture.width) == (8, 5)
-    np.testing.assert_array_equal(np.asarray(decode(picture.uri)), pixels)
+    np.testing.assert_array_equal(np.asarray(decode(only(picture))), pixels)
 
 
 def test_large_images_are_reduced_and_keep_their_shape():
     picture = thumbnail(encode(np.full((600, 1200, 3), 128, np.uint8), "JPEG"))
     assert (picture.height, picture.width) == (600, 1200)
-    assert decode(picture.uri).size == (BOX_PIXELS, BOX_PIXELS // 2)
+    assert decode(only(picture)).size == (BOX_PIXELS, BOX_PIXELS // 2)
 
 
 def test_deep_images_are_stretched_to_what_they_hold():
     pixels = np.array([[1000, 1500], [2000, 3000]], dtype=np.uint16)
-    shown = np.asarray(decode(thumbnail(encode(pixels)).uri))
+    shown = np.asarray(decode(only(thumbnail(encode(pixels)))))
     np.testing.assert_array_equal(shown, [[0, 64], [128, 255]])
 
 
 def test_flat_deep_images_are_shown_black():
-    shown = np.asarray(decode(thumbnail(encode(np.full((2, 2), 900, np.uint16))).uri))
+    shown = np.asarray(decode(only(thumbnail(encode(np.full((2, 2), 900, np.uint16))))))
     np.testing.assert_array_equal(shown, np.zeros((2, 2)))
 
 
 @pytest.mark.parametrize(
-    ("bands", "order"),
-    [((), [0, 1, 2]), (("nir", "red", "green", "blue"), [1, 2, 3]), (("a", "b", "c", "d"), [0, 1, 2])],
+    ("bands", "captions", "channels"),
+    [
+        ((), [""], [[0, 1, 2]]),
+        (("nir", "red", "green", "blue"), ["red, green, blue", "nir"], [[1, 2, 3], 0]),
+        (("a", "b", "c", "d"), ["a", "b", "c", "d"], [0, 1, 2, 3]),
+    ],
 )
-def test_bands_that_are_colours_make_the_colours(bands, order):
+def test_bands_that_are_colours_make_the_colours_and_the_others_are_shown_beside_them(bands, captions, channels):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 4), dtype=np.uint8)
-    shown = np.asarray(decode(thumbnail(encode(pixels), bands).uri))
-    np.testing.assert_array_equal(shown, pixels[:, :, order])
+    shown = thumbnail(encode(pixels), bands)
+    assert [caption for caption, _ in shown.pictures] == captions
+    for (_, uri), picked in zip(shown.pictures, channels, strict=True):
+        np.testing.assert_array_equal(np.asarray(decode(uri)), pixels[:, :, picked])
 
 
 def test_grey_with_alpha_is_shown_grey():
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 2), dtype=np.uint8)
-    np.testing.assert_array_equal(np.asarray(decode(thumbnail(encode(pixels)).uri)), pixels[:, :, 0])
+    np.testing.assert_array_equal(np.asarray(decode(only(thumbnail(encode(pixels))))), pixels[:, :, 0])
 
 
 def test_palettes_and_cmyk_are_shown_in_their_colours():
@@ -64,7 +77,7 @@ def test_palettes_and_cmyk_are_shown_in_their_colours():
     for image, kind in ((red.convert("P"), "GIF"), (red.convert("CMYK"), "JPEG")):
         output = io.BytesIO()
         image.save(output, kind)
-        shown = np.asarray(decode(thumbnail(output.getvalue()).uri).convert("RGB")).astype(int)
+        shown = np.asarray(decode(only(thumbnail(output.getvalue()))).convert("RGB")).astype(int)
         np.testing.assert_allclose(shown, np.broadcast_to([255, 0, 0], (4, 4, 3)), atol=3)
 
 
@@ -80,12 +93,19 @@ def test_finished_pictures_are_reduced_only_where_they_are_heavy():
     assert decode(picture_uri(heavy, max_bytes=100_000)).size == (1600, 560)
 
 
-@pytest.mark.parametrize(("names", "shown"), [(("nir", "red", "green", "blue", "swir"), [1, 2, 3]), ((), [0, 1, 2])])
-def test_bands_in_a_raw_container_are_shown(names, shown):
+@pytest.mark.parametrize(
+    ("names", "captions", "first"),
+    [
+        (("nir", "red", "green", "blue", "swir"), ["red, green, blue", "nir", "swir"], [1, 2, 3]),
+        ((), ["band 1", "band 2", "band 3", "band 4"], 0),
+    ],
+)
+def test_bands_in_a_raw_container_are_shown(names, captions, first):
     from components.images.container import pack
 
     pixels = np.random.default_rng(0).integers(0, 256, (8, 5, 5), dtype=np.uint8)
     picture = thumbnail(pack(pixels), names)
     assert (picture.height, picture.width) == (8, 5)
-    np.testing.assert_array_equal(decode(picture.uri), pixels[..., shown])
+    assert [caption for caption, _ in picture.pictures] == captions
+    np.testing.assert_array_equal(decode(picture.pictures[0][1]), pixels[..., first])
     assert thumbnail(pack(pixels)[:-20], names) is None

@@ -1,0 +1,46 @@
+"""Which test images the page shows: the worst mistakes, and where the two models disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from components.report import measures
+from components.report.data import Answer, Answers, Evaluation
+from components.report.pictures import Thumbnail
+
+SHOWN_MISTAKES = 24
+SHOWN_DISAGREEMENTS = 8  # of each kind
+
+
+def choose_answers(
+    candidate: Evaluation, baseline: Evaluation, pictures: Callable[[set[str]], Mapping[str, Thumbnail]]
+) -> dict[str, Answers]:
+    """The fields `mistakes`, `only_candidate` and `only_baseline` of ReportData.
+
+    Args:
+      candidate, baseline: the answers on the same images in the same order.
+      pictures: called once with the paths of all images that are shown; gives the thumbnails it can make.
+    """
+    rules = {
+        "mistakes": (~candidate.right, candidate.confidence, SHOWN_MISTAKES),
+        "only_candidate": (candidate.right & ~baseline.right, candidate.confidence, SHOWN_DISAGREEMENTS),
+        "only_baseline": (~candidate.right & baseline.right, baseline.confidence, SHOWN_DISAGREEMENTS),
+    }
+    chosen = {name: measures.surest(*rule).tolist() for name, rule in rules.items()}
+    thumbnails = pictures({candidate.paths[i] for positions in chosen.values() for i in positions})
+
+    def answer(i: int) -> Answer:
+        return Answer(
+            path=candidate.paths[i],
+            label=candidate.classes[candidate.labels[i]],
+            predicted=candidate.classes[candidate.predicted[i]],
+            confidence=float(candidate.confidence[i]),
+            baseline_predicted=baseline.classes[baseline.predicted[i]],
+            baseline_confidence=float(baseline.confidence[i]),
+            thumbnail=thumbnails.get(candidate.paths[i]),
+        )
+
+    return {
+        name: Answers(tuple(answer(i) for i in positions), int(rules[name][0].sum()))
+        for name, positions in chosen.items()
+    }
