@@ -9,7 +9,7 @@ from components.report.data import Answer, Answers, Evaluation
 from components.report.pictures import Thumbnail
 
 SHOWN_MISTAKES = 24
-SHOWN_DISAGREEMENTS = 8  # of each kind
+SHOWN_DISAGREEMENTS = 6  # of each kind: a row of the page
 
 
 def choose_answers(

@@ -120,6 +120,8 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
             e.images_per_second for e in run.history
         ]
         names = f" ({', '.join(run.names)})" if run.names else ""
+        if run.role == "baseline" and not run.adopted and words.sees(run.names):
+            names += f", brought to three: {words.brought(run.names)}"
         stem = "changed" if _stem_changed(run) else "stock"
         return {
             "Origin": words.baseline(run.origin) if run.adopted else "this run",

@@ -134,10 +134,14 @@ def sees(names: Sequence[str]) -> str | None:
     """What the stock baseline sees of the candidate's channels, in a sentence; None where that is all of them."""
     if tuple(names) in (RGB, GREY):
         return None
-    further = [name for name in names if name not in RGB]
-    if not set(RGB) <= set(names):
-        return f"The candidate sees {listed(names)}; the baseline, which takes three channels, their mean."
-    return f"The baseline takes three channels and sees red, green and blue; the candidate also sees {listed(further)}."
+    further = [name for name in names if name not in RGB] if set(RGB) <= set(names) else names
+    also = "also " if len(further) < len(names) else ""
+    return f"The baseline takes three channels and sees {brought(names)}; the candidate {also}sees {listed(further)}."
+
+
+def brought(names: Sequence[str]) -> str:
+    """What the stock network is given in place of bands: see `components.trainer.network`."""
+    return listed(RGB) if set(RGB) <= set(names) else "the mean of all bands"
 
 
 def listed(names: Sequence[str]) -> str:
