@@ -5,6 +5,7 @@ import os
 import shlex
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -17,13 +18,15 @@ from components.example_gen import storage
 from components.example_gen.config import DataConfig
 from components.example_gen.content import content
 from components.example_gen.listing import ImageFile, Listing, check_listing
-from components.images.config import ImageConfig
-from components.images.probe import Header
+from components.images.bands import find_bands
+from components.images.config import RGB, ImageConfig
+from components.images.probe import Header, UnreadableImage, probe
 from pipeline.config import Config, slug
 from pipeline.guess import Guess, guess
 from pipeline.inspection import look_at, open_image
 
 SAMPLE_FILES = 400
+BAND_FILES = 20  # of the sample, that are asked for the names of their bands
 SOURCE_SIZE = 224  # pixels; what ImageNet's ResNets were trained at
 MIN_SIZE = 32  # pixels; below, a ResNet's last layers have nothing left to look at
 SMALL_STEM_UP_TO = SOURCE_SIZE // 2
@@ -43,6 +46,7 @@ class Survey:
         headers: of the sample's readable images.
         refused: how many of the sample are unreadable.
         colourless: all of the sample's colour images are grey in fact.
+        bands: the names of the files' channels, where these are bands.
     """
 
     guessed: Guess
@@ -50,6 +54,7 @@ class Survey:
     headers: tuple[Header, ...]
     refused: int
     colourless: bool
+    bands: tuple[str, ...] | None
 
 
 def survey(path: str) -> Survey:
@@ -85,7 +90,8 @@ def _survey(guessed: Guess, listing: Listing) -> Survey:
     data = guessed.data
     step = max(1, len(listing.files) // SAMPLE_FILES)
     sample = listing.files[::step][:SAMPLE_FILES]
-    config = Config(data=data, image=ImageConfig(size=1))
+    bands = _find_bands(listing, sample, data)
+    config = Config(data=data, image=ImageConfig(size=1, bands=bands))
     looks = list(look_at(listing, sample, config))
     good = [(look.file, look.header) for look in looks if look.header is not None]
     if not good:
@@ -94,9 +100,22 @@ def _survey(guessed: Guess, listing: Listing) -> Survey:
             where=data.path,
             given=f"{len(looks)} files were looked at; {looks[0].file.path}: {looks[0].reason}",
         )
-    colour = [(file, header) for file, header in good if header.channels >= 3]
-    colourless = bool(good) and all(_is_grey(listing, file, header) for file, header in colour)
-    return Survey(guessed, listing, tuple(header for _, header in good), len(looks) - len(good), colourless)
+    colour = [(file, header) for file, header in good if header.channels >= 3 and bands is None]
+    colourless = all(_is_grey(listing, file, header) for file, header in colour)
+    return Survey(guessed, listing, tuple(header for _, header in good), len(looks) - len(good), colourless, bands)
+
+
+def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig) -> tuple[str, ...] | None:
+    """The names of the channels that the first readable files agree on, where these are bands."""
+    found: Counter[tuple[str, ...] | None] = Counter()
+    for file in sample[:: max(1, len(sample) // BAND_FILES)]:
+        try:
+            encoded = content(listing.folder, file.path, file.record, data.max_bytes)
+            header = probe(encoded, max_pixels=data.max_pixels, max_bytes=data.max_bytes)
+        except UnreadableImage:
+            continue
+        found[find_bands(encoded, header)] += 1
+    return found.most_common(1)[0][0] if found else None
 
 
 def _is_grey(listing: Listing, file: ImageFile, header: Header) -> bool:
@@ -134,7 +153,6 @@ def propose(path: str | Path, out: Path | None) -> str:
     updates = epochs * math.ceil(train_images / batch_size)
     majority = max(counts["test"].values()) / test_images
     threshold = math.ceil((majority + (1 - majority) / 4) * 100) / 100
-    channels, channels_why = _channels(found)
     this_file = shlex.quote(str(out)) if out else "THIS_FILE"
     lines = [
         f"# Proposed by restem init for the images in {path}; look it over, every value has its reason.",
@@ -155,7 +173,7 @@ def propose(path: str | Path, out: Path | None) -> str:
         "",
         "image:",
         f"  size: {size}  # {_size_why(found, height, width)}",
-        f"  channels: {channels}  # {channels_why}",
+        *_channel_lines(found),
         "",
         "model:",
         "  backbone: ResNet50  # the smallest; ResNet101 and 152 take two and three times as long",
@@ -163,6 +181,7 @@ def propose(path: str | Path, out: Path | None) -> str:
         "",
         "stem:",
         f"  small_images: {str(small).lower()}  # {_small_why(small)}",
+        *_band_lines(found),
         "",
         "train:",
         "  seed: 0  # of initial weights and shuffling",
@@ -265,13 +284,40 @@ def _size_why(found: Survey, height: int, width: int) -> str:
     return f"the median image's size ({middle})"
 
 
-def _channels(found: Survey) -> tuple[int, str]:
+def _channel_lines(found: Survey) -> list[str]:
+    if found.bands is not None:
+        names = f"{len(found.bands)} channels in the files' order"
+        if any(name.startswith("band_") for name in found.bands):
+            names += (
+                "; the files do not name them: rename those that are red, green and blue, they have pretrained kernels"
+            )
+        lines = [f"  bands: [{', '.join(found.bands)}]  # {names}"]
+        if max(header.bit_depth for header in found.headers) > 8:
+            lines.append("  bits: 16  # the files have more than 8 bits a channel")
+        return lines
     kinds = Counter("grey" if h.channels < 3 else "colour" for h in found.headers)
     if not kinds["colour"]:
-        return 1, "all images looked at are grey"
+        return ["  channels: 1  # all images looked at are grey"]
     if found.colourless:
-        return 1, "the colour files looked at hold nothing but grey"
-    return 3, f"{kinds['colour']} of {len(found.headers)} images looked at are in colour"
+        return ["  channels: 1  # the colour files looked at hold nothing but grey"]
+    return [f"  channels: 3  # {kinds['colour']} of {len(found.headers)} images looked at are in colour"]
+
+
+def _band_lines(found: Survey) -> list[str]:
+    """What the stem does with bands that the source does not have."""
+    unknown = [name for name in found.bands or () if name not in RGB]
+    if not unknown:
+        return []
+    lines = [
+        f"  extra_bands: mean  # {', '.join(unknown)}: start at the mean of the pretrained kernels, so that they are "
+        "seen from the start; zero keeps the source's function exactly, and training has to find them"
+    ]
+    if max(header.bit_depth for header in found.headers) > 8:
+        lines.append(
+            "  normalise: statistics  # values of more than 8 bits seldom fill the range: each band is measured on the "
+            "training images and brought to the mean and deviation that the source was trained with"
+        )
+    return lines
 
 
 def _small_why(small: bool) -> str:

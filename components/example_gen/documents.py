@@ -46,7 +46,8 @@ def documents(pixels: np.ndarray, in_test: np.ndarray) -> np.ndarray:
     for index, text in enumerate(coverage):
         paper, ink, dye = rng.uniform(*PAPER, 3), rng.uniform(*INK, 3), rng.uniform(*INK, 3)
         upper = coverage[rng.choice(of_split[bool(in_test[index])])]
-        upper = np.roll(upper, rng.integers(-SHIFT_PIXELS, SHIFT_PIXELS + 1, 2), axis=(0, 1))
+        down, right = SHIFT_PIXELS + rng.integers(-SHIFT_PIXELS, SHIFT_PIXELS + 1, 2)
+        upper = np.pad(upper, SHIFT_PIXELS)[down : down + SIZE, right : right + SIZE]
         in_dye_ink = rng.random() < DYE_SHARE
         visible = _inked(paper, ink, text)
         infrared = np.full_like(text, PAPER_NIR)

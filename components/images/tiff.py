@@ -66,7 +66,7 @@ def tiff_header(data: bytes, max_pixels: int) -> Header:
     Raises:
       UnreadableImage: damaged, cut, or of a kind that is not read.
     """
-    with _sentences("header is"), _open(data) as file:
+    with _sentences("header is"), open_tiff(data) as file:
         pages = _first_image(file)
         page = pages[0]
         for one in pages:
@@ -97,7 +97,7 @@ def read_tiff(data: bytes) -> np.ndarray:
     Raises:
       UnreadableImage: damaged or cut.
     """
-    with _sentences("image data are"), _open(data) as file:
+    with _sentences("image data are"), open_tiff(data) as file:
         pages = _first_image(file)
         page = pages[0]
         for one in pages:
@@ -121,7 +121,8 @@ def _sentences(what: str) -> Iterator[None]:
         raise UnreadableImage(f"The TIFF file's {what} damaged ({in_brackets(error)}).") from None
 
 
-def _open(data: bytes) -> tifffile.TiffFile:
+def open_tiff(data: bytes) -> tifffile.TiffFile:
+    """The file, to be closed by the caller; raises whatever damaged bytes lead tifffile to."""
     # Formats that are TIFF with something else beside it would be looked up in other files.
     return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False)
 

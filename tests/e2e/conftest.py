@@ -65,7 +65,7 @@ def demo(restem, tmp_path_factory) -> SimpleNamespace:
         second = restem(*arguments)
         before = len(console.read_text())
         first.send_signal(signal.SIGINT)
-        code = first.wait(timeout=20)
+        code = first.wait(timeout=300)
     finally:
         first.kill()
     done = restem(*arguments)
@@ -79,7 +79,7 @@ def demo(restem, tmp_path_factory) -> SimpleNamespace:
     )
 
 
-def wait_for(text: str, console: Path, process: subprocess.Popen, seconds: float = 400) -> None:
+def wait_for(text: str, console: Path, process: subprocess.Popen, seconds: float = 1200) -> None:
     """Waits until the console's file shows the text."""
     deadline = time.monotonic() + seconds
     while text not in console.read_text():

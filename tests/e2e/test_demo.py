@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.images import encode_for_serving
+from components.report.measures import paired
 from tests.e2e.conftest import DIGITS, REPOSITORY, RESTEM
 
 # The first test of a module waits for its run.
@@ -19,6 +21,7 @@ STEPS = [
     "ImageExampleGen",
     "StatisticsGen",
     "ExampleValidator",
+    "SourceExampleGen",
     "Transform",
     "Pretrain",
     "Trainer",
@@ -48,12 +51,20 @@ np.savez(sys.argv[4], bytes=by_bytes['probabilities'], label=by_bytes['label'].n
 """
 
 
-def test_approved_and_honestly_better(demo):
+def test_approved_and_better_beyond_chance(demo):
+    """With the margin that tests/benchmarks/demo.json proves for other seeds and processors."""
     result = demo.result
     assert result["blessed"], result["reason"]
-    candidate, baseline = (result["metrics"][role]["accuracy"] for role in ("candidate", "baseline"))
-    assert candidate >= 0.95
-    assert candidate > baseline
+    answers = {}
+    for step in ("Trainer", "Baseline"):
+        (file,) = (demo.root / "pipeline").glob(f"{step}/model_run/*/evaluation.npz")
+        with np.load(file) as evaluation:
+            right = evaluation["probabilities"].argmax(axis=1) == evaluation["label"]
+            answers[step] = dict(zip(evaluation["path"].tolist(), right.tolist(), strict=True))
+    candidate, baseline = (
+        np.array([answers[step][path] for path in sorted(answers["Trainer"])]) for step in ("Trainer", "Baseline")
+    )
+    assert paired(candidate, baseline).difference.low > 0.05
     assert result["quarantined"] == 0
     assert [step for step in STEPS if step not in result["seconds"]] == []
     assert Path(result["report"]).read_text(encoding="utf-8").lstrip().startswith("<!DOCTYPE html>")
@@ -65,8 +76,8 @@ def test_pushed_in_tensorflow_servings_layout(demo):
     assert version.name.isdigit()
     assert (version / "saved_model.pb").is_file()
     assert json.loads((version / "assets.extra" / "classes.json").read_text()) == [str(i) for i in range(10)]
-    assert json.loads((version / "assets.extra" / "stem.json").read_text())["claim"] == "exact"
-    assert json.loads((version / "assets.extra" / "model.json").read_text())["config"]["stem"]["small_images"] is True
+    assert json.loads((version / "assets.extra" / "stem.json").read_text())["claim"] == "approximate"
+    assert json.loads((version / "assets.extra" / "model.json").read_text())["config"]["stem"]["extra_bands"] == "mean"
 
 
 def test_candidate_and_baseline_had_the_same_chances(demo):
@@ -93,7 +104,11 @@ def test_pushed_model_serves_without_this_project(demo, tmp_path):
         labels = dict(zip(evaluation["path"], evaluation["label"], strict=True))
     records = next((demo.root / "pipeline").glob("ImageExampleGen/examples/*/Split-test/*"))
     paths = sorted(expected)
-    (tmp_path / "images.json").write_text(json.dumps([str(demo.root / "data" / "digits" / path) for path in paths]))
+    # TensorFlow does not decode TIFF: clients send what encode_for_serving returns.
+    images = [tmp_path / f"{place}.encoded" for place in range(len(paths))]
+    for path, image in zip(paths, images, strict=True):
+        image.write_bytes(encode_for_serving(demo.root / "data" / "documents" / path))
+    (tmp_path / "images.json").write_text(json.dumps([str(image) for image in images]))
     subprocess.run(
         [
             sys.executable,
@@ -118,7 +133,8 @@ def test_pushed_model_serves_without_this_project(demo, tmp_path):
     for path, probabilities in by_example.items():
         np.testing.assert_allclose(probabilities, expected[path], atol=1e-4)
     right = np.mean([named[path] == str(labels[path]) for path in paths])
-    assert right == pytest.approx(demo.result["metrics"]["candidate"]["accuracy"], abs=1e-6)
+    # Batches of other sizes round differently: one image may tip over.
+    assert right == pytest.approx(demo.result["metrics"]["candidate"]["accuracy"], abs=1.5 / len(paths))
 
 
 def test_an_interrupted_run_says_how_to_go_on(demo):
@@ -153,7 +169,7 @@ def test_a_run_with_nothing_changed_takes_everything_from_the_cache(demo, restem
 
 def test_tfx_command_line_runs_the_same_pipeline_and_a_stricter_threshold_judges_again(demo, tmp_path):
     strict = tmp_path / "strict.yaml"
-    strict.write_text(DIGITS.read_text(encoding="utf-8").replace("min_accuracy: 0.9 ", "min_accuracy: 0.9999 "))
+    strict.write_text(DIGITS.read_text(encoding="utf-8").replace("min_accuracy: 0.7 ", "min_accuracy: 0.9999 "))
     environment = {
         **os.environ,
         "RESTEM_CONFIG": str(strict),

@@ -7,19 +7,31 @@ from sklearn.datasets import load_digits
 
 from components.example_gen import embedded
 from components.example_gen.config import DataConfig
-from components.example_gen.embedded import choose_stratified, write_digits
+from components.example_gen.documents import BANDS, documents
+from components.example_gen.embedded import choose_stratified, embedded_folder, write_embedded
 from components.example_gen.listing import check_listing
+from components.images.bands import find_bands
+from components.images.probe import probe
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("embedded") / "deep" / "digits"
-    write_digits(folder)
-    return folder
+    parent = tmp_path_factory.mktemp("embedded") / "deep"
+    write_embedded("embedded:digits", parent)
+    return parent / "digits"
 
 
-def test_they_walk_the_road_of_a_users_folder(digits):
-    listing = check_listing(str(digits), DataConfig(path=str(digits)))
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory):
+    parent = tmp_path_factory.mktemp("embedded")
+    write_embedded("embedded:documents", parent)
+    return parent / "documents"
+
+
+@pytest.mark.parametrize("name", ["digits", "papers"])
+def test_they_walk_the_road_of_a_users_folder(name, request):
+    folder = str(request.getfixturevalue(name))
+    listing = check_listing(folder, DataConfig(path=folder))
     assert (listing.given_splits, listing.classes) == (True, tuple("0123456789"))
     counts = listing.counts()
     assert {split: sum(by_class.values()) for split, by_class in counts.items()} == {"train": 1437, "test": 360}
@@ -45,7 +57,7 @@ def test_which_images_are_for_testing_never_changes():
 
 def test_the_second_call_touches_nothing_and_nothing_unfinished_is_left(digits):
     before = {path: path.stat().st_mtime_ns for path in digits.rglob("*")}
-    write_digits(digits)
+    write_embedded("embedded:digits", digits.parent)
     assert {path: path.stat().st_mtime_ns for path in digits.rglob("*")} == before
     assert [path.name for path in digits.parent.iterdir()] == ["digits"]
 
@@ -56,5 +68,50 @@ def test_an_interrupted_call_leaves_no_folder(tmp_path, monkeypatch):
 
     monkeypatch.setattr(embedded, "choose_stratified", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_digits(tmp_path / "digits")
+        write_embedded("embedded:digits", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_embedded_stays_where_it_is(tmp_path):
+    assert embedded_folder("embedded:digits", tmp_path) == str(tmp_path / "digits")
+    assert embedded_folder("/data/scans", tmp_path) == "/data/scans"
+    write_embedded("/data/scans", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_documents_are_read_with_their_bands_by_their_names(papers):
+    path = next(papers.rglob("document-0007.tif"))
+    header = probe(path.read_bytes(), max_pixels=10**6, max_bytes=10**6)
+    assert (header.format, header.height, header.width, header.channels, header.bit_depth) == ("TIFF", 32, 32, 4, 8)
+    assert find_bands(path.read_bytes(), header) == BANDS
+
+
+def test_what_decides_is_in_infrared_or_in_colour_never_in_one_alone():
+    """A digit in carbon ink is black in infrared alone under another; one in dye ink is not there in infrared."""
+    digits = load_digits()
+    scans = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    in_test = np.arange(len(scans)) % 5 == 0
+    images = documents(scans, in_test).astype(float)
+    ink = np.stack([np.asarray(Image.fromarray(s).resize((32, 32), Image.Resampling.BICUBIC)) for s in scans]) / 255.0
+    seen = 255 - images
+    in_dye_ink = seen[..., 3].std(axis=(1, 2)) < 0.05 * 255
+    assert 0.2 < in_dye_ink.mean() < 0.3
+
+    def correlation(band: np.ndarray) -> np.ndarray:
+        return np.array([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(band, ink, strict=True)])
+
+    infrared, visible = correlation(seen[..., 3]), correlation(seen[..., :3].mean(axis=-1))
+    assert infrared[~in_dye_ink].min() > 0.9
+    assert np.abs(infrared[in_dye_ink]).max() < 0.2
+    assert visible[in_dye_ink].min() > 0.9
+    assert np.median(visible[~in_dye_ink]) < visible[in_dye_ink].min()  # There is a second digit.
+
+
+def test_a_document_is_overwritten_by_a_digit_of_its_own_split():
+    """Scans of the test split are the only ones with ink: documents of the training split show none of it."""
+    scans = np.zeros((40, 8, 8), np.uint8)
+    in_test = np.arange(40) >= 20
+    scans[in_test] = 255
+    images = documents(scans, in_test)
+    paper = images[:20, ..., :3]
+    assert paper.min() > 255 * 0.55  # The lightest paper less its noise; ink is at 0.45 at most.

@@ -16,6 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from pipeline.kubeflow.compile import task_name
 from tests.kubeflow.conftest import IMAGE
+from tests.pipeline.conftest import LIGHT
 
 REPOSITORY = Path(__file__).parents[2]
 STEPS = [
@@ -194,12 +195,11 @@ def test_tfx_command_line_compiles_the_same_bytes_and_no_secret(compiled, tmp_pa
 def test_mistakes_are_told_before_tfx_is_loaded(tmp_path, arguments, told):
     (tmp_path / "c.yaml").write_text("data: {path: images}\nimage: {size: 8}\n", encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "compile", "--config", "c.yaml", *arguments],
+        [sys.executable, "-c", LIGHT, "compile", "--config", "c.yaml", *arguments],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=20,
     )
     assert done.returncode == 2
     assert told in done.stderr

@@ -7,6 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# Runs the command line, and fails where it loaded what takes seconds to load.
+LIGHT = """
+import sys
+import pipeline.cli as cli
+try:
+    cli.main()
+finally:
+    heavy = {'tensorflow', 'tfx', 'keras', 'apache_beam'} & set(sys.modules)
+    assert not heavy, heavy
+"""
+
 MINIMAL = "data: {path: images}\nimage: {size: 32}\n"
 
 

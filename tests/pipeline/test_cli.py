@@ -5,13 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from pipeline.commands import COMMANDS
-from tests.pipeline.conftest import MINIMAL
+from tests.pipeline.conftest import LIGHT, MINIMAL
 
 REPOSITORY = Path(__file__).parents[2]
 # `restem run` with work that hangs in C instead of the pipeline.
@@ -26,35 +25,26 @@ main()
 """
 
 
-def restem(*arguments, cwd=None, **more):
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
+def restem(*arguments, cwd=None, light=False):
+    return subprocess.run(
+        [sys.executable, *(["-c", LIGHT] if light else ["-m", "pipeline.cli"]), *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         cwd=cwd,
-        **more,
     )
-    return done, time.monotonic() - start
 
 
-def test_help_is_quick_and_names_every_command():
-    done, seconds = restem("--help")
-    assert done.returncode == 0
-    assert seconds < 1.5  # half a second on an idle machine
+def test_help_names_every_command_without_anything_heavy():
+    done = restem("--help", light=True)
+    assert done.returncode == 0, done.stderr
     for name in COMMANDS:
         assert f"  {name} " in done.stdout
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_has_help_without_anything_heavy(name):
-    code = (
-        "import sys; sys.argv = ['restem', sys.argv[1], '--help']; import pipeline.cli as c\n"
-        "try: c.main()\n"
-        "finally: assert not {'tensorflow', 'tfx', 'keras', 'apache_beam'} & set(sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, name], cwd=REPOSITORY, capture_output=True, text=True)
+    done = restem(name, "--help", light=True)
     assert done.returncode == 0, done.stderr
     assert f"restem {name}" in done.stdout
 
@@ -74,14 +64,13 @@ def test_every_command_has_help_without_anything_heavy(name):
         (["pretrain", "--config", "own.yaml", "--out", "x.bin"], ".weights.h5"),
     ],
 )
-def test_a_mistake_is_told_in_one_paragraph_at_once(write, tmp_path, arguments, message):
+def test_a_mistake_is_told_in_one_paragraph_before_anything_heavy_is_loaded(write, tmp_path, arguments, message):
     write(MINIMAL)
-    done, seconds = restem(*arguments, cwd=tmp_path)
+    done = restem(*arguments, cwd=tmp_path, light=True)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    assert seconds < 3  # half a second on an idle machine
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own.yaml"]
 
 
@@ -93,19 +82,18 @@ def test_a_signal_ends_a_run_in_one_line_that_says_how_to_go_on(write, images, t
     process = subprocess.Popen(
         [sys.executable, "-c", RUN_FAKE, *command, str(pids)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
     )
-    while not pids.exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    time.sleep(0.3)
-    second, _ = restem(*command)
+    shown = ""
+    while "Hang" not in shown:  # The step has begun, and the console knows it.
+        line = process.stderr.readline()
+        assert line, shown
+        shown += line
+    second = restem(*command)
     assert second.returncode == 1
     assert "another run works in this folder" in second.stderr
     assert f"process {process.pid}" in second.stderr
 
-    start = time.monotonic()
     process.send_signal(signum)
-    error = process.communicate(timeout=20)[1]
-    assert time.monotonic() - start < 2
+    error = process.communicate()[1]
     assert process.returncode == 128 + signum
     last = error.strip().splitlines()[-1]
     assert last.startswith(f"restem: interrupted ({signum.name}) during Hang; no step was finished. Go on with: ")
@@ -115,7 +103,7 @@ def test_a_signal_ends_a_run_in_one_line_that_says_how_to_go_on(write, images, t
 
 
 def test_doctor_as_json():
-    done, _ = restem("doctor", "--json")
+    done = restem("doctor", "--json")
     found = json.loads(done.stdout)
     assert done.returncode == (0 if found["can_run"] else 1)
     assert {"Python", "C library", "tfx", "keras", "GPU", "kubectl", "java"} <= {f["name"] for f in found["findings"]}
@@ -125,16 +113,16 @@ def test_init_inspect_on_a_folder_with_bad_files(images, tmp_path):
     (images / "cat" / "note.png").write_text("not an image")
     whole = (images / "dog" / "1.png").read_bytes()
     (images / "dog" / "half.png").write_bytes(whole[: len(whole) // 2])
-    done, _ = restem("init", "images", "--out", "new.yaml", cwd=tmp_path)
+    done = restem("init", "images", "--out", "new.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done, _ = restem("inspect", "--config", "new.yaml", "--json", cwd=tmp_path)
+    done = restem("inspect", "--config", "new.yaml", "--json", cwd=tmp_path)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["classes"] == ["cat", "dog"]
     assert sum(found["splits"].values()) == 40
     assert [entry["path"] for entry in found["quarantined"]] == ["cat/note.png", "dog/half.png"]
     assert found["problem"] is None
-    shown, _ = restem("inspect", "--config", "new.yaml", cwd=tmp_path)
+    shown = restem("inspect", "--config", "new.yaml", cwd=tmp_path)
     assert "dog/half.png (344 bytes): The PNG file is incomplete" in shown.stdout
-    again, _ = restem("init", "images", "--out", "new.yaml", cwd=tmp_path)
+    again = restem("init", "images", "--out", "new.yaml", cwd=tmp_path)
     assert again.returncode == 2
     assert "not overwritten" in again.stderr

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -6,6 +7,8 @@ import pytest
 import yaml
 
 from components.errors import RestemError
+from components.stem import StemSpec
+from components.trainer.config import StemConfig, stem_spec
 from pipeline.config import Config, config_from_json, json_schema, load_config, with_values
 from pipeline.config_errors import ConfigError
 from tests.pipeline.conftest import MINIMAL
@@ -82,6 +85,13 @@ def test_paths_are_relative_to_what_names_them(write, tmp_path, monkeypatch):
         ("train: 3", "train", "a section", "3"),
         ("name: Not Good", "name", "small letters", "'Not Good'"),
         ("evaluate: {slices: [site]}", "evaluate", "data.metadata", "given site"),
+        ("stem: {stride: 3}", "stem.stride", "one of 1, 2", "3"),
+        ("stem: {extra_bands: copy}", "stem.extra_bands", "'mean'", "'copy'"),
+        ("stem: {deep_filters: [3]}", "stem.deep_filters", "a list", "[3]"),
+        ("stem: {band_statistics: 3}", "stem.band_statistics", "'measured'", "3"),
+        ("model: {source: keras}", "model.source", "'caffe'", "'keras'"),
+        ("model: {source: torch}", "model.source", "auto or caffe", "torch"),
+        ("model: {source: caffe, backbone: ResNet50V2, weights: pretrain}", "model.source", "auto or tf", "caffe"),
     ],
 )
 def test_a_wrong_value_is_told_with_key_expected_and_given(write, text, key, expected, given):
@@ -101,6 +111,8 @@ def test_a_wrong_value_is_told_with_key_expected_and_given(write, text, key, exp
         ("data: {path: x, max_quarantind: 0.1}", "data.max_quarantind", "Did you mean data.max_quarantined?"),
         ("train: {small_images: true}", "train.small_images", "Did you mean stem.small_images?"),
         ("train: {all: {epoch: 3, learning_rate: 0.1}}", "train.all.epoch", "Did you mean train.all.epochs?"),
+        ("stem: {source: torch}", "stem.source", "Did you mean model.source?"),
+        ("stem: {channels: 4}", "stem.channels", "Did you mean image.channels?"),
         ("evaluate: {qqq: 1}", "evaluate.qqq", "Known here: min_accuracy, min_improvement, baseline, slices"),
     ],
 )
@@ -172,6 +184,15 @@ def test_files_that_cannot_be_read(tmp_path):
         load_config(tmp_path / "binary.yaml")
 
 
+def test_statistics_cannot_be_matched_twice(write):
+    for stem in ("stem.normalise=statistics", "stem.band_statistics=measured", "stem.band_statistics={red: [1, 2]}"):
+        found = problems(write(), ["image.normalise=dataset", stem])
+        assert list(found) == ["stem"]
+        assert "image.normalise" in found["stem"].what
+    assert load_config(write(), ["model.source=caffe", "model.backbone=ResNet101"]).model.source == "caffe"
+    assert load_config(write(), ["model.source=torch", "model.weights=own.h5"]).model.source == "torch"
+
+
 def test_goes_through_json_unchanged(write):
     config = load_config(write(MINIMAL + "beam: {args: [--a, --b=c]}\n"), ["image.size=[16, 24]", "image.bands=[a, b]"])
     assert config_from_json(config.model_dump_json()) == config
@@ -207,7 +228,54 @@ def test_every_key_is_described():
 
 
 def test_demo_loads():
-    assert load_config(DIGITS).data.path == "embedded:digits"
+    config = load_config(DIGITS)
+    assert (config.data.path, config.pretrain.path) == ("embedded:documents", "embedded:digits")
+
+
+def test_every_field_of_the_stem_is_a_key_under_its_own_name():
+    fields = {field.name: field.default for field in dataclasses.fields(StemSpec)}
+    from_image = {"channels", "bands", "value_range"}
+    keys = {name: field.default for name, field in StemConfig.model_fields.items()}
+    assert set(keys) - {"cifar"} == set(fields) - from_image
+    assert {name: default for name, default in keys.items() if name != "cifar"} == {
+        name: default for name, default in fields.items() if name not in from_image
+    }
+
+
+def test_every_choice_of_the_stem_reaches_the_library(write):
+    text = MINIMAL.replace("size: 32", "size: 32, bits: 16, bands: [nir, red]") + (
+        "stem: {extra_bands: mean, kernel: 5, shrink: crop, filters: 32, noise: 0.5, narrow: drop, batch_norm: true, "
+        "stride: 1, pool: false, normalise: statistics, band_statistics: {nir: [10, 2.5]}}\n"
+    )
+    config = load_config(write(text))
+    assert stem_spec(config.stem, config.image) == StemSpec(
+        bands=("nir", "red"), value_range=(0, 65535), extra_bands="mean", kernel=5, shrink="crop", filters=32,
+        noise=0.5, narrow="drop", batch_norm=True, stride=1, pool=False, normalise="statistics",
+        band_statistics={"nir": (10, 2.5)},
+    )  # fmt: skip
+    config = load_config(write(), ["stem.deep=true", "stem.deep_filters=[16, 24]", "image.channels=1"])
+    assert stem_spec(config.stem, config.image) == StemSpec(channels=1, deep=True, deep_filters=(16, 24))
+    config = load_config(write(), ["stem.cifar=true"])
+    assert stem_spec(config.stem, config.image) == StemSpec.cifar(channels=3)
+
+
+def test_what_the_trainer_is_told_of_the_stem_is_what_the_file_said(write):
+    config = load_config(write(), ["stem={cifar: true, band_statistics: {red: [1, 2]}, normalise: statistics}"])
+    again = StemConfig.model_validate(json.loads(json.dumps(config.stem.model_dump(mode="json"))))
+    assert stem_spec(again, config.image) == stem_spec(config.stem, config.image)
+
+
+@pytest.mark.parametrize(
+    ("statistics", "measured"),
+    [
+        ("normalise: source", False),
+        ("normalise: statistics", True),
+        ("band_statistics: measured", True),
+        ("normalise: statistics, band_statistics: {red: [1, 2]}", False),
+    ],
+)
+def test_statistics_are_measured_where_they_are_asked_for_and_not_given(write, statistics, measured):
+    assert load_config(write(MINIMAL + f"stem: {{{statistics}}}\n")).stem.measured is measured
 
 
 def test_the_demo_comes_with_the_package(tmp_path, monkeypatch):

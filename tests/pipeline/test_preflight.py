@@ -110,9 +110,29 @@ def test_checkpoints_are_known_by_their_first_bytes(write, images, tmp_path):
         check(write, f"model.weights={tmp_path / 'weights.pt'}")
 
 
-def test_bands_that_the_stem_library_refuses(write, images):
-    with pytest.raises(RestemError, match=r"image\.bands.*grey"):
-        check(write, "image.bands=[grey, red]")
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["image.bands=[grey, red]"], "names grey beside a colour"),
+        (["image.bands=[b1, b2, b3, b4]"], "extra_bands='mean'"),
+        (["stem={small_images: true, stride: 1}"], "leave stride out"),
+        (["stem={deep: true, kernel: 5}"], "exclude each other"),
+        (["stem={deep_filters: [8, 8]}"], "only with deep"),
+        (["stem={cifar: true, kernel: 5}"], "CIFAR stem .* leave out kernel"),
+        (["stem={cifar: true, small_images: true, stride: 2}"], "leave out stride, small_images"),
+        (["stem.band_statistics={nir: [1, 2]}"], "none of the bands"),
+    ],
+)
+def test_stems_that_cannot_be_are_refused_before_the_images_are_looked_at(write, overrides, message):
+    """There is no folder of images here."""
+    with pytest.raises(RestemError, match=f"image and stem.*{message}"):
+        check(write, *overrides)
+
+
+def test_bands_are_questioned_only_where_the_source_is_known(write, images, tmp_path):
+    (tmp_path / "own.weights.h5").write_bytes(b"\x89HDF\r\n\x1a\nrest")
+    check(write, "image.bands=[b1, b2, b3, b4]", "stem.extra_bands=mean")
+    check(write, "image.bands=[b1, b2, b3, b4]", f"model.weights={tmp_path / 'own.weights.h5'}")
 
 
 def test_imagenets_weights_are_asked_for_before_anything_is_computed(write, images, tmp_path, monkeypatch):

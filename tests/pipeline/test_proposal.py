@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from PIL import Image
 
 from components.errors import RestemError
 from pipeline.config import load_config
 from pipeline.inspection import inspect
-from pipeline.preflight import check_images
+from pipeline.preflight import check_images, check_stem
 from pipeline.proposal import propose
 
 
@@ -146,3 +147,40 @@ def test_tfrecord_files_get_their_features(tmp_path, compression):
     found = inspect(config)
     assert (found.problem, found.classes, sum(found.formats.values())) == (None, ("a", "b"), 60)
     check_images(config)
+
+
+def write_bands(folder, *, dtype=np.uint8, names=None, channels=5):
+    rng = np.random.default_rng(0)
+    items = "".join(f'<Item name="DESCRIPTION" sample="{i}">{name}</Item>' for i, name in enumerate(names or ()))
+    tags = [(42112, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>", True)] if names else []
+    for name in ("field", "forest"):
+        (folder / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 3000 if dtype == np.uint16 else 256, (40, 40, channels)).astype(dtype)
+            tifffile.imwrite(
+                folder / name / f"{i}.tif", pixels, photometric="minisblack", planarconfig="contig", extratags=tags
+            )
+    return folder
+
+
+def test_bands_that_the_files_name_are_proposed_and_explained(tmp_path):
+    folder = write_bands(tmp_path / "scenes", names=["blue", "green", "red", "nir"], channels=4)
+    config, text = proposal(folder, tmp_path)
+    assert config.image.bands == ("blue", "green", "red", "nir")
+    assert config.stem.extra_bands == "mean"
+    assert "# nir: start at the mean of the pretrained kernels" in text
+    assert config.stem.normalise == "source"
+    check_stem(config)
+    assert inspect(config).problem is None
+
+
+def test_bands_without_names_are_questioned_and_deep_ones_measured(tmp_path):
+    folder = write_bands(tmp_path / "scenes", dtype=np.uint16)
+    (folder / "field" / "0.tif").write_bytes(b"II*\0")  # The first file that is looked at is damaged.
+    config, text = proposal(tmp_path / "scenes", tmp_path)
+    assert config.image.bands == ("band_1", "band_2", "band_3", "band_4", "band_5")
+    assert config.image.bits == 16
+    assert "rename those that are red, green and blue" in text
+    assert config.stem.measured
+    check_stem(config)
+    assert inspect(config).problem is None

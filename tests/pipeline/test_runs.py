@@ -51,14 +51,16 @@ def test_logs_of_one_second_do_not_share_a_file(tmp_path):
 
 
 def test_embedded_images_are_written_below_the_root(write, tmp_path):
-    config = load_config(write(), ["data.path=embedded:digits", "pretrain.path=embedded:digits"])
+    config = load_config(write(), ["data.path=embedded:documents", "pretrain.path=embedded:digits"])
     folder = RunFolder(tmp_path / "root")
     assert not (tmp_path / "root").exists()
     expected = resolved(config, folder)
     assert not (tmp_path / "root").exists()
     assert prepare(config, folder) == expected
-    assert expected.data.path == expected.pretrain.path == str(folder.digits)
-    assert len(list(folder.digits.rglob("*.png"))) == 1797
+    assert expected.data.path == str(folder.data / "documents")
+    assert expected.pretrain.path == str(folder.data / "digits")
+    assert len(list(folder.data.rglob("documents/*/*/*.tif"))) == 1797
+    assert len(list(folder.data.rglob("digits/*/*/*.png"))) == 1797
 
 
 def test_other_images_stay_where_they_are(write, tmp_path):

@@ -1,5 +1,6 @@
 """`restem stem`."""
 
+import dataclasses
 import json
 
 import keras
@@ -59,18 +60,32 @@ def test_text_without_json(loaded):
 def test_every_choice_reaches_the_specification(loaded, tmp_path):
     np.save(tmp_path / "images.npy", np.random.default_rng(0).uniform(0, 1, (3, 32, 32, 2)))
     result = call("--weights", "none", "--bands", "grey,depth", "--value-range", "0", "1", "--band-statistics",
-                  "depth=0.5,0.2", "--cifar", "--filters", "32", "--narrow", "mean", "--shrink", "crop",
-                  "--images", str(tmp_path / "images.npy"), "--preprocessing", "outside", "--source", "torch",
-                  "--extra-bands", "mean", "--seed", "3", "--json")  # fmt: skip
+                  "depth=0.5,0.2", "--normalise", "statistics", "--cifar", "--filters", "32", "--narrow", "mean",
+                  "--shrink", "crop", "--images", str(tmp_path / "images.npy"), "--preprocessing", "outside",
+                  "--source", "torch", "--extra-bands", "mean", "--seed", "3", "--json")  # fmt: skip
     last = json.loads(result.stdout.strip().splitlines()[-1])
     assert last["spec"]["kernel"] == 3
     assert last["spec"]["pool"] is False
+    assert last["spec"]["normalise"] == "statistics"
     assert last["spec"]["narrow"] == "mean"
     assert last["spec"]["shrink"] == "crop"
     assert last["spec"]["band_statistics"] == [["depth", 0.5, 0.2]]
     assert last["input"]["preprocessing"] == "outside"
     assert last["source"]["preprocessing"] == "torch"
     assert any("3 images given" in a["measure"] for a in last["approximations"])
+
+
+def test_every_field_of_the_specification_has_an_option():
+    fields = {field.name for field in dataclasses.fields(components.stem.StemSpec)}
+    names = {parameter.name for parameter in stem.params} - {"no_pool"} | {"pool"}
+    assert fields <= names
+
+
+def test_a_deep_stem_with_its_filters(loaded):
+    result = call("--weights", "none", "--deep", "--deep-filters", "8", "12", "--json")
+    last = json.loads(result.stdout.strip().splitlines()[-1])
+    assert last["claim"] == "approximate"
+    assert last["spec"]["deep_filters"] == [8, 12]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +97,7 @@ def test_every_choice_reaches_the_specification(loaded, tmp_path):
         (["--weights", "no/such/file.h5"], "no such file"),
         (["--images", "no.npy", "--weights", "none"], "no such file"),
         (["--band-statistics", "nir=3"], "BAND=MEAN,STD"),
-        (["--cifar", "--kernel", "5"], "leave out --kernel"),
+        (["--cifar", "--kernel", "5"], "leave out kernel"),
         (["--backbone", "ResNet18"], "ResNet18"),
     ],
 )

@@ -53,3 +53,7 @@ def test_round_trip_through_json():
 def test_cifar():
     spec = StemSpec.cifar(channels=1)
     assert (spec.kernel, spec.stride, spec.pool, spec.channels) == (3, 1, False, 1)
+    assert StemSpec.cifar(kernel=3, pool=False) == StemSpec.cifar()
+    for clash in ({"kernel": 5}, {"stride": 2}, {"small_images": True}, {"deep": True}):
+        with pytest.raises(StemError, match=f"leave out {next(iter(clash))}"):
+            StemSpec.cifar(**clash)

@@ -6,6 +6,7 @@ from components.errors import RestemError
 from components.images.config import ImageConfig
 from components.trainer import network as module
 from components.trainer.config import ModelConfig, StemConfig
+from tests.stem import networks
 
 STATISTICS = (np.array([100.0]), np.array([20.0]))
 
@@ -40,7 +41,7 @@ def test_statistics_are_brought_to_the_sources():
 
 
 def test_a_channel_without_variation_is_refused():
-    with pytest.raises(RestemError, match=r"vv.*image\.bands"):
+    with pytest.raises(RestemError, match=r"vv.*image\.select"):
         module._match_statistics(("vh", "vv"), np.array([10.0, 7.0]), np.array([3.0, 0.0]))
 
 
@@ -102,3 +103,62 @@ def test_selected_bands_are_the_networks_channels():
     )
     assert network.model.input_shape == (None, 16, 16, 2)
     assert network.report.to_dict()["input"]["bands"] == ["swir", "red"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "claim"),
+    [
+        ({"extra_bands": "mean"}, "approximate"),
+        ({"kernel": 5, "shrink": "pseudo_inverse"}, "approximate"),
+        ({"filters": 32, "narrow": "mean"}, "approximate"),
+        ({"deep": True}, "approximate"),
+        ({"stride": 1}, "approximate"),
+        ({"cifar": True}, "approximate"),
+        ({"band_statistics": "measured"}, "exact"),
+        ({"normalise": "statistics"}, "exact"),
+    ],
+)
+def test_every_stem_of_the_configuration_is_built_and_fitted_to_the_training_images(fields, claim, monkeypatch):
+    monkeypatch.setattr(module, "load_backbone", lambda name, weights: networks.network(False))
+    sample = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 4), np.uint8)
+    network = module.build_network(
+        "candidate",
+        ImageConfig(size=32, bands=("red", "green", "blue", "nir")),
+        ModelConfig(weights="none"),
+        StemConfig(**fields),
+        weights="none",
+        classes=3,
+        statistics=(np.full(4, 100.0), np.full(4, 20.0)),
+        sample=sample,
+    )
+    assert network.model.output_shape == (None, 3)
+    report = network.report.to_dict()
+    assert report["claim"] == claim
+    for rule in report["approximations"]:
+        assert "1/f" not in rule["measure"]
+    if claim == "exact":
+        # nir comes to the source's mean, 0 in caffe's preprocessing, from the training images' own.
+        scale, offset = report["input"]["scale"][3], report["input"]["offset"][3]
+        assert scale * 100.0 + offset == pytest.approx(0, abs=1e-6)
+        assert scale == pytest.approx(np.mean([58.395, 57.12, 57.375]) / 20, rel=1e-3)
+
+
+def test_a_constant_band_cannot_be_measured():
+    with pytest.raises(RestemError, match=r"nir.*stem\.band_statistics"):
+        module._measured(("red", "nir"), np.array([10.0, 7.0]), np.array([3.0, 0.0]))
+
+
+def test_both_networks_take_the_sources_preprocessing(monkeypatch):
+    monkeypatch.setattr(module, "load_backbone", lambda name, weights: networks.network(False))
+    for role in ("candidate", "baseline"):
+        network = module.build_network(
+            role,
+            ImageConfig(size=32),
+            ModelConfig(weights="own.h5", source="torch"),
+            StemConfig(),
+            weights="own.h5",
+            classes=3,
+            statistics=None,
+            sample=np.zeros((1, 32, 32, 3), np.uint8),
+        )
+        assert network.report.to_dict()["source"]["preprocessing"] == "torch"

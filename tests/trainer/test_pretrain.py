@@ -5,7 +5,7 @@ import tensorflow as tf
 from components.images.config import ImageConfig
 from components.stem import load_backbone
 from components.trainer.input import read_split
-from components.trainer.pretrain import BACKGROUND_MAX, INK_RANGE, SourceTask, paint, pretrain
+from components.trainer.pretrain import INK_RANGE, PAPER_RANGE, SourceTask, paint, pretrain
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +38,11 @@ def test_paint_stays_in_range_and_keeps_the_shape_of_the_ink():
     grey[:, 4:8, 5:7] = 255
     painted = paint(tf.constant(grey)).numpy()
     assert painted.shape == grey.shape
-    assert painted.min() >= 0
-    assert painted.max() <= BACKGROUND_MAX + INK_RANGE[1] <= 255
-    # Ink is brighter than its ground by at least 120 in every channel, on as many pixels as before.
-    ground = painted.min(axis=(1, 2), keepdims=True)
-    ink = painted - ground > INK_RANGE[0] - 1
+    assert painted.min() >= INK_RANGE[0] >= 0
+    assert painted.max() <= PAPER_RANGE[1] <= 255
+    # Ink is darker than its paper by at least 50 in every channel, on as many pixels as before.
+    ground = painted.max(axis=(1, 2), keepdims=True)
+    ink = ground - painted > PAPER_RANGE[0] - INK_RANGE[1] - 1
     np.testing.assert_array_equal(ink.sum(axis=(1, 2)), 8)
     # Channels differ: it is colour now.
     assert np.abs(ground[..., 0] - ground[..., 2]).max() > 10

@@ -222,14 +222,14 @@ def process(*arguments, **more):
 
 def test_an_error_of_the_server_is_one_paragraph_and_the_exit_code_1(local):
     local.fail("list_recurring_runs", Answer(403, '{"message": "not for you"}'))
-    out, err = (started := process("status", "--name", "digits", "--host", local.host)).communicate(timeout=60)
+    out, err = (started := process("status", "--name", "digits", "--host", local.host)).communicate()
     assert (started.returncode, out) == (1, "")
     assert err.startswith(f"restem: {local.host}: the server answers 403: not for you. Check the token")
     assert len(err.splitlines()) == 1
 
 
 def test_a_mistake_of_the_users_is_the_exit_code_2(tmp_path):
-    out, err = (started := process("status", "--name", "x", cwd=tmp_path)).communicate(timeout=60)
+    out, err = (started := process("status", "--name", "x", cwd=tmp_path)).communicate()
     assert (started.returncode, out) == (2, "")
     assert err.startswith("restem: it is not known where Kubeflow Pipelines is.")
 
@@ -238,13 +238,13 @@ def test_ctrl_c_ends_the_following_not_the_run(local):
     kubeflow = local.kubeflow
     run = kubeflow._add_run({"display_name": "digits 1"}, scheduled="2026-11-25T12:00:00Z")
     started = process("status", run["run_id"], "--follow", "--host", local.host)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while "get_run" not in local.operations():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(0.5)
     started.send_signal(signal.SIGINT)
-    _, err = started.communicate(timeout=20)
+    _, err = started.communicate()
     assert started.returncode == 128 + signal.SIGINT
     expected = f"following; the run goes on. See it with: restem kubeflow status {run['run_id']} --follow"
     assert err.strip() == f"restem: interrupted (SIGINT) {expected}"

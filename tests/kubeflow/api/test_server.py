@@ -3,7 +3,6 @@
 import socket
 import ssl
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -76,11 +75,9 @@ def test_the_first_contact_tells_errors_as_any_other(local):
 
 
 def test_nothing_listens_there(unused_port):
-    began = time.monotonic()
     with pytest.raises(ServerError, match=r"no connection: nothing listens there.*port-forward") as caught:
         Server(Access(f"http://127.0.0.1:{unused_port}"))
     assert caught.value.temporary
-    assert time.monotonic() - began < 5
 
 
 def test_there_is_no_such_host():
@@ -90,11 +87,14 @@ def test_there_is_no_such_host():
 
 def test_a_server_that_hangs_is_given_up(monkeypatch):
     monkeypatch.setattr(module, "FIRST_ANSWER_SECONDS", 0.3)
-    with listening(lambda connection: time.sleep(2)) as port:
-        began = time.monotonic()
-        with pytest.raises(ServerError, match=r"the server no longer answers \(time-out\)") as caught:
-            Server(Access(f"http://127.0.0.1:{port}"))
-        assert time.monotonic() - began < 2
+    given_up = threading.Event()
+    # It answers nothing before it has been given up.
+    with listening(lambda connection: given_up.wait()) as port:
+        try:
+            with pytest.raises(ServerError, match=r"the server no longer answers \(time-out\)") as caught:
+                Server(Access(f"http://127.0.0.1:{port}"))
+        finally:
+            given_up.set()
     assert caught.value.temporary
 
 

@@ -1,0 +1,77 @@
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from components.images.bands import find_bands
+from components.images.probe import probe
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 13), np.uint8)
+
+
+def gdal(*names: str, text: str | None = None) -> dict:
+    """The option that writes GDAL's tag, as rasterio's set_band_description does."""
+    items = "".join(
+        f'<Item name="DESCRIPTION" sample="{place}" role="description">{name}</Item>'
+        for place, name in enumerate(names)
+    )
+    return {"extratags": [(42112, "s", 0, text or f"<GDALMetadata>\n  {items}\n</GDALMetadata>", True)]}
+
+
+def tiff(channels: int, **options) -> bytes:
+    buffer = io.BytesIO()
+    pixels = PIXELS[..., :channels] if channels > 1 else PIXELS[..., 0]
+    tifffile.imwrite(buffer, pixels, **{"photometric": "minisblack", "planarconfig": "contig", **options})
+    return buffer.getvalue()
+
+
+def npy(channels: int) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, PIXELS[..., :channels])
+    return buffer.getvalue()
+
+
+def pages(count: int) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.moveaxis(PIXELS[..., :count], -1, 0), photometric="minisblack")
+    return buffer.getvalue()
+
+
+RGB = {"photometric": "rgb"}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (tiff(13), tuple(f"band_{i}" for i in range(1, 14))),
+        (tiff(5, **RGB, extrasamples=["unspecified"] * 2), ("red", "green", "blue", "band_4", "band_5")),
+        (tiff(4, **RGB, extrasamples=["unspecified"]), ("red", "green", "blue", "band_4")),
+        (tiff(4, **gdal("Red", "Green", "Blue", "Near Infrared")), ("red", "green", "blue", "near_infrared")),
+        (tiff(3, **RGB, **gdal("NIR", "Red", "Green")), ("nir", "red", "green")),
+        (pages(3), ("band_1", "band_2", "band_3")),
+        (npy(4), ("band_1", "band_2", "band_3", "band_4")),
+        # Ordinary images, whatever they say.
+        (tiff(1), None),
+        (tiff(3, **RGB), None),
+        (tiff(4, **RGB, extrasamples=["unassalpha"]), None),
+        (tiff(3, **RGB, **gdal("red", "green", "blue")), None),
+        (tiff(1, **gdal("gray")), None),
+        (npy(3), None),
+        # Names that are not names of all bands are not used.
+        (tiff(5, **gdal("a", "b")), tuple(f"band_{i}" for i in range(1, 6))),
+        (tiff(5, **gdal("a", "a", "b", "c", "d")), tuple(f"band_{i}" for i in range(1, 6))),
+        (tiff(5, **gdal(text="<GDALMetadata><Item")), tuple(f"band_{i}" for i in range(1, 6))),
+        (tiff(5, **gdal(text='<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>')), tuple(f"band_{i}" for i in range(1, 6))),
+        (tiff(2, **gdal("???", "vv")), ("band_1", "band_2")),
+    ],
+)
+def test_bands_are_what_the_file_says_they_are(data, expected):
+    assert find_bands(data, probe(data, max_pixels=1000, max_bytes=1 << 20)) == expected
+
+
+def test_a_png_with_alpha_has_no_bands():
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS[..., :4]).save(buffer, "PNG")
+    assert find_bands(buffer.getvalue(), probe(buffer.getvalue(), max_pixels=1000, max_bytes=1 << 20)) is None
