@@ -114,7 +114,7 @@ def test_checkpoints_are_known_by_their_first_bytes(write, images, tmp_path):
     ("overrides", "message"),
     [
         (["image.bands=[grey, red]"], "names grey beside a colour"),
-        (["image.bands=[b1, b2, b3, b4]"], "extra_bands='mean'"),
+        (["image.bands=[b1, b2, b3, b4]"], "set extra_bands to 'mean'"),
         (["stem={small_images: true, stride: 1}"], "leave stride out"),
         (["stem={deep: true, kernel: 5}"], "exclude each other"),
         (["stem={deep_filters: [8, 8]}"], "only with deep"),

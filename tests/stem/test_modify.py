@@ -185,7 +185,7 @@ def test_extra_bands_at_the_mean_are_not_called_exact():
 
 
 def test_bands_without_any_pretrained_kernel_are_refused_unless_asked_for():
-    with pytest.raises(StemError, match="extra_bands='mean'"):
+    with pytest.raises(StemError, match="set extra_bands to 'mean'"):
         modify_stem(network(True), StemSpec(bands=("vv", "vh")))
     assert modify_stem(network(True), StemSpec(bands=("vv", "vh"), extra_bands="mean")).report.claim == "exact"
     assert modify_stem(network(True), StemSpec(bands=("xray",))).report.claim == "exact"

@@ -1,0 +1,114 @@
+"""The demo with several seeds, and as other processors compute: `python -m tests.benchmarks.demo`.
+
+Two hours on two cores, so `make bench` leaves it out. It writes demo.json beside this file after every run, and goes on
+where it was stopped. README.md and tests/e2e/test_demo.py promise what stands in that file, no more.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.processor import ONEDNN, ONEDNN_LIMIT
+from components.report.measures import paired
+
+RESULTS = Path(__file__).with_name("demo.json")
+REPOSITORY = Path(__file__).parents[2]
+CONFIG = REPOSITORY / "pipeline" / "configs" / "digits.yaml"
+SEEDS = range(5)
+# Name -> environment. oneDNN's limits make one processor compute as those do that have no more.
+SETTINGS = {
+    "the processor's own": {ONEDNN: "1"},
+    "AVX512_CORE": {ONEDNN: "1", ONEDNN_LIMIT: "AVX512_CORE"},
+    "AVX2": {ONEDNN: "1", ONEDNN_LIMIT: "AVX2"},
+    "SSE41": {ONEDNN: "1", ONEDNN_LIMIT: "SSE41"},
+    "without oneDNN": {ONEDNN: "0"},
+}
+
+
+def run(setting: str, seed: int, root: Path) -> dict[str, Any]:
+    """One run of the demo; runs of a setting share a root, and with it the data steps."""
+    restem = Path(sys.executable).with_name("restem")
+    command = [restem, "run", "--config", CONFIG, "--root", root, f"--set=train.seed={seed}", "--json"]
+    start = time.monotonic()
+    done = subprocess.run(command, env={**os.environ, **SETTINGS[setting]}, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return row(setting, seed, root, json.loads(done.stdout.splitlines()[-1]), time.monotonic() - start)
+
+
+def row(setting: str, seed: int, root: Path, result: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """What one run showed; the interval is Newcombe's of the paired difference, 95%, as in the report."""
+    pair = paired(*(_right(root / "pipeline" / step / "model_run", seed) for step in ("Trainer", "Baseline")))
+    return {
+        "setting": setting,
+        "seed": seed,
+        "approved": result["blessed"],
+        "pushed": result["pushed_to"] is not None,
+        "candidate": round(result["metrics"]["candidate"]["accuracy"], 4),
+        "baseline": round(result["metrics"]["baseline"]["accuracy"], 4),
+        "difference": round(pair.difference.value, 4),
+        "low": round(pair.difference.low, 4),
+        "high": round(pair.difference.high, 4),
+        "seconds": round(seconds),
+    }
+
+
+def _right(runs: Path, seed: int) -> np.ndarray:
+    """Which test images the network of that seed answers rightly, bool [N], in the order of their paths."""
+    (folder,) = [file.parent for file in runs.glob("*/model.json") if json.loads(file.read_text())["seed"] == seed]
+    with np.load(folder / "evaluation.npz") as evaluation:
+        right = evaluation["probabilities"].argmax(axis=1) == evaluation["label"]
+        return right[np.argsort(evaluation["path"])]
+
+
+def read() -> list[dict[str, Any]]:
+    """The rows measured so far."""
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+
+
+def write(rows: list[dict[str, Any]]) -> None:
+    """A line a run, so that a change can be read."""
+    names = list(SETTINGS)
+    rows = sorted(rows, key=lambda one: (names.index(one["setting"]), one["seed"]))
+    RESULTS.write_text("[\n" + ",\n".join(json.dumps(one) for one in rows) + "\n]\n", encoding="utf-8")
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """The sentence of README.md."""
+
+    def span(key: str) -> str:
+        values = [one[key] for one in rows]
+        return f"{min(values):.2f} to {max(values):.2f}"
+
+    return (
+        f"In {len(rows)} runs with {len({one['seed'] for one in rows})} seeds, as "
+        f"{len({one['setting'] for one in rows})} kinds of processors compute, the candidate's accuracy was "
+        f"{span('candidate')} and the baseline's {span('baseline')}"
+    )
+
+
+def main() -> None:
+    """Measures what is missing, and says the range."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.demo", description=__doc__.splitlines()[0])
+    parser.add_argument("--anew", action="store_true", help="measure everything again")
+    rows = [] if parser.parse_args().anew else read()
+    with tempfile.TemporaryDirectory(prefix="restem-") as folder:
+        for seed in SEEDS:
+            for setting in SETTINGS:
+                if not any((one["setting"], one["seed"]) == (setting, seed) for one in rows):
+                    rows.append(run(setting, seed, Path(folder) / setting.replace(" ", "-")))
+                    write(rows)
+                    print(json.dumps(rows[-1]), flush=True)
+    print(summary(rows))
+
+
+if __name__ == "__main__":
+    main()
