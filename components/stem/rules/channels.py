@@ -152,8 +152,8 @@ def _reads(
             return (GREY,) * len(bands), ("grey",) * len(bands)
         raise StemError(
             f"None of the bands {', '.join(bands)} has a pretrained kernel (the source has {', '.join(source.bands)}), "
-            "so the stem would start at zero. Name the bands that the source knows, or set extra_bands to 'mean', which "
-            "starts each at an equal share of the pretrained kernels. (In the library, channels without names take the "
+            "so the stem would start at zero. Name the bands that the source knows, or set extra_bands to 'mean': each "
+            "starts at an equal share of the pretrained kernels. (In the library, channels without names take the "
             "source's kernels in turn.)"
         )
     return reads, tuple("grey" if r == GREY else "own" if r else "extra" for r in reads)
