@@ -7,9 +7,9 @@ import tensorflow as tf
 from components.trainer.config import PhaseConfig, TrainConfig
 from components.trainer.input import Split
 from components.trainer.network import Network
+from components.trainer.optimizer import adam
 from components.trainer.progress import EpochHistory
 
-WARM_UP_SHARE = 0.1
 SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
 
 
@@ -18,18 +18,6 @@ def set_seed(seed: int, *, deterministic: bool) -> None:
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-
-
-def adam(peak: float, steps: int) -> keras.optimizers.Optimizer:
-    """Adam with a linear warm-up over the first tenth of the steps and a cosine decay to zero after it."""
-    warm_up = int(steps * WARM_UP_SHARE)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=peak / 100 if warm_up else peak,
-        decay_steps=max(steps - warm_up, 1),
-        warmup_target=peak if warm_up else None,
-        warmup_steps=warm_up,
-    )
-    return keras.optimizers.Adam(schedule)
 
 
 def compile_classifier(model: keras.Model, learning_rate: float, steps: int) -> None:

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from components.trainer.config import PhaseConfig, TrainConfig
 from components.trainer.input import Split
-from components.trainer.phases import adam, train_head, train_network
+from components.trainer.phases import train_head, train_network
 
 CONFIG = TrainConfig(batch_size=16)
 
@@ -63,18 +63,6 @@ def test_same_seed_same_weights(pictures, split, request):
         model.fit(split.batches(16, shuffle_seed=7), epochs=2, verbose=0)
         results.append(model.get_weights()[0])
     np.testing.assert_array_equal(*results)
-
-
-def test_learning_rate_warms_up_and_decays():
-    schedule = adam(0.01, 100)._learning_rate
-    rates = np.array([float(schedule(step)) for step in (0, 5, 10, 50, 100)])
-    assert rates[0] == pytest.approx(1e-4)
-    assert rates[2] == pytest.approx(0.01)
-    assert rates[0] < rates[1] < rates[2] > rates[3] > rates[4] == pytest.approx(0, abs=1e-9)
-
-
-def test_one_step_is_enough_for_a_schedule():
-    assert float(adam(0.01, 1)._learning_rate(0)) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("phase", ["head", "all"])
