@@ -3,7 +3,7 @@
 import re
 from xml.etree import ElementTree
 
-from tifffile import EXTRASAMPLE, PHOTOMETRIC
+from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffPage
 
 from components.images.config import GREY, MAX_BANDS, RGB
 from components.images.probe import Header
@@ -30,10 +30,9 @@ def find_bands(data: bytes, header: Header) -> tuple[str, ...] | None:
     numbered = tuple(f"band_{place}" for place in range(1, count + 1))
     if header.format == "NPY":
         return numbered if count not in _ORDINARY else None
-    with open_tiff(data) as file:  # Its header has been read before, so these tags can be.
+    with open_tiff(data) as file:
         page = file.pages.first
-        tag = page.tags.get(_GDAL_METADATA)
-        named = _gdal_names(tag.value, count) if tag is not None and isinstance(tag.value, str) else ()
+        named = _gdal_names(_text(page, _GDAL_METADATA), count)
         rgb = page.photometric == PHOTOMETRIC.RGB
         extra = [EXTRASAMPLE.UNASSALPHA, EXTRASAMPLE.ASSOCALPHA]
         alpha = len(page.extrasamples) == 1 and page.extrasamples[0] in extra
@@ -42,6 +41,15 @@ def find_bands(data: bytes, header: Header) -> tuple[str, ...] | None:
     if header.pages == 1 and (count in _ORDINARY or (alpha and count in (2, 4))):
         return None
     return (*RGB, *numbered[len(RGB) :]) if rgb else numbered
+
+
+def _text(page: TiffPage, code: int) -> str:
+    """A tag's text; empty where there is none, or a damaged one."""
+    try:
+        value = page.tags[code].value
+    except Exception:  # whatever damaged bytes lead tifffile to
+        return ""
+    return value if isinstance(value, str) else ""
 
 
 def _gdal_names(text: str, count: int) -> tuple[str, ...]:

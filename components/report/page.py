@@ -58,7 +58,7 @@ def render(data: ReportData) -> str:
         confusion=_confusion_table(candidate.classes, matrix),
         confusions=_frequent_confusions(candidate.classes, matrix),
         calibration=_calibration(data),
-        sees=words.sees(data.candidate.names) if data.baseline.origin is None or not data.baseline.adopted else None,
+        sees=None if data.baseline.adopted else words.sees(data.candidate.names),
         summary=_data_summary(data.data),
         repeat=_repeat(data),
     )

@@ -1,7 +1,7 @@
-"""The demo with several seeds, and as other processors compute: `python -m tests.benchmarks.demo`.
+"""The demo with several seeds, and as four kinds of processors compute: `python -m tests.benchmarks.demo`.
 
-Two hours on two cores, so `make bench` leaves it out. It writes demo.json beside this file after every run, and goes on
-where it was stopped. README.md and tests/e2e/test_demo.py promise what stands in that file, no more.
+One and a half hours on two cores, so `make bench` leaves it out. It writes demo.json beside this file after every run,
+and goes on where it was stopped. README.md and tests/e2e/test_demo.py promise what stands in that file, no more.
 """
 
 import argparse
@@ -25,7 +25,6 @@ CONFIG = REPOSITORY / "pipeline" / "configs" / "digits.yaml"
 SEEDS = range(5)
 # Name -> environment. oneDNN's limits make one processor compute as those do that have no more.
 SETTINGS = {
-    "the processor's own": {ONEDNN: "1"},
     "AVX512_CORE": {ONEDNN: "1", ONEDNN_LIMIT: "AVX512_CORE"},
     "AVX2": {ONEDNN: "1", ONEDNN_LIMIT: "AVX2"},
     "SSE41": {ONEDNN: "1", ONEDNN_LIMIT: "SSE41"},
