@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from PIL import Image
-from sklearn.datasets import load_digits
 
+from components.example_gen.documents import write_tiff
 from pipeline.config import load_config
 from pipeline.kubeflow.compile import compile_config
 from tests.e2e.conftest import DIGITS, QUICK, restem  # noqa: F401 - the fixture
@@ -113,10 +113,10 @@ def test_the_second_runs_baseline_is_what_the_first_pushed(runs):
 def test_the_pushed_model_answers(runs, image, volume):
     pushed = runs.first.properties("pusher", "pushed_model")["pushed_destination"]
     assert pushed.startswith(f"{MOUNT}/serving/digits/")
-    Image.fromarray((load_digits().images[1] * 15).astype("uint8")).save(volume / "one.png")
+    write_tiff(volume / "one.tif", np.full((32, 32, 4), 200, np.uint8))
     options = [*STRICT, f"--volume={volume}:{MOUNT}:ro"]
-    out = image.run("restem", "predict", pushed, f"{MOUNT}/one.png", options=options)
-    assert "one.png" in out
+    out = image.run("restem", "predict", pushed, f"{MOUNT}/one.tif", options=options)
+    assert "one.tif" in out
 
 
 def test_no_step_missed_a_file_that_it_may_not_write(runs):
