@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,13 @@ def run(setting: str, seed: int, root: Path) -> dict[str, Any]:
     """One run of the demo; runs of a setting share a root, and with it the data steps."""
     restem = Path(sys.executable).with_name("restem")
     command = [restem, "run", "--config", CONFIG, "--root", root, f"--set=train.seed={seed}", "--json"]
-    start = time.monotonic()
     done = subprocess.run(command, env={**os.environ, **SETTINGS[setting]}, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
-    return row(setting, seed, root, json.loads(done.stdout.splitlines()[-1]), time.monotonic() - start)
+    return row(setting, seed, root, json.loads(done.stdout.splitlines()[-1]))
 
 
-def row(setting: str, seed: int, root: Path, result: dict[str, Any], seconds: float) -> dict[str, Any]:
+def row(setting: str, seed: int, root: Path, result: dict[str, Any]) -> dict[str, Any]:
     """What one run showed; the interval is Newcombe's of the paired difference, 95%, as in the report."""
     pair = paired(*(_right(root / "pipeline" / step / "model_run", seed) for step in ("Trainer", "Baseline")))
     return {
@@ -56,7 +54,6 @@ def row(setting: str, seed: int, root: Path, result: dict[str, Any], seconds: fl
         "difference": round(pair.difference.value, 4),
         "low": round(pair.difference.low, 4),
         "high": round(pair.difference.high, 4),
-        "seconds": round(seconds),
     }
 
 
