@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from components.errors import RestemError
-from components.images.config import RGB, ImageConfig
+from components.images.config import ImageConfig
 from components.images.panels import panels
 from pipeline.environment import TENSORFLOW_VARIABLES
 from pipeline.inspection import Look
@@ -81,15 +81,15 @@ def draw(rows: dict[str, list[np.ndarray]], image: ImageConfig) -> Image.Image:
     height, width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
     lines: list[tuple[str, list[np.ndarray]]] = []
     for label, images in rows.items():
-        shown = [panels(to_8_bits(pixels), image.names)[:PANELS] for pixels in images]
-        for place, (caption, _) in enumerate(shown[0]):
+        shown = [panels(to_8_bits(pixels), image.names) for pixels in images]
+        for place, (caption, _) in enumerate(shown[0][:PANELS]):
             caption = label if len(shown[0]) == 1 else f"{label}: {caption}" if place == 0 else caption
             lines.append((caption, [one[place][1] for one in shown]))
     columns = max(len(images) for images in rows.values())
     columns_width = max(columns * (width + MARGIN) + MARGIN, 320)
     sheet = Image.new("RGB", (columns_width, len(lines) * (height + CAPTION + MARGIN) + CAPTION + MARGIN), BACKGROUND)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    pen.text((MARGIN, 3), _headline(image), INK, font)
+    pen.text((MARGIN, 3), _headline(image, len(shown[0])), INK, font)
     top = CAPTION
     for caption, pictures in lines:
         pen.text((MARGIN, top + 3), caption, INK, font)
@@ -110,6 +110,7 @@ def _filter(scale: float) -> Image.Resampling:
     return Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
 
 
-def _headline(image: ImageConfig) -> str:
-    more = f"; the first {PANELS} pictures of each" if image.count > PANELS + len(RGB) - 1 else ""
+def _headline(image: ImageConfig, pictures: int) -> str:
+    """What the model takes, and of how many pictures of an image the first few are shown."""
+    more = f"; the first {PANELS} of {pictures} pictures of each image" if pictures > PANELS else ""
     return f"{image.height} x {image.width} pixels, {image.count} channel{'s' if image.count > 1 else ''}{more}"
