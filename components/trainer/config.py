@@ -117,18 +117,18 @@ class StemConfig(Section):
         description="'source' gives red, green and blue the constants that the source was trained with; 'statistics' "
         "brings every band in band_statistics to the mean and standard deviation of the source's training images.",
     )
-    band_statistics: Literal["measured"] | dict[str, tuple[float, float]] | None = Field(
+    band_statistics: dict[str, tuple[float, float]] | None = Field(
         None,
         description="Mean and standard deviation of bands, as in {nir: [120, 31.5]}, in the values that the model sees "
-        "(0..255, or 0..65535 with image.bits: 16); or 'measured', on the training images. They serve the bands that "
-        "the source does not have, and with normalise: statistics all of them. Left out with normalise: statistics, "
-        "they are measured.",
+        "(0..255, or 0..65535 with image.bits: 16). They serve the bands that the source does not have, and with "
+        "normalise: statistics all of them. Left out with normalise: statistics, they are measured on the training "
+        "images.",
     )
 
     @property
     def measured(self) -> bool:
         """Whether the statistics of the bands are to be measured on the training images."""
-        return self.band_statistics == "measured" or (self.normalise == "statistics" and self.band_statistics is None)
+        return self.normalise == "statistics" and self.band_statistics is None
 
 
 def stem_spec(

@@ -87,8 +87,8 @@ def test_paths_are_relative_to_what_names_them(write, tmp_path, monkeypatch):
         ("evaluate: {slices: [site]}", "evaluate", "data.metadata", "given site"),
         ("stem: {stride: 3}", "stem.stride", "one of 1, 2", "3"),
         ("stem: {extra_bands: copy}", "stem.extra_bands", "'mean'", "'copy'"),
-        ("stem: {deep_filters: [3]}", "stem.deep_filters", "a list", "[3]"),
-        ("stem: {band_statistics: 3}", "stem.band_statistics", "'measured'", "3"),
+        ("stem: {deep_filters: 3}", "stem.deep_filters", "a list of 2", "3"),
+        ("stem: {band_statistics: 3}", "stem.band_statistics", "a section", "3"),
         ("model: {source: keras}", "model.source", "'caffe'", "'keras'"),
         ("model: {source: torch}", "model.source", "auto or caffe", "torch"),
         ("model: {source: caffe, backbone: ResNet50V2, weights: pretrain}", "model.source", "auto or tf", "caffe"),
@@ -185,7 +185,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_statistics_cannot_be_matched_twice(write):
-    for stem in ("stem.normalise=statistics", "stem.band_statistics=measured", "stem.band_statistics={red: [1, 2]}"):
+    for stem in ("stem.normalise=statistics", "stem.band_statistics={red: [1, 2]}"):
         found = problems(write(), ["image.normalise=dataset", stem])
         assert list(found) == ["stem"]
         assert "image.normalise" in found["stem"].what
@@ -270,7 +270,6 @@ def test_what_the_trainer_is_told_of_the_stem_is_what_the_file_said(write):
     [
         ("normalise: source", False),
         ("normalise: statistics", True),
-        ("band_statistics: measured", True),
         ("normalise: statistics, band_statistics: {red: [1, 2]}", False),
     ],
 )

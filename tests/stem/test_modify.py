@@ -265,6 +265,11 @@ def test_a_network_with_its_top_and_a_fixed_size():
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_policies(policy):
     before = keras.config.dtype_policy()
+    half = policy.removeprefix("mixed_")
+    try:
+        keras.layers.Conv2D(4, 3, dtype=half)(np.zeros((1, 8, 8, 3)))
+    except Exception as error:  # TensorFlow's own, under ONEDNN_MAX_CPU_ISA: it goes by what the processor has
+        pytest.skip(f"Keras itself cannot convolve {half} here: {str(error)[:200]}")
     keras.config.set_dtype_policy(policy)
     try:
         result = modify_stem(network(False), StemSpec(channels=1))
@@ -273,4 +278,4 @@ def test_half_precision_policies(policy):
     assert result.report.claim == "exact"
     # Preprocessing stays in 32 bits.
     assert result.model.get_layer("stem_rescale").compute_dtype == "float32"
-    assert result.model.get_layer("conv1_conv").compute_dtype == policy.removeprefix("mixed_")
+    assert result.model.get_layer("conv1_conv").compute_dtype == half
