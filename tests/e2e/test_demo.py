@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -67,7 +68,10 @@ def test_approved_and_better_beyond_chance(demo):
     assert paired(candidate, baseline).difference.low > 0.05
     assert result["quarantined"] == 0
     assert [step for step in STEPS if step not in result["seconds"]] == []
-    assert Path(result["report"]).read_text(encoding="utf-8").lstrip().startswith("<!DOCTYPE html>")
+    report = Path(result["report"]).read_text(encoding="utf-8")
+    assert report.lstrip().startswith("<!DOCTYPE html>")
+    assert "Only the candidate is right" in report
+    assert f"Trained on {platform.machine()} with " in report
 
 
 def test_pushed_in_tensorflow_servings_layout(demo):
