@@ -99,7 +99,7 @@ def needs_statistics(role: Role, image: ImageConfig, stem: StemConfig) -> bool:
 
 def _measured(names: Sequence[str], mean: np.ndarray, std: np.ndarray) -> dict[str, tuple[float, float]]:
     """Mean and standard deviation by the channel's name."""
-    _refuse_constant(names, std, "stem.band_statistics")
+    _refuse_constant(names, std, "stem.normalise")
     return {name: (float(m), float(s)) for name, m, s in zip(names, mean, std, strict=True)}
 
 

@@ -144,7 +144,7 @@ def test_every_stem_of_the_configuration_is_built_and_fitted_to_the_training_ima
 
 
 def test_a_constant_band_cannot_be_measured():
-    with pytest.raises(RestemError, match=r"nir.*stem\.band_statistics"):
+    with pytest.raises(RestemError, match=r"nir.*stem\.normalise"):
         module._measured(("red", "nir"), np.array([10.0, 7.0]), np.array([3.0, 0.0]))
 
 
