@@ -7,26 +7,31 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
+import imagecodecs
+import numpy as np
 import yaml
-from PIL import Image, ImageChops
+from PIL import Image
 
 from components.errors import RestemError
 from components.example_gen import storage
 from components.example_gen.config import DataConfig
 from components.example_gen.content import content
 from components.example_gen.listing import ImageFile, Listing, check_listing
-from components.images.bands import find_bands
+from components.images.arrays import read_array
+from components.images.bands import Bands, find_bands
 from components.images.config import RGB, ImageConfig
-from components.images.probe import Header, UnreadableImage, probe
+from components.images.probe import Header, UnreadableImage, explain_failure, probe
 from pipeline.config import Config, slug
 from pipeline.guess import Guess, guess
 from pipeline.inspection import look_at, open_image
 
 SAMPLE_FILES = 400
 BAND_FILES = 20  # of the sample, that are asked for the names of their bands
+LOOKED_AT = 64  # pixels of an image's shorter side, to see whether it is grey
 SOURCE_SIZE = 224  # pixels; what ImageNet's ResNets were trained at
 MIN_SIZE = 32  # pixels; below, a ResNet's last layers have nothing left to look at
 SMALL_STEM_UP_TO = SOURCE_SIZE // 2
@@ -46,7 +51,7 @@ class Survey:
         headers: of the sample's readable images.
         refused: how many of the sample are unreadable.
         colourless: all of the sample's colour images are grey in fact.
-        bands: the names of the files' channels, where these are bands.
+        bands: the files' channels, where these are bands.
     """
 
     guessed: Guess
@@ -54,7 +59,7 @@ class Survey:
     headers: tuple[Header, ...]
     refused: int
     colourless: bool
-    bands: tuple[str, ...] | None
+    bands: Bands | None
 
 
 def survey(path: str) -> Survey:
@@ -91,7 +96,7 @@ def _survey(guessed: Guess, listing: Listing) -> Survey:
     step = max(1, len(listing.files) // SAMPLE_FILES)
     sample = listing.files[::step][:SAMPLE_FILES]
     bands = _find_bands(listing, sample, data)
-    config = Config(data=data, image=ImageConfig(size=1, bands=bands))
+    config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None))
     looks = list(look_at(listing, sample, config))
     good = [(look.file, look.header) for look in looks if look.header is not None]
     if not good:
@@ -105,26 +110,43 @@ def _survey(guessed: Guess, listing: Listing) -> Survey:
     return Survey(guessed, listing, tuple(header for _, header in good), len(looks) - len(good), colourless, bands)
 
 
-def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig) -> tuple[str, ...] | None:
-    """The names of the channels that the first readable files agree on, where these are bands."""
-    found: Counter[tuple[str, ...] | None] = Counter()
+def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig) -> Bands | None:
+    """What the first readable files agree on."""
+    found: Counter[Bands | None] = Counter()
     for file in sample[:: max(1, len(sample) // BAND_FILES)]:
         try:
             encoded = content(listing.folder, file.path, file.record, data.max_bytes)
             header = probe(encoded, max_pixels=data.max_pixels, max_bytes=data.max_bytes)
+            found[find_bands(encoded, header, partial(_pixels, encoded, header))] += 1
         except UnreadableImage:
             continue
-        found[find_bands(encoded, header)] += 1
     return found.most_common(1)[0][0] if found else None
 
 
 def _is_grey(listing: Listing, file: ImageFile, header: Header) -> bool:
-    data = content(listing.folder, file.path, file.record, 2**31 - 1)
-    with open_image(data, header) as image:
-        image.thumbnail((64, 64), Image.Resampling.BOX)
-        red, green, blue = image.convert("RGB").split()
-        spreads = (ImageChops.difference(red, green), ImageChops.difference(green, blue))
-        return all(spread.getextrema()[1] <= GREY_SPREAD for spread in spreads)
+    """Whether red, green and blue of a readable image are alike."""
+    pixels = _pixels(content(listing.folder, file.path, file.record, 2**31 - 1), header)[..., :3]
+    differences = np.abs(np.diff(pixels.astype(np.int64), axis=-1))
+    return bool(differences.max() <= (GREY_SPREAD if header.bit_depth <= 8 else 0))
+
+
+def _pixels(data: bytes, header: Header) -> np.ndarray:
+    """Some of an image's pixels, evenly taken, uint8 or uint16 [height, width, channels], as the file holds them.
+
+    Raises:
+      UnreadableImage: the image data are damaged.
+    """
+    step = max(1, min(header.height, header.width) // LOOKED_AT)
+    if not header.in_graph:
+        return read_array(data, header)[::step, ::step]
+    try:
+        if header.bit_depth > 8:  # A PNG, of which Pillow makes 8 bits.
+            return np.atleast_3d(imagecodecs.png_decode(data))[::step, ::step]
+        with open_image(data, header) as image:
+            image.thumbnail((LOOKED_AT, LOOKED_AT), Image.Resampling.NEAREST)
+            return np.asarray(image.convert(("L", "LA", "RGB", "RGBA")[header.channels - 1]))
+    except Exception:  # whatever damaged bytes lead the decoders to
+        raise UnreadableImage(explain_failure(data, header.format)) from None
 
 
 def propose(path: str | Path, out: Path | None) -> str:
@@ -285,16 +307,29 @@ def _size_why(found: Survey, height: int, width: int) -> str:
 
 
 def _channel_lines(found: Survey) -> list[str]:
+    deep = []
+    depth = max(header.bit_depth for header in found.headers)
+    if depth > 8:
+        deep = [
+            f"  bits: 16  # the files have up to {depth} bits a channel",
+            "  normalise: dataset  # values of more than 8 bits seldom fill the range: each channel is measured on the "
+            "training images and brought to the mean and deviation that the source was trained with, for candidate and "
+            "baseline alike",
+        ]
+    return [*_channels(found), *deep]
+
+
+def _channels(found: Survey) -> list[str]:
     if found.bands is not None:
-        names = f"{len(found.bands)} channels in the files' order"
-        if any(name.startswith("band_") for name in found.bands):
-            names += (
+        names = found.bands.names
+        why = f"{len(names)} channels in the files' order"
+        if found.bands.as_alpha:
+            why += f"; the files call the last one alpha, but it holds a picture: channels: {len(names) - 1} drops it"
+        elif any(name.startswith("band_") for name in names):
+            why += (
                 "; the files do not name them: rename those that are red, green and blue, they have pretrained kernels"
             )
-        lines = [f"  bands: [{', '.join(found.bands)}]  # {names}"]
-        if max(header.bit_depth for header in found.headers) > 8:
-            lines.append("  bits: 16  # the files have more than 8 bits a channel")
-        return lines
+        return [f"  bands: [{', '.join(names)}]  # {why}"]
     kinds = Counter("grey" if h.channels < 3 else "colour" for h in found.headers)
     if not kinds["colour"]:
         return ["  channels: 1  # all images looked at are grey"]
@@ -305,19 +340,13 @@ def _channel_lines(found: Survey) -> list[str]:
 
 def _band_lines(found: Survey) -> list[str]:
     """What the stem does with bands that the source does not have."""
-    unknown = [name for name in found.bands or () if name not in RGB]
+    unknown = [name for name in (found.bands.names if found.bands else ()) if name not in RGB]
     if not unknown:
         return []
-    lines = [
+    return [
         f"  extra_bands: mean  # {', '.join(unknown)}: start at the mean of the pretrained kernels, so that they are "
         "seen from the start; zero keeps the source's function exactly, and training has to find them"
     ]
-    if max(header.bit_depth for header in found.headers) > 8:
-        lines.append(
-            "  normalise: statistics  # values of more than 8 bits seldom fill the range: each band is measured on the "
-            "training images and brought to the mean and deviation that the source was trained with"
-        )
-    return lines
 
 
 def _small_why(small: bool) -> str:

@@ -1,8 +1,11 @@
 """Whether a file's channels are bands, and what they are called, as far as the file tells."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
+import numpy as np
 from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffPage
 
 from components.images.config import GREY, MAX_BANDS, RGB
@@ -12,35 +15,67 @@ from components.images.tiff import open_tiff
 _GDAL_METADATA = 42112  # the TIFF tag in which GDAL, and with it rasterio, keeps the names of bands
 _MOST_LETTERS = 1 << 16  # of that tag
 _ORDINARY = {1: GREY, 3: RGB}
+_WITH_ALPHA = (2, 4)  # channels
 
 
-def find_bands(data: bytes, header: Header) -> tuple[str, ...] | None:
-    """The names of a file's channels where they are bands; None where they are grey, or RGB, with or without alpha.
+@dataclass(frozen=True)
+class Bands:
+    """The names of a file's channels in order.
+
+    as_alpha: the file calls the last of them alpha, but it holds a picture.
+    """
+
+    names: tuple[str, ...]
+    as_alpha: bool = False
+
+
+def find_bands(data: bytes, header: Header, read: Callable[[], np.ndarray]) -> Bands | None:
+    """A file's bands; None where its channels are grey, or RGB, with or without alpha.
 
     TIFF files may name them (GDAL's metadata), or say that the channels behind RGB are not alpha; `.npy` arrays say
     nothing of their channels, and alpha is not expected in them. Channels without a name are called band_1 and so on.
+    What a file calls alpha is not always alpha: GDAL marks the fourth channel so unless it is told otherwise, near
+    infrared too, and microscopes' four channels are kept in PNG files.
 
     Args:
       data: the whole file.
       header: what `probe` says of it.
+      read: gives the file's pixels, [height, width, channels]; called where alpha has to be looked at.
     """
     count = header.channels
-    if header.format not in ("TIFF", "NPY") or count > MAX_BANDS:
-        return None
-    numbered = tuple(f"band_{place}" for place in range(1, count + 1))
     if header.format == "NPY":
-        return numbered if count not in _ORDINARY else None
+        return Bands(_numbered(count)) if count not in _ORDINARY and count <= MAX_BANDS else None
+    if header.format != "TIFF":
+        return _in_alpha(count, read)
+    if count > MAX_BANDS:
+        return None
     with open_tiff(data) as file:
         page = file.pages.first
         named = _gdal_names(_text(page, _GDAL_METADATA), count)
         rgb = page.photometric == PHOTOMETRIC.RGB
-        extra = [EXTRASAMPLE.UNASSALPHA, EXTRASAMPLE.ASSOCALPHA]
-        alpha = len(page.extrasamples) == 1 and page.extrasamples[0] in extra
+        extra = tuple(page.extrasamples)
     if len(set(named)) == count:
-        return None if named == _ORDINARY.get(count) else named
-    if header.pages == 1 and (count in _ORDINARY or (alpha and count in (2, 4))):
+        return None if named == _ORDINARY.get(count) else Bands(named)
+    if header.pages == 1:
+        if count in _ORDINARY or (count in _WITH_ALPHA and extra == (EXTRASAMPLE.ASSOCALPHA,)):
+            return None
+        if count in _WITH_ALPHA and extra == (EXTRASAMPLE.UNASSALPHA,):
+            return _in_alpha(count, read)
+    return Bands((*RGB, *_numbered(count)[len(RGB) :]) if rgb else _numbered(count))
+
+
+def _in_alpha(count: int, read: Callable[[], np.ndarray]) -> Bands | None:
+    """Bands where the last channel is no alpha in fact: most of alpha is fully transparent or fully opaque."""
+    if count not in _WITH_ALPHA:
         return None
-    return (*RGB, *numbered[len(RGB) :]) if rgb else numbered
+    alpha = read()[..., -1]
+    if np.mean((alpha == alpha.min()) | (alpha == alpha.max())) >= 0.5:
+        return None
+    return Bands((*RGB, "band_4") if count == 4 else _numbered(count), as_alpha=True)
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(f"band_{place}" for place in range(1, count + 1))
 
 
 def _text(page: TiffPage, code: int) -> str:

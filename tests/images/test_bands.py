@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from components.images.bands import find_bands
+from components.images.bands import Bands, find_bands
 from components.images.probe import probe
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 13), np.uint8)
@@ -40,6 +40,7 @@ def pages(count: int) -> bytes:
 
 
 RGB = {"photometric": "rgb"}
+OPAQUE = np.full((6, 5, 4), 255, np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +69,40 @@ RGB = {"photometric": "rgb"}
     ],
 )
 def test_bands_are_what_the_file_says_they_are(data, expected):
-    assert find_bands(data, probe(data, max_pixels=1000, max_bytes=1 << 20)) == expected
+    assert bands(data, OPAQUE) == (expected and Bands(expected))
 
 
-def test_a_png_with_alpha_has_no_bands():
+def bands(data: bytes, pixels: np.ndarray) -> Bands | None:
+    return find_bands(data, probe(data, max_pixels=1000, max_bytes=1 << 20), lambda: pixels)
+
+
+def png(channels: int) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(PIXELS[..., :4]).save(buffer, "PNG")
-    assert find_bands(buffer.getvalue(), probe(buffer.getvalue(), max_pixels=1000, max_bytes=1 << 20)) is None
+    Image.fromarray(PIXELS[..., :channels]).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (png(4), ("red", "green", "blue", "band_4")),
+        (png(2), ("band_1", "band_2")),
+        # As GDAL writes red, green, blue and near infrared, unless it is told that this is no alpha.
+        (tiff(4, **RGB, extrasamples=["unassalpha"]), ("red", "green", "blue", "band_4")),
+        # Colours that stand multiplied by alpha are divided by it when they are read: it has to be alpha.
+        (tiff(4, **RGB, extrasamples=["assocalpha"]), None),
+        (png(3), None),
+    ],
+)
+def test_what_is_called_alpha_is_a_band_where_it_holds_a_picture(data, names):
+    assert bands(data, PIXELS) == (names and Bands(names, as_alpha=True))
+    assert bands(data, OPAQUE) is None
+
+
+@pytest.mark.parametrize("low", [0, 3])
+def test_alpha_is_mostly_transparent_or_opaque(low):
+    """Whatever its two values are; edges are soft."""
+    alpha = np.full((10, 10, 4), 255, np.uint8)
+    alpha[:4] = low
+    alpha[4] = 100
+    assert bands(png(4), alpha) is None

@@ -1,3 +1,4 @@
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -169,7 +170,7 @@ def test_bands_that_the_files_name_are_proposed_and_explained(tmp_path):
     assert config.image.bands == ("blue", "green", "red", "nir")
     assert config.stem.extra_bands == "mean"
     assert "# nir: start at the mean of the pretrained kernels" in text
-    assert config.stem.normalise == "source"
+    assert (config.image.bits, config.image.normalise) == (8, "source")
     check_stem(config)
     assert inspect(config).problem is None
 
@@ -181,6 +182,44 @@ def test_bands_without_names_are_questioned_and_deep_ones_measured(tmp_path):
     assert config.image.bands == ("band_1", "band_2", "band_3", "band_4", "band_5")
     assert config.image.bits == 16
     assert "rename those that are red, green and blue" in text
-    assert config.stem.measured
+    assert config.image.normalise == "dataset"
+    check_stem(config)
+    assert inspect(config).problem is None
+
+
+@pytest.mark.parametrize("kind", ["npy", "tif", "png"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_deep_colours_are_read_as_they_are(tmp_path, kind, grey):
+    """12 bits in 16: what a reader of 8 bits would see has 16 levels."""
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = np.repeat(rng.integers(0, 4096, (40, 40, 1)), 3, axis=-1).astype(np.uint16)
+            pixels[..., 1] += 0 if grey else 3
+            file = tmp_path / "images" / name / f"{i}.{kind}"
+            if kind == "npy":
+                np.save(file, pixels)
+            elif kind == "tif":
+                tifffile.imwrite(file, pixels, photometric="rgb")
+            else:
+                file.write_bytes(imagecodecs.png_encode(pixels))
+    config, text = proposal(tmp_path / "images", tmp_path)
+    assert (config.image.channels, config.image.bits, config.image.normalise) == (1 if grey else 3, 16, "dataset")
+    assert "up to 16 bits" in text
+    assert inspect(config).problem is None
+
+
+def test_a_picture_that_the_files_call_alpha_is_questioned(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 256, (40, 40, 4)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
+    config, text = proposal(tmp_path / "images", tmp_path)
+    assert config.image.bands == ("red", "green", "blue", "band_4")
+    assert config.stem.extra_bands == "mean"
+    assert "the files call the last one alpha, but it holds a picture: channels: 3 drops it" in text
     check_stem(config)
     assert inspect(config).problem is None
