@@ -7,6 +7,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from .precision import full_precision
 from .preprocessing import Preprocessing
 from .prior import natural_images
 from .rules.channels import Channels
@@ -105,7 +106,7 @@ def prove(
     kinds = (precision, inside_norms, model.inputs[0].dtype, backbone.inputs[0].dtype)
     tolerance = max(TOLERANCE.get(kind, 0.25 if kind == precision else 0) for kind in kinds)
     if exact and error > tolerance and np.isfinite(error):
-        # A network that magnifies rounding (or a device with shortened floats) shows it on itself.
+        # A network that magnifies rounding shows it on itself.
         wobble = np.finfo("float64" if precision == "float64" else "float32").eps
         nudged = features(backbone, seen * (1 + wobble * rng.choice([-1.0, 1.0], seen.shape)))
         tolerance = min(max(tolerance, 30 * _difference(old, nudged)), 1e-2)
@@ -118,12 +119,16 @@ def prove(
 
 
 def features(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """The network's features [n, ...] at inference, float64: before its Dense top, where it has one."""
+    """The network's features [n, ...] at inference, float64: before its Dense top, where it has one.
+
+    Computed with all bits of the network's precision.
+    """
     last = model.layers[-1]
     if isinstance(last, keras.layers.Dense):
         model = keras.Model(model.inputs, last.input)
     # `call`, not `__call__`: a network built for one size computes any other just as well.
-    out = model.call(keras.ops.convert_to_tensor(x, dtype=model.inputs[0].dtype), training=False)
+    with full_precision():
+        out = model.call(keras.ops.convert_to_tensor(x, dtype=model.inputs[0].dtype), training=False)
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(out, "float64" if _has64() else "float32")), np.float64)
 
 

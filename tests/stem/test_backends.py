@@ -28,9 +28,15 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import keras, numpy as np
 from stem_alone import StemSpec, describe, modify_stem
+from stem_alone.precision import full_precision
 from networks import network, run
 assert keras.config.backend() == sys.argv[2]
 assert not any(name.split(".")[0] in ("components", "pipeline", "tfx") for name in sys.modules)
+with full_precision():
+    if sys.argv[2] == "jax":
+        assert sys.modules["jax"].config.jax_default_matmul_precision == "highest"
+    if sys.argv[2] == "torch":
+        assert not sys.modules["torch"].backends.cudnn.allow_tf32
 x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype("float32")
 for v2 in (False, True):
     spec = StemSpec(channels=1, kernel=9, filters=80, batch_norm=True, small_images=True)

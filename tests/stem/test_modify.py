@@ -9,6 +9,7 @@ import pytest
 from components.stem import StemError, StemSpec, measure_bands, modify_stem
 from components.stem import modify as modify_module
 from components.stem.prior import natural_images
+from components.stem.proof import features
 
 from .networks import network, run
 
@@ -279,3 +280,29 @@ def test_half_precision_policies(policy):
     # Preprocessing stays in 32 bits.
     assert result.model.get_layer("stem_rescale").compute_dtype == "float32"
     assert result.model.get_layer("conv1_conv").compute_dtype == half
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="other backends: test_backends.py")
+@pytest.mark.parametrize("before", [True, False])
+def test_the_probe_has_all_bits_of_float32_and_leaves_the_setting_alone(before):
+    """GPUs would compute it in TF32, in which a network differs from itself by more than the tolerance."""
+    import tensorflow as tf
+
+    config = tf.config.experimental
+    seen = []
+
+    class Recording(keras.Model):
+        def call(self, *args, **kwargs):
+            seen.append(config.tensor_float_32_execution_enabled())
+            return super().call(*args, **kwargs)
+
+    original = network(False)
+    recording = Recording(original.inputs, original.outputs)
+    default = config.tensor_float_32_execution_enabled()
+    config.enable_tensor_float_32_execution(before)
+    try:
+        features(recording, np.zeros((1, 32, 32, 3)))
+        assert seen[-1] is False
+        assert config.tensor_float_32_execution_enabled() is before
+    finally:
+        config.enable_tensor_float_32_execution(default)
