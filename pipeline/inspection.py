@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from PIL import Image
-
 from components.errors import RestemError
 from components.example_gen.content import content, size
 from components.example_gen.duplicates import Duplicates, describe_leaks, digest_line, find_duplicates
@@ -18,7 +16,7 @@ from components.example_gen.listing import TRAIN, ImageFile, Listing, check_coun
 from components.images.arrays import read_array
 from components.images.config import Requirements
 from components.images.container import to_decodable
-from components.images.probe import Header, UnreadableImage, check_suits, explain_failure, probe
+from components.images.probe import Header, UnreadableImage, check_suits, explain_failure, open_image, probe
 from pipeline.config import Config
 
 BATCH_FILES = 256
@@ -156,7 +154,9 @@ def look_at(listing: Listing, files: Sequence[ImageFile], config: Config, *, enc
             return Look(file, None, str(error))
         return Look(file, header, digest=hashlib.sha256(data).digest(), encoded=encoded)
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    # Not in the threads: filters are the whole process's.
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
+        warnings.filterwarnings("ignore", module="PIL")  # What matters of a file is told by its Look.
         for start in range(0, len(files), BATCH_FILES):
             yield from threads.map(look, files[start : start + BATCH_FILES])
 
@@ -168,23 +168,11 @@ def _decoded(data: bytes, config: Config, wanted: Requirements, encode: bool) ->
         pixels = read_array(data, header)
         return header, to_decodable(pixels) if encode else b""
     try:
-        with warnings.catch_warnings(), open_image(data, header) as image:
-            warnings.simplefilter("ignore")
+        with open_image(data, header) as image:
             image.load()
     except Exception:  # Pillow's plugins raise whatever damaged bytes lead them to.
         raise UnreadableImage(explain_failure(data, header.format)) from None
     return header, data if encode else b""
-
-
-def open_image(data: bytes, header: Header) -> Image.Image:
-    """The image behind a header that was checked, whatever Pillow's own limit of pixels."""
-    import io
-
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        return Image.open(io.BytesIO(data), formats=[header.format])
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _problem(

@@ -24,10 +24,10 @@ from components.example_gen.listing import ImageFile, Listing, check_listing
 from components.images.arrays import read_array
 from components.images.bands import Bands, find_bands
 from components.images.config import RGB, ImageConfig
-from components.images.probe import Header, UnreadableImage, explain_failure, probe
+from components.images.probe import Header, UnreadableImage, explain_failure, open_image, probe
 from pipeline.config import Config, slug
 from pipeline.guess import Guess, guess
-from pipeline.inspection import look_at, open_image
+from pipeline.inspection import look_at
 
 SAMPLE_FILES = 400
 BAND_FILES = 20  # of the sample, that are asked for the names of their bands

@@ -14,6 +14,7 @@ from components.images.probe import (
     explain_failure,
     in_brackets,
     incomplete,
+    open_image,
     probe,
 )
 
@@ -146,13 +147,9 @@ def _read_npy(data: bytes) -> np.ndarray:
 
 def _read_with_pillow(data: bytes, header: Header) -> np.ndarray:
     from PIL import ImageOps
-    from PIL.BmpImagePlugin import BmpImageFile
-    from PIL.GifImagePlugin import GifImageFile
-    from PIL.WebPImagePlugin import WebPImageFile
 
-    plugin = {"BMP": BmpImageFile, "GIF": GifImageFile, "WEBP": WebPImageFile}[header.format]
     try:
-        with plugin(io.BytesIO(data)) as image:
+        with open_image(data, header) as image:
             image.load()
             upright = image if exif_orientation(image) == 1 else ImageOps.exif_transpose(image)
             return np.asarray(upright.convert("RGBA" if header.channels == 4 else "RGB"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
@@ -213,14 +214,21 @@ def exif_orientation(image: Image.Image) -> int:
         return 1
 
 
+def open_image(data: bytes, header: Header) -> ImageFile:
+    """Pillow's image behind a header that was checked, nothing decoded yet; not for TIFF and .npy.
+
+    By the plugin itself and not by Image.open, which refuses large images with a limit of its own, one for all threads.
+    """
+    return _PLUGINS_BY_FORMAT[header.format](io.BytesIO(data))
+
+
 def _pillow_header(data: bytes) -> Header:
     plugin = next((plugin for start, plugin in _PLUGINS.items() if data.startswith(start)), None)
     if plugin is None or (plugin is WebPImageFile and data[8:12] != b"WEBP"):
         raise UnreadableImage(_what_it_is(data))
     kind = plugin.format
     try:
-        # The plugin itself and not Image.open, which refuses large images with a limit of its own.
-        image = plugin(io.BytesIO(data))
+        image = plugin(io.BytesIO(data))  # As in open_image.
         width, height = image.size
         if kind in ("JPEG", "WEBP") and exif_orientation(image) in (5, 6, 7, 8):
             width, height = height, width

@@ -12,7 +12,7 @@ from PIL import Image
 from components.images.arrays import decodable
 from components.images.config import ImageConfig, Requirements
 from components.images.decode import decode_raw
-from components.images.probe import Header, UnreadableImage, check_suits, explain_failure, probe
+from components.images.probe import Header, UnreadableImage, check_suits, explain_failure, open_image, probe
 
 from .conftest import PNG_SIGNATURE, png_chunk
 from .test_decode import png16
@@ -101,6 +101,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert reason == "It has 60000 x 60000 pixels; more than data.max_pixels (100,000,000) are refused."
     # In kB (bytes on macOS, where the limit is then still that of 2 GB of pixels); the pixels would be 3.6 GB at least.
     assert int(growth) < 20_000 * (1024 if sys.platform == "darwin" else 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP"])
+def test_pillows_own_limit_is_neither_asked_nor_changed(encoded, kind, monkeypatch):
+    """It is one for all threads: what one of them changes, another one meets."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
+    data = encoded("RGB", kind)
+    with open_image(data, probe(data, **LIMITS)) as image:
+        assert Image.MAX_IMAGE_PIXELS == 1
+        assert image.size == (83, 61)
 
 
 def test_many_channels_are_refused_by_the_header():
