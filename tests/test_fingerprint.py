@@ -1,21 +1,67 @@
+import pytest
+
 from components import fingerprint
-from components.fingerprint import code_fingerprint, file_fingerprint
+from components.fingerprint import code_fingerprint, file_fingerprint, sources
 
 
-def test_code_fingerprint_sees_python_and_templates_of_the_named_rooms_alone(tmp_path, monkeypatch):
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes files of a package that stands in for components."""
     monkeypatch.setattr(fingerprint, "_COMPONENTS", tmp_path)
-    for room in ("one", "two"):
-        (tmp_path / room).mkdir()
-        (tmp_path / room / "step.py").write_text("a = 1")
-    before = code_fingerprint("one")
-    (tmp_path / "two" / "step.py").write_text("a = 2")
+
+    def files(**texts: str) -> None:
+        for name, text in {"__init__": "", **texts}.items():
+            path = tmp_path / f"{name.replace('__in__', '/')}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+
+    return files
+
+
+def names(*modules: str) -> list[str]:
+    return [path.relative_to(fingerprint._COMPONENTS).as_posix() for path in sources(*modules)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import components.two.other",
+        "from components.two.other import name",
+        "from components.two import other",
+        "from ..two import other",
+        "from ..two.other import name as another",
+        "def later():\n    from components.two.other import name",
+        "import os\nif os.name:\n    import components.two.other as o",
+    ],
+)
+def test_every_form_of_import_is_followed(write, statement):
+    write(one__in____init__="", one__in__step=statement, two__in____init__="", two__in__other="", two__in__more="")
+    assert names("one.step") == ["__init__.py", "one/__init__.py", "one/step.py", "two/__init__.py", "two/other.py"]
+
+
+def test_imports_of_imports_circles_and_packages(write):
+    write(a="from components import b", b="from . import c", c="import components.a, numpy", d="")
+    assert names("a") == ["__init__.py", "a.py", "b.py", "c.py"]
+    write(two__in____init__="from components.two.part import f", two__in__part="from .more import g", two__in__more="")
+    assert names("two") == ["__init__.py", "two/__init__.py", "two/more.py", "two/part.py"]
+
+
+def test_the_fingerprint_follows_the_sources(write, tmp_path):
+    write(one__in____init__="", one__in__step="from components import two", two="a = 1", three="a = 1")
+    before = code_fingerprint("one.step")
+    write(three="a = 2")
     (tmp_path / "one" / "notes.txt").write_text("not code")
-    assert code_fingerprint("one") == before
+    assert code_fingerprint("one.step") == before
     (tmp_path / "one" / "page.html").write_text("<p>")
-    with_page = code_fingerprint("one")
-    assert with_page != before
-    (tmp_path / "one" / "step.py").write_text("a = 3")
-    assert code_fingerprint("one") not in (before, with_page)
+    with_page = code_fingerprint("one.step")
+    write(two="a = 2")
+    assert len({before, with_page, code_fingerprint("one.step")}) == 3
+
+
+def test_a_step_that_moved_is_not_forgotten(write):
+    write(one="")
+    with pytest.raises(ModuleNotFoundError, match=r"components\.two"):
+        code_fingerprint("one", "two")
 
 
 def test_file_fingerprint_is_of_the_content(tmp_path):

@@ -82,7 +82,7 @@ class Baseline(BaseComponent):
                 baseline=baseline,
                 # Pushing to another place is no reason to train the stock network again.
                 destination=destination if baseline == LATEST_APPROVED else None,
-                code=code_fingerprint("baseline"),
+                code=code_fingerprint("baseline.driver", "baseline.executor"),
                 model=types.Channel(type=standard_artifacts.Model),
                 model_run=types.Channel(type=standard_artifacts.ModelRun),
             )

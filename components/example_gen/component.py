@@ -76,7 +76,8 @@ class ImageExampleGen(FileBasedExampleGen):
             "below": below,
             "data": {**data.model_dump(mode="json", exclude={"path"}), "layout": data.found_layout},
             "image": asdict(Requirements() if image is None else image.requirements()),
-            "code": code_fingerprint("images", "example_gen"),
+            # On Kubeflow the step also writes the embedded images.
+            "code": code_fingerprint("example_gen.driver", "example_gen.executor", "example_gen.embedded"),
             "schema": hashlib.sha256(schemas.raw_examples().encode()).hexdigest()[:16],
         }
         output_config = example_gen_pb2.Output(

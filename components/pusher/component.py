@@ -41,5 +41,9 @@ class Pusher(tfx.components.Pusher):
             push_destination=pusher_pb2.PushDestination(
                 filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=destination)
             ),
-            custom_config={"name": name, "storage_uri": storage_uri, "code": code_fingerprint("pusher")},
+            custom_config={
+                "name": name,
+                "storage_uri": storage_uri,
+                "code": code_fingerprint("pusher.driver", "pusher.executor"),
+            },
         )

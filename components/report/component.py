@@ -130,7 +130,7 @@ class Report(BaseComponent):
                 examples=examples,
                 title=title,
                 # A page written by older code is not taken from the cache.
-                code=code_fingerprint("images", "report"),
+                code=code_fingerprint("report.component"),
                 report=Channel(type=HtmlReport),
             )
         )

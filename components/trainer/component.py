@@ -18,8 +18,6 @@ from components.fingerprint import code_fingerprint, file_fingerprint
 from components.images.config import ImageConfig
 from components.trainer.config import ModelConfig, PretrainConfig, Role, TrainConfig
 
-CODE = ("images", "stem", "trainer")
-
 
 def trainer(
     examples: types.BaseChannel,
@@ -62,7 +60,7 @@ def training_parameters(role: Role, sections: dict[str, Any], config: dict[str, 
             **sections,
             "config": config,
             "checkpoint": file_fingerprint(sections["model"]["weights"]),
-            "code": code_fingerprint(*CODE),
+            "code": code_fingerprint("trainer.module"),
         },
     }
 
@@ -132,5 +130,8 @@ def pretrain_step(
         "deterministic": train.deterministic,
     }
     return Pretrain(
-        examples=examples, schema=schema, task=json.dumps(task, sort_keys=True), code=code_fingerprint(*CODE)
+        examples=examples,
+        schema=schema,
+        task=json.dumps(task, sort_keys=True),
+        code=code_fingerprint("trainer.component"),
     ).with_id("Pretrain")

@@ -26,7 +26,10 @@ def transform(examples: types.BaseChannel, schema: types.BaseChannel, image: Ima
         schema=schema,
         preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "test"]),
-        custom_config={"image": image.model_dump(mode="json"), "code": code_fingerprint("images", "transform")},
+        custom_config={
+            "image": image.model_dump(mode="json"),
+            "code": code_fingerprint("transform.executor", "transform.preprocessing"),
+        },
         materialize=image.store != "none",
         disable_statistics=True,
         disable_analyzer_cache=True,

@@ -1,0 +1,89 @@
+"""The wiring: which steps run again when the code changes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import components
+from components import fingerprint
+from pipeline.config import load_config
+from pipeline.pipeline import create_pipeline
+
+INGESTION = {"ImageExampleGen", "SourceExampleGen"}
+TRAINING = {"Trainer", "Pretrain", "Baseline"}
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory):
+    """A copy of components that tests may change."""
+    copy = tmp_path_factory.mktemp("code") / "components"
+    shutil.copytree(Path(components.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "_COMPONENTS", copy)
+        yield copy
+
+
+@pytest.fixture(scope="module")
+def steps(code):
+    """Gives what TFX's cache compares of each step, without its inputs."""
+    config = load_config(Path(__file__).parents[2] / "pipeline" / "configs" / "digits.yaml", ["data.path=/images"])
+    return lambda: {
+        step.id: json.dumps(dict(step.exec_properties), sort_keys=True, default=str)
+        for step in create_pipeline(config, root="/root").components
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ("errors.py", {*INGESTION, *TRAINING, "Report"}),
+        ("processor.py", TRAINING),
+        ("tfrecords.py", {*INGESTION, "Transform"}),
+        ("baseline/choice.py", {"Baseline", "Report"}),
+        ("evaluator/verdict.py", {"Report"}),
+        ("example_gen/documents.py", INGESTION),
+        ("images/container.py", {*INGESTION, "Transform", *TRAINING, "Report", "Pusher"}),
+        ("images/preprocess.py", {"Transform", *TRAINING}),
+        ("images/panels.py", {"Report"}),
+        ("pusher/push.py", {"Pusher"}),
+        ("report/report.css", {"Report"}),
+        ("stem/rules/deep.py", {*TRAINING, "Report"}),
+        ("stem/table.py", set()),
+        ("trainer/optimizer.py", TRAINING),
+    ],
+)
+def test_a_step_runs_again_where_its_code_changed(code, steps, changed, expected):
+    before = steps()
+    file = code / changed
+    old = file.read_bytes()
+    file.write_bytes(old + b"\n")
+    try:
+        after = steps()
+    finally:
+        file.write_bytes(old)
+    assert {name for name in before if before[name] != after[name]} == expected
+    assert steps() == before
+
+
+def test_a_change_anywhere_else_runs_nothing_again(code, steps):
+    """Each of these files is used while a pipeline is put together or by a command; no step's result hangs on it."""
+    before = steps()
+    unseen = set()
+    for file in sorted(code.rglob("*.py")):
+        old = file.read_bytes()
+        file.write_bytes(old + b"\n")
+        if steps() == before:
+            unseen.add(file.relative_to(code).as_posix())
+        file.write_bytes(old)
+    assert unseen == {
+        "baseline/component.py",
+        "evaluator/component.py",
+        "example_gen/component.py",
+        "example_gen/validator.py",
+        "images/bands.py",
+        "pusher/component.py",
+        "stem/table.py",
+        "transform/component.py",
+    }
