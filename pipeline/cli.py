@@ -14,7 +14,7 @@ def main() -> None:
 
     from components.errors import RestemError
     from pipeline.commands import restem
-    from pipeline.worker import Interrupted, raise_on_signals
+    from pipeline.errors import Interrupted, raise_on_signals
 
     raise_on_signals()
     try:

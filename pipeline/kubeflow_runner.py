@@ -20,7 +20,7 @@ class KubeflowRunner(kubeflow_v2_dag_runner.KubeflowV2DagRunner):
 
     def __init__(self, config: Any, out: Path) -> None:
         """Args: config: as the steps see it (`in_the_cluster`); out: the YAML file to write."""
-        from pipeline.kubeflow.compile import runner_config
+        from pipeline.kubeflow.compiler.compile import runner_config
 
         super().__init__(runner_config(config), output_dir=str(out.parent), output_filename=out.name)
         self._restem_config = config
@@ -28,7 +28,7 @@ class KubeflowRunner(kubeflow_v2_dag_runner.KubeflowV2DagRunner):
 
     def run(self, pipeline: Pipeline, **_unused: object) -> None:
         """Compiles and writes."""
-        from pipeline.kubeflow.compile import to_yaml
+        from pipeline.kubeflow.compiler.compile import to_yaml
 
         job = super().run(pipeline, write_out=False)
         if job is not None:  # TFX's command line may switch the compiler off.
@@ -38,7 +38,7 @@ class KubeflowRunner(kubeflow_v2_dag_runner.KubeflowV2DagRunner):
 def main() -> None:
     """What `tfx pipeline compile` loads."""
     from pipeline.config import load_config
-    from pipeline.kubeflow.paths import in_the_cluster
+    from pipeline.kubeflow.compiler.paths import in_the_cluster
     from pipeline.pipeline import create_pipeline
 
     config = in_the_cluster(load_config(os.environ.get("RESTEM_CONFIG", "")))

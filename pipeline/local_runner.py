@@ -75,8 +75,8 @@ def main() -> None:
     from contextlib import ExitStack
 
     from pipeline.config import load_config
+    from pipeline.local.folder import RunFolder, prepare, resolved
     from pipeline.pipeline import create_pipeline
-    from pipeline.runs import RunFolder, prepare, resolved
 
     default = Path(__file__).resolve().parent / "configs" / "digits.yaml"
     config = load_config(os.environ.get("RESTEM_CONFIG") or default)

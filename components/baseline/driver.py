@@ -1,7 +1,7 @@
 """The Baseline's driver: which version was found is part of the step's cache key.
 
 On Kubeflow no driver runs: there the executor looks by itself, and the cache by a fingerprint of the folder
-(pipeline/kubeflow/fingerprints.py).
+(pipeline/kubeflow/container/fingerprints.py).
 """
 
 from typing import Any

@@ -20,8 +20,8 @@ def compile(config_path: str, overrides: tuple[str, ...], out: str) -> None:
     The same configuration and code give the same bytes.
     """
     from components.errors import RestemError
+    from pipeline.commands.compiling import compile_config
     from pipeline.config import load_config
-    from pipeline.kubeflow.compile import compile_config
 
     path = Path(out).expanduser()
     if path.suffix not in SUFFIXES:

@@ -21,7 +21,7 @@ def doctor(deep: bool, as_json: bool) -> int:
     """
     from rich.markup import escape
 
-    from pipeline.console import plain_console
+    from pipeline.commands.console import plain_console
     from pipeline.environment.doctor import can_run, examine
 
     findings = examine(Path.cwd() / "runs", deep=deep)

@@ -17,7 +17,7 @@ def init(data: str, out: str | None) -> None:
     (.csv, .tsv, .parquet) with a row an image. TFRECORD is a file of tf.Examples, or a pattern in quotes.
     """
     from components.errors import RestemError
-    from pipeline.proposal import propose
+    from pipeline.datasets.proposal import propose
 
     path = Path(out).expanduser() if out else None
     if path is not None and path.exists() and (path.is_dir() or path.stat().st_size):

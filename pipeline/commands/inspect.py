@@ -22,16 +22,16 @@ SAMPLES = 8  # images a class in the picture
 def inspect(config_path: str, overrides: tuple[str, ...], contact_sheet: str | None, as_json: bool) -> None:
     """Show classes, splits, equal images, and the files that would go to quarantine. Nothing is trained."""
     from pipeline.config import load_config
-    from pipeline.inspection import inspect as look
+    from pipeline.datasets.inspection import inspect as look
+    from pipeline.local.folder import RunFolder, prepare
     from pipeline.preflight import check_images
-    from pipeline.runs import RunFolder, prepare
 
     config = load_config(config_path, overrides)
     check_images(config)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         inspection = look(prepare(config, RunFolder(Path(folder))), samples=SAMPLES if contact_sheet else 0)
     if contact_sheet:
-        from pipeline.contact_sheet import write_contact_sheet
+        from pipeline.datasets.contact_sheet import write_contact_sheet
 
         write_contact_sheet(Path(contact_sheet).expanduser(), inspection.samples, config.image)
         print(f"{contact_sheet} is written.", file=sys.stderr)
@@ -45,7 +45,7 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
     from rich.markup import escape
     from rich.table import Table
 
-    from pipeline.console import in_brackets, plain_console, print_table
+    from pipeline.commands.console import in_brackets, plain_console, print_table
 
     console = plain_console(sys.stdout)
     splits = list(inspection.counts)

@@ -25,15 +25,15 @@ def predict(model_dir: str, images: tuple[str, ...], as_json: bool) -> int:
     from rich.table import Table
 
     from components.errors import RestemError
-    from pipeline.console import print_table
-    from pipeline.worker import run_in_worker
+    from pipeline.commands.console import print_table
+    from pipeline.local.worker import run_in_worker
 
     model = saved_model_folder(Path(model_dir))
     for image in images:
         if not Path(image).is_file():
             raise RestemError("there is no such image file", where=image)
     request = {"model": str(model), "images": list(images), "batch_size": BATCH_SIZE}
-    results = run_in_worker("pipeline.tasks:predict", request)
+    results = run_in_worker("pipeline.local.tasks:predict", request)
     failed = [result for result in results if "error" in result]
     if as_json:
         print(json.dumps({"model": str(model), "predictions": results}))

@@ -23,10 +23,10 @@ def pretrain(config_path: str, overrides: tuple[str, ...], out: str, root: str |
     The checkpoint is what model.weights may name afterwards.
     """
     from components.errors import RestemError
-    from pipeline.commands.following import follow
+    from pipeline.commands.progress import follow
     from pipeline.config import load_config
+    from pipeline.local.folder import RunFolder
     from pipeline.preflight import preflight
-    from pipeline.runs import RunFolder
 
     if not out.endswith(SUFFIX):
         raise RestemError(
@@ -36,7 +36,7 @@ def pretrain(config_path: str, overrides: tuple[str, ...], out: str, root: str |
     preflight(config, pretrain=True)
     path = Path(out).expanduser().resolve()
     folder = RunFolder.of(config, root)
-    last, _ = follow("pipeline.tasks:pretrain", config, folder, {"out": str(path)})
+    last, _ = follow("pipeline.local.tasks:pretrain", config, folder, {"out": str(path)})
     if as_json:
         print(json.dumps({"checkpoint": str(path), "accuracy": last["accuracy"], "loss": last["loss"]}))
     else:

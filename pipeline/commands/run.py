@@ -19,15 +19,15 @@ def run(config_path: str, overrides: tuple[str, ...], root: str | None, as_json:
     Steps that are done already, and whose inputs have not changed, are taken from the cache. A model that is not
     approved is a result like any other: the command ends with 0.
     """
-    from pipeline.commands.following import follow
+    from pipeline.commands.console import print_summary
+    from pipeline.commands.progress import follow
     from pipeline.config import load_config
-    from pipeline.console import print_summary
+    from pipeline.local.folder import RunFolder
     from pipeline.preflight import preflight
-    from pipeline.runs import RunFolder
 
     config = load_config(config_path, overrides)
     preflight(config)
-    summary, learned = follow("pipeline.tasks:run_pipeline", config, RunFolder.of(config, root))
+    summary, learned = follow("pipeline.local.tasks:run_pipeline", config, RunFolder.of(config, root))
     summary |= learned
     # With --json standard output belongs to the program that reads it.
     print_summary(summary, sys.stderr if as_json else sys.stdout)

@@ -1,4 +1,4 @@
-"""The compiled pipeline under the orchestrator of Kubeflow's SDK, every step a process: tests/kubeflow/cluster.py.
+"""The compiled pipeline under the orchestrator of Kubeflow's SDK, every step a process (cluster.py).
 
 Three runs of the digits at a small price: one with a step killed in the middle, beside the same run on this machine;
 one whose baseline is what the first one pushed; and the same once more.
@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.e2e.conftest import DIGITS, QUICK
-from tests.kubeflow.cluster import Cluster
+from tests.pipeline.kubeflow.cluster import Cluster
 
 # The first test of a module waits for its run.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]

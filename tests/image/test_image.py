@@ -144,7 +144,7 @@ def test_bytecode_is_there_and_names_its_source(image):
 
 def test_every_step_can_start(image):
     """The command of a compiled step, and the import that all steps need."""
-    assert "--executor_class_path" in image.run("python", "-m", "pipeline.kubeflow.entrypoint", "--help")
+    assert "--executor_class_path" in image.run("python", "-m", "pipeline.kubeflow.container.entrypoint", "--help")
     assert image.python("import tfx, tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor; print(1)") == "1"
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from components.example_gen.documents import write_tiff
+from pipeline.commands.compiling import compile_config
 from pipeline.config import load_config
-from pipeline.kubeflow.compile import compile_config
 from tests.e2e.conftest import DIGITS, QUICK, restem  # noqa: F401 - the fixture
 from tests.e2e.test_kubeflow import verdict
 from tests.image.conftest import LOCKED, STRICT
 from tests.image.conftest import Image as ContainerImage
-from tests.kubeflow.cluster import Cluster, RunContainer
+from tests.pipeline.kubeflow.cluster import Cluster, RunContainer
 
 # The first test waits for two runs.
 pytestmark = [pytest.mark.image, pytest.mark.timeout(2400)]

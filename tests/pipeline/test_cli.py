@@ -16,10 +16,10 @@ REPOSITORY = Path(__file__).parents[2]
 # `restem run` with work that hangs in C instead of the pipeline.
 RUN_FAKE = """
 import sys
-import pipeline.commands.following as following
+import pipeline.commands.progress as following
 run_worker, pids = following.run_worker, sys.argv.pop()
 following.run_worker = lambda target, request, **more: run_worker(
-    "tests.pipeline.light_tasks:hang", {"pids": pids}, **more)
+    "tests.pipeline.local.light_tasks:hang", {"pids": pids}, **more)
 from pipeline.cli import main
 main()
 """

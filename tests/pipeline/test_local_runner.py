@@ -6,7 +6,8 @@ real pipeline: tests/e2e/test_interruption.py.
 
 import pytest
 
-from pipeline.worker import WorkFailed, run_worker
+from pipeline.errors import WorkFailed
+from pipeline.local.worker import run_worker
 
 
 def test_steps_are_told_cached_where_nothing_changed_and_a_mistake_in_one_ends_the_run(tmp_path):
@@ -14,7 +15,7 @@ def test_steps_are_told_cached_where_nothing_changed_and_a_mistake_in_one_ends_t
     request = {"root": str(tmp_path), "runs": [("a", ""), ("a", ""), ("b", ""), ("b", "mendable")]}
     with pytest.raises(WorkFailed) as caught:
         run_worker(
-            "tests.pipeline.fake_pipeline:run",
+            "tests.pipeline.local.fake_pipeline:run",
             request,
             log=tmp_path / "log",
             on_event=lambda event: events.append((event["step"], event["state"])),

@@ -16,7 +16,7 @@ from components.example_gen.config import DataConfig
 from components.example_gen.validator import example_validator, statistics_gen
 from components.images.config import ImageConfig
 from components.transform.component import transform
-from pipeline.beam import BeamConfig
+from pipeline.config.beam import BeamConfig
 from tests.example_gen.conftest import image_bytes
 from tests.local_run import run_locally
 

@@ -1,0 +1,24 @@
+"""From a configuration to Kubeflow's file, for the commands that need one."""
+
+from pipeline.config import Config
+from pipeline.kubeflow.compiler.paths import in_the_cluster
+from pipeline.local.worker import run_in_worker
+from pipeline.preflight import check_stem
+
+
+def compile_config(config: Config) -> str:
+    """Compiles in a process of its own: TFX takes fifteen seconds to load, and says a lot meanwhile.
+
+    Args:
+        config: as `load_config` returned it.
+
+    Returns:
+        The YAML text; the same for the same configuration and code.
+
+    Raises:
+        ConfigError: at once: the image is missing, or the steps could not reach a path.
+        WorkFailed: TFX refused the pipeline.
+    """
+    in_the_cluster(config)
+    check_stem(config)
+    return run_in_worker("pipeline.local.tasks:compile_pipeline", {"config": config.model_dump_json()})

@@ -1,0 +1,59 @@
+"""Runs a pipeline in a worker and follows it on the console: what `run` and `pretrain` share."""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.commands.console import RunConsole
+from pipeline.config import Config
+from pipeline.errors import Interrupted, WorkFailed
+from pipeline.local.folder import RunFolder
+from pipeline.local.worker import run_worker
+
+
+def follow(
+    target: str, config: Config, folder: RunFolder, request: dict[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """Holds the run's folder, does the work, shows its steps and messages on standard error.
+
+    Returns:
+        The work's result, and what the console learned: `seconds` by step, `cached` steps, `root` and `log`.
+
+    Raises:
+        RootTaken: another run works there.
+        WorkFailed: with the step and the log.
+        Interrupted: by a signal; it says what was finished and how to go on.
+    """
+    with folder.locked() as lock:
+        log = folder.new_log()
+        console = RunConsole(sys.stderr)
+        console.say(f"restem: {config.name} in {folder.root}, log {log}")
+        request = {"config": config.model_dump_json(), "root": str(folder.root), **(request or {})}
+        try:
+            with console:
+                result = run_worker(target, request, log=log, on_event=console.on_event, inherit=(lock,))
+        except Interrupted as interrupt:
+            raise Interrupted(interrupt.signum, how_to_go_on(console.current, console.finished)) from None
+        except WorkFailed as failure:
+            raise WorkFailed(str(failure), where=None if console.current in str(failure) else console.current) from None
+    learned = {"seconds": console.seconds, "cached": console.cached, "root": str(folder.root), "log": str(log)}
+    return result, learned
+
+
+def how_to_go_on(current: str, finished: list[str]) -> str:
+    """What an interrupted run says."""
+    done = f"finished and kept: {', '.join(finished)}" if finished else "no step was finished"
+    return f"during {current}; {done}. Go on with: {this_command()}"
+
+
+def this_command() -> str:
+    """The command as it was typed: by its bare name where the path leads there."""
+    called = sys.argv[0]
+    found = shutil.which("restem")
+    if Path(called).suffix == ".py":
+        called = f"{shlex.quote(sys.executable)} -m pipeline.cli"
+    elif found and Path(found).resolve() == Path(called).resolve():
+        called = "restem"
+    return " ".join([called, shlex.join(sys.argv[1:])])

@@ -1,0 +1,176 @@
+"""From a YAML file to a configuration: read, overridden, validated, its paths made absolute."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from components.errors import RestemError
+from components.evaluator.config import BASELINES
+from components.example_gen.config import EMBEDDED, EMBEDDED_DIGITS
+from pipeline.config.errors import ConfigError, Problem, explain
+from pipeline.config.sections import Config, slug, with_values
+from pipeline.config.yaml_source import KeyPath, parse_document, parse_value
+
+MAX_FILE_BYTES = 1 << 20
+# Configurations that come with the package, by the names that stand for their files.
+EMBEDDED_CONFIGS = {EMBEDDED_DIGITS: Path(__file__).resolve().parents[1] / "configs" / "digits.yaml"}
+MAX_ROUNDS = 10
+# Any right value for what has no default: for looking on after a mistake, never for a run.
+STAND_INS = {("data",): {"path": "."}, ("image",): {"size": 1}, ("data", "path"): ".", ("image", "size"): 1}
+# Words that may stand where a path may stand.
+KEYWORDS = {
+    ("model", "weights"): ("imagenet", "none", "pretrain"),
+    ("data", "path"): EMBEDDED,
+    ("pretrain", "path"): EMBEDDED,
+    ("evaluate", "baseline"): BASELINES,
+    ("push", "destination"): (),
+}
+
+
+def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:
+    """Reads, overrides and validates a configuration.
+
+    Args:
+        path: a YAML file, or "embedded:digits", the demo that comes with the package.
+        overrides: "a.b=value" each, the value typed as YAML types it; later ones win.
+
+    Returns:
+        The configuration, its paths absolute: those in the file are relative to the file's folder, those in
+        overrides to the current folder.
+
+    Raises:
+        RestemError: the file cannot be read, or is not YAML.
+        ConfigError: it can, and is wrong; the message tells every problem at once.
+    """
+    path = EMBEDDED_CONFIGS.get(str(path), Path(path))
+    document = parse_document(_read(path), str(path))
+    problems = [
+        Problem(key, "this key stands twice", given=f"line {first} and line {second}", remedy="Keep one of them")
+        for key, first, second in document.duplicates
+    ]
+    data = {} if document.data is None else document.data
+    if not isinstance(data, dict):
+        raise RestemError(
+            "the file holds no configuration",
+            where=str(path),
+            expected="sections such as data, image and train, with a colon after each name",
+            given=f"{type(data).__name__} {str(data)[:60]!r}",
+            remedy="See pipeline/configs/digits.yaml for an example, or let 'restem init DIR' write one",
+        )
+    overridden = _override(data, overrides, problems)
+    data.setdefault("name", slug(path.stem))
+    config = None
+    try:
+        config = _validate(data)
+    except ValidationError as error:
+        problems += _all_problems(error, data)
+    if problems:
+        raise ConfigError(str(path), problems, document.lines, overridden)
+    return _absolute(config, path.resolve().parent, overridden)
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise RestemError("the file is too large for a configuration", where=str(path), expected="at most 1 MiB")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        remedy = "Name an existing file, or let 'restem init DIR --out FILE' write one"
+        raise RestemError("there is no such configuration file", where=str(path), remedy=remedy) from None
+    except UnicodeDecodeError:
+        raise RestemError("the file is not text", where=str(path), expected="YAML in UTF-8") from None
+    except OSError as error:
+        raise RestemError("the file cannot be read", where=str(path), given=error.strerror) from None
+
+
+def _override(data: dict, overrides: list[str] | tuple[str, ...], problems: list[Problem]) -> set[KeyPath]:
+    """Sets each "a.b=value" in `data`; returns the key paths that were set."""
+    overridden: set[KeyPath] = set()
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        key: KeyPath = tuple(part.strip() for part in name.split("."))
+        if not equals or not all(key):
+            problems.append(
+                Problem((), f"--set {override} cannot be read", expected="key.path=value, e.g. train.seed=3")
+            )
+            continue
+        try:
+            value = parse_value(text)
+        except RestemError as error:
+            problems.append(Problem(key, error.what, given=error.given, remedy=error.remedy))
+            continue
+        section = data
+        for part in key[:-1]:
+            # A section that is missing, or empty in the file, is made here; anything else is told by validation.
+            if section.get(part) is None:
+                section[part] = {}
+            section = section[part]
+            if not isinstance(section, dict):
+                break
+        if isinstance(section, dict):
+            section[key[-1]] = value
+            overridden.add(key)
+        else:
+            problems.append(Problem(key, "cannot be set: the key above it is no section", given=repr(section)))
+    return overridden
+
+
+def _validate(data: dict) -> Config:
+    """Strict, as JSON: 3 is no text, "3" and true are no numbers, and a list may become a tuple."""
+    # A section that is written but left empty means its defaults.
+    data = {key: {} if value is None and key in Config.model_fields else value for key, value in data.items()}
+    return Config.model_validate_json(json.dumps(data, default=str), strict=True)
+
+
+def _all_problems(error: ValidationError, data: dict) -> list[Problem]:
+    """Also what is only looked at where each value is right: wrong ones are replaced, and it is looked at again."""
+    problems = explain(error, data, Config)
+    data = copy.deepcopy(data)
+    for _ in range(MAX_ROUNDS):
+        for problem in problems:
+            _stand_in(data, problem.key)
+        try:
+            _validate(data)
+            break
+        except ValidationError as again:
+            known = {problem.key for problem in problems}
+            more = [problem for problem in explain(again, data, Config) if problem.key not in known]
+            if not more:
+                break
+            problems += more
+    return problems
+
+
+def _stand_in(data: Any, key: KeyPath) -> None:
+    """Puts a right value at `key`: the default (by leaving the key out), or any where there is none."""
+    section: Any = data
+    for part in key[:-1]:
+        section = section.get(part) if isinstance(section, dict) else None
+    if isinstance(section, dict):
+        section.pop(key[-1], None)
+        if key in STAND_INS:
+            section[key[-1]] = STAND_INS[key]
+
+
+def _absolute(config: Config, folder: Path, overridden: set[KeyPath]) -> Config:
+    for (section_name, field), keywords in KEYWORDS.items():
+        section = getattr(config, section_name)
+        value = getattr(section, field)
+        if value is None or value in keywords or "://" in value:
+            continue
+        from_command_line = any(key in overridden for key in ((section_name,), (section_name, field)))
+        base = Path.cwd() if from_command_line else folder
+        config = with_values(config, **{section_name: {field: _resolved(base, value)}})
+    base = Path.cwd() if ("kubeflow",) in overridden or ("kubeflow", "volumes") in overridden else folder
+    volumes = tuple(
+        volume.model_copy(update={"holds": _resolved(base, volume.holds)}) if volume.holds else volume
+        for volume in config.kubeflow.volumes
+    )
+    return with_values(config, kubeflow={"volumes": volumes})
+
+
+def _resolved(base: Path, path: str) -> str:
+    return str((base / Path(path).expanduser()).resolve())

@@ -1,0 +1,116 @@
+"""A picture of what the model sees: training images after preprocessing, a row a class.
+
+The pixels come from `components.images.preprocess`, as those of training and serving do; TensorFlow is imported here
+alone, when such a picture is asked for.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from components.errors import RestemError
+from components.images.config import ImageConfig
+from components.images.panels import panels
+from pipeline.datasets.inspection import Look
+from pipeline.environment import TENSORFLOW_VARIABLES
+
+COLUMNS = 8  # images a class
+PANELS = 4  # rows a class: the colours and three further bands
+ROWS = 40  # classes
+SMALLEST, LARGEST = 64, 160  # pixels of an image's longer side in the picture
+MARGIN, CAPTION = 6, 22  # pixels
+BACKGROUND, INK = (255, 255, 255), (20, 20, 20)
+
+
+def write_contact_sheet(path: Path, samples: Sequence[Look], image: ImageConfig) -> None:
+    """Writes the picture as a PNG.
+
+    Args:
+        path: the file; its folder is made.
+        samples: encoded training images, a class after the other; of the first 40 classes each at most 8 are shown.
+        image: what the model takes.
+
+    Raises:
+        RestemError: the file cannot be written, or there is no image.
+    """
+    if not samples:
+        raise RestemError("there is no readable training image to show", where=f"--contact-sheet {path}")
+    rows: dict[str, list[Look]] = {}
+    for look in samples:
+        rows.setdefault(look.file.label, []).append(look)
+    shown = {label: looks[:COLUMNS] for label, looks in list(rows.items())[:ROWS]}
+    pixels = iter(seen_by_the_model([look.encoded for looks in shown.values() for look in looks], image))
+    sheet = draw({label: [next(pixels) for _ in looks] for label, looks in shown.items()}, image)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(path, "PNG")
+    except OSError as error:
+        raise RestemError(
+            "the picture cannot be written", where=f"--contact-sheet {path}", given=error.strerror
+        ) from None
+
+
+def seen_by_the_model(encoded: Sequence[bytes], image: ImageConfig) -> list[np.ndarray]:
+    """Encoded images -> what the model is given of each: uint8 or uint16 [height, width, channels]."""
+    # At a terminal its pages of hints on processors would bury the answer.
+    for name, value in {**TENSORFLOW_VARIABLES, "TF_CPP_MIN_LOG_LEVEL": "3"}.items():
+        os.environ.setdefault(name, value)
+    import tensorflow as tf
+
+    from components.images.preprocess import preprocess
+
+    signature = [tf.TensorSpec([None], tf.string)]
+    graph = tf.function(lambda batch: preprocess(batch, image), input_signature=signature, autograph=False)
+    # In small pieces: images may be large before they are resized.
+    starts = range(0, len(encoded), COLUMNS)
+    return [one for start in starts for one in graph(list(encoded[start : start + COLUMNS])).numpy()]
+
+
+def draw(rows: dict[str, list[np.ndarray]], image: ImageConfig) -> Image.Image:
+    """The picture: for each class a caption and a row of images; of images with further bands, a row for each band.
+
+    Args:
+        rows: class -> uint8 or uint16 [height, width, channels].
+        image: what the channels are.
+    """
+    scale = min(max(1, SMALLEST / max(image.height, image.width)), 8)
+    scale = min(scale, LARGEST / max(image.height, image.width))
+    height, width = max(1, round(image.height * scale)), max(1, round(image.width * scale))
+    lines: list[tuple[str, list[np.ndarray]]] = []
+    for label, images in rows.items():
+        shown = [panels(to_8_bits(pixels), image.names) for pixels in images]
+        for place, (caption, _) in enumerate(shown[0][:PANELS]):
+            caption = label if len(shown[0]) == 1 else f"{label}: {caption}" if place == 0 else caption
+            lines.append((caption, [one[place][1] for one in shown]))
+    columns = max(len(images) for images in rows.values())
+    columns_width = max(columns * (width + MARGIN) + MARGIN, 320)
+    sheet = Image.new("RGB", (columns_width, len(lines) * (height + CAPTION + MARGIN) + CAPTION + MARGIN), BACKGROUND)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    pen.text((MARGIN, 3), _headline(image, len(shown[0])), INK, font)
+    top = CAPTION
+    for caption, pictures in lines:
+        pen.text((MARGIN, top + 3), caption, INK, font)
+        for column, pixels in enumerate(pictures):
+            small = Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB").resize((width, height), _filter(scale))
+            sheet.paste(small, (MARGIN + column * (width + MARGIN), top + CAPTION))
+        top += height + CAPTION + MARGIN
+    return sheet
+
+
+def to_8_bits(pixels: np.ndarray) -> np.ndarray:
+    """What a screen can show of what the model sees: the upper 8 bits."""
+    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+
+
+def _filter(scale: float) -> Image.Resampling:
+    """Enlarged pixels stay visible as pixels."""
+    return Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
+
+
+def _headline(image: ImageConfig, pictures: int) -> str:
+    """What the model takes, and of how many pictures of an image the first few are shown."""
+    more = f"; the first {PANELS} of {pictures} pictures of each image" if pictures > PANELS else ""
+    return f"{image.height} x {image.width} pixels, {image.count} channel{'s' if image.count > 1 else ''}{more}"

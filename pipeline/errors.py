@@ -1,0 +1,69 @@
+"""What ends a command: work that failed, in words, and signals."""
+
+import signal
+
+from components.errors import RestemError
+
+
+class WorkFailed(RestemError):
+    """The work itself failed; the message is one paragraph that names the log."""
+
+    exit_code = 1
+
+
+class Interrupted(BaseException):
+    """A signal asked us to stop. Not an Exception: nothing on the way up may swallow it."""
+
+    def __init__(self, signum: int, story: str = "") -> None:
+        super().__init__(f"interrupted ({signal.Signals(signum).name}) {story}".strip())
+        self.signum = signum
+
+
+def raise_on_signals() -> None:
+    """SIGINT, SIGTERM and SIGHUP become `Interrupted` in the main thread; while it is handled they are ignored."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def handle(signum: int, _frame: object) -> None:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(signum)
+
+    for signum in signals:
+        # A program started with nohup, or in the background of a script, ignores a signal on purpose.
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, handle)
+
+
+def explain_failure(error: BaseException) -> tuple[str, bool]:
+    """What failed as one sentence or paragraph, and whether the reader can mend it (then no log is needed)."""
+    chain = _chain(error)
+    for cause in reversed(chain):
+        if isinstance(cause, RestemError) or type(cause).__name__ == "StemError":
+            return str(cause), True
+        # Beam carries a worker's exception as text.
+        for name in ("components.errors.RestemError: ", "components.stem.errors.StemError: "):
+            if name in str(cause):
+                return str(cause).split(name, 1)[1].split(" [while running", 1)[0].strip(), True
+    cause = chain[-1]
+    step = getattr(error, "step", None)
+    lines = [line for line in str(cause).strip().splitlines() if line.strip()]
+    text = f"{type(cause).__name__}: {lines[-1].strip()[:500]}" if lines else type(cause).__name__
+    return f"{f'the step {step} failed' if step else 'the work failed'}: {text.rstrip('.')}.{_hint(cause)}", False
+
+
+def _hint(error: BaseException) -> str:
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return " There was too little memory: a smaller train.batch_size or image.size needs less."
+    if isinstance(error, OSError) and error.errno == 28:
+        return " The disk is full."
+    return ""
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what led to it, the root cause last."""
+    chain = [error]
+    while True:
+        cause = chain[-1].__cause__ or (None if chain[-1].__suppress_context__ else chain[-1].__context__)
+        if cause is None or cause in chain:
+            return chain
+        chain.append(cause)

@@ -1,0 +1,1 @@
+"""From a configuration to the file that Kubeflow Pipelines takes."""

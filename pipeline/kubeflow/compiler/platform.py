@@ -1,0 +1,93 @@
+"""What Kubernetes has to know of each step: volumes, resources, nodes, secrets, retries and time-outs.
+
+Resources and retries belong to the pipeline's specification; the rest is the platform's: a second document whose
+executors have the same labels (kubernetes_platform/proto/kubernetes_executor_config.proto in kubeflow/pipelines).
+"""
+
+from typing import Any
+
+from pipeline.config.kubeflow import KubeflowConfig, Retry, StepConfig, Toleration, Volume
+
+GPU = "nvidia.com/gpu"
+
+
+def resources(step: StepConfig) -> dict[str, Any]:
+    """A container's `resources` in the specification; empty where nothing is asked for."""
+    wanted = {
+        "resourceCpuRequest": step.cpu,
+        "resourceCpuLimit": step.cpu_limit,
+        "resourceMemoryRequest": step.memory,
+        "resourceMemoryLimit": step.memory_limit,
+    }
+    found: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
+    if step.gpus:
+        found["accelerator"] = {"resourceType": step.gpu_resource or GPU, "resourceCount": str(step.gpus)}
+    return found
+
+
+def retry_policy(retry: Retry) -> dict[str, Any]:
+    """A task's `retryPolicy`.
+
+    `backoffMaxDuration` reaches Argo as the time after which nothing is tried again, counted from the first attempt's
+    start; left out it would be 0, and nothing would ever be tried again.
+    """
+    return {
+        "maxRetryCount": retry.count,
+        "backoffDuration": f"{retry.wait_seconds}s",
+        "backoffFactor": retry.factor,
+        "backoffMaxDuration": f"{retry.within_seconds}s",
+    }
+
+
+def platform_spec(kubeflow: KubeflowConfig, steps: dict[str, str]) -> dict[str, Any]:
+    """The platform document.
+
+    Args:
+        kubeflow: the section.
+        steps: executor label by step.
+
+    Returns:
+        As plain data; empty where Kubernetes has nothing to know.
+    """
+    executors = {label: _executor(kubeflow, kubeflow.of_step(name)) for name, label in steps.items()}
+    executors = {label: config for label, config in executors.items() if config}
+    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}} if executors else {}
+
+
+def _executor(kubeflow: KubeflowConfig, step: StepConfig) -> dict[str, Any]:
+    from google.protobuf import json_format
+    from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
+
+    config = kubernetes.KubernetesExecutorConfig(
+        pvc_mount=[_mount(volume) for volume in kubeflow.volumes],
+        tolerations=[_toleration(toleration) for toleration in step.tolerations or ()],
+        image_pull_policy=kubeflow.image_pull_policy or "",
+        active_deadline_seconds=step.timeout_seconds or 0,
+    )
+    if step.node_selector:
+        config.node_selector.labels.update(step.node_selector)
+    if kubeflow.image_pull_secret:
+        secret = config.image_pull_secret.add(secret_name=kubeflow.image_pull_secret)
+        secret.secret_name_parameter.runtime_value.constant.string_value = kubeflow.image_pull_secret
+    return json_format.MessageToDict(config)
+
+
+def _mount(volume: Volume) -> Any:
+    from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
+
+    # The name stands twice: servers before 2.5 know the first field only.
+    mount = kubernetes.PvcMount(constant=volume.claim, mount_path=volume.mount, sub_path=volume.sub_path)
+    mount.pvc_name_parameter.runtime_value.constant.string_value = volume.claim
+    return mount
+
+
+def _toleration(toleration: Toleration) -> Any:
+    from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
+
+    return kubernetes.Toleration(
+        key=toleration.key or "",
+        operator=toleration.operator,
+        value=toleration.value or "",
+        effect=toleration.effect or "",
+        toleration_seconds=toleration.seconds,
+    )

@@ -1,0 +1,215 @@
+"""What every step's container runs: the call of Kubeflow's launcher made fit for TFX's executor, and its answer back.
+
+    python -m pipeline.kubeflow.container.entrypoint --json_serialized_invocation_args '{{$}}' ...
+
+TFX wrote its container entrypoint for another server. Each repair below says what would fail without it; a test for
+each (test_entrypoint.py) shows that it still does, and fails once TFX or Kubeflow no longer needs it.
+"""
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.beam import BUCKET, RUNNERS
+from pipeline.environment import TENSORFLOW_VARIABLES
+
+# Where Kubeflow's launcher puts what it downloads, and looks for what it shall upload.
+LAUNCHER_FOLDERS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
+CALL, INPUTS_SPEC = "--json_serialized_invocation_args", "--json_serialized_inputs_spec_args"
+
+# A parameter for the server's cache alone, which no executor knows: see pipeline.kubeflow.container.fingerprints.
+FINGERPRINT = "fingerprint"
+DATAFLOW = f"--runner={RUNNERS['dataflow']}"
+
+Artifact = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs one step. Ends with 1 where it failed, the reason as the last line of the log."""
+    for name, value in TENSORFLOW_VARIABLES.items():
+        os.environ.setdefault(name, value)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
+    )
+    options, beam_arguments = _parse(argv)
+    with ending():
+        run_step(options, beam_arguments)
+
+
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Ends the process with what is done inside: with 0, or with 1 and the reason as the last line of the log."""
+    code = 0
+    try:
+        yield
+    except Exception as error:
+        from pipeline.errors import explain_failure
+
+        traceback.print_exc()
+        print(f"restem: {explain_failure(error)[0]}", file=sys.stderr, flush=True)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads of gRPC and Beam may be left over; all results are on disk
+
+
+def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(prog="pipeline.kubeflow.container.entrypoint", description=__doc__.splitlines()[0])
+    parser.add_argument("--executor_class_path", required=True, help="The step's executor, as module.class.")
+    parser.add_argument(CALL, required=True, help="The launcher's ExecutorInput as JSON.")
+    parser.add_argument(INPUTS_SPEC, help="The step's inputs as the pipeline's specification declares them, as JSON.")
+    return parser.parse_known_args(argv)
+
+
+def run_step(options: argparse.Namespace, beam_arguments: list[str]) -> None:
+    """Repairs the call, lets TFX's driver and executor work, and repairs their answer.
+
+    Args:
+        options: what TFX's own entrypoint is given: `executor_class_path` and the two JSON texts.
+        beam_arguments: for Beam.
+    """
+    call = json.loads(options.json_serialized_invocation_args)
+    declared = json.loads(options.json_serialized_inputs_spec_args or "{}").get("artifacts", {})
+    # Dataflow's workers see no folder of this container: where a step runs on them, files in gs:// stay there.
+    in_place = BUCKET if DATAFLOW in beam_arguments and runs_on_beam(options.executor_class_path) else None
+    call, remote = repair_call(call, declared, in_place=in_place)
+    options.json_serialized_invocation_args = json.dumps(call)
+
+    from tfx.dsl.io import fileio
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+    for _, artifact in _artifacts(call["outputs"]):
+        # The launcher makes the folder above an output only; executors rely on the output's own, as TFX makes it.
+        fileio.makedirs(artifact["uri"])
+    register_artifact_types()
+    if "input_config" in call.get("inputs", {}).get("parameterValues", {}):
+        # The server ignores the hook in which TFX has its driver resolve spans and versions of the input.
+        from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
+
+        driver.main(options)
+    kubeflow_v2_run_executor.main((options, beam_arguments))
+    answer = Path(call["outputs"]["outputFile"])
+    repaired = repair_answer(json.loads(answer.read_text(encoding="utf-8")), remote)
+    answer.write_text(json.dumps(repaired), encoding="utf-8")
+
+
+def runs_on_beam(executor_class_path: str) -> bool:
+    """Whether a step's executor makes a Beam pipeline."""
+    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+    from tfx.utils import import_utils
+
+    return issubclass(import_utils.import_class_by_path(executor_class_path), BaseBeamExecutor)
+
+
+def repair_call(
+    call: dict[str, Any], declared: dict[str, Any], *, in_place: str | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The launcher's ExecutorInput as TFX understands it.
+
+    Args:
+        call: as the launcher gives it.
+        declared: the step's input artifacts in the pipeline's specification, by key.
+        in_place: addresses that begin so are read and written where they are. The launcher finds nothing to upload
+            then, which it allows.
+
+    Returns:
+        The repaired call, and the artifacts' remote URIs by local path.
+    """
+    inputs, outputs = call.get("inputs", {}), call.get("outputs", {})
+    for key, artifact in _artifacts(inputs):
+        # The server drops the type of an input; TFX makes its Python object from it.
+        if not (artifact.get("type") or {}).get("instanceSchema") and key in declared:
+            artifact["type"] = declared[key]["artifactType"]
+    # The server adds an output of its own for the log, of a type that TFX cannot import.
+    outputs["artifacts"] = {
+        key: entry
+        for key, entry in outputs.get("artifacts", {}).items()
+        if (entry["artifacts"][0].get("type") or {}).get("schemaTitle") != "system.Artifact"
+    }
+    remote = {}
+    for _, artifact in _artifacts(inputs) + _artifacts(outputs):
+        path = artifact["uri"] if in_place and artifact["uri"].startswith(in_place) else local_path(artifact)
+        remote[path] = artifact["uri"]
+        # TensorFlow reads neither minio:// nor s3://; the launcher moves the files, and these are its folders.
+        artifact["uri"] = path
+    parameters = inputs.get("parameterValues", {})
+    parameters.pop(FINGERPRINT, None)
+    if "input_base" in parameters:
+        parameters["input_base"] = _embedded(parameters["input_base"])
+    return call, remote
+
+
+def local_path(artifact: Artifact) -> str:
+    """Where the launcher has put, or looks for, an artifact's files."""
+    if artifact.get("customPath"):
+        return artifact["customPath"]
+    for scheme, folder in LAUNCHER_FOLDERS.items():
+        if artifact["uri"].startswith(scheme):
+            return folder + artifact["uri"].removeprefix(scheme)
+    return artifact["uri"]
+
+
+def repair_answer(answer: dict[str, Any], remote: dict[str, str]) -> dict[str, Any]:
+    """TFX's ExecutorOutput as the server takes it.
+
+    Args:
+        answer: what TFX's executor wrote.
+        remote: the artifacts' remote URIs by local path.
+    """
+    for _, artifact in _artifacts(answer):
+        # A property without a value becomes null, which the server cannot store.
+        metadata = {key: value for key, value in artifact.get("metadata", {}).items() if value is not None}
+        # What a later step or a person reads must lead to the store, not into this container.
+        artifact["metadata"] = {key: _to_remote(value, remote) for key, value in metadata.items()}
+        artifact["uri"] = remote.get(artifact["uri"], artifact["uri"])
+    return answer
+
+
+def _to_remote(value: Any, remote: dict[str, str]) -> Any:
+    if isinstance(value, str):
+        for path, uri in remote.items():
+            value = value.replace(path, uri)
+    return value
+
+
+def _artifacts(part: dict[str, Any]) -> list[tuple[str, Artifact]]:
+    """Key and artifact of each one in the inputs, the outputs or the answer."""
+    lists = part.get("artifacts", {}).items()
+    return [(key, artifact) for key, entry in lists for artifact in entry.get("artifacts", [])]
+
+
+def register_artifact_types() -> None:
+    """TFX finds the classes of its own artifact types by their titles; ours have to be told to it."""
+    from tfx.orchestration.kubeflow.v2 import compiler_utils
+    from tfx.utils import name_utils
+
+    from components.example_gen.artifacts import Quarantine
+    from components.report.artifacts import HtmlReport
+
+    for artifact in (Quarantine, HtmlReport):
+        compiler_utils.TITLE_TO_CLASS_PATH[artifact.TYPE_NAME] = name_utils.get_full_name(artifact)
+
+
+def _embedded(input_base: str) -> str:
+    """The embedded images are written out where the step runs; any other folder stays what it is."""
+    from components.example_gen.config import EMBEDDED
+
+    if input_base not in EMBEDDED:
+        return input_base
+    from components.example_gen.embedded import embedded_folder, write_embedded
+
+    parent = tempfile.mkdtemp(prefix="restem-")
+    write_embedded(input_base, parent)
+    return embedded_folder(input_base, parent)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""What worker processes do: each function is called with a JSON request in a process of its own (see worker.py)."""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+def run_pipeline(request: dict, emit: Callable[[dict], None]) -> dict:
+    """The whole run: `request` has `config` (JSON text) and `root`. Returns the summary."""
+    outputs = _run("create_pipeline", request, emit)
+
+    from pipeline.local.summary import summarise
+
+    return summarise(outputs)
+
+
+def pretrain(request: dict, emit: Callable[[dict], None]) -> dict:
+    """Trains a source checkpoint: `request` has `config`, `root` and `out` (a file). Returns its last epoch."""
+    outputs = _run("create_pretrain_pipeline", request, emit)
+
+    from tfx.utils import path_utils
+
+    from components.trainer.pretrain import checkpoint_path
+
+    checkpoint = checkpoint_path(path_utils.serving_model_dir(outputs["Pretrain"]["model"][0].uri))
+    out = Path(request["out"])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    shutil.copyfile(checkpoint, unfinished)
+    unfinished.replace(out)
+    history = json.loads((Path(outputs["Pretrain"]["model_run"][0].uri) / "history.json").read_text(encoding="utf-8"))
+    return history[-1]
+
+
+def compile_pipeline(request: dict, emit: Callable[[dict], None]) -> str:
+    """The pipeline as YAML for Kubeflow: `request` has `config` (JSON text)."""
+    from pipeline.config import config_from_json
+    from pipeline.kubeflow.compiler.compile import compile_pipeline
+
+    return compile_pipeline(config_from_json(request["config"]))
+
+
+def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
+    """Runs a pipeline of pipeline/pipeline.py; returns each step's output artifacts by key."""
+    from absl import logging
+
+    logging.set_verbosity(logging.INFO)
+    import pipeline.pipeline as pipelines  # TFX before TensorFlow: ml-metadata must load its C++ library first
+    from pipeline.config import config_from_json
+    from pipeline.local.folder import RunFolder, prepare
+    from pipeline.local.summary import read_outputs
+    from pipeline.local_runner import LocalRunner
+
+    folder = RunFolder(Path(request["root"]))
+    config = prepare(config_from_json(request["config"]), folder)
+    runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))
+    pipeline = getattr(pipelines, create)(config, root=str(folder.root))
+    runner.run(pipeline)
+    return read_outputs(pipeline.metadata_connection_config, runner.executions)
+
+
+def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
+    """Classifies images with a pushed model: `request` has `model` (a folder), `images` (files) and `batch_size`.
+
+    Returns one object an image: `path`, `label`, and `scores` (class name to probability, the best few, best first);
+    or `path` and `error` for a file that the model cannot read.
+    """
+    import tensorflow as tf
+
+    from components.images import encode_for_serving
+    from components.images.probe import UnreadableImage
+
+    serve = tf.saved_model.load(request["model"]).signatures["serving_default"]
+
+    def classify(paths: list[str]) -> list[dict]:
+        answer = serve(image_bytes=tf.constant([encode_for_serving(path) for path in paths]))
+        rows = zip(paths, answer["label"].numpy(), answer["labels"].numpy(), answer["scores"].numpy(), strict=True)
+        return [
+            {
+                "path": path,
+                "label": label.decode(),
+                "scores": {name.decode(): float(score) for name, score in zip(labels, scores, strict=True)},
+            }
+            for path, label, labels, scores in rows
+        ]
+
+    results = []
+    for start in range(0, len(request["images"]), request["batch_size"]):
+        paths = request["images"][start : start + request["batch_size"]]
+        try:
+            results += classify(paths)
+        except (tf.errors.OpError, OSError, UnreadableImage):
+            # One bad file spoils its batch: the others are asked for one by one.
+            for path in paths:
+                try:
+                    results += classify([path])
+                except (tf.errors.OpError, OSError, UnreadableImage) as error:
+                    results.append({"path": path, "error": why_unreadable(path, error)})
+    return results
+
+
+def why_unreadable(path: str, error: Exception) -> str:
+    """Why the model could not read a file, as a sentence: of the file's header, of the model's own check, of its data.
+
+    Args:
+        path: the file.
+        error: what TensorFlow, or opening the file, raised.
+    """
+    from components.images.probe import UnreadableImage, explain_failure, probe
+
+    if isinstance(error, UnreadableImage):
+        return str(error)
+    try:
+        data = Path(path).read_bytes()
+        header = probe(data, max_pixels=sys.maxsize, max_bytes=sys.maxsize)
+    except UnreadableImage as reason:
+        return str(reason)
+    except OSError as reason:
+        return f"The file cannot be read: {reason.strerror}."
+    checked = re.search(r"assertion failed: \[(.*?)\]\s*$", str(error), re.MULTILINE)
+    return checked[1] if checked else explain_failure(data, header.format)

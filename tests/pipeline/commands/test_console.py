@@ -1,0 +1,82 @@
+import io
+
+from pipeline.commands.console import START_UP, RunConsole, print_summary
+
+SUMMARY = {
+    "blessed": True,
+    "reason": "Approved: better.",
+    "metrics": {"candidate": {"accuracy": 0.9812, "images": 360.0}, "baseline": {"accuracy": None}},
+    "baseline": {
+        "kind": "latest_approved",
+        "version": "16",
+        "path": "/x/serving/digits/16",
+        "passed_over": [{"version": "18", "path": "/x/serving/digits/18", "reason": "saved_model.pb is missing"}],
+    },
+    "pushed_to": "/x/serving/digits/17",
+    "report": "/x/[report]/index.html",
+    "quarantined": 7,
+    "quarantine": [
+        {"path": f"a/{i}.png", "reason": "The file is empty (0 bytes).", "bytes": 1000 * i - 1} for i in range(7)
+    ],
+    "seconds": {"start-up": 12.0, "Transform": 0.1, "Trainer": 65.04},
+    "cached": ["Transform"],
+    "log": "/x/logs/1.log",
+}
+
+
+def step(name, state, seconds=0.0):
+    return {"event": "step", "step": name, "state": state, "seconds": seconds}
+
+
+def test_plain_lines_where_there_is_no_terminal():
+    stream = io.StringIO()
+    with RunConsole(stream) as console:
+        assert console.current == START_UP
+        console.on_event(step("Transform", "started"))
+        console.on_event(step("Transform", "cached", 0.1))
+        console.on_event(step("Trainer", "started"))
+        console.on_event({"event": "log", "level": "INFO", "message": "head: epoch [1] of 4"})
+        console.on_event(step("Trainer", "done", 65.04))
+    assert [line.split() for line in stream.getvalue().splitlines()[1:]] == [
+        ["Transform", "..."],
+        ["Transform", "from", "the", "cache"],
+        ["Trainer", "..."],
+        ["head:", "epoch", "[1]", "of", "4"],
+        ["Trainer", "done", "in", "65.0", "s"],
+    ]
+    assert console.finished == ["Transform", "Trainer"]
+    assert console.cached == ["Transform"]
+    assert list(console.seconds) == [START_UP, "Transform", "Trainer"]
+
+
+def test_summary_has_each_figure_on_its_line():
+    stream = io.StringIO()
+    print_summary(SUMMARY, stream)
+    lines = {line[:14].strip(): line for line in stream.getvalue().splitlines()}
+    assert "accuracy 0.9812, images 360" in lines["candidate"]
+    assert "not a number" in lines["baseline"]
+    assert "the approved version 16 (/x/serving/digits/16)" in lines["compared with"]
+    assert "version 18 is passed over: saved_model.pb is missing" in stream.getvalue()
+    assert "approved" in lines["verdict"]
+    assert "/x/serving/digits/17" in lines["pushed to"]
+    assert "7 files" in lines["quarantined"]
+    assert "and 2 more" in stream.getvalue()
+    assert "a/0.png: The" in stream.getvalue()
+    assert "a/4.png (3,999 bytes): The" in stream.getvalue()
+    assert "Transform from the cache, Trainer 65.0" in lines["seconds"]
+    assert "/x/[report]/index.html" in lines["report"]
+
+
+def test_the_baseline_is_named_by_what_it_is():
+    for kind, path, told in (("stock", None, "the stock network"), ("path", "/old", "the given model (/old)")):
+        stream = io.StringIO()
+        baseline = {"kind": kind, "version": None, "path": path, "passed_over": []}
+        print_summary({**SUMMARY, "baseline": baseline}, stream)
+        assert f"compared with  {told}\n" in stream.getvalue()
+
+
+def test_a_refused_model_is_pushed_nowhere():
+    stream = io.StringIO()
+    print_summary({**SUMMARY, "blessed": False, "pushed_to": None, "quarantined": 0, "quarantine": []}, stream)
+    assert "not approved" in stream.getvalue()
+    assert "nowhere" in stream.getvalue()

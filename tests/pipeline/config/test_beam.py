@@ -1,0 +1,44 @@
+import pytest
+from pydantic import ValidationError
+
+from pipeline.config.beam import BeamConfig
+
+
+def test_this_machine_needs_no_arguments_and_a_users_come_last():
+    args = BeamConfig(args=("--direct_num_workers=4",)).pipeline_args()
+    assert args[-1] == "--direct_num_workers=4"
+    # Not DirectRunner, which would first look for Prism and download it.
+    assert "--runner=FnApiRunner" in args
+    assert BeamConfig(runner="prism").pipeline_args() == ("--runner=PrismRunner", "--sdk_container_image=none")
+
+
+@pytest.mark.parametrize(
+    ("runner", "args", "missing"),
+    [
+        ("flink", (), ["--flink_master=", "--environment_type="]),
+        ("flink", ("--flink_master=f:8081",), ["--environment_type="]),
+        ("spark", ("--sdk_container_image=i",), ["--spark_master_url="]),
+        ("dataflow", ("--project=p", "--region=r"), ["--temp_location=", "--sdk_container_image="]),
+    ],
+)
+def test_a_cluster_is_refused_without_what_it_must_be_told(runner, args, missing):
+    with pytest.raises(ValidationError) as refused:
+        BeamConfig(runner=runner, args=args)
+    said = str(refused.value)
+    assert f"runner {runner} must be told, in beam.args" in said
+    assert all(name in said for name in missing)
+
+
+@pytest.mark.parametrize(
+    ("runner", "args"),
+    [
+        ("flink", ("--flink_master=f:8081", "--environment_type=EXTERNAL", "--environment_config=localhost:50000")),
+        ("spark", ("--spark_rest_url=http://s:6066", "--sdk_container_image=i")),
+        ("dataflow", ("--project=p", "--region=r", "--temp_location=gs://b/t", "--sdk_container_image=i")),
+    ],
+)
+def test_what_was_told_reaches_beam_after_the_defaults(runner, args):
+    passed = BeamConfig(runner=runner, args=args).pipeline_args()
+    assert passed[0] == f"--runner={runner.capitalize()}Runner"
+    assert passed[-len(args) :] == args
+    assert not [one for one in passed if one.startswith("--direct")]

@@ -1,0 +1,52 @@
+import pytest
+
+from pipeline.config import load_config
+from pipeline.config.errors import ConfigError
+
+BASE = "data: {path: images}\nimage: {size: 32}\nkubeflow: "
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(kubeflow):
+        (tmp_path / "k.yaml").write_text(BASE + kubeflow, encoding="utf-8")
+        return load_config(tmp_path / "k.yaml").kubeflow
+
+    return load
+
+
+def test_a_steps_own_values_come_before_those_of_every_step(load):
+    kubeflow = load("{step: {memory: 4Gi, cpu: '1'}, steps: {Trainer: {memory: 16Gi, retry: {count: 7}}}}")
+    assert kubeflow.of_step("Trainer").memory == "16Gi"
+    assert kubeflow.of_step("Trainer").cpu == "1"
+    assert kubeflow.of_step("Trainer").retry.count == 7
+    assert kubeflow.of_step("Evaluator").memory == "4Gi"
+    # A section for every step that says nothing of retries keeps their default.
+    assert kubeflow.of_step("Evaluator").retry.count == 2
+
+
+@pytest.mark.parametrize(
+    ("kubeflow", "told"),
+    [
+        ("{step: {cpu: two}}", "kubeflow.step.cpu ("),
+        ("{step: {memory: 4 GB}}", "kubeflow.step.memory ("),
+        ("{step: {memory: 4}}", "Quote it"),
+        ("{steps: {Trainer: {gpu: 1}}}", "Did you mean kubeflow.steps.Trainer.gpus?"),
+        ("{steps: {Trianer: {gpus: 1}}}", "Did you mean kubeflow.steps.Trainer?"),
+        ("{volumes: [{mount: /m}]}", "Add kubeflow.volumes[0].claim"),
+        ("{volumes: [{claim: a, mount: m}]}", "kubeflow.volumes[0].mount ("),
+        ("{volumes: [{claim: a, mount: /m/../..}]}", "cannot be mounted"),
+        ("{schedule: {cron: '0 3 * * *'}}", "Perhaps '0 0 3 * * *'"),
+        ("{schedule: {cron: '@daily'}}", "For instance '0 0 3 * * *'"),
+        ("{schedule: {}}", "Add kubeflow.schedule.cron"),
+        ("{schedule: {cron: '0 0 3 * * *', time_zone: Europe/Berln}}", "no such time zone"),
+    ],
+)
+def test_mistakes_are_told_with_key_and_remedy(load, kubeflow, told):
+    with pytest.raises(ConfigError) as caught:
+        load(kubeflow)
+    assert told in str(caught.value)
+
+
+def test_the_folder_that_a_volume_holds_is_relative_to_the_file(load, tmp_path):
+    assert load("{volumes: [{claim: a, mount: /m, holds: images}]}").volumes[0].holds == str(tmp_path / "images")

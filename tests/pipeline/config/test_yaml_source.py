@@ -1,0 +1,34 @@
+import pytest
+
+from components.errors import RestemError
+from pipeline.config.yaml_source import parse_document, parse_value
+
+
+def test_lines_and_duplicates():
+    document = parse_document("a: 1\nb:\n  c: [1, 2]\n  c: 3\n", "f.yaml")
+    assert document.data == {"a": 1, "b": {"c": 3}}
+    assert document.lines["b", "c"] == 4
+    assert document.duplicates == ((("b", "c"), 3, 4),)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-4", 1e-4), ("1E3", 1000.0), ("2.5e+1", 25.0), ("3", 3), ("[a, b]", ["a", "b"]), ("", None), ("e4", "e4")],
+)
+def test_values_are_typed(text, value):
+    parsed = parse_value(text)
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize("text", ["a: [1", "a: b: c", "a: &x [*x]", "a: 1\n---\nb: 2", "a: !!python/name:os.system x"])
+def test_what_is_not_yaml_is_refused_with_its_place(text):
+    with pytest.raises(RestemError, match=r"f\.yaml"):
+        parse_document(text, "f.yaml")
+
+
+def test_aliases_that_grow_without_end_are_refused():
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    with pytest.raises(RestemError, match="more than 20,000 values"):
+        parse_document("\n".join(lines), "f.yaml")

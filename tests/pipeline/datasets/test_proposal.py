@@ -1,0 +1,225 @@
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+import yaml
+from PIL import Image
+
+from components.errors import RestemError
+from pipeline.config import load_config
+from pipeline.datasets.inspection import inspect
+from pipeline.datasets.proposal import propose
+from pipeline.preflight import check_images, check_stem
+
+
+def make(folder, sizes, *, colour=True, grey_in_colour=False, count=20):
+    rng = np.random.default_rng(0)
+    for name, number in (("a", count), ("b", count)):
+        (folder / name).mkdir(parents=True)
+        for i in range(number):
+            height, width = sizes[i % len(sizes)]
+            pixels = rng.integers(0, 256, (height, width, 3 if colour else 1)).astype(np.uint8)
+            if grey_in_colour:
+                pixels = np.repeat(pixels[..., :1], 3, axis=-1)
+            Image.fromarray(pixels.squeeze()).save(folder / name / f"{i}.png")
+    return folder
+
+
+def proposal(folder, tmp_path):
+    """The proposal as a configuration, and its text."""
+    out = tmp_path / "out.yaml"
+    out.write_text(propose(folder, out), encoding="utf-8")
+    return load_config(out), out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "size", "small"),
+    [
+        ([(8, 8)], 32, True),
+        ([(60, 60), (64, 70)], 64, True),
+        ([(300, 400), (600, 800)], (168, 224), False),
+        ([(120, 120)], 120, False),
+        ([(40, 160)], (40, 160), False),
+    ],
+)
+def test_size_and_stem_follow_the_images(tmp_path, sizes, size, small):
+    config, _ = proposal(make(tmp_path / "images", sizes), tmp_path)
+    if isinstance(size, tuple):
+        assert (config.image.height, config.image.width) == size
+    else:
+        assert abs(config.image.height - size) <= 3
+        assert config.image.height == config.image.width
+    assert config.stem.small_images == small
+
+
+@pytest.mark.parametrize(("kind", "channels"), [({"colour": False}, 1), ({"grey_in_colour": True}, 1), ({}, 3)])
+def test_channels_follow_the_pixels(tmp_path, kind, channels):
+    config, _ = proposal(make(tmp_path / "images", [(40, 40)], **kind), tmp_path)
+    assert config.image.channels == channels
+
+
+def test_every_value_has_a_reason_and_the_file_passes_all_checks(tmp_path):
+    folder = make(tmp_path / "images: ü", [(40, 40)])
+    config, text = proposal(folder, tmp_path)
+    check_images(config)
+    assert inspect(config).problem is None
+    assert config.data.path == str(folder)
+    for line in text.splitlines():
+        if line.startswith("  ") and "path:" not in line:
+            assert "  # " in line, line
+    assert config.name == "images"
+    assert set(yaml.safe_load(text)) == {"name", "data", "image", "model", "stem", "train", "evaluate"}
+
+
+def test_bad_files_raise_the_limit_so_that_it_runs(tmp_path):
+    folder = make(tmp_path / "images", [(40, 40)])
+    for i in range(5):
+        (folder / "a" / f"bad{i}.png").write_text("x")
+    config, _ = proposal(folder, tmp_path)
+    assert config.data.max_quarantined > 5 / 45
+    assert inspect(config).problem is None
+
+
+def test_given_splits_and_imbalance_are_told(tmp_path):
+    make(tmp_path / "images" / "train", [(40, 40)], count=30)
+    make(tmp_path / "images" / "test", [(40, 40)], count=5)
+    for i in range(10, 30):
+        (tmp_path / "images" / "train" / "b" / f"{i}.png").unlink()
+    config, text = proposal(tmp_path / "images", tmp_path)
+    assert "own train/ and test/: 40 and 10 images" in text
+    assert "test_share" not in text
+    assert config.evaluate.min_accuracy > 0.5
+    assert "a 35, b 15" in text
+
+
+def test_without_a_readable_image_there_is_nothing_to_propose(tmp_path):
+    folder = make(tmp_path / "images", [(40, 40)])
+    for path in folder.rglob("*.png"):
+        path.write_text("x")
+    with pytest.raises(RestemError, match="readable"):
+        propose(folder, None)
+
+
+def test_a_manifest_gets_its_columns_groups_weights_and_split(tmp_path):
+    make(tmp_path / "images", [(40, 40)], count=40)
+    rows = [f"images/{'ab'[i % 2]}/{i // 2}.png,{'ab'[i % 2]},p{i % 13},{1 + i % 3},s{i % 2}" for i in range(80)]
+    (tmp_path / "All scans.csv").write_text("\n".join(["file,class,patient,weight,scanner", *rows]))
+    out = tmp_path / "out.yaml"
+    out.write_text(propose(tmp_path / "All scans.csv", out), encoding="utf-8")
+    config = load_config(out)
+    assert (config.name, config.data.path) == ("all-scans", str(tmp_path / "All scans.csv"))
+    assert (config.data.group, config.data.weight, config.data.metadata) == ("patient", "weight", ("scanner",))
+    assert config.evaluate.slices == ("scanner",)
+    assert inspect(config).problem is None
+    for line in out.read_text().splitlines():
+        if line.startswith("  ") and "path:" not in line:
+            assert "  # " in line, line
+
+
+def test_classes_with_few_images_are_stratified(tmp_path):
+    config, text = proposal(make(tmp_path / "images", [(40, 40)], count=6), tmp_path)
+    assert config.data.split == "stratified"
+    assert inspect(config).problem is None
+    assert "each keeps its share" in text
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP"])
+def test_tfrecord_files_get_their_features(tmp_path, compression):
+    import tensorflow as tf
+
+    folder = make(tmp_path / "images", [(40, 40)], count=30)
+    (tmp_path / "records").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "records" / "x.tfrecord"), compression) as writer:
+        for path in sorted(folder.rglob("*.png")):
+            features = {
+                "image/encoded": [path.read_bytes()],
+                "image/class/text": [path.parent.name.encode()],
+                "image/format": [b"png"],
+                "site": [b"north" if path.stem < "2" else b"south"],
+            }
+            feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for name, v in features.items()}
+            feature["boxes"] = tf.train.Feature(float_list=tf.train.FloatList(value=[0.0, 1.0]))
+            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    out = tmp_path / "out.yaml"
+    out.write_text(propose(tmp_path / "records", out), encoding="utf-8")
+    config = load_config(out)
+    assert config.data.features.model_dump(exclude_none=True) == {"image": "image/encoded", "label": "image/class/text"}
+    assert (config.data.layout, config.data.metadata) == ("tfrecord", ("site",))
+    found = inspect(config)
+    assert (found.problem, found.classes, sum(found.formats.values())) == (None, ("a", "b"), 60)
+    check_images(config)
+
+
+def write_bands(folder, *, dtype=np.uint8, names=None, channels=5):
+    rng = np.random.default_rng(0)
+    items = "".join(f'<Item name="DESCRIPTION" sample="{i}">{name}</Item>' for i, name in enumerate(names or ()))
+    tags = [(42112, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>", True)] if names else []
+    for name in ("field", "forest"):
+        (folder / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 3000 if dtype == np.uint16 else 256, (40, 40, channels)).astype(dtype)
+            tifffile.imwrite(
+                folder / name / f"{i}.tif", pixels, photometric="minisblack", planarconfig="contig", extratags=tags
+            )
+    return folder
+
+
+def test_bands_that_the_files_name_are_proposed_and_explained(tmp_path):
+    folder = write_bands(tmp_path / "scenes", names=["blue", "green", "red", "nir"], channels=4)
+    config, text = proposal(folder, tmp_path)
+    assert config.image.bands == ("blue", "green", "red", "nir")
+    assert config.stem.extra_bands == "mean"
+    assert "# nir: start at the mean of the pretrained kernels" in text
+    assert (config.image.bits, config.image.normalise) == (8, "source")
+    check_stem(config)
+    assert inspect(config).problem is None
+
+
+def test_bands_without_names_are_questioned_and_deep_ones_measured(tmp_path):
+    folder = write_bands(tmp_path / "scenes", dtype=np.uint16)
+    (folder / "field" / "0.tif").write_bytes(b"II*\0")  # The first file that is looked at is damaged.
+    config, text = proposal(tmp_path / "scenes", tmp_path)
+    assert config.image.bands == ("band_1", "band_2", "band_3", "band_4", "band_5")
+    assert config.image.bits == 16
+    assert "rename those that are red, green and blue" in text
+    assert config.image.normalise == "dataset"
+    check_stem(config)
+    assert inspect(config).problem is None
+
+
+@pytest.mark.parametrize("kind", ["npy", "tif", "png"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_deep_colours_are_read_as_they_are(tmp_path, kind, grey):
+    """12 bits in 16: what a reader of 8 bits would see has 16 levels."""
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = np.repeat(rng.integers(0, 4096, (40, 40, 1)), 3, axis=-1).astype(np.uint16)
+            pixels[..., 1] += 0 if grey else 3
+            file = tmp_path / "images" / name / f"{i}.{kind}"
+            if kind == "npy":
+                np.save(file, pixels)
+            elif kind == "tif":
+                tifffile.imwrite(file, pixels, photometric="rgb")
+            else:
+                file.write_bytes(imagecodecs.png_encode(pixels))
+    config, text = proposal(tmp_path / "images", tmp_path)
+    assert (config.image.channels, config.image.bits, config.image.normalise) == (1 if grey else 3, 16, "dataset")
+    assert "up to 16 bits" in text
+    assert inspect(config).problem is None
+
+
+def test_a_picture_that_the_files_call_alpha_is_questioned(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 256, (40, 40, 4)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
+    config, text = proposal(tmp_path / "images", tmp_path)
+    assert config.image.bands == ("red", "green", "blue", "band_4")
+    assert config.stem.extra_bands == "mean"
+    assert "the files call the last one alpha, but it holds a picture: channels: 3 drops it" in text
+    check_stem(config)
+    assert inspect(config).problem is None

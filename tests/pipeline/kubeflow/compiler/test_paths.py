@@ -1,0 +1,79 @@
+import pytest
+
+from pipeline.config.errors import ConfigError
+from pipeline.config.kubeflow import Volume
+from pipeline.kubeflow.compiler.paths import in_the_cluster, storage_uri
+
+
+def test_paths_in_what_a_volume_holds_become_paths_on_it(configured, tmp_path):
+    config = in_the_cluster(configured())
+    assert config.data.path == "/mnt/restem/images"
+    assert config.model.weights == "/mnt/restem/weights/resnet50.weights.h5"
+    assert config.push.destination == "/mnt/restem/serving/parts"
+    assert config.push.storage_uri == "pvc://restem/serving/parts"
+    assert str(tmp_path) not in config.model_dump_json(exclude={"kubeflow"})
+
+
+def test_the_innermost_folder_decides(configured):
+    volumes = "kubeflow.volumes=[{claim: a, mount: /a, holds: .}, {claim: b, mount: /b, holds: weights}]"
+    config = configured()  # the folder that paths in --set are relative to is another: name it whole
+    folder = config.kubeflow.volumes[0].holds
+    config = in_the_cluster(
+        configured(volumes.replace("holds: .", f"holds: {folder}").replace("holds: w", f"holds: {folder}/w"))
+    )
+    assert config.data.path == "/a/images"
+    assert config.model.weights == "/b/resnet50.weights.h5"
+
+
+def test_paths_on_a_volume_remote_storage_and_words_stay(configured):
+    config = in_the_cluster(
+        configured(
+            "data.path=gs://bucket/images", "model.weights=/mnt/restem/w.h5", "push.destination=gs://bucket/models"
+        )
+    )
+    assert config.data.path == "gs://bucket/images"
+    assert config.model.weights == "/mnt/restem/w.h5"
+    assert config.push.storage_uri == "gs://bucket/models"
+    assert in_the_cluster(configured("model.weights=imagenet")).model.weights == "imagenet"
+    assert in_the_cluster(configured("data.path='embedded:digits'")).data.path == "embedded:digits"
+
+
+def test_everything_that_the_steps_could_not_reach_is_told_at_once(configured):
+    with pytest.raises(ConfigError) as caught:
+        in_the_cluster(configured("kubeflow.volumes=[]", "kubeflow.image=null"))
+    told = {".".join(map(str, problem.key)) for problem in caught.value.problems}
+    assert told == {"kubeflow.image", "push.destination", "data.path", "model.weights"}
+    assert "make image" in str(caught.value)
+    assert "holds: FOLDER_HERE" in str(caught.value)
+
+
+def test_storage_that_tensorflow_cannot_reach_is_refused(configured):
+    with pytest.raises(ConfigError) as caught:
+        in_the_cluster(configured("data.path=s3://bucket/images", "push.destination=minio://bucket/models"))
+    assert [problem.key for problem in caught.value.problems] == [("data", "path"), ("push", "destination")]
+    assert "gs://" in str(caught.value)
+
+
+def test_dataflows_workers_reach_buckets_alone(configured):
+    dataflow = (
+        "beam.runner=dataflow",
+        "beam.args=[--project=p, --region=r, --temp_location=gs://b/t, --sdk_container_image=i]",
+    )
+    with pytest.raises(ConfigError) as caught:
+        in_the_cluster(configured(*dataflow))
+    assert [problem.key for problem in caught.value.problems] == [("data", "path"), ("kubeflow", "pipeline_root")]
+    reached = in_the_cluster(configured(*dataflow, "data.path=gs://b/images", "kubeflow.pipeline_root=gs://b/runs"))
+    assert reached.data.path == "gs://b/images"
+
+
+def test_where_a_serving_cluster_reads_a_folder():
+    volumes = (
+        Volume(claim="outer", mount="/mnt", sub_path="team"),
+        Volume(claim="inner", mount="/mnt/models"),
+    )
+    assert storage_uri("/mnt/models/a", volumes) == "pvc://inner/a"
+    assert storage_uri("/mnt/models", volumes) == "pvc://inner"
+    assert storage_uri("/mnt/other", volumes) == "pvc://outer/team/other"
+    assert storage_uri("s3://bucket/a", volumes) == "s3://bucket/a"
+    assert storage_uri("/elsewhere", volumes) is None
+    assert storage_uri(None, volumes) is None

@@ -1,0 +1,52 @@
+"""Configurations for Kubeflow, and the digits compiled once for every test that looks at the file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.compiling import compile_config
+from pipeline.config import Config, load_config
+
+IMAGE = "registry.example.org/restem:1.2"
+TEXT = """
+name: parts
+data: {{path: images}}
+image: {{size: 32, channels: 1}}
+model: {{weights: weights/resnet50.weights.h5}}
+kubeflow:
+  image: {image}
+  image_pull_secret: registry-login
+  volumes: [{{claim: restem, mount: /mnt/restem, holds: .}}]
+  step: {{cpu: "1", memory: 4Gi, timeout_seconds: 7200}}
+  steps:
+    Trainer:
+      memory: 16Gi
+      gpus: 1
+      node_selector: {{pool: gpu}}
+      tolerations: [{{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}}]
+      retry: {{count: 5, wait_seconds: 60}}
+    Report: {{retry: {{count: 0}}}}
+"""
+
+
+@pytest.fixture
+def configured(tmp_path) -> Callable[..., Config]:
+    """Loads a configuration for Kubeflow with some values set."""
+
+    def configured(*overrides: str, text: str = TEXT) -> Config:
+        path = tmp_path / "parts.yaml"
+        path.write_text(text.format(image=IMAGE), encoding="utf-8")
+        return load_config(path, list(overrides))
+
+    return configured
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory) -> Path:
+    """`parts.yaml` compiled; the configuration lies beside it."""
+    folder = tmp_path_factory.mktemp("compiled")
+    (folder / "parts.yaml").write_text(TEXT.format(image=IMAGE), encoding="utf-8")
+    out = folder / "pipeline.yaml"
+    out.write_text(compile_config(load_config(folder / "parts.yaml")), encoding="utf-8")
+    return out

@@ -1,0 +1,58 @@
+"""A pipeline of two steps that take no time: what tests of the runner and of the worker run instead of the real one."""
+
+import os
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types.standard_artifacts import Examples, Model
+
+from components.errors import RestemError
+
+
+@component
+def Make(examples: OutputArtifact[Examples], text: Parameter[str]) -> None:
+    """Writes a text."""
+    with open(os.path.join(examples.uri, "text"), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+@component
+def Use(examples: InputArtifact[Examples], model: OutputArtifact[Model], behaviour: Parameter[str]) -> None:
+    """Reads it, or does what `behaviour` says."""
+    if behaviour == "mendable":
+        try:
+            raise RestemError("the label is missing", where="a/b.png", remedy="Add it")
+        except RestemError as error:
+            raise RuntimeError("wrapped by a library") from error
+    with open(os.path.join(examples.uri, "text"), encoding="utf-8") as file:
+        text = file.read()
+    with open(os.path.join(model.uri, "text"), "w", encoding="utf-8") as file:
+        file.write(text.upper())
+
+
+def create_pipeline(root: str, text: str, behaviour: str) -> Pipeline:
+    """Make, then Use."""
+    make = Make(text=text)
+    use = Use(examples=make.outputs["examples"], behaviour=behaviour)
+    return Pipeline(
+        "fake",
+        pipeline_root=os.path.join(root, "pipeline"),
+        components=[make, use],
+        enable_cache=True,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(os.path.join(root, "metadata.sqlite")),
+    )
+
+
+def run(request: dict, emit) -> dict:
+    """A task for run_worker: `request` has `root` and `runs`, pairs of text and behaviour."""
+    from pipeline.local.summary import read_outputs
+    from pipeline.local_runner import LocalRunner
+
+    for text, behaviour in request["runs"]:
+        runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))
+        pipeline = create_pipeline(request["root"], text, behaviour)
+        runner.run(pipeline)
+        outputs = read_outputs(pipeline.metadata_connection_config, runner.executions)
+    return {step: {key: artifacts[0].uri for key, artifacts in keys.items()} for step, keys in outputs.items()}

@@ -1,0 +1,69 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.errors import RestemError
+from pipeline.config import load_config
+from pipeline.local.folder import RootTaken, RunFolder, prepare, resolved
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def test_default_root_is_below_the_current_folder(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_config(write(name="mine.yaml"))
+    assert RunFolder.of(config).root == tmp_path / "runs" / "mine"
+    assert RunFolder.of(config, "there").root == tmp_path / "there"
+
+
+def test_a_second_holder_is_told_of_the_first(tmp_path):
+    folder = RunFolder(tmp_path / "root")
+    with folder.locked():
+        with pytest.raises(RootTaken) as caught, RunFolder(tmp_path / "root").locked():
+            pass
+        assert f"process {os.getpid()}, started 2" in str(caught.value)
+        assert str(tmp_path / "root") in str(caught.value)
+    with folder.locked():
+        pass
+
+
+def test_the_kernel_frees_the_root_of_a_killed_process(tmp_path):
+    code = (
+        "import os, signal; from pathlib import Path; from pipeline.local.folder import RunFolder\n"
+        f"with RunFolder(Path({str(tmp_path)!r})).locked(): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == -9
+    with RunFolder(tmp_path).locked():
+        pass
+
+
+def test_a_root_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RestemError, match="cannot be written"), RunFolder(tmp_path / "file" / "root").locked():
+        pass
+
+
+def test_logs_of_one_second_do_not_share_a_file(tmp_path):
+    assert len({RunFolder(tmp_path).new_log() for _ in range(5)}) == 5
+
+
+def test_embedded_images_are_written_below_the_root(write, tmp_path):
+    config = load_config(write(), ["data.path=embedded:documents", "pretrain.path=embedded:digits"])
+    folder = RunFolder(tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+    expected = resolved(config, folder)
+    assert not (tmp_path / "root").exists()
+    assert prepare(config, folder) == expected
+    assert expected.data.path == str(folder.data / "documents")
+    assert expected.pretrain.path == str(folder.data / "digits")
+    assert len(list(folder.data.rglob("documents/*/*/*.tif"))) == 1797
+    assert len(list(folder.data.rglob("digits/*/*/*.png"))) == 1797
+
+
+def test_other_images_stay_where_they_are(write, tmp_path):
+    config = load_config(write())
+    assert prepare(config, RunFolder(tmp_path / "root")) == config
+    assert not (tmp_path / "root").exists()

@@ -1,0 +1,64 @@
+import json
+import math
+from types import SimpleNamespace
+
+from pipeline.local import summary
+
+BASELINE = {
+    "kind": "latest_approved",
+    "version": "5",
+    "path": "/served/5",
+    "passed_over": [{"version": "6", "path": "/served/6", "reason": "saved_model.pb is missing"}],
+}
+SLICES = [{"column": "site", "value": "Ulm", "images": 3, "candidate": 1.0, "baseline": 0.5}]
+
+
+def artifact(folder, **properties):
+    folder.mkdir(parents=True, exist_ok=True)
+    return SimpleNamespace(uri=str(folder), get_string_custom_property=lambda name: properties.get(name, ""))
+
+
+def outputs(tmp_path, lines=(), **pushed):
+    quarantine = artifact(tmp_path / "quarantine")
+    (tmp_path / "quarantine" / "quarantine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = artifact(tmp_path / "report")
+    (tmp_path / "report" / "index.html").write_text("")
+    baseline = artifact(tmp_path / "baseline")
+    (tmp_path / "baseline" / "baseline.json").write_text(json.dumps({**BASELINE, "fingerprint": "ab"}))
+    return {
+        "Baseline": {"model_run": [baseline]},
+        "ImageExampleGen": {"quarantine": [quarantine]},
+        "Evaluator": {"evaluation": [artifact(tmp_path / "e")], "blessing": [artifact(tmp_path / "b")]},
+        "Report": {"report": [report]},
+        "Pusher": {"pushed_model": [artifact(tmp_path / "p", **pushed)]},
+    }
+
+
+def test_reads_what_the_steps_left(tmp_path, monkeypatch):
+    verdict = {
+        "blessed": True,
+        "reason": "Good.",
+        "metrics": {"candidate": {"accuracy": 0.9, "loss": math.nan}},
+        "slices": SLICES,
+    }
+    monkeypatch.setattr("components.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
+    lines = [{"path": f"{i}.png", "reason": "r", "bytes": 1} for i in range(30)]
+    found = summary.summarise(outputs(tmp_path, lines, pushed_destination="/served/1"))
+    assert found["blessed"] is True
+    assert found["metrics"] == {"candidate": {"accuracy": 0.9, "loss": None}}
+    assert found["slices"] == SLICES
+    assert found["baseline"] == BASELINE
+    assert found["pushed_to"] == "/served/1"
+    assert found["report"] == str(tmp_path / "report" / "index.html")
+    assert found["quarantined"] == 30
+    assert len(found["quarantine"]) == summary.MAX_REASONS
+    assert found["quarantine"][3] == {"path": "3.png", "reason": "r", "bytes": 1}
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_nothing_is_pushed_where_the_model_was_refused(tmp_path, monkeypatch):
+    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "slices": []}
+    monkeypatch.setattr("components.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
+    found = summary.summarise(outputs(tmp_path))
+    assert found["pushed_to"] is None
+    assert found["quarantined"] == 0

@@ -1,0 +1,121 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Interrupted, WorkFailed, explain_failure
+from pipeline.local.worker import run_in_worker, run_worker
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def work(function, tmp_path, **request):
+    events = []
+    log = tmp_path / "log"
+    result = run_worker(f"tests.pipeline.local.light_tasks:{function}", request, log=log, on_event=events.append)
+    return result, events, log.read_text()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_result_events_and_chatter_take_three_ways(tmp_path, capfd, monkeypatch):
+    # A folder of that name where the user happens to be is not the package.
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "__init__.py").write_text("raise RuntimeError('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    result, events, log = work("echo", tmp_path, text="ü")
+    assert result["text"] == "ü"
+    assert result["argv"] == ["restem"]
+    assert result["session"] == result["pid"] != os.getsid(0)
+    assert events == [
+        {"event": "step", "step": "Echo", "state": "started", "seconds": 0.0},
+        {"event": "log", "level": "INFO", "message": "progress for people"},
+    ]
+    assert "chatter on standard output" in log
+    assert "chatter from C" in log
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("how", "message", "names_log"),
+    [
+        ("mendable", "a/b.png: the label is missing. Add it.", False),
+        ("beam", "a/b.png: the label is missing. Add it.", False),
+        ("other", "the work failed: ValueError: last line.", True),
+        ("memory", "too little memory", True),
+        ("exit", "SystemExit: 3", True),
+        ("killed", "memory is used up", True),
+        ("crash", "died of SIGSEGV", True),
+    ],
+)
+def test_a_failure_is_one_paragraph(tmp_path, how, message, names_log):
+    with pytest.raises(WorkFailed) as caught:
+        work("fail", tmp_path, how=how)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (str(tmp_path / "log") in str(caught.value)) == names_log
+    assert caught.value.exit_code == 1
+
+
+def test_an_interrupt_ends_the_worker_and_its_children_at_once(tmp_path):
+    pids = tmp_path / "pids"
+
+    def interrupt(event):
+        raise Interrupted(signal.SIGINT)
+
+    request = {"pids": str(pids)}
+    with pytest.raises(Interrupted):
+        run_worker("tests.pipeline.local.light_tasks:hang", request, log=tmp_path / "log", on_event=interrupt)
+    wait_until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
+
+
+def test_a_worker_does_not_outlive_a_killed_parent(tmp_path):
+    pids = tmp_path / "pids"
+    code = (
+        "from pathlib import Path; from pipeline.local.worker import run_worker; "
+        f"run_worker('tests.pipeline.local.light_tasks:hang', {{'pids': {str(pids)!r}}}, "
+        f"log=Path({str(tmp_path / 'log')!r}))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY)
+    wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
+
+
+def test_short_work_leaves_its_log_only_where_it_failed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run_in_worker("tests.pipeline.local.light_tasks:echo", {"a": 1})["a"] == 1
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().err == "progress for people\n"
+    with pytest.raises(WorkFailed):
+        run_in_worker("tests.pipeline.local.light_tasks:fail", {"how": "other"})
+    assert [path.suffix for path in tmp_path.iterdir()] == [".log"]
+
+
+def test_the_step_that_failed_is_named():
+    error = ValueError("first line\nlast line")
+    error.step = "Trainer"
+    assert explain_failure(error) == ("the step Trainer failed: ValueError: last line.", False)
+
+
+def test_a_full_disk_is_named():
+    message, mendable = explain_failure(OSError(28, "No space left on device"))
+    assert "The disk is full." in message
+    assert not mendable
