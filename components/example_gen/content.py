@@ -2,7 +2,7 @@
 
 from components.example_gen import storage
 from components.example_gen.listing import Record
-from components.images.probe import UnreadableImage, check_bytes
+from components.images.header import UnreadableImage, check_bytes
 
 
 def content(folder: str, path: str, record: Record | None, max_bytes: int) -> bytes:

@@ -10,8 +10,10 @@ from components.example_gen.content import content, size
 from components.example_gen.listing import Record
 from components.images.arrays import decodable
 from components.images.config import Requirements
-from components.images.decode import decode_raw
-from components.images.probe import Header, UnreadableImage, check_suits, explain_failure, probe
+from components.images.formats.pillow import explain_failure
+from components.images.graph.decode import decode_raw
+from components.images.header import Header, UnreadableImage, check_suits
+from components.images.probe import probe
 
 # How much is decoded at once: so many files, or fewer large ones. An image takes 1 to 4 bytes a pixel, twice that while
 # 16 bits are rescaled.

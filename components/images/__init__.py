@@ -1,7 +1,7 @@
 """From encoded bytes to pixels: the one decoding and the one preprocessing of training, evaluation and serving.
 
-`config`, `container` and `probe` are light; `arrays`, `tiff` and `lzw` read what TensorFlow does not decode; the
-others are TensorFlow graph code.
+`probe` finds a file's format and reads its header; `graph/` decodes and preprocesses in TensorFlow; `arrays` reads what
+TensorFlow does not decode, by the readers in `formats/`.
 """
 
 from pathlib import Path

@@ -1,27 +1,17 @@
 """Pixels of the files that TensorFlow does not decode: NumPy's arrays, WebP, TIFF and the rarer BMP and GIF files."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 
 from components.images.container import to_decodable
-from components.images.probe import (
-    Header,
-    UnreadableImage,
-    damaged,
-    exif_orientation,
-    explain_failure,
-    in_brackets,
-    incomplete,
-    open_image,
-    probe,
-)
+from components.images.formats import npy, pillow
+from components.images.header import Header, UnreadableImage
+from components.images.probe import probe
 
 # Limits of a file that a user names one by one, for a served model.
 _MAX_PIXELS = 2**30
 _MAX_BYTES = 2**31 - 1
-_NPY_HEADER_BYTES = 10_000
 _FLOAT32_WHOLE = 2**24
 
 
@@ -63,13 +53,13 @@ def read_array(data: bytes, header: Header) -> np.ndarray:
       UnreadableImage: the image data are damaged, or hold values that float32 cannot.
     """
     if header.format == "NPY":
-        pixels = _read_npy(data)
+        pixels = npy.read_npy(data)
     elif header.format == "TIFF":
-        from components.images.tiff import read_tiff
+        from components.images.formats.tiff import read_tiff
 
         pixels = read_tiff(data)
     else:
-        pixels = _read_with_pillow(data, header)
+        pixels = pillow.read_pixels(data, header)
     return as_stored(pixels)
 
 
@@ -94,64 +84,3 @@ def as_stored(pixels: np.ndarray) -> np.ndarray:
     if not np.isfinite(values).all():
         raise UnreadableImage("It has values beyond the range of 32-bit floating point: scale them.")
     return values
-
-
-def needs_range(dtype: np.dtype) -> bool:
-    """Whether values of this type mean nothing without a declared black and white."""
-    return dtype.newbyteorder("=") not in (np.uint8, np.uint16, np.bool_)
-
-
-def npy_header(data: bytes) -> Header:
-    """The header of a .npy file: [height, width] or [height, width, channels] of numbers.
-
-    Raises:
-      UnreadableImage: another shape or type.
-    """
-    shape, dtype, _ = _npy_layout(data)
-    if dtype.hasobject or dtype.kind not in "buif" or dtype.names is not None:
-        raise UnreadableImage(f"The array holds {dtype.name}, not real numbers.")
-    if len(shape) not in (2, 3):
-        given = " x ".join(map(str, shape)) or "a single number"
-        raise UnreadableImage(f"The array must have 2 or 3 dimensions (height, width, channels); it is {given}.")
-    height, width, channels = (*shape, 1)[:3]
-    return Header("NPY", width, height, channels, 8 * dtype.itemsize, needs_range=needs_range(dtype), in_graph=False)
-
-
-def _npy_layout(data: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Shape, type, and where the values start."""
-    file = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_NPY_HEADER_BYTES)
-        elif version == (2, 0):
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file, max_header_size=_NPY_HEADER_BYTES)
-        else:
-            raise ValueError(f"version {version[0]}.{version[1]}")
-    except Exception as error:  # NumPy raises whatever damaged bytes lead it to.
-        # It quotes what it could not read behind a colon.
-        raise damaged("NPY", in_brackets(error).partition(":")[0]) from None
-    return shape, dtype, file.tell()
-
-
-def _read_npy(data: bytes) -> np.ndarray:
-    shape, dtype, start = _npy_layout(data)
-    if int(np.prod(shape, dtype=object)) * dtype.itemsize > len(data) - start:
-        raise UnreadableImage(incomplete("NPY"))
-    try:
-        pixels = np.load(io.BytesIO(data), allow_pickle=False, max_header_size=_NPY_HEADER_BYTES)
-    except Exception as error:
-        raise UnreadableImage(f"The NPY file's data are damaged ({in_brackets(error)}).") from None
-    return pixels if pixels.ndim == 3 else pixels[..., None]
-
-
-def _read_with_pillow(data: bytes, header: Header) -> np.ndarray:
-    from PIL import ImageOps
-
-    try:
-        with open_image(data, header) as image:
-            image.load()
-            upright = image if exif_orientation(image) == 1 else ImageOps.exif_transpose(image)
-            return np.asarray(upright.convert("RGBA" if header.channels == 4 else "RGB"))
-    except Exception:  # Pillow's plugins raise whatever damaged bytes lead them to.
-        raise UnreadableImage(explain_failure(data, header.format)) from None

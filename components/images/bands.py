@@ -9,8 +9,8 @@ import numpy as np
 from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffPage
 
 from components.images.config import GREY, MAX_BANDS, RGB
-from components.images.probe import Header
-from components.images.tiff import open_tiff
+from components.images.formats.tiff import open_tiff
+from components.images.header import Header
 
 _GDAL_METADATA = 42112  # the TIFF tag in which GDAL, and with it rasterio, keeps the names of bands
 _MOST_LETTERS = 1 << 16  # of that tag

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from components.images.config import ImageConfig
-from components.images.preprocess import preprocess
+from components.images.graph.preprocess import preprocess
 
 TOP_K = 5
 

@@ -6,13 +6,14 @@ from typing import Any
 import tensorflow as tf
 
 from components.images.config import ImageConfig
-from components.images.preprocess import to_stored
+from components.images.graph.preprocess import to_stored
 
 
 def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
     """Decodes, converts, resizes and encodes a batch of images.
 
-    The pixels come from `components.images.preprocess`, which serving calls too: there is no second way to make them.
+    The pixels come from `components.images.graph.preprocess`, which serving calls too: there is no second way to make
+    them.
     Nothing is learned here: tf.Transform would decode the training split twice for that. The Trainer does it
     (`components.trainer.input.Split.channel_statistics`).
 
@@ -22,8 +23,8 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
       custom_config: `image`, an ImageConfig as a dict.
 
     Returns:
-      `pixels` string [N] (see `components.images.stored`), `label_index` int64 [N], `path` string [N], and `weight`
-      float32 [N] where it was given.
+      `pixels` string [N] (see `components.images.graph.stored`), `label_index` int64 [N], `path` string [N], and
+      `weight` float32 [N] where it was given.
     """
     image = ImageConfig.model_validate(custom_config["image"])
     kept = {name: inputs[name] for name in ("label_index", "path", "weight") if name in inputs}

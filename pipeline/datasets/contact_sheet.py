@@ -1,7 +1,7 @@
 """A picture of what the model sees: training images after preprocessing, a row a class.
 
-The pixels come from `components.images.preprocess`, as those of training and serving do; TensorFlow is imported here
-alone, when such a picture is asked for.
+The pixels come from `components.images.graph.preprocess`, as those of training and serving do; TensorFlow is imported
+here alone, when such a picture is asked for.
 """
 
 import os
@@ -60,7 +60,7 @@ def seen_by_the_model(encoded: Sequence[bytes], image: ImageConfig) -> list[np.n
         os.environ.setdefault(name, value)
     import tensorflow as tf
 
-    from components.images.preprocess import preprocess
+    from components.images.graph.preprocess import preprocess
 
     signature = [tf.TensorSpec([None], tf.string)]
     graph = tf.function(lambda batch: preprocess(batch, image), input_signature=signature, autograph=False)

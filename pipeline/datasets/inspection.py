@@ -16,7 +16,9 @@ from components.example_gen.listing import TRAIN, ImageFile, Listing, check_coun
 from components.images.arrays import read_array
 from components.images.config import Requirements
 from components.images.container import to_decodable
-from components.images.probe import Header, UnreadableImage, check_suits, explain_failure, open_image, probe
+from components.images.formats.pillow import explain_failure, open_image
+from components.images.header import Header, UnreadableImage, check_suits
+from components.images.probe import probe
 from pipeline.config import Config
 
 BATCH_FILES = 256

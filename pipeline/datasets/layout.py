@@ -10,7 +10,8 @@ from itertools import islice
 from components.errors import RestemError
 from components.example_gen import storage
 from components.example_gen.config import MANIFESTS, DataConfig, Layout, looks_like_records
-from components.images.probe import UnreadableImage, probe
+from components.images.header import UnreadableImage
+from components.images.probe import probe
 
 ROWS = 2000  # of a manifest, that are looked at
 EXAMPLES = 200  # of a TFRecord file

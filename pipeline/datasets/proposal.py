@@ -24,7 +24,9 @@ from components.example_gen.listing import ImageFile, Listing, check_listing
 from components.images.arrays import read_array
 from components.images.bands import Bands, find_bands
 from components.images.config import RGB, ImageConfig
-from components.images.probe import Header, UnreadableImage, explain_failure, open_image, probe
+from components.images.formats.pillow import explain_failure, open_image
+from components.images.header import Header, UnreadableImage
+from components.images.probe import probe
 from pipeline.config import Config, slug
 from pipeline.datasets.inspection import look_at
 from pipeline.datasets.layout import Guess, guess

@@ -71,7 +71,7 @@ def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
     import tensorflow as tf
 
     from components.images import encode_for_serving
-    from components.images.probe import UnreadableImage
+    from components.images.header import UnreadableImage
 
     serve = tf.saved_model.load(request["model"]).signatures["serving_default"]
 
@@ -109,7 +109,9 @@ def why_unreadable(path: str, error: Exception) -> str:
         path: the file.
         error: what TensorFlow, or opening the file, raised.
     """
-    from components.images.probe import UnreadableImage, explain_failure, probe
+    from components.images.formats.pillow import explain_failure
+    from components.images.header import UnreadableImage
+    from components.images.probe import probe
 
     if isinstance(error, UnreadableImage):
         return str(error)

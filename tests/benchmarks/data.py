@@ -18,8 +18,8 @@ from unittest import mock
 
 import tensorflow as tf
 
-from components.images.preprocess import preprocess, preprocess_one, to_stored
-from components.images.stored import decode_pixels
+from components.images.graph.preprocess import preprocess, preprocess_one, to_stored
+from components.images.graph.stored import decode_pixels
 from components.trainer import input as trainer_input
 from components.trainer.input import read_split
 from tests.benchmarks.photos import PHOTO, photo

@@ -9,7 +9,7 @@ from components.example_gen import storage
 from components.example_gen.config import DataConfig
 from components.example_gen.content import content, size
 from components.example_gen.listing import fingerprint, list_data
-from components.images.probe import UnreadableImage
+from components.images.header import UnreadableImage
 
 from .conftest import image_bytes, read_examples
 from .memory import MemoryFileSystem

@@ -7,10 +7,11 @@ from PIL import Image, ImageOps
 
 from components.images import encode_for_serving
 from components.images.arrays import read_array
-from components.images.decode import Depth, decode_raw
-from components.images.probe import UnreadableImage, probe
+from components.images.graph.decode import Depth, decode_raw
+from components.images.header import UnreadableImage
+from components.images.probe import probe
 
-from .test_decode import bmp
+from .graph.test_decode import bmp
 
 LIMITS = {"max_pixels": 10_000, "max_bytes": 1 << 24}
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from components.images.config import ImageConfig
 from components.images.container import SIGNATURE, pack, to_decodable, unpack
-from components.images.decode import Depth, decode, decode_raw
+from components.images.graph.decode import Depth, decode, decode_raw
 
 
 def values(kind: str, channels: int) -> np.ndarray:

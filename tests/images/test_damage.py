@@ -5,11 +5,13 @@ import pytest
 import tensorflow as tf
 
 from components.images.arrays import decodable
-from components.images.decode import Depth, decode_raw
-from components.images.probe import UnreadableImage, explain_failure, probe
+from components.images.formats.pillow import explain_failure
+from components.images.graph.decode import Depth, decode_raw
+from components.images.header import UnreadableImage
+from components.images.probe import probe
 
+from .formats.test_tiff import tiff
 from .test_arrays import npy
-from .test_tiff import tiff
 
 LIMITS = {"max_pixels": 100_000, "max_bytes": 1 << 20}
 CHANGES = 300

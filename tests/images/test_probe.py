@@ -11,11 +11,13 @@ from PIL import Image
 
 from components.images.arrays import decodable
 from components.images.config import ImageConfig, Requirements
-from components.images.decode import decode_raw
-from components.images.probe import Header, UnreadableImage, check_suits, explain_failure, open_image, probe
+from components.images.formats.pillow import explain_failure, open_image
+from components.images.graph.decode import decode_raw
+from components.images.header import Header, UnreadableImage, check_suits
+from components.images.probe import probe
 
 from .conftest import PNG_SIGNATURE, png_chunk
-from .test_decode import png16
+from .graph.test_decode import png16
 
 LIMITS = {"max_pixels": 10_000, "max_bytes": 1 << 20}
 
@@ -86,7 +88,7 @@ def test_a_decompression_bomb_costs_no_memory(kind, tmp_path):
     script = """
 import resource, sys
 from components.images import arrays, probe
-import components.images.tiff
+import components.images.formats.tiff
 from pathlib import Path
 data = Path(sys.argv[1]).read_bytes()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

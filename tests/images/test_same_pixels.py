@@ -23,7 +23,7 @@ from components.trainer.export import export
 from components.trainer.input import read_split
 from components.transform.preprocessing import preprocessing_fn
 
-from .test_decode import png16
+from .graph.test_decode import png16
 
 RAW = {
     "image_bytes": tf.io.FixedLenFeature([], tf.string),

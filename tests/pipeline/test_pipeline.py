@@ -45,7 +45,7 @@ def steps(code):
         ("evaluator/verdict.py", {"Report"}),
         ("example_gen/documents.py", INGESTION),
         ("images/container.py", {*INGESTION, "Transform", *TRAINING, "Report", "Pusher"}),
-        ("images/preprocess.py", {"Transform", *TRAINING}),
+        ("images/graph/preprocess.py", {"Transform", *TRAINING}),
         ("images/panels.py", {"Report"}),
         ("pusher/push.py", {"Pusher"}),
         ("report/report.css", {"Report"}),

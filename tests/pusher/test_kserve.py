@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from components.images.decode import Depth, decode_raw
+from components.images.graph.decode import Depth, decode_raw
 from components.pusher.kserve import MAX_NAME, manifest, request, sample_image, service_name, write_manifest
 from components.pusher.versions import Version, versions
 from tests.tiny_model import CLASSES, export_tiny

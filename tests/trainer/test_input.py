@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.images.config import ImageConfig
-from components.images.stored import encode_pixels
+from components.images.graph.stored import encode_pixels
 from components.trainer.input import Split, read_split
 
 IMAGE = ImageConfig(size=4, channels=1)

@@ -8,8 +8,8 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from components.images.config import ImageConfig
 from components.images.container import to_decodable
-from components.images.preprocess import preprocess
-from components.images.stored import decode_pixels
+from components.images.graph.preprocess import preprocess
+from components.images.graph.stored import decode_pixels
 from components.transform.preprocessing import preprocessing_fn
 
 RAW = {

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from components.images.config import ImageConfig
-from components.images.decode import decode, decode_raw
-from components.images.png import with_transparent_colour
+from components.images.graph.decode import decode, decode_raw
+from components.images.graph.png import with_transparent_colour
 
-from .conftest import png, png_chunk
+from ..conftest import png, png_chunk
 
 
 def keyed(pixels: np.ndarray, bits: int, key: tuple[int, ...], before: bytes = b"") -> bytes:

@@ -1,7 +1,7 @@
 """How the model's pixels lie between Transform and the Trainer: as PNG, losslessly, or as JPEG where that is asked for.
 
 Lossless, a photograph of 224 x 224 takes 0.6 of its raw bytes; as JPEG 0.11 to 0.16, and its pixels change. Training,
-evaluation and serving then all see the changed ones: see `components.images.preprocess`.
+evaluation and serving then all see the changed ones: see `components.images.graph.preprocess`.
 """
 
 import tensorflow as tf

@@ -6,7 +6,8 @@ import tifffile
 from PIL import Image
 
 from components.images.arrays import read_array
-from components.images.probe import UnreadableImage, probe
+from components.images.header import UnreadableImage
+from components.images.probe import probe
 
 LIMITS = {"max_pixels": 10_000, "max_bytes": 1 << 24}
 

@@ -9,15 +9,17 @@ from PIL import Image
 
 from components.images.arrays import decodable
 from components.images.config import ImageConfig
-from components.images.decode import decode, decode_raw
-from components.images.probe import UnreadableImage, explain_failure, probe
+from components.images.formats.pillow import explain_failure
+from components.images.graph.decode import decode, decode_raw
+from components.images.header import UnreadableImage
+from components.images.probe import probe
 
-from .conftest import pillow, png
+from ..conftest import pillow, png
 
 GREY = ImageConfig(size=8, channels=1)
 COLOUR = ImageConfig(size=8, channels=3)
 # From the repository's neighbour folder, where there is one: real files, odd on purpose.
-ODD_IMAGES = Path(__file__).parents[3] / "shared" / "data" / "odd-images.zip"
+ODD_IMAGES = Path(__file__).parents[4] / "shared" / "data" / "odd-images.zip"
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from components.images.config import ImageConfig
-from components.images.decode import decode
-from components.images.orientation import jpeg_orientation
+from components.images.graph.decode import decode
+from components.images.graph.orientation import jpeg_orientation
 from components.images.probe import probe
 
 COLOUR = ImageConfig(size=8, channels=3)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from components.images.arrays import decodable, read_array
 from components.images.config import ImageConfig
-from components.images.decode import decode, decode_raw
+from components.images.graph.decode import decode, decode_raw
 from components.images.probe import probe
 
 LIMITS = {"max_pixels": 10_000, "max_bytes": 1 << 20}

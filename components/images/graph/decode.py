@@ -26,12 +26,12 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from components.images import container
-from components.images.channels import pick_bands, to_channels
 from components.images.config import ImageConfig
-from components.images.gif import is_plain, picture_size
-from components.images.orientation import upright
-from components.images.png import with_transparent_colour
-from components.images.raw_bytes import first_bytes, little_endian
+from components.images.graph.channels import pick_bands, to_channels
+from components.images.graph.gif import is_plain, picture_size
+from components.images.graph.orientation import upright
+from components.images.graph.png import with_transparent_colour
+from components.images.graph.raw_bytes import first_bytes, little_endian
 
 _HEADER_BYTES = 54
 # Offsets in bytes of what is read from the headers.

@@ -9,7 +9,7 @@ GIF89a: 18 and 20, the picture's and a frame's descriptor; 23, the graphic contr
 
 import tensorflow as tf
 
-from components.images.raw_bytes import bytes_at, first_bytes, little_endian
+from components.images.graph.raw_bytes import bytes_at, first_bytes, little_endian
 
 _EXTENSION, _GRAPHIC_CONTROL, _FRAME = 0x21, 0xF9, 0x2C
 _PICTURE_BYTES = 13

@@ -7,12 +7,12 @@ import tensorflow as tf
 from PIL import Image
 
 from components.images.config import ImageConfig
-from components.images.preprocess import fit, preprocess, resize, to_stored
-from components.images.stored import decode_pixels, encode_pixels
+from components.images.graph.preprocess import fit, preprocess, resize, to_stored
+from components.images.graph.stored import decode_pixels, encode_pixels
 
-from .conftest import pillow
+from ..conftest import pillow
 
-SIGN_LANGUAGE = Path(__file__).parents[3] / "shared" / "data" / "sign-language-digits.zip"
+SIGN_LANGUAGE = Path(__file__).parents[4] / "shared" / "data" / "sign-language-digits.zip"
 
 
 @pytest.mark.parametrize("size", [(20, 31), (61, 40), (100, 160), (61, 83)])

@@ -1,0 +1,58 @@
+"""NumPy's .npy files."""
+
+import io
+
+import numpy as np
+
+from components.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
+
+_NPY_HEADER_BYTES = 10_000
+
+
+def npy_header(data: bytes) -> Header:
+    """The header of a .npy file: [height, width] or [height, width, channels] of numbers.
+
+    Raises:
+      UnreadableImage: another shape or type.
+    """
+    shape, dtype, _ = _npy_layout(data)
+    if dtype.hasobject or dtype.kind not in "buif" or dtype.names is not None:
+        raise UnreadableImage(f"The array holds {dtype.name}, not real numbers.")
+    if len(shape) not in (2, 3):
+        given = " x ".join(map(str, shape)) or "a single number"
+        raise UnreadableImage(f"The array must have 2 or 3 dimensions (height, width, channels); it is {given}.")
+    height, width, channels = (*shape, 1)[:3]
+    return Header("NPY", width, height, channels, 8 * dtype.itemsize, needs_range=needs_range(dtype), in_graph=False)
+
+
+def read_npy(data: bytes) -> np.ndarray:
+    """[height, width, channels] of the file's own type.
+
+    Raises:
+      UnreadableImage: it is damaged, or cut.
+    """
+    shape, dtype, start = _npy_layout(data)
+    if int(np.prod(shape, dtype=object)) * dtype.itemsize > len(data) - start:
+        raise UnreadableImage(incomplete("NPY"))
+    try:
+        pixels = np.load(io.BytesIO(data), allow_pickle=False, max_header_size=_NPY_HEADER_BYTES)
+    except Exception as error:
+        raise UnreadableImage(f"The NPY file's data are damaged ({in_brackets(error)}).") from None
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _npy_layout(data: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Shape, type, and where the values start."""
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_NPY_HEADER_BYTES)
+        elif version == (2, 0):
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file, max_header_size=_NPY_HEADER_BYTES)
+        else:
+            raise ValueError(f"version {version[0]}.{version[1]}")
+    except Exception as error:  # NumPy raises whatever damaged bytes lead it to.
+        # It quotes what it could not read behind a colon.
+        raise damaged("NPY", in_brackets(error).partition(":")[0]) from None
+    return shape, dtype, file.tell()
