@@ -90,8 +90,8 @@ def check_images(config: Config) -> None:
 
 
 def _check_images(data: DataConfig, section: str) -> None:
+    from components.example_gen.layouts.records import check_first
     from components.example_gen.listing import check_listing
-    from components.example_gen.records import check_first
     from components.example_gen.spans import newest
 
     path = data.path

@@ -18,9 +18,9 @@ import schemas
 from components.example_gen import spans
 from components.example_gen.artifacts import Quarantine
 from components.example_gen.config import DataConfig
+from components.example_gen.dataset import SPLITS
 from components.example_gen.driver import ImageDriver
 from components.example_gen.executor import Executor
-from components.example_gen.listing import SPLITS
 from components.fingerprint import code_fingerprint
 from components.images.config import ImageConfig, Requirements
 

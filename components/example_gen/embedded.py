@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from components.example_gen.config import EMBEDDED, EMBEDDED_DIGITS, EMBEDDED_DOCUMENTS
-from components.example_gen.listing import TEST, TRAIN
+from components.example_gen.dataset import TEST, TRAIN
 
 TEST_IMAGES = 360
 _MAX_LEVEL = 16

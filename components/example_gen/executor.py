@@ -24,8 +24,9 @@ from components.example_gen import storage
 from components.example_gen.artifacts import Quarantine
 from components.example_gen.config import DataConfig
 from components.example_gen.content import size
+from components.example_gen.dataset import SPLITS, Listing, Record, Stray
 from components.example_gen.duplicates import Duplicates, check_leaks, digest_line, find_duplicates
-from components.example_gen.listing import SPLITS, Listing, Record, Stray, check_counts, check_listing
+from components.example_gen.listing import check_counts, check_listing
 from components.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
 from components.example_gen.schema import complete_schema
 from components.images.config import Requirements

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from components.example_gen.content import content, size
-from components.example_gen.listing import Record
+from components.example_gen.dataset import Record
 from components.images.arrays import decodable
 from components.images.config import Requirements
 from components.images.formats.pillow import explain_failure

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from components.errors import RestemError
 from components.example_gen.config import DataConfig
-from components.example_gen.listing import TEST, TRAIN, ImageFile, Listing, some
+from components.example_gen.dataset import TEST, TRAIN, ImageFile, Listing, first_few
 
 
 def assign_splits(listing: Listing, config: DataConfig) -> Listing:
@@ -90,6 +90,6 @@ def _refuse_torn_groups(files: tuple[ImageFile, ...], config: DataConfig) -> Non
             f"{len(torn)} of {len(sides)} groups stand in training and in testing",
             where=f"data.group: {config.group}",
             expected="every group in one split",
-            given=some(torn),
+            given=first_few(torn),
             remedy="Mend the splits, let restem make them (data.split: hash), or set data.allow_leaks: true",
         )

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from components.errors import RestemError
 from components.example_gen.content import content, size
+from components.example_gen.dataset import TRAIN, ImageFile, Listing
 from components.example_gen.duplicates import Duplicates, describe_leaks, digest_line, find_duplicates
-from components.example_gen.listing import TRAIN, ImageFile, Listing, check_counts, check_listing
+from components.example_gen.listing import check_counts, check_listing
 from components.images.arrays import read_array
 from components.images.config import Requirements
 from components.images.container import to_decodable

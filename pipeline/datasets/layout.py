@@ -65,7 +65,7 @@ def _layout(path: str) -> Layout:
 
 
 def _manifest(path: str) -> Guess:
-    from components.example_gen.manifest import read_table
+    from components.example_gen.layouts.manifest import read_table
 
     table = read_table(path)
     rows = [[_text(value) for value in row] for _, row in islice(table.rows, ROWS)]
@@ -97,7 +97,7 @@ def _manifest(path: str) -> Guess:
 
 
 def _records(path: str) -> Guess:
-    from components.example_gen.records import BadRecord, all_features, first_examples
+    from components.example_gen.layouts.records import BadRecord, all_features, first_examples
 
     # A folder's name does not tell that it holds TFRecord files, so the layout is told.
     found: dict[str, list] = {}

@@ -20,7 +20,8 @@ from components.errors import RestemError
 from components.example_gen import storage
 from components.example_gen.config import DataConfig
 from components.example_gen.content import content
-from components.example_gen.listing import ImageFile, Listing, check_listing
+from components.example_gen.dataset import ImageFile, Listing
+from components.example_gen.listing import check_listing
 from components.images.arrays import read_array
 from components.images.bands import Bands, find_bands
 from components.images.config import RGB, ImageConfig

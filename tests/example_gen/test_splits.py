@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from components.errors import RestemError
 from components.example_gen.config import DataConfig
-from components.example_gen.listing import ImageFile, Listing
+from components.example_gen.dataset import ImageFile, Listing
 from components.example_gen.splits import assign_splits
 
 

@@ -21,8 +21,8 @@ from typing import Any
 from components.errors import RestemError
 from components.example_gen import storage
 from components.example_gen.config import DataConfig
-from components.example_gen.folder import grouped_by_path
-from components.example_gen.listing import SPLITS, ImageFile, Listing, Stray, relative
+from components.example_gen.dataset import SPLITS, ImageFile, Listing, Stray, relative
+from components.example_gen.layouts.folder import grouped_by_path
 
 # Large fields (polygons, captions) beside the images are no reason to refuse a manifest.
 csv.field_size_limit(2**31 - 1)
@@ -38,7 +38,7 @@ class Table:
     rows: Iterator[tuple[str, Sequence[Any]]]
 
 
-def list_manifest(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
+def list_images(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
     """Lists the images that a manifest names; a second for 100,000 rows.
 
     Whether a file exists is looked up here on this machine only: of a storage it would take a request for each file,
@@ -95,7 +95,7 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
     Of a storage, the folders in which the files lie are listed: one request for each thousand files in them.
     """
     digest = hashlib.sha256(relative(folder, path).encode() + b"\0" + _read(path))
-    places = {file.path: storage.join(folder, file.path) for file in list_manifest(path, folder, config).files}
+    places = {file.path: storage.join(folder, file.path) for file in list_images(path, folder, config).files}
     remote = storage.statuses(place for place in places.values() if storage.is_remote(place))
     for name, place in places.items():
         # What is not there has no state; reading will tell.

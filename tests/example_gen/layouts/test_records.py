@@ -7,8 +7,8 @@ import pytest
 
 from components.errors import RestemError
 from components.example_gen.config import DataConfig
+from components.example_gen.layouts.records import BadRecord, check_first, parse, read_record
 from components.example_gen.listing import fingerprint, list_data
-from components.example_gen.records import BadRecord, check_first, parse, read_record
 
 NAMES = {"image": "image/encoded", "label": "image/class/text"}
 

@@ -8,11 +8,16 @@ import pytest
 
 from components.errors import RestemError
 from components.example_gen.config import DataConfig
-from components.example_gen.folder import fingerprint, list_images
-from components.example_gen.listing import TEST, TRAIN, check_listing, list_data
+from components.example_gen.dataset import TEST, TRAIN, Listing
+from components.example_gen.layouts.folder import fingerprint, list_images
+from components.example_gen.listing import check_listing, list_data
 from components.example_gen.splits import hashed_split
 
 CONFIG = DataConfig(path="unused", test_share=0.25)
+
+
+def listed(folder: str) -> Listing:
+    return list_images(folder, folder, CONFIG)
 
 
 @pytest.fixture
@@ -71,14 +76,14 @@ def test_the_split_is_the_same_on_every_machine():
 
 def test_class_names_are_unicode_normalised(make):
     decomposed = unicodedata.normalize("NFD", "café")
-    listing = list_images(make(f"{decomposed}/1.png", "tea/1.png"))
+    listing = listed(make(f"{decomposed}/1.png", "tea/1.png"))
     assert listing.classes == (unicodedata.normalize("NFC", "café"), "tea")
     # The path stays as it is: the file must be found under it.
     assert listing.files[0].path == f"{decomposed}/1.png"
 
 
 def test_hidden_files_are_not_looked_at(make):
-    listing = list_images(make("a/1.png", "b/1.png", ".git/x", "a/.DS_Store", "a/Thumbs.db", "__MACOSX/a/1.png"))
+    listing = listed(make("a/1.png", "b/1.png", ".git/x", "a/.DS_Store", "a/Thumbs.db", "__MACOSX/a/1.png"))
     assert ([file.path for file in listing.files], listing.strays) == (["a/1.png", "b/1.png"], ())
 
 
@@ -88,7 +93,7 @@ def test_every_other_file_is_a_stray_with_its_reason(make, tmp_path):
     (tmp_path / "a" / "itself.png").symlink_to(tmp_path / "a" / "itself.png")
     os.mkfifo(tmp_path / "b" / "pipe.png")
     (tmp_path / "b" / os.fsdecode(b"caf\xe9.png")).touch()
-    listing = list_images(folder)
+    listing = listed(folder)
     assert [file.path for file in listing.files] == ["a/1.png", "b/1.png"]
     reasons = {stray.path: stray.reason for stray in listing.strays}
     assert set(reasons) == {"README.md", "a/gone.png", "a/itself.png", "b/pipe.png", "b/caf\\udce9.png"}
@@ -104,7 +109,7 @@ def test_links_to_folders_are_followed_but_not_for_ever(make, tmp_path):
     outside.mkdir()
     (outside / "2.png").touch()
     (tmp_path / "b" / "linked").symlink_to(outside, target_is_directory=True)
-    assert [file.path for file in list_images(folder).files] == ["a/1.png", "b/1.png", "b/linked/2.png"]
+    assert [file.path for file in listed(folder).files] == ["a/1.png", "b/1.png", "b/linked/2.png"]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +175,7 @@ def test_the_fingerprint_misses_no_change(make, tmp_path):
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys, components.example_gen.folder, components.example_gen.embedded;"
+        "import sys, components.example_gen.layouts.folder, components.example_gen.embedded;"
         "print([m for m in ('tensorflow', 'tfx', 'apache_beam', 'keras', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,20 +19,21 @@ from dataclasses import replace
 from components.errors import RestemError
 from components.example_gen import storage
 from components.example_gen.config import DataConfig, compiled_group
-from components.example_gen.listing import SPLITS, ImageFile, Listing, Stray, relative, some, text_of
+from components.example_gen.dataset import SPLITS, ImageFile, Listing, Stray, first_few, relative, text_of
 
 # What operating systems leave behind; they say no more about the images than names that begin with a dot.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"})
 _FILE, _FOLDER, _OTHER = "file", "folder", "other"
 
 
-def list_images(path: str, folder: str | None = None, group: str | None = None) -> Listing:
+def list_images(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
     """Finds classes, splits and files in a folder.
 
     Args:
       path: the folder.
       folder: where the images' paths start: the path itself, or a folder above it.
-      group: a regular expression with one group in parentheses, looked for in every image's path.
+      config: its `group` is a regular expression with one group in parentheses, looked for in every image's path.
+      scratch: not used: nothing has to be unpacked.
 
     Returns:
       The listing; classes without files and classes in one split only are in it, `check_listing` refuses them. Without
@@ -42,7 +43,6 @@ def list_images(path: str, folder: str | None = None, group: str | None = None) 
       RestemError: no such folder, nothing in it, no class folders in it, train/ without test/ or the reverse, class
         folders beside train/ and test/, or no path holds the group's pattern.
     """
-    folder = path if folder is None else folder
     found = sorted((name, kind) for name, kind, _ in _walk(path))
     where = f"data.path ({path})"
     folders = [name for name, kind in found if kind == _FOLDER]
@@ -71,7 +71,7 @@ def list_images(path: str, folder: str | None = None, group: str | None = None) 
             f"there are no class folders{inside}",
             where=where,
             expected="a folder for each class, named like the class, with its images in it",
-            given=f"{len(files)} files and no such folder, among them {some(files)}" if files else "no files",
+            given=f"{len(files)} files and no such folder, among them {first_few(files)}" if files else "no files",
             remedy="Sort the images into one folder a class",
         )
     prefix = relative(folder, path)
@@ -81,7 +81,7 @@ def list_images(path: str, folder: str | None = None, group: str | None = None) 
     return Listing(
         folder=folder,
         classes=tuple(sorted(text_of(name) for name in classes)),
-        files=grouped_by_path(images, group),
+        files=grouped_by_path(images, config.group),
         strays=tuple(strays),
         given_splits=bool(split_folders),
     )
@@ -117,7 +117,7 @@ def point_deeper(listing: Listing) -> None:
     insides = sorted({name.split("/")[1] for name in (file.path for file in listing.files) if name.count("/") > 1})
     if insides:
         raise RestemError(
-            f"there is only one class folder, {listing.classes[0]}/, and it holds folders: {some(insides)}",
+            f"there is only one class folder, {listing.classes[0]}/, and it holds folders: {first_few(insides)}",
             where=f"data.path ({listing.folder})",
             expected="at least two class folders",
             remedy=f"If the classes are further inside, name that folder, e.g. {_deepest(listing)}",
@@ -183,16 +183,16 @@ def _split_folders(top_folders: list[str], files: list[str], where: str) -> dict
     missing = [split for split in SPLITS if split not in found.values()]
     if missing:
         raise RestemError(
-            f"there is {some(sorted(found))}/ without {missing[0]}/",
+            f"there is {first_few(sorted(found))}/ without {missing[0]}/",
             where=where,
             expected="both train/ and test/ with the class folders inside, or class folders alone",
-            given=some([f"{name}/" for name in top_folders]),
+            given=first_few([f"{name}/" for name in top_folders]),
             remedy=f"Make {missing[0]}/ beside it; or, to have the images split by restem, move the class folders out",
         )
     used = {name.split("/")[0] for name in files if "/" in name}
     if others := [f"{name}/" for name in top_folders if name not in found and name in used]:
         raise RestemError(
-            f"beside train/ and test/ there are other folders: {some(others)}",
+            f"beside train/ and test/ there are other folders: {first_few(others)}",
             where=where,
             expected="train/ and test/ alone, each with the class folders inside",
             remedy="Move their images into train/ or test/, or take them out of the folder",

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from components.errors import RestemError
 from components.example_gen import storage
 from components.example_gen.config import DataConfig, looks_like_records
-from components.example_gen.listing import ImageFile, Listing, Record, Stray, relative
+from components.example_gen.dataset import ImageFile, Listing, Record, Stray, relative
 
 _GZIP = b"\x1f\x8b"
 _HEADER, _FOOTER = 12, 4
@@ -65,7 +65,7 @@ def shards(path: str) -> list[str]:
     return found
 
 
-def list_records(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
+def list_images(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
     """Reads all examples once, for their labels, and remembers where they are; one example at a time is in memory.
 
     Args:

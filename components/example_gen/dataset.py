@@ -1,0 +1,105 @@
+"""The data set as it is listed: images, their classes and splits; and what can never be an example, with the reason."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TRAIN, TEST = "train", "test"
+SPLITS = (TRAIN, TEST)
+SHOWN = 5  # of many names, in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Where a serialized tf.Example lies: `length` bytes from `offset` in a file that is not compressed.
+
+    feature: the name of the one that holds the encoded image.
+    """
+
+    file: str
+    offset: int
+    length: int
+    feature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One image to be read.
+
+    path: relative to the listing's folder, with forward slashes; or absolute, or an address. Of a record, its name.
+    label: the class's name, unicode-normalised (NFC).
+    split: 'train' or 'test'; empty before it is decided.
+    group: what must not stand in two splits.
+    weight: in training.
+    metadata: values of data.metadata, in its order.
+    record: where the image is an example in a TFRecord file.
+    key: what the split is decided by; none: the path.
+    """
+
+    path: str
+    label: str
+    split: str
+    group: str | None = None
+    weight: float = 1.0
+    metadata: tuple[str, ...] = ()
+    record: Record | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A file that cannot be an example, and why, in words for the user; `bytes` -1 where its size is asked later."""
+
+    path: str
+    reason: str
+    bytes: int = -1
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What was found.
+
+    folder: where the images' paths start.
+    classes: their names, sorted; an example's label_index is the position here.
+    files: sorted by path.
+    strays: what cannot be an example, sorted by path.
+    given_splits: the user says which image is in which split.
+    spans: the numbers of the spans read, where the path has {SPAN}.
+    notes: what a user should know: columns that look useful and are not used, for instance.
+    """
+
+    folder: str
+    classes: tuple[str, ...]
+    files: tuple[ImageFile, ...]
+    strays: tuple[Stray, ...]
+    given_splits: bool
+    spans: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def counts(self) -> dict[str, Counter]:
+        """Split -> Counter of the files of each class."""
+        counts = {split: Counter() for split in SPLITS}
+        for file in self.files:
+            counts[file.split][file.label] += 1
+        return counts
+
+    def __len__(self) -> int:
+        """All that was looked at."""
+        return len(self.files) + len(self.strays)
+
+
+def relative(folder: str, path: str) -> str:
+    """`path` as seen from `folder`, where it lies inside; nothing for the folder itself; else as it is."""
+    folder, path = folder.rstrip("/"), path.rstrip("/")
+    return "" if path == folder else path.removeprefix(folder + "/")
+
+
+def text_of(name: str) -> str:
+    """A name in which bytes that are no text are written out."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first few of many names."""
+    shown = ", ".join(text_of(name) for name in names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
