@@ -51,8 +51,8 @@ def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
     import pipeline.pipeline as pipelines  # TFX before TensorFlow: ml-metadata must load its C++ library first
     from pipeline.config import config_from_json
     from pipeline.local.folder import RunFolder, prepare
+    from pipeline.local.runner import LocalRunner
     from pipeline.local.summary import read_outputs
-    from pipeline.local_runner import LocalRunner
 
     folder = RunFolder(Path(request["root"]))
     config = prepare(config_from_json(request["config"]), folder)

@@ -47,8 +47,8 @@ def create_pipeline(root: str, text: str, behaviour: str) -> Pipeline:
 
 def run(request: dict, emit) -> dict:
     """A task for run_worker: `request` has `root` and `runs`, pairs of text and behaviour."""
+    from pipeline.local.runner import LocalRunner
     from pipeline.local.summary import read_outputs
-    from pipeline.local_runner import LocalRunner
 
     for text, behaviour in request["runs"]:
         runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))
