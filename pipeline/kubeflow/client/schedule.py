@@ -1,20 +1,22 @@
 """The pipeline's schedule on the server: one recurring run of the pipeline's name, whatever happens.
 
-The API cannot change a recurring run: a new one is made, then the old ones are deleted.
+The API cannot change a recurring run: a new one is created, then the old ones are deleted. The server's controller
+looks at each recurring run every 30 seconds and starts what is due (kubeflow/pipelines,
+backend/src/crd/controller/scheduledworkflow): a run that is due when its recurring run is deleted would be lost. So the
+new one begins in the past, where the old one's last run was due. One run may start late.
 """
 
 import hashlib
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from time import sleep as wait
 from typing import Any
 
 from components.errors import RestemError
 from pipeline.config.kubeflow import KubeflowConfig, ScheduleConfig
 from pipeline.kubeflow.client.cron import Cron
-from pipeline.kubeflow.client.handover import SETTLE, quiet_moment
 from pipeline.kubeflow.client.runs import experiment_id, in_progress, moment, reference, runs_of_schedule
 from pipeline.kubeflow.client.server import Server
 from pipeline.kubeflow.client.server_errors import ServerError
@@ -25,6 +27,9 @@ ON, OFF = "ENABLE", "DISABLE"
 GONE = 404
 # The first version that can delete a recurring run without the runs that it has started.
 ORPHANS_SINCE = (2, 16)
+# A run starts this much after it is due, at most: the controller's 30 seconds, its queue, the server's time, and as
+# much again.
+LATE = timedelta(seconds=90)
 
 
 @dataclass
@@ -42,17 +47,6 @@ class Outcome:
     recurring_run_id: str | None = None
     deleted: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Clock:
-    """How to wait; the tests wait faster."""
-
-    sleep: Callable[[float], None] = time.sleep
-
-    def until(self, then: datetime, server: Server) -> None:
-        """Waits for the server's clock to show `then`."""
-        self.sleep(max(0.0, (then - server.now()).total_seconds()))
 
 
 def schedule_of(kubeflow: KubeflowConfig) -> tuple[ScheduleConfig, Cron]:
@@ -81,9 +75,7 @@ def recurring_runs(server: Server, name: str) -> list[Any]:
     return sorted(found, key=lambda one: (one.created_at, one.recurring_run_id))
 
 
-def schedule(
-    server: Server, kubeflow: KubeflowConfig, name: str, version: Version, say: Say, clock: Clock = Clock()
-) -> Outcome:
+def schedule(server: Server, kubeflow: KubeflowConfig, name: str, version: Version, say: Say) -> Outcome:
     """Leaves exactly one recurring run, with these settings.
 
     Args:
@@ -91,14 +83,13 @@ def schedule(
         kubeflow: the section.
         name: the pipeline's, and the recurring run's.
         version: what it runs.
-        say: told why something takes time.
-        clock: how to wait.
+        say: told what becomes of runs in progress.
 
     Raises:
         RestemError: the configuration has no schedule, or one that the server could not keep.
         ServerError: the server refused. What ran before still runs.
     """
-    wanted, cron = schedule_of(kubeflow)
+    wanted, _ = schedule_of(kubeflow)
     body = _body(kubeflow, wanted, name, version, experiment_id(server, kubeflow.experiment))
     existing = recurring_runs(server, name)
     alike = [one for one in existing if _same(one, body)]
@@ -107,13 +98,11 @@ def schedule(
         return _keep(server, alike[-1], existing, wanted, say)
     if existing:
         # The server's times are whole seconds: what is made later must look later, to every process.
-        clock.until(existing[-1].created_at + timedelta(seconds=2), server)
+        wait(max(0.0, (existing[-1].created_at + timedelta(seconds=2) - server.now()).total_seconds()))
     enabled = [one for one in existing if one.mode == ON]
-    if wanted.paused or not enabled:
-        created = _create(server, body)
-    else:
-        created = _take_over(server, enabled, body, cron, say, clock)
-    return _converge(server, name, created, existing, say)
+    if enabled and not wanted.paused:
+        body.trigger.cron_schedule.start_time = _begin(server, enabled, wanted)
+    return _converge(server, name, _create(server, body), existing, say)
 
 
 def pause(server: Server, name: str, on: bool) -> Outcome:
@@ -201,58 +190,13 @@ def _create(server: Server, body: Any) -> Any:
     return server.call(server.client.recurring_runs.recurring_run_service_create_recurring_run, recurring_run=body)
 
 
-def _take_over(server: Server, enabled: list[Any], body: Any, cron: Cron, say: Say, clock: Clock) -> Any:
-    """Makes the new one while old ones still run; they are deleted right afterwards."""
-    crons = _readable(enabled, cron.zone.key)
-    quiet = quiet_moment([*crons, cron], server.now()) if crons is not None else None
-    if quiet is None:
-        return _take_over_at_last_tick(server, enabled, body, say, clock)
-    if quiet.tick:
-        seconds = (quiet.at - server.now()).total_seconds()
-        say(
-            f"A run is due at {quiet.tick:%H:%M:%S} UTC, and the server may start it up to a minute later: waiting "
-            f"{seconds:.0f} s until that is over, so that it is neither missed nor started twice"
-        )
-        clock.until(quiet.at, server)
-    return _create(server, body)
-
-
-def _take_over_at_last_tick(server: Server, enabled: list[Any], body: Any, say: Say, clock: Clock) -> Any:
-    """For schedules that tick too often, or make up for missed runs: the new one begins after the last started tick."""
-    say(
-        "The schedule ticks so often, or makes up for missed runs, that there is no quiet moment: the old one is "
-        f"switched off first, and the new one goes on from its last run {SETTLE.seconds} s later. One run may be late"
-    )
-    for one in enabled:
-        _switch(server, one.recurring_run_id, on=False)
-    try:
-        clock.until(server.now() + SETTLE, server)
-        ticks = [tick for one in enabled if (tick := _last_tick(server, one))]
-        body.trigger.cron_schedule.start_time = max(ticks, default=None)
-        return _create(server, body)
-    except BaseException:
-        for one in enabled:
-            _switch(server, one.recurring_run_id, on=True)
-        raise
-
-
-def _last_tick(server: Server, one: Any) -> datetime | None:
-    newest = next(runs_of_schedule(server, one.recurring_run_id), None)
-    return moment(newest.scheduled_at) if newest else moment(one.created_at)
-
-
-def _readable(enabled: list[Any], zone: str) -> list[Cron] | None:
-    """The old schedules; None where one cannot be reckoned with: made by hand as an interval, or catching up."""
-    crons = []
-    for one in enabled:
-        trigger = one.trigger and one.trigger.cron_schedule
-        if trigger is None or not trigger.cron or not one.no_catchup:
-            return None
-        try:
-            crons.append(Cron(trigger.cron, zone))
-        except RestemError:
-            return None
-    return crons
+def _begin(server: Server, enabled: list[Any], wanted: ScheduleConfig) -> datetime:
+    """The start time of a new schedule: the last run that an old one started; not long ago, unless it catches up."""
+    newest = [next(runs_of_schedule(server, one.recurring_run_id), None) for one in enabled]
+    started = [moment(run.scheduled_at) for run in newest if run]
+    if wanted.catch_up and started:
+        return max(started)
+    return max([server.now() - LATE, *started])
 
 
 def _converge(server: Server, name: str, created: Any, replaced: list[Any], say: Say) -> Outcome:
