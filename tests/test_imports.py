@@ -14,6 +14,7 @@ ROOMS = (
     "components.errors",
     "components.fingerprint",
     "components.processor",
+    "components.section",
     "components.tfrecords",
     "components.stem",
     "components.images",

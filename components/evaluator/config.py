@@ -1,14 +1,14 @@
-"""The configuration's sections for the comparison and the release."""
+"""The configuration's section for the comparison."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from components.section import Section
 
 STOCK, LATEST_APPROVED = BASELINES = ("stock", "latest_approved")
 
 
-class EvaluateConfig(BaseModel):
+class EvaluateConfig(Section):
     """What a candidate must reach to be approved, on the test split."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_accuracy: float = Field(0.0, ge=0, le=1, description="The candidate's accuracy must be at least this.")
     min_improvement: float = Field(
@@ -28,21 +28,4 @@ class EvaluateConfig(BaseModel):
         (),
         description="Columns of data.metadata by whose values the test images are told apart: the report shows both "
         "models' accuracy on each part. What is demanded above is demanded of all test images together.",
-    )
-
-
-class PushConfig(BaseModel):
-    """Where an approved model goes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    destination: str | None = Field(
-        None,
-        description="The folder TensorFlow Serving reads: versions land in <destination>/<version>. None means "
-        "<root>/serving/<name>.",
-    )
-    storage_uri: str | None = Field(
-        None,
-        description="Where the serving cluster reads the destination: pvc://claim/path, gs://..., s3://... None means: "
-        "the destination itself where that is a bucket, on Kubeflow the claim of its volume.",
     )

@@ -3,9 +3,10 @@
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from components.errors import RestemError
+from components.section import Section
 
 # Images that come with the installation, by the words that name them in place of a path.
 EMBEDDED_DIGITS = "embedded:digits"
@@ -20,10 +21,8 @@ _OWN_FEATURES = frozenset(
 )
 
 
-class ColumnsConfig(BaseModel):
+class ColumnsConfig(Section):
     """What a manifest's columns are called."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field("path", min_length=1, description="The image's path, relative to the manifest, or absolute.")
     label: str = Field("label", min_length=1, description="The image's class.")
@@ -32,10 +31,8 @@ class ColumnsConfig(BaseModel):
     )
 
 
-class FeaturesConfig(BaseModel):
+class FeaturesConfig(Section):
     """What the features of tf.Examples are called."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: str = Field("image_bytes", min_length=1, description="The encoded image, as it would lie in a file.")
     label: str = Field("label", min_length=1, description="The image's class: a name, or a whole number.")
@@ -45,10 +42,8 @@ class FeaturesConfig(BaseModel):
     )
 
 
-class DataConfig(BaseModel):
+class DataConfig(Section):
     """Where the images are, how they are laid out and split, and what is tolerated."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field(
         min_length=1,

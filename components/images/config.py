@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from components.section import Section
 
 MAX_SIDE_PIXELS = 4096
 MAX_BANDS = 64
@@ -68,10 +70,8 @@ class Requirements:
         return min(down, across) if self.fit == "pad" else max(down, across)
 
 
-class ImageConfig(BaseModel):
+class ImageConfig(Section):
     """Resolution, channels and depth of the images that the model sees."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: Annotated[Side | tuple[Side, Side], BeforeValidator(_checked_size)] = Field(
         description="The model's input size in pixels: one number for a square, or [height, width]. Images of other "

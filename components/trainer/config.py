@@ -3,21 +3,16 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from components.errors import RestemError
 from components.images.config import ImageConfig
+from components.section import Section
 from components.stem.spec import StemSpec
 
 Role = Literal["candidate", "baseline"]
 Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
 Source = Literal["auto", "caffe", "tf", "torch", "none"]
-
-
-class Section(BaseModel):
-    """What all sections share: frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ModelConfig(Section):

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from components.section import Section
 
 Runner = Literal["direct", "prism", "flink", "spark", "dataflow"]
 
@@ -36,10 +38,8 @@ NEEDED: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
 }
 
 
-class BeamConfig(BaseModel):
+class BeamConfig(Section):
     """What runs the data steps."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     runner: Runner = Field(
         "direct",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from components.errors import RestemError
-from components.trainer.config import Section
+from components.section import Section
 
 # Kubernetes's quantities, of processors and of bytes: 500m, 2, 0.5; 512Mi, 16Gi, 1G.
 CPU = re.compile(r"^\d+(\.\d+)?m?$")

@@ -4,12 +4,14 @@ import json
 import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from components.errors import RestemError
-from components.evaluator.config import EvaluateConfig, PushConfig
+from components.evaluator.config import EvaluateConfig
 from components.example_gen.config import DataConfig
 from components.images.config import ImageConfig
+from components.pusher.config import PushConfig
+from components.section import Section
 from components.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
 from pipeline.config.beam import BeamConfig
 from pipeline.config.kubeflow import KubeflowConfig
@@ -17,10 +19,8 @@ from pipeline.config.kubeflow import KubeflowConfig
 NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
 
-class Config(BaseModel):
+class Config(Section):
     """Everything a run is made of. Paths in it are absolute once `load_config` has returned it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
         "restem",

@@ -84,6 +84,7 @@ def test_a_change_anywhere_else_runs_nothing_again(code, steps):
         "example_gen/validator.py",
         "images/bands.py",
         "pusher/component.py",
+        "pusher/config.py",
         "stem/table.py",
         "transform/component.py",
     }
