@@ -15,6 +15,7 @@ ROOMS = (
     "components.fingerprint",
     "components.processor",
     "components.section",
+    "components.storage",
     "components.tfrecords",
     "components.stem",
     "components.images",

@@ -1,6 +1,6 @@
 """The encoded image behind one entry of a listing, wherever it lies."""
 
-from components.example_gen import storage
+from components import storage
 from components.example_gen.dataset import Record
 from components.images.header import UnreadableImage, check_bytes
 

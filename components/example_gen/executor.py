@@ -19,8 +19,8 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from components import storage
 from components.errors import RestemError
-from components.example_gen import storage
 from components.example_gen.artifacts import Quarantine
 from components.example_gen.config import DataConfig
 from components.example_gen.content import size

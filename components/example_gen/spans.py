@@ -11,8 +11,8 @@ import os
 import re
 from dataclasses import dataclass
 
+from components import storage
 from components.errors import RestemError
-from components.example_gen import storage
 from components.example_gen.config import Layout, looks_like_records
 
 SPAN, VERSION = "{SPAN}", "{VERSION}"

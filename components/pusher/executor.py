@@ -12,7 +12,8 @@ from tfx.utils import io_utils
 from components.pusher.driver import base_directory
 from components.pusher.kserve import write_manifest
 from components.pusher.push import push
-from components.pusher.versions import is_remote, newest_if_same
+from components.pusher.versions import newest_if_same
+from components.storage import is_remote
 
 log = logging.getLogger("restem")
 details = logging.getLogger(__name__)  # for the log file alone

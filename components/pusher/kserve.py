@@ -11,7 +11,8 @@ from typing import Any
 
 from tfx.dsl.io import fileio
 
-from components.pusher.versions import Version, is_remote
+from components.pusher.versions import Version
+from components.storage import is_remote
 
 FOLDER = "kserve"
 MANIFEST, REQUEST = "inference-service.yaml", "request.json"

@@ -20,11 +20,6 @@ class Version:
     path: str
 
 
-def is_remote(folder: str) -> bool:
-    """Whether it is a bucket, where renaming a folder copies it file by file."""
-    return "://" in folder
-
-
 def entries(folder: str) -> list[str]:
     """The names in a folder, without the slash that buckets put behind those of folders; none where it is missing."""
     if not fileio.isdir(folder):

@@ -10,11 +10,8 @@ import numpy as np
 from components.errors import RestemError
 from components.images.config import ImageConfig
 from components.stem import StemSpec, load_backbone, modify_stem
+from components.stem.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from components.trainer.config import ModelConfig, Role, StemConfig, stem_spec
-
-# ImageNet's pixel statistics (0..255), the mean and standard deviation that pretrained networks expect of a colour.
-SOURCE_MEAN = {"red": 123.675, "green": 116.28, "blue": 103.53}
-SOURCE_STD = {"red": 58.395, "green": 57.12, "blue": 57.375}
 
 
 @dataclass(frozen=True)
@@ -139,9 +136,8 @@ def _match_statistics(names: Sequence[str], mean: np.ndarray, std: np.ndarray) -
       RestemError: if a channel has the same value in every pixel of the training split.
     """
     _refuse_constant(names, std, "image.normalise")
-    target_mean = np.array([SOURCE_MEAN.get(name, np.mean(list(SOURCE_MEAN.values()))) for name in names])
-    target_std = np.array([SOURCE_STD.get(name, np.mean(list(SOURCE_STD.values()))) for name in names])
-    scale = target_std / std
+    target_mean = [255 * IMAGENET_MEAN.get(name, np.mean(list(IMAGENET_MEAN.values()))) for name in names]
+    scale = [255 * IMAGENET_STD.get(name, np.mean(list(IMAGENET_STD.values()))) for name in names] / std
     return keras.layers.Rescaling(
         scale=scale.tolist(), offset=(target_mean - mean * scale).tolist(), name="match_statistics"
     )

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from components.errors import RestemError
 from components.evaluator.config import BASELINES
 from components.example_gen.config import EMBEDDED, EMBEDDED_DIGITS
+from components.storage import is_remote
 from pipeline.config.errors import ConfigError, Problem, explain
 from pipeline.config.sections import Config, slug, with_values
 from pipeline.config.yaml_source import KeyPath, parse_document, parse_value
@@ -159,7 +160,7 @@ def _absolute(config: Config, folder: Path, overridden: set[KeyPath]) -> Config:
     for (section_name, field), keywords in KEYWORDS.items():
         section = getattr(config, section_name)
         value = getattr(section, field)
-        if value is None or value in keywords or "://" in value:
+        if value is None or value in keywords or is_remote(value):
             continue
         from_command_line = any(key in overridden for key in ((section_name,), (section_name, field)))
         base = Path.cwd() if from_command_line else folder

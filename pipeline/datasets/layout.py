@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from components import storage
 from components.errors import RestemError
-from components.example_gen import storage
 from components.example_gen.config import MANIFESTS, DataConfig, Layout, looks_like_records
 from components.images.header import UnreadableImage
 from components.images.probe import probe

@@ -16,8 +16,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from components import storage
 from components.errors import RestemError
-from components.example_gen import storage
 from components.example_gen.config import DataConfig
 from components.example_gen.content import content
 from components.example_gen.dataset import ImageFile, Listing

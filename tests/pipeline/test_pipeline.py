@@ -38,8 +38,9 @@ def steps(code):
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ("errors.py", {*INGESTION, *TRAINING, "Report"}),
+        ("errors.py", {*INGESTION, *TRAINING, "Report", "Pusher"}),
         ("processor.py", TRAINING),
+        ("storage.py", {*INGESTION, "Pusher"}),
         ("tfrecords.py", {*INGESTION, "Transform"}),
         ("baseline/choice.py", {"Baseline", "Report"}),
         ("evaluator/verdict.py", {"Report"}),

@@ -16,8 +16,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
+from components import storage
 from components.errors import RestemError
-from components.example_gen import storage
 from components.example_gen.config import DataConfig, compiled_group
 from components.example_gen.dataset import SPLITS, ImageFile, Listing, Stray, first_few, relative, text_of
 

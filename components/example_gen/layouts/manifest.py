@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components import storage
 from components.errors import RestemError
-from components.example_gen import storage
 from components.example_gen.config import DataConfig
 from components.example_gen.dataset import SPLITS, ImageFile, Listing, Stray, relative
 from components.example_gen.layouts.folder import grouped_by_path

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
+from components import storage
 from components.errors import RestemError
-from components.example_gen import storage
 from components.example_gen.config import DataConfig, looks_like_records
 from components.example_gen.dataset import ImageFile, Listing, Record, Stray, relative
 

@@ -3,6 +3,7 @@
 from pathlib import PurePosixPath
 
 from components.errors import RestemError
+from components.storage import is_remote
 from pipeline.config import KEYWORDS, Config, with_values
 from pipeline.config.beam import BUCKET
 from pipeline.config.errors import ConfigError, Problem
@@ -109,7 +110,7 @@ def _on_a_volume(path: str, volumes: tuple[Volume, ...]) -> str:
 
 def storage_uri(destination: str | None, volumes: tuple[Volume, ...]) -> str | None:
     """Where a serving cluster reads a folder: a bucket's own address, or the claim of the volume; None: unknown."""
-    if destination is None or "://" in destination:
+    if destination is None or is_remote(destination):
         return destination
     place = PurePosixPath(destination)
     for volume in sorted(volumes, key=lambda volume: -len(PurePosixPath(volume.mount).parts)):

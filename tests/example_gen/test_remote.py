@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from components import storage
 from components.errors import RestemError
-from components.example_gen import storage
 from components.example_gen.config import DataConfig
 from components.example_gen.content import content, size
 from components.example_gen.listing import fingerprint, list_data
