@@ -1,10 +1,17 @@
-"""What README.md says of the demo is what was measured."""
+"""What README.md says of the demo is what was measured, and the pages name files that are there."""
 
+import re
 from pathlib import Path
+
+import pytest
 
 from tests.benchmarks import demo
 
-README = Path(__file__).parents[1] / "README.md"
+REPOSITORY = Path(__file__).parents[1]
+README = REPOSITORY / "README.md"
+FOLDERS = ("components", "pipeline", "schemas", "tests")
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(page for top in FOLDERS for page in (REPOSITORY / top).rglob("*.md"))])
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 
 def test_the_demos_range_is_the_measured_one():
@@ -19,3 +26,13 @@ def test_every_measured_run_of_the_demo_was_approved_beyond_chance():
         assert one["approved"], one
         assert one["pushed"], one
         assert one["low"] > 0.05, one
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_what_a_page_links_to_is_there(page):
+    assert [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_found_from_the_first_one():
+    linked = {README.parent / link for link in LINK.findall(README.read_text(encoding="utf-8"))}
+    assert set(PAGES) - linked <= {README, REPOSITORY / "CHANGELOG.md"}

@@ -135,7 +135,7 @@ def test_the_projects_files_are_there_as_they_are_here(image):
 def test_bytecode_is_there_and_names_its_source(image):
     """Nobody can write it where the image runs, and start-up without it takes several times as long."""
     code = (
-        "import pipeline.config as c, click, tensorflow.python.framework.ops as t, os;"
+        "import pipeline.config.loading as c, click, tensorflow.python.framework.ops as t, os;"
         "print(all(os.path.exists(module.__cached__) for module in (c, click, t)),"
         " c.load_config.__code__.co_filename == c.__file__)"
     )
