@@ -44,7 +44,7 @@ def sources(*modules: str) -> list[Path]:
             raise ModuleNotFoundError(".".join(name))
     while waiting:
         name = waiting.pop()
-        # A module's packages are imported before it; a name imported from a module is no module.
+        # A module's packages are imported before it; a name imported from a module is not a module.
         for length in range(1, len(name) + 1):
             file = _file(name[:length])
             if file is not None and file not in found:

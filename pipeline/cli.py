@@ -54,7 +54,7 @@ def _unexpected(error: Exception) -> None:
     with tempfile.NamedTemporaryFile("w", prefix="restem-", suffix=".log", delete=False) as log:
         log.write("".join(traceback.format_exception(error)))
     last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-    _end(f"restem: this was not foreseen: {last}. The stack trace is in {log.name}.", 1)
+    _end(f"restem: Unexpected error: {last}. The stack trace is in {log.name}.", 1)
 
 
 if __name__ == "__main__":

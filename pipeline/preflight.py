@@ -171,7 +171,7 @@ def _check_weights(path: Path) -> None:
             "there is no such checkpoint file", where=where, expected=expected, given=given, remedy=remedy
         )
     if path.suffix not in (".h5", ".hdf5", ".keras"):
-        raise RestemError("this file's name is not that of a checkpoint", where=where, expected=expected)
+        raise RestemError("the file's name does not end like a checkpoint's", where=where, expected=expected)
     magic, kind = (ZIP, "a Keras archive") if path.suffix == ".keras" else (HDF5, "an HDF5 file")
     try:
         with open(path, "rb") as file:
@@ -180,8 +180,8 @@ def _check_weights(path: Path) -> None:
         raise RestemError("the checkpoint cannot be read", where=where, given=error.strerror) from None
     if start != magic:
         given = f"a file of {path.stat().st_size:,} bytes that begins with {start!r}"
-        remedy = "It may be damaged, cut off, or of another kind: get it again"
-        raise RestemError("this file is no checkpoint", where=where, expected=kind, given=given, remedy=remedy)
+        remedy = "It may be damaged, incomplete, or of another kind: download it again"
+        raise RestemError("this file is not a checkpoint", where=where, expected=kind, given=given, remedy=remedy)
 
 
 def _check_baseline(path: Path) -> None:

@@ -50,9 +50,9 @@ def problem(folder: str, classes: Sequence[str]) -> str | None:
         try:
             documents[name] = read_json(folder, name)
         except ValueError:
-            return f"{name} is damaged: it is no JSON"
+            return f"{name} is damaged: it is not valid JSON"
         if not isinstance(documents[name], kind):
-            return f"{name} is damaged: it is no JSON {'list' if kind is list else 'object'}"
+            return f"{name} is damaged: it is not a JSON {'list' if kind is list else 'object'}"
     if documents[CLASSES] != list(classes):
         return _difference(documents[CLASSES], classes)
     absent = [key for key in MODEL_KEYS if key not in documents[MODEL]]
@@ -65,7 +65,7 @@ def read_json(folder: str, name: str) -> Any:
     """A JSON file of a model.
 
     Raises:
-      ValueError: it is no JSON.
+      ValueError: it is not JSON.
     """
     from tfx.dsl.io import fileio
 
@@ -93,8 +93,8 @@ def _difference(theirs: Sequence[Any], ours: Sequence[str]) -> str:
     theirs = [str(name) for name in theirs]
     more = [name for name in theirs if name not in set(ours)]
     fewer = [name for name in ours if name not in set(theirs)]
-    parts = [f"it knows {_listed(more)}, which this run's images do not have" if more else ""]
-    parts += [f"it does not know {_listed(fewer)}" if fewer else ""]
+    parts = [f"it has {_listed(more)}, which this run's images do not have" if more else ""]
+    parts += [f"it lacks {_listed(fewer)}" if fewer else ""]
     told = "; ".join(part for part in parts if part) or "they are in another order"
     return f"it has other classes: {told}"
 

@@ -1,4 +1,4 @@
-"""Which model a run's candidate has to beat, and what was passed over in finding it."""
+"""Which model a run's candidate has to beat, and what was skipped in finding it."""
 
 import json
 import logging
@@ -35,14 +35,14 @@ class Choice:
       version: the version's number, where its folder has one for a name.
       path: the model's folder; None: the stock network is trained.
       fingerprint: of the model's files.
-      passed_over: newer versions that could not be taken, newest first.
+      skipped: newer versions that could not be taken, newest first.
     """
 
     kind: Kind
     version: str | None = None
     path: str | None = None
     fingerprint: str | None = None
-    passed_over: tuple[PassedOver, ...] = ()
+    skipped: tuple[PassedOver, ...] = ()
 
     def to_json(self) -> str:
         """As JSON; the same choice gives the same text."""
@@ -52,14 +52,14 @@ class Choice:
     def from_json(cls, text: str) -> "Choice":
         """What `to_json` wrote."""
         values: dict[str, Any] = json.loads(text)
-        return cls(**{**values, "passed_over": tuple(PassedOver(**entry) for entry in values["passed_over"])})
+        return cls(**{**values, "skipped": tuple(PassedOver(**entry) for entry in values["skipped"])})
 
     def tell(self) -> None:
-        """Says in the log what was passed over, and what was taken."""
-        for entry in self.passed_over:
-            log.warning("Baseline: version %s is passed over: %s (%s)", entry.version, entry.reason, entry.path)
+        """Says in the log what was skipped, and what was taken."""
+        for entry in self.skipped:
+            log.warning("Baseline: version %s is skipped: %s (%s)", entry.version, entry.reason, entry.path)
         if self.path is None:
-            log.info("Baseline: the stock network%s", ", for want of a version" if self.passed_over else "")
+            log.info("Baseline: the stock network%s", "; there is no approved version" if self.skipped else "")
         else:
             log.info("Baseline: %s", f"version {self.version} ({self.path})" if self.version else self.path)
 
@@ -82,17 +82,17 @@ def choose(asked: str, destination: str | None, classes: Sequence[str]) -> Choic
     if asked == STOCK:
         return Choice("stock")
     if asked == LATEST_APPROVED:
-        version, passed_over = _newest_usable(destination, classes)
-        return _chosen("latest_approved", version, passed_over) if version else Choice("stock", passed_over=passed_over)
+        version, skipped = _newest_usable(destination, classes)
+        return _chosen("latest_approved", version, skipped) if version else Choice("stock", skipped=skipped)
     if fileio.exists(f"{asked}/{SAVED_MODEL}") or not versions(asked):
         reason = problem(asked, classes)
         if reason:
             raise unusable(asked, reason)
         return _chosen("path", asked)
-    version, passed_over = _newest_usable(asked, classes)
+    version, skipped = _newest_usable(asked, classes)
     if version is None:
-        raise unusable(asked, "; ".join(f"version {entry.version}: {entry.reason}" for entry in passed_over))
-    return _chosen("path", version, passed_over)
+        raise unusable(asked, "; ".join(f"version {entry.version}: {entry.reason}" for entry in skipped))
+    return _chosen("path", version, skipped)
 
 
 def unusable(path: str, reason: str) -> RestemError:
@@ -110,18 +110,18 @@ def _newest_usable(destination: str, classes: Sequence[str]) -> tuple[str | None
     """The folder of the newest version that can be taken, and the newer ones that cannot."""
     from components.pusher.versions import versions
 
-    passed_over: list[PassedOver] = []
+    skipped: list[PassedOver] = []
     for version in versions(destination):
         reason = problem(version.path, classes)
         if reason is None:
-            return version.path, tuple(passed_over)
-        passed_over.append(PassedOver(os.path.basename(version.path), version.path, reason))
-    return None, tuple(passed_over)
+            return version.path, tuple(skipped)
+        skipped.append(PassedOver(os.path.basename(version.path), version.path, reason))
+    return None, tuple(skipped)
 
 
-def _chosen(kind: Kind, path: str, passed_over: tuple[PassedOver, ...] = ()) -> Choice:
+def _chosen(kind: Kind, path: str, skipped: tuple[PassedOver, ...] = ()) -> Choice:
     from components.pusher.versions import fingerprint
 
     path = path.rstrip("/")
     name = os.path.basename(path)
-    return Choice(kind, name if name.isdigit() else None, path, fingerprint(path), passed_over)
+    return Choice(kind, name if name.isdigit() else None, path, fingerprint(path), skipped)

@@ -46,7 +46,7 @@ class ImageExampleGenSpec(ComponentSpec):
 
 
 class ImageExampleGen(FileBasedExampleGen):
-    """Makes tf.Examples of images, and puts every file that is no good image to quarantine.
+    """Makes tf.Examples of images, and puts every file that is not a good image to quarantine.
 
     Outputs:
       examples: splits `train` and `test`, as schemas/raw_examples.pbtxt describes them.

@@ -70,7 +70,7 @@ class DataConfig(Section):
     group: str | None = Field(
         None,
         min_length=1,
-        description="What must not stand in two splits: a manifest's column, a feature, or a regular expression with "
+        description="What must not be in two splits: a manifest's column, a feature, or a regular expression with "
         "one group in parentheses that is looked for in each path, such as 'patient-(\\d+)'.",
     )
     weight: str | None = Field(
@@ -91,7 +91,7 @@ class DataConfig(Section):
         "A hash of its path decides for each file, so it never changes sides when others come or go.",
     )
     allow_leaks: bool = Field(
-        False, description="Whether the very same image, byte for byte, may be in training and in testing."
+        False, description="Whether an identical image, byte for byte, may be in both train and test."
     )
     spans: int = Field(1, ge=1, description="How many of the newest spans are read together, where path has {SPAN}.")
     max_quarantined: float = Field(
@@ -158,7 +158,9 @@ def compiled_group(pattern: str) -> re.Pattern:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise RestemError("this is no regular expression", where="data.group", given=f"{pattern!r}: {error}") from None
+        raise RestemError(
+            "this is not a regular expression", where="data.group", given=f"{pattern!r}: {error}"
+        ) from None
     if compiled.groups != 1:
         raise RestemError(
             "the regular expression must have one group in parentheses",

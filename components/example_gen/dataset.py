@@ -29,7 +29,7 @@ class ImageFile:
     path: relative to the listing's folder, with forward slashes; or absolute, or an address. Of a record, its name.
     label: the class's name, unicode-normalised (NFC).
     split: 'train' or 'test'; empty before it is decided.
-    group: what must not stand in two splits.
+    group: what must not be in two splits.
     weight: in training.
     metadata: values of data.metadata, in its order.
     record: where the image is an example in a TFRecord file.
@@ -95,7 +95,7 @@ def relative(folder: str, path: str) -> str:
 
 
 def text_of(name: str) -> str:
-    """A name in which bytes that are no text are written out."""
+    """A name in which bytes that are not text are written out."""
     return name.encode(errors="backslashreplace").decode()
 
 

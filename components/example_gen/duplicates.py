@@ -19,7 +19,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One of several equal images."""
+    """One of several identical images."""
 
     path: str
     label: str
@@ -31,7 +31,7 @@ class Duplicates:
     """Equal images; each group has at least two, sorted by path.
 
     groups: all of them.
-    leaks: those that stand in training and in testing.
+    leaks: those that are in both train and test.
     conflicts: those with different labels.
     """
 
@@ -46,7 +46,7 @@ class Duplicates:
         return tuple(group for group in self.groups if len({copy.label for copy in group}) > 1)
 
     def counts(self) -> dict[str, int]:
-        """How many groups of equal images there are; of them leaks, and of them conflicts."""
+        """How many groups of identical images there are; of them leaks, and of them conflicts."""
         return {"groups": len(self.groups), "leaks": len(self.leaks), "conflicts": len(self.conflicts)}
 
     def lines(self) -> Iterator[str]:
@@ -63,7 +63,7 @@ def digest_line(digest: bytes, path: str, label: str, split: str) -> str:
 
 
 def find_duplicates(lines: Callable[[], Iterable[str]]) -> Duplicates:
-    """Finds equal images.
+    """Finds identical images.
 
     Args:
       lines: gives all lines of `digest_line`; it is called twice.
@@ -84,13 +84,13 @@ def find_duplicates(lines: Callable[[], Iterable[str]]) -> Duplicates:
 
 
 def describe_leaks(leaks: Sequence[tuple[Copy, ...]]) -> str:
-    """What a user is told of equal images in both splits: a sentence, and a line for each of the first."""
+    """What a user is told of identical images in both splits: a sentence, and a line for each of the first."""
     shown = "".join(
         "\n  " + " = ".join(f"{copy.path} ({copy.split})" for copy in _both_sides(group)) for group in leaks[:_SHOWN]
     )
     more = f"\n  and {len(leaks) - _SHOWN} more" if len(leaks) > _SHOWN else ""
-    subject = "1 image stands" if len(leaks) == 1 else f"{len(leaks)} images stand"
-    return f"{subject} in training and in testing, byte for byte{shown}{more}"
+    subject = "1 image is" if len(leaks) == 1 else f"{len(leaks)} images are"
+    return f"{subject} in both train and test, byte for byte{shown}{more}"
 
 
 def _both_sides(group: tuple[Copy, ...]) -> list[Copy]:
@@ -102,7 +102,7 @@ def check_leaks(found: Duplicates, config: DataConfig, where: str) -> None:
     """Stops what would measure memory instead of knowledge.
 
     Raises:
-      RestemError: equal images stand in training and in testing, and data.allow_leaks is not set.
+      RestemError: identical images are in both train and test, and data.allow_leaks is not set.
     """
     if not found.leaks or config.allow_leaks:
         return
@@ -110,7 +110,7 @@ def check_leaks(found: Duplicates, config: DataConfig, where: str) -> None:
     raise RestemError(
         what,
         where=f"data.path ({where})",
-        expected="every image in one split, or the test shows what was learned by heart",
-        remedy="Remove the copies, give equal images one group (data.group), or set data.allow_leaks: true:"
+        expected="every image in one split only",
+        remedy="Remove the copies, give identical images one group (data.group), or set data.allow_leaks: true:"
         + "".join(f"\n{lines}" for lines in examples),
     )

@@ -96,7 +96,7 @@ class Executor(BaseBeamExecutor):
             len(refused),
         )
         if duplicates.groups:
-            _LOG.warning("equal images: %s (duplicates.jsonl beside the quarantine)", duplicates.counts())
+            _LOG.warning("identical images: %s (duplicates.jsonl beside the quarantine)", duplicates.counts())
 
 
 def data_config(exec_properties: dict[str, Any]) -> DataConfig:
@@ -236,11 +236,11 @@ def _check_quarantine(refused: list[Refused], files: int, config: DataConfig) ->
     shown = "".join(f"\n  {one.path}: {one.reason}" for one in refused[:_SHOWN])
     more = f"\n  and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
     raise RestemError(
-        f"{len(refused)} of {files} files are no images that can be read",
+        f"{len(refused)} of {files} files cannot be read as images",
         where=f"data.path ({config.path})",
         expected=f"at most the share data.max_quarantined = {config.max_quarantined:g}",
         given=f"{len(refused) / files:.3g}",
-        remedy=f"Mend or remove them, or raise data.max_quarantined:{shown}{more}",
+        remedy=f"Fix or remove them, or raise data.max_quarantined:{shown}{more}",
     )
 
 

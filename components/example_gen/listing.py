@@ -104,7 +104,7 @@ def check_counts(
     kind = "readable images" if readable else "images"
     if len(classes) < 2:
         raise RestemError(
-            "there is only one class, so there is nothing to tell apart",
+            "there is only one class, so there is nothing to classify",
             where=f"data.path ({path})",
             expected="at least two class folders",
             given=f"{classes[0]}/" if classes else "none",

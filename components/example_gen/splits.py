@@ -87,9 +87,9 @@ def _refuse_torn_groups(files: tuple[ImageFile, ...], config: DataConfig) -> Non
     torn = sorted(group for group, splits in sides.items() if len(splits) > 1)
     if torn and not config.allow_leaks:
         raise RestemError(
-            f"{len(torn)} of {len(sides)} groups stand in training and in testing",
+            f"{len(torn)} of {len(sides)} groups are in both train and test",
             where=f"data.group: {config.group}",
             expected="every group in one split",
             given=first_few(torn),
-            remedy="Mend the splits, let restem make them (data.split: hash), or set data.allow_leaks: true",
+            remedy="Fix the splits, let restem make them (data.split: hash), or set data.allow_leaks: true",
         )

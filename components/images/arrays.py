@@ -23,7 +23,7 @@ def encode_for_serving(path: str | Path) -> bytes:
     the model is served with TensorFlow alone.
 
     Raises:
-      UnreadableImage: the file is no image, or damaged; its message is a sentence.
+      UnreadableImage: the file is not an image, or damaged; its message is a sentence.
       OSError: the file cannot be read.
     """
     data = Path(path).read_bytes()
@@ -67,7 +67,7 @@ def as_stored(pixels: np.ndarray) -> np.ndarray:
     """uint8 and uint16 as they are, true and false as 255 and 0, everything else as float32.
 
     Raises:
-      UnreadableImage: values that are no finite numbers, or whole numbers beyond what float32 holds exactly.
+      UnreadableImage: values that are not finite numbers, or whole numbers beyond what float32 holds exactly.
     """
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype in (np.uint8, np.uint16):
@@ -78,7 +78,7 @@ def as_stored(pixels: np.ndarray) -> np.ndarray:
         if pixels.size and (pixels.max() > _FLOAT32_WHOLE or pixels.min() < -_FLOAT32_WHOLE):
             raise UnreadableImage(f"It has values beyond {_FLOAT32_WHOLE:,}: scale them to 16 bits, or to floats.")
     elif not np.isfinite(pixels).all():
-        raise UnreadableImage("It has values that are no finite numbers (NaN or infinite): replace them.")
+        raise UnreadableImage("It has values that are not finite numbers (NaN or infinite): replace them.")
     with np.errstate(over="ignore"):
         values = pixels.astype(np.float32)
     if not np.isfinite(values).all():

@@ -65,7 +65,7 @@ def find_bands(data: bytes, header: Header, read: Callable[[], np.ndarray]) -> B
 
 
 def _in_alpha(count: int, read: Callable[[], np.ndarray]) -> Bands | None:
-    """Bands where the last channel is no alpha in fact: most of alpha is fully transparent or fully opaque."""
+    """Bands where the last channel is not alpha in fact: most of alpha is fully transparent or fully opaque."""
     if count not in _WITH_ALPHA:
         return None
     alpha = read()[..., -1]

@@ -72,7 +72,7 @@ def unpack(data: bytes) -> np.ndarray:
     signature, kind, _, channels, height, width = _HEADER.unpack_from(data)
     names = {code: name for name, code in TYPES.items()}
     if signature != SIGNATURE or kind not in names:
-        raise ValueError("this is no raw container")
+        raise ValueError("this is not a raw container")
     size = height * width * channels * np.dtype(names[kind]).itemsize
     values = zlib.decompressobj().decompress(data[HEADER_BYTES:], size)
     return np.frombuffer(values, np.dtype(names[kind]).newbyteorder("<")).reshape(height, width, channels)

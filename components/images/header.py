@@ -57,7 +57,7 @@ def check_bytes(size: int, max_bytes: int) -> None:
 
 
 def check_suits(header: Header, wanted: Requirements) -> None:
-    """Refuses a file that is no image for this configuration.
+    """Refuses a file that is not an image for this configuration.
 
     Raises:
       UnreadableImage: another number of channels than named bands, values without a meaning, or too small.
@@ -72,7 +72,7 @@ def check_suits(header: Header, wanted: Requirements) -> None:
         raise UnreadableImage(f"It has {has}, but image.bands names {wanted.channels}.")
     if header.needs_range and not wanted.value_range:
         raise UnreadableImage(
-            "Its values are floating point or signed, and what is black and what is white is not told: set "
+            "Its values are floating point or signed, and black and white are not defined: set "
             "image.value_range: [black, white]."
         )
     times = wanted.upsampling(header.height, header.width)

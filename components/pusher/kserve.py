@@ -1,6 +1,6 @@
 """What KServe needs to serve the pushed versions, and a request that the model answers.
 
-Both files go to <destination>/kserve/: TensorFlow Serving passes over a folder whose name is no number.
+Both files go to <destination>/kserve/: TensorFlow Serving passes over a folder whose name is not a number.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """Putting a model among the versions, all or nothing: a server never sees half of one.
 
-In a folder the files are copied beside the versions under a name that is no number, and the whole is renamed. In a
+In a folder the files are copied beside the versions under a name that is not a number, and the whole is renamed. In a
 bucket, where renaming copies, they are copied in place with saved_model.pb last: a server loads nothing without it.
 """
 

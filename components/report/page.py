@@ -49,7 +49,7 @@ def render(data: ReportData) -> str:
         origin={
             "name": words.baseline(data.baseline.origin),
             "story": words.baseline_story(data.baseline.origin),
-            "passed_over": data.baseline.origin.passed_over if data.baseline.origin else (),
+            "skipped": data.baseline.origin.skipped if data.baseline.origin else (),
         },
         stem=_stem(data.candidate.stem) if data.candidate.stem else None,
         training=_training(data),

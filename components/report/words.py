@@ -122,9 +122,9 @@ def baseline_story(origin: Choice | None) -> str:
     """What the baseline is, in a sentence or two."""
     if origin is None or origin.path is None:
         stock = "The baseline is the stock network, trained on the same images as the candidate"
-        none = origin is not None and origin.passed_over
+        none = origin is not None and origin.skipped
         return f"{stock}: no approved version could take its place." if none else f"{stock}."
-    what = "the newest approved version that could be taken" if origin.passed_over else "the newest approved version"
+    what = "the newest approved version that could be taken" if origin.skipped else "the newest approved version"
     if origin.kind == "path":
         what = "the model that evaluate.baseline names"
     return f"The baseline is {what}: {origin.path}. It was not trained in this run; it was judged on its test images."

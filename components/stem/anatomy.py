@@ -72,7 +72,7 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
         ]
         hint = f" It holds one, though: give model.get_layer({inner[0]!r})." if inner else ""
         raise StemError(
-            f"{backbone.name!r} is no keras.applications ResNet: it has no layer {CONV!r}.{hint} "
+            f"{backbone.name!r} is not a keras.applications ResNet: it has no layer {CONV!r}.{hint} "
             "ResNet50, ResNet101, ResNet152 and their V2 are understood."
         )
     inputs = {name: _sources(entry["inbound_nodes"]) for name, entry in layers.items()}

@@ -34,7 +34,7 @@ def load_backbone(
         StemError: with the ways out, where ImageNet's weights cannot be had or a file does not fit.
     """
     if name not in BACKBONES:
-        raise StemError(f"{name!r} is no backbone: choose one of {', '.join(BACKBONES)}.")
+        raise StemError(f"{name!r} is not a backbone: choose one of {', '.join(BACKBONES)}.")
     if pooling not in ("avg", "max", None):
         raise StemError(f"pooling must be 'avg', 'max' or None, not {pooling!r}.")
     if weights == "none":
@@ -105,7 +105,7 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
             raise StemError(f"{str(path)!r} holds another network than {name}: a modified {own.name}.")
         return own
     if path.suffix not in (".h5", ".hdf5"):
-        raise StemError(f"{str(path)!r} is no weights file: .weights.h5, .h5 and .keras are understood.")
+        raise StemError(f"{str(path)!r} is not a weights file: .weights.h5, .h5 and .keras are understood.")
     contents = _read_contents(path)
     if include_top and contents.classes is None:
         raise StemError(f"{str(path)!r} holds no classifier, but include_top=True asks for one.")
@@ -149,7 +149,7 @@ def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, po
         if [v.shape for v in values] != [tuple(w.shape) for w in layer.weights]:
             raise StemError(
                 f"{str(path)!r}: the weights of {layer.name!r} have shapes {[v.shape for v in values]}, but a stock "
-                f"{name} has {[tuple(w.shape) for w in layer.weights]}. A modified network is no source checkpoint."
+                f"{name} has {[tuple(w.shape) for w in layer.weights]}. A modified network is not a source checkpoint."
             )
         layer.set_weights(values)
     return network

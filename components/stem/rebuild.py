@@ -1,6 +1,6 @@
 """Builds the network anew from its layers' configurations, with another stem; carries weights by name.
 
-A residual network is no chain: slicing `model.layers` and stacking the rest in a Sequential loses the
+A residual network is not a chain: slicing `model.layers` and stacking the rest in a Sequential loses the
 shortcuts. `keras.models.clone_model` walks the real graph instead; its two hooks change a layer's
 configuration and what is called around it.
 """

@@ -190,7 +190,7 @@ def _band_names(bands: Any) -> tuple[str, ...] | None:
         raise StemError("bands is empty: name at least one, or leave it out.")
     for name in names:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_.+-]*", name):
-            raise StemError(f"{name!r} is no band name: use letters, digits and _ . + - only.")
+            raise StemError(f"{name!r} is not a band name: use letters, digits and _ . + - only.")
     doubled = sorted({n for n in names if names.count(n) > 1})
     if doubled:
         raise StemError(f"bands names {', '.join(doubled)} more than once.")

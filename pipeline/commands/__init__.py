@@ -15,7 +15,7 @@ COMMANDS = {
     "pretrain": ("pipeline.commands.pretrain", "Train a source checkpoint on a folder of images."),
     "compile": ("pipeline.commands.compile", "Compile the pipeline for Kubeflow Pipelines."),
     "kubeflow": ("pipeline.commands.kubeflow", "Run the pipeline on Kubeflow Pipelines, once or on a schedule."),
-    "doctor": ("pipeline.commands.doctor", "Say what this machine has, and what is missing for what."),
+    "doctor": ("pipeline.commands.doctor", "Check this machine: what is installed, and what is missing."),
 }
 
 

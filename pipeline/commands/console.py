@@ -82,7 +82,7 @@ class RunConsole:
 
 
 def plain_console(stream: TextIO) -> Console:
-    """A console for results: where it is no terminal (a file, a pipe), lines are not broken at 80 columns."""
+    """A console for results: where it is not a terminal (a file, a pipe), lines are not broken at 80 columns."""
     return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDE)
 
 
@@ -129,7 +129,7 @@ def _compared_with(baseline: dict[str, Any]) -> str:
     if baseline["path"]:
         approved = f"the approved version {baseline['version']}"
         lines = [f"{approved if baseline['kind'] == 'latest_approved' else 'the given model'} ({baseline['path']})"]
-    lines += [f"version {entry['version']} is passed over: {entry['reason']}" for entry in baseline["passed_over"]]
+    lines += [f"version {entry['version']} is skipped: {entry['reason']}" for entry in baseline["skipped"]]
     return "\n".join(lines)
 
 

@@ -20,7 +20,7 @@ SAMPLES = 8  # images a class in the picture
 @click.option("--contact-sheet", metavar="FILE.png", help="Write a picture of what the model sees, a row a class.")
 @json_option
 def inspect(config_path: str, overrides: tuple[str, ...], contact_sheet: str | None, as_json: bool) -> None:
-    """Show classes, splits, equal images, and the files that would go to quarantine. Nothing is trained."""
+    """Show classes, splits, identical images, and the files that would go to quarantine. Nothing is trained."""
     from pipeline.config import load_config
     from pipeline.datasets.inspection import inspect as look
     from pipeline.local.folder import RunFolder, prepare
@@ -70,8 +70,8 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
     found = inspection.duplicates.counts()
     if found["groups"]:
         console.print(
-            f"equal images: {found['groups']} stand under several names, {found['leaks']} of them in training and in "
-            f"testing, {found['conflicts']} with different labels"
+            f"identical images: {found['groups']} appear under several names, {found['leaks']} of them in both "
+            f"train and test, {found['conflicts']} with different labels"
         )
     for group in inspection.duplicates.conflicts[:SHOWN_FILES]:
         console.print(escape("  " + " = ".join(f"{copy.path} ({copy.label})" for copy in group[:5])))

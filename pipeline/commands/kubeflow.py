@@ -142,7 +142,7 @@ def schedule(
     name, text, server = _prepared(config, package, access)
     outcome = keep(server, config.kubeflow, name, _uploaded(server, name, text), _say)
     upcoming = [] if wanted.paused else next_runs(cron, server.now())
-    words = {"unchanged": "is as it was", "created": "is made", "replaced": "has replaced the former one"}
+    words = {"unchanged": "is unchanged", "created": "is made", "replaced": "has replaced the old one"}
     print_to = _stream(as_json)
     print(f"the schedule of {name} {words.get(outcome.action, f'is {outcome.action}')}", file=print_to)
     for line in upcoming or ["paused: it starts no runs until restem kubeflow resume"]:
@@ -252,7 +252,7 @@ def _prepared(config: "Config | None", package: str | None, access: dict[str, An
 
             remedy = "Compile it from this configuration, or give the one that it was compiled from"
             raise RestemError(
-                "the package is another pipeline's", where=package, expected=config.name, given=name, remedy=remedy
+                "the package is of another pipeline", where=package, expected=config.name, given=name, remedy=remedy
             )
         return name, text, _server(config, access)
     server = _server(config, access)

@@ -57,7 +57,7 @@ class BeamConfig(Section):
         given = {argument.partition("=")[0] for argument in self.args}
         missing = [f"{names[0]}=... ({what})" for names, what in NEEDED[self.runner] if not given & set(names)]
         if missing:
-            raise ValueError(f"runner {self.runner} must be told, in beam.args: {', '.join(missing)}")
+            raise ValueError(f"runner {self.runner} needs, in beam.args: {', '.join(missing)}")
         return self
 
     def pipeline_args(self) -> tuple[str, ...]:

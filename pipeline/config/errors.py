@@ -121,11 +121,11 @@ def _container(annotation: Any) -> Any:
 def _problem(key: KeyPath, item: dict, data: Any, model: type[BaseModel], schema: dict) -> Problem:
     kind = item["type"]
     if kind == "extra_forbidden":
-        return Problem(key, "this key is unknown", given=_shown(item["input"]), remedy=_suggestion(key, model))
+        return Problem(key, "unknown key", given=_shown(item["input"]), remedy=_suggestion(key, model))
     if kind == "literal_error" and item["loc"][-1] == "[key]":
-        return Problem(key, "this name is unknown", given=repr(key[-1]), remedy=_suggestion(key, model))
+        return Problem(key, "unknown name", given=repr(key[-1]), remedy=_suggestion(key, model))
     if kind == "missing":
-        return Problem(key, "this key is missing", expected=_expected(key, schema), remedy=f"Add {dotted(key)}")
+        return Problem(key, "missing key", expected=_expected(key, schema), remedy=f"Add {dotted(key)}")
     if kind == "value_error":
         cause = item["ctx"]["error"]
         if isinstance(cause, RestemError):

@@ -125,7 +125,7 @@ class StepConfig(Section):
         expected = (
             "processors as Kubernetes writes them: 500m, 2" if of_cpu else "bytes as Kubernetes writes them: 16Gi"
         )
-        raise RestemError("this is no quantity", expected=expected, given=repr(value))
+        raise RestemError("this is not a quantity", expected=expected, given=repr(value))
 
 
 class EveryStepConfig(StepConfig):

@@ -49,7 +49,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     path = EMBEDDED_CONFIGS.get(str(path), Path(path))
     document = parse_document(_read(path), str(path))
     problems = [
-        Problem(key, "this key stands twice", given=f"line {first} and line {second}", remedy="Keep one of them")
+        Problem(key, "duplicate key", given=f"line {first} and line {second}", remedy="Keep one of them")
         for key, first, second in document.duplicates
     ]
     data = {} if document.data is None else document.data
@@ -115,12 +115,12 @@ def _override(data: dict, overrides: list[str] | tuple[str, ...], problems: list
             section[key[-1]] = value
             overridden.add(key)
         else:
-            problems.append(Problem(key, "cannot be set: the key above it is no section", given=repr(section)))
+            problems.append(Problem(key, "cannot be set: the key above it is not a section", given=repr(section)))
     return overridden
 
 
 def _validate(data: dict) -> Config:
-    """Strict, as JSON: 3 is no text, "3" and true are no numbers, and a list may become a tuple."""
+    """Strict, as JSON: 3 is not text, "3" and true are not numbers, and a list may become a tuple."""
     # A section that is written but left empty means its defaults.
     data = {key: {} if value is None and key in Config.model_fields else value for key, value in data.items()}
     return Config.model_validate_json(json.dumps(data, default=str), strict=True)

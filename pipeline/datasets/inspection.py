@@ -49,7 +49,7 @@ class Inspection:
         counts: split -> class -> readable images.
         quarantined: path, reason and size in bytes (-1: not known) of every refused file, sorted by path.
         formats, sizes, channels: how many images of each format, (height, width), number of channels.
-        duplicates: equal images under several names.
+        duplicates: identical images under several names.
         spans: the numbers of the spans, where data.path has {SPAN}.
         notes: what a user should know of the data.
         samples: the first readable training images of every class, as many as were asked for.
@@ -86,7 +86,7 @@ class Inspection:
 
 
 def inspect(config: Config, *, samples: int = 0) -> Inspection:
-    """Looks at every image that `config` names; `data.path` is no embedded data.
+    """Looks at every image that `config` names; `data.path` is not embedded data.
 
     Args:
         config: what would be run.

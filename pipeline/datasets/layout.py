@@ -15,7 +15,7 @@ from components.images.probe import probe
 
 ROWS = 2000  # of a manifest, that are looked at
 EXAMPLES = 200  # of a TFRecord file
-LARGEST_SLICES = 20  # different values; a column with more of them is no slice
+LARGEST_SLICES = 20  # different values; a column with more of them is not a slice
 MOST_METADATA = 6
 PATHS = ("path", "image_path", "file_path", "filepath", "file", "filename", "file_name", "image", "img", "image_file")
 LABELS = ("label", "class", "category", "target", "diagnosis", "species", "class_name", "label_name", "y", "dx")

@@ -286,7 +286,7 @@ def _quarantine_lines(found: Survey) -> list[str]:
     files = len(found.listing.files) + strays
     share = (found.refused / max(1, sampled) * len(found.listing.files) + strays) / max(1, files)
     limit = 0.05 if share <= 0.03 else min(1.0, math.ceil(share * 150) / 100)
-    seen = f"{found.refused} of {sampled} looked at are unreadable, {strays} more are no images of a class"
+    seen = f"{found.refused} of {sampled} looked at are unreadable, {strays} more are not images of a class"
     return [f"  max_quarantined: {limit:g}  # share of bad files that stops the run; {seen}"]
 
 

@@ -56,6 +56,6 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         executions = [execution for execution in executions if execution.id in in_run]
         states = type(executions[0]).State if executions else None
         if not executions or executions[-1].last_known_state not in (states.COMPLETE, states.CACHED):
-            raise RuntimeError("its inputs were not made by the steps before it")
+            raise RuntimeError("its inputs are missing: an earlier step did not produce them")
         self.executions[step] = executions[-1].id
         return "cached" if executions[-1].last_known_state == states.CACHED else "done"

@@ -54,7 +54,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
 
 
 def _finite(figures: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no words for infinity and for what is no number."""
+    """JSON has no words for infinity and for what is not a number."""
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
@@ -68,13 +68,13 @@ def read_baseline(folder: str) -> dict[str, Any]:
     """What the candidate was compared with, of the Baseline's run folder.
 
     Returns:
-        `kind` (stock, latest_approved or path), `version` and `path` (None for a stock network), and `passed_over`
+        `kind` (stock, latest_approved or path), `version` and `path` (None for a stock network), and `skipped`
         (`version`, `path` and `reason` of each newer version that could not be taken).
     """
     from components.baseline.choice import FILE
 
     choice = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
-    return {key: choice[key] for key in ("kind", "version", "path", "passed_over")}
+    return {key: choice[key] for key in ("kind", "version", "path", "skipped")}
 
 
 def read_quarantine(folder: str) -> dict[str, Any]:

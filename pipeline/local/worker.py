@@ -88,7 +88,7 @@ def run_worker(
     if last.get("event") == "result":
         return last["value"]
     if last.get("event") == "failed":
-        message = last["message"] if last["mendable"] else f"{last['message']} The whole story: {log}."
+        message = last["message"] if last["mendable"] else f"{last['message']} See the log: {log}."
         raise WorkFailed(message)
     raise WorkFailed(_death(status), remedy=f"The log may say more: {log}")
 
@@ -125,7 +125,7 @@ def _stop(process: subprocess.Popen) -> None:
 def _death(status: int) -> str:
     if status == -signal.SIGKILL:
         return (
-            "the working process was killed from outside, which is what happens when the machine's memory is used up; "
+            "the working process was killed, probably because the machine ran out of memory; "
             "a smaller train.batch_size or image.size needs less"
         )
     if status < 0:

@@ -35,8 +35,11 @@ DAMAGE = {
     "the weights are empty": (lambda v: (v / DATA).write_bytes(b""), "TensorFlow cannot read it: "),
     "the weights are damaged": (lambda v: flip(v / DATA), "TensorFlow cannot read it: .*[Cc]hecksum"),
     "the classes are missing": (lambda v: (v / EXTRA / "classes.json").unlink(), "classes.json is missing"),
-    "the classes are cut": (lambda v: cut(v / EXTRA / "classes.json"), "classes.json is damaged: it is no JSON$"),
-    "the classes are no list": (lambda v: (v / EXTRA / "classes.json").write_text("{}"), "it is no JSON list"),
+    "the classes are cut": (
+        lambda v: cut(v / EXTRA / "classes.json"),
+        "classes.json is damaged: it is not valid JSON$",
+    ),
+    "the classes are not list": (lambda v: (v / EXTRA / "classes.json").write_text("{}"), "it is not a JSON list"),
     "the record is missing": (lambda v: (v / EXTRA / "model.json").unlink(), "model.json is missing"),
     "the record is of another kind": (
         lambda v: (v / EXTRA / "model.json").write_text('{"backbone": "ResNet50"}'),
@@ -46,16 +49,16 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_damaged_version_is_passed_over_and_named(put, tmp_path, name):
+def test_a_damaged_version_is_skipped_and_named(put, tmp_path, name):
     good, bad = put(100), put(200)
     damage, reason = DAMAGE[name]
     damage(bad)
     choice = choose("latest_approved", str(tmp_path / "serving"), CLASSES)
     assert (choice.kind, choice.version, choice.path) == ("latest_approved", "100", str(good))
-    (passed_over,) = choice.passed_over
-    assert (passed_over.version, passed_over.path) == ("200", str(bad))
-    assert re.search(reason, passed_over.reason)
-    assert str(tmp_path) not in passed_over.reason
+    (skipped,) = choice.skipped
+    assert (skipped.version, skipped.path) == ("200", str(bad))
+    assert re.search(reason, skipped.reason)
+    assert str(tmp_path) not in skipped.reason
 
 
 def test_weights_of_several_files_must_all_be_there():
@@ -69,9 +72,9 @@ def test_weights_of_several_files_must_all_be_there():
 @pytest.mark.parametrize(
     ("classes", "reason"),
     [
-        (["dark", "grey", "light"], "it does not know grey"),
-        (["dark"], "it knows light, which this run's images do not have"),
-        (["dark", "bright"], "it knows light, which this run's images do not have; it does not know bright"),
+        (["dark", "grey", "light"], "it lacks grey"),
+        (["dark"], "it has light, which this run's images do not have"),
+        (["dark", "bright"], "it has light, which this run's images do not have; it lacks bright"),
         (["light", "dark"], "they are in another order"),
     ],
 )
@@ -102,7 +105,7 @@ def test_the_newest_by_number_is_taken_and_other_names_are_none_of_its_business(
     put(99), put("backup"), put("pushing-1-ab"), put(1000)
     (tmp_path / "serving" / "2000").write_text("a file")
     choice = choose("latest_approved", str(tmp_path / "serving"), CLASSES)
-    assert (choice.version, choice.passed_over) == ("1000", ())
+    assert (choice.version, choice.skipped) == ("1000", ())
     assert choice.fingerprint == fingerprint(str(tmp_path / "serving" / "1000"))
 
 
@@ -111,7 +114,7 @@ def test_without_a_usable_version_the_baseline_is_the_stock_network(put, tmp_pat
     (put(7) / "saved_model.pb").unlink()
     choice = choose("latest_approved", str(tmp_path / "serving"), CLASSES)
     assert (choice.kind, choice.path) == ("stock", None)
-    assert [entry.version for entry in choice.passed_over] == ["7"]
+    assert [entry.version for entry in choice.skipped] == ["7"]
 
 
 def test_stock_looks_at_nothing(tmp_path):
@@ -125,13 +128,13 @@ def test_a_given_folder_is_a_model_or_holds_versions(put, tiny_model, tmp_path):
     assert choose(f"{version}/", None, CLASSES) == expected
     assert choose(str(tmp_path / "serving"), None, CLASSES) == expected
     (put(13) / "saved_model.pb").unlink()
-    assert choose(str(tmp_path / "serving"), None, CLASSES).passed_over[0].version == "13"
+    assert choose(str(tmp_path / "serving"), None, CLASSES).skipped[0].version == "13"
 
 
 def test_a_given_folder_without_a_usable_model_is_an_error(put, tiny_model, tmp_path):
     with pytest.raises(RestemError, match=r"evaluate\.baseline .*nowhere.*saved_model\.pb is missing"):
         choose(str(tmp_path / "nowhere"), None, CLASSES)
-    with pytest.raises(RestemError, match="it does not know grey"):
+    with pytest.raises(RestemError, match="it lacks grey"):
         choose(str(tiny_model), None, [*CLASSES, "grey"])
     (put(13) / "saved_model.pb").unlink()
     with pytest.raises(RestemError, match=r"version 13: saved_model\.pb is missing"):
@@ -143,7 +146,7 @@ def test_json_and_back_and_what_is_told(caplog):
     assert Choice.from_json(choice.to_json()) == choice
     with caplog.at_level("INFO", logger="restem"):
         choice.tell()
-        Choice("stock", passed_over=choice.passed_over).tell()
-    assert caplog.messages[0] == "Baseline: version 6 is passed over: saved_model.pb is missing (/s/6)"
+        Choice("stock", skipped=choice.skipped).tell()
+    assert caplog.messages[0] == "Baseline: version 6 is skipped: saved_model.pb is missing (/s/6)"
     assert caplog.messages[1] == "Baseline: version 5 (/s/5)"
-    assert caplog.messages[-1] == "Baseline: the stock network, for want of a version"
+    assert caplog.messages[-1] == "Baseline: the stock network; there is no approved version"

@@ -76,7 +76,7 @@ def test_an_approved_version_is_copied_and_judged_and_nothing_is_trained(put, st
     assert json.loads((step.run / "stem.json").read_text()) == STEM
     choice = json.loads((step.run / "baseline.json").read_text())
     assert (choice["kind"], choice["version"], choice["path"]) == ("latest_approved", "100", str(version))
-    assert [(entry["version"], entry["reason"]) for entry in choice["passed_over"]] == [
+    assert [(entry["version"], entry["reason"]) for entry in choice["skipped"]] == [
         ("200", "saved_model.pb is missing")
     ]
 

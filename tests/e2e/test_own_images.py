@@ -97,12 +97,12 @@ def test_the_naive_recipes_stem_ends_in_a_served_model(run, folder, restem):
 def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pushed_twice(run, folder, restem):
     done, root = run
     pushed = Path(done.result["pushed_to"])
-    assert done.result["baseline"] == {"kind": "stock", "version": None, "path": None, "passed_over": []}
+    assert done.result["baseline"] == {"kind": "stock", "version": None, "path": None, "skipped": []}
     arguments = ["run", "--config", folder / "own.yaml", "--root", root, "--json", *SETTINGS]
     second, third = (restem(*arguments, "--set=evaluate.baseline=latest_approved") for _ in range(2))
     assert second.code == third.code == 0, second.err[-3000:] + third.err[-3000:]
     for again in (second, third):
-        expected = {"kind": "latest_approved", "version": pushed.name, "path": str(pushed), "passed_over": []}
+        expected = {"kind": "latest_approved", "version": pushed.name, "path": str(pushed), "skipped": []}
         assert again.result["baseline"] == expected
         assert again.result["blessed"], again.result["reason"]
         # The candidate is what was approved: nothing in its training changed.

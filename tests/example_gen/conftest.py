@@ -113,7 +113,7 @@ BAD = {
     "dog/empty.png": (lambda: b"", "The file is empty (0 bytes)."),
     "dog/photo.jp2": (lambda: image_bytes(kind="JPEG2000"), "JPEG2000 is not among the formats"),
     "dog/large.png": (lambda: image_bytes(size=(120, 120)), "It has 120 x 120 pixels"),
-    "README.md": (lambda: b"# About", "It lies outside the class folders"),
+    "README.md": (lambda: b"# About", "It is outside the class folders"),
 }
 ODD_CONFIG = DataConfig(path="unused", max_quarantined=0.5, max_pixels=10_000)
 

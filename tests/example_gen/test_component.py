@@ -122,7 +122,7 @@ def test_it_runs_again_for_every_change_of_the_data_and_for_no_other_reason(run,
 
 def test_too_many_bad_files_stop_the_run_with_the_list(run, odd_folder, tmp_path):
     strict = ODD_CONFIG.model_copy(update={"max_quarantined": 0.05})
-    with pytest.raises(RestemError, match="7 of 39 files are no images that can be read") as caught:
+    with pytest.raises(RestemError, match="7 of 39 files cannot be read as images") as caught:
         run(tmp_path, odd_folder, strict, validate=False)
     for path, (_, reason) in BAD.items():
         assert f"\n  {path}: {reason}" in str(caught.value)
@@ -318,7 +318,7 @@ def test_the_same_image_in_both_splits_stops_the_run_unless_it_may(run, tmp_path
         path = folder / split / label / f"{seed}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image_bytes(seed=seed))
-    with pytest.raises(RestemError, match="3 images stand in training and in testing, byte for byte") as caught:
+    with pytest.raises(RestemError, match="3 images stand in both train and test, byte for byte") as caught:
         run(tmp_path, folder, DataConfig(path="unused"), validate=False)
     assert "\n  test/a/1.png (test) = train/a/1.png (train)" in str(caught.value)
     root = tmp_path / "allowed"

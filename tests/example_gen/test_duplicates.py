@@ -37,7 +37,7 @@ def test_where_all_differ_nothing_is_found():
 
 def test_a_leak_stops_unless_it_may():
     leaked = found(*((bytes([n]) * 32, f"{split}/{n}", "a", split) for n in range(30) for split in ("train", "test")))
-    with pytest.raises(RestemError, match="30 images stand in training and in testing") as caught:
+    with pytest.raises(RestemError, match="30 images are in both train and test") as caught:
         check_leaks(leaked, DataConfig(path="p"), "p")
     assert "test/24 (test) = train/24 (train)" in str(caught.value)
     assert "and 10 more" in str(caught.value)

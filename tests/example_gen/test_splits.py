@@ -78,6 +78,6 @@ def test_given_splits_stay_unless_others_are_asked_for():
 def test_groups_that_stand_in_two_given_splits_are_refused():
     files = [ImageFile("1.png", "a", "train", group="p1"), ImageFile("2.png", "a", "test", group="p1")]
     files.append(ImageFile("3.png", "a", "test", group="p2"))
-    with pytest.raises(RestemError, match=r"1 of 2 groups stand in training and in testing.*given p1"):
+    with pytest.raises(RestemError, match=r"1 of 2 groups are in both train and test.*given p1"):
         split(files, given_splits=True)
     assert split(files, given_splits=True, allow_leaks=True)["2.png"] == "test"

@@ -87,7 +87,7 @@ def png(channels: int) -> bytes:
     [
         (png(4), ("red", "green", "blue", "band_4")),
         (png(2), ("band_1", "band_2")),
-        # As GDAL writes red, green, blue and near infrared, unless it is told that this is no alpha.
+        # As GDAL writes red, green, blue and near infrared, unless it is told that this is not alpha.
         (tiff(4, **RGB, extrasamples=["unassalpha"]), ("red", "green", "blue", "band_4")),
         # Colours that stand multiplied by alpha are divided by it when they are read: it has to be alpha.
         (tiff(4, **RGB, extrasamples=["assocalpha"]), None),

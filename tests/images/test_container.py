@@ -40,7 +40,7 @@ def test_unpack_gives_back_what_was_packed(kind, channels):
     np.testing.assert_array_equal(got, pixels)
     with pytest.raises(ValueError, match=r"buffer|reshape"):
         unpack(pack(pixels)[:-30])
-    with pytest.raises(ValueError, match="no raw container"):
+    with pytest.raises(ValueError, match="not a raw container"):
         unpack(bytes(30))
 
 

@@ -143,7 +143,7 @@ def header(channels: int = 3, **more) -> Header:
         (
             header(needs_range=True),
             Requirements(),
-            "Its values are floating point or signed, and what is black and what is white is not told: set "
+            "Its values are floating point or signed, and black and white are not defined: set "
             "image.value_range: [black, white].",
         ),
         (header(), ImageConfig(size=80).requirements(), None),
@@ -185,7 +185,7 @@ def _jpeg2000() -> bytes:
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC is not among"),
         (b"SIMPLE  =                    T" + b" " * 99, "FITS is not among"),
         (b"PK\3\4" + bytes(40), "It is a ZIP archive, as .npz is, not an image .*: unpack it"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "It is Git LFS's pointer to the image"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "It is a Git LFS pointer"),
         (b"II*\0\xff\xff\0\0", "The TIFF file's header is damaged"),
         (b"\x93NUMPY\1\0\x10\0", "The NPY file's header is damaged"),
         (b"\x89PNG\r\n\x1a\n", "The PNG file's header is damaged"),

@@ -45,7 +45,7 @@ BAND_MODES = [{"bands": BANDS, "bits": 16}, {"bands": BANDS, "select": ("b12", "
 
 @pytest.fixture(scope="module")
 def colour_files(encoded, photo) -> dict[str, bytes]:
-    """A file of every format and kind that is no set of bands."""
+    """A file of every format and kind that is not a set of bands."""
     deep = np.random.default_rng(0).integers(0, 65536, (9, 13, 4), np.uint16)
     exif = Image.Exif()
     exif[274] = 6

@@ -103,10 +103,10 @@ def test_checkpoints_are_known_by_their_first_bytes(write, images, tmp_path):
     check(write, f"model.weights={tmp_path / 'good.keras'}")
     for name, content in (("page.h5", b"<html>"), ("empty.weights.h5", b""), ("hdf.keras", b"\x89HDF\r\n\x1a\n")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(RestemError, match="no checkpoint"):
+        with pytest.raises(RestemError, match="not a checkpoint"):
             check(write, f"model.weights={tmp_path / name}")
     (tmp_path / "weights.pt").write_bytes(b"PK\x03\x04")
-    with pytest.raises(RestemError, match="not that of a checkpoint"):
+    with pytest.raises(RestemError, match="does not end like a checkpoint"):
         check(write, f"model.weights={tmp_path / 'weights.pt'}")
 
 

@@ -241,7 +241,7 @@ def test_a_stock_stem_and_an_untrained_model_leave_their_parts_out(report_data):
     assert "No epoch was trained." in page.text
 
 
-def test_an_adopted_baseline_is_named_with_what_was_passed_over(report_data):
+def test_an_adopted_baseline_is_named_with_what_was_skipped(report_data):
     data = report_data()
     origin = Choice("latest_approved", "1700", "/served/1700", "ab", (PassedOver("1800", "/served/1800", HOSTILE),))
     baseline = dataclasses.replace(data.baseline, origin=origin, history=(), channels=1, names=("grey",), height=64)
@@ -249,7 +249,7 @@ def test_an_adopted_baseline_is_named_with_what_was_passed_over(report_data):
     page = Page(html)
     assert "compared with the approved version 1700." in page.text
     assert "the newest approved version that could be taken: /served/1700. It was not trained in this run" in page.text
-    assert "Versions that were passed over" in page.text
+    assert "Skipped versions" in page.text
     assert f"1800{HOSTILE}" in page.text  # the cells of a row have no space between them
     assert HOSTILE not in html
     assert "Originthis runthe approved version 1700" in page.text
@@ -261,7 +261,7 @@ def test_an_adopted_baseline_is_named_with_what_was_passed_over(report_data):
 def test_a_stock_baseline_says_why_it_is_no_approved_version(report_data):
     data = report_data()
     assert "The baseline is the stock network, trained on the same images as the candidate." in Page(render(data)).text
-    origin = Choice("stock", passed_over=(PassedOver("7", "/served/7", "saved_model.pb is missing"),))
+    origin = Choice("stock", skipped=(PassedOver("7", "/served/7", "saved_model.pb is missing"),))
     page = Page(render(dataclasses.replace(data, baseline=dataclasses.replace(data.baseline, origin=origin))))
     assert "as the candidate: no approved version could take its place." in page.text
     assert "7saved_model.pb is missing" in page.text

@@ -86,7 +86,7 @@ def test_wrong_files(small, tmp_path):
         ("missing.h5", "no weights file"),
         ("text.h5", "does not fit ResNet50"),
         ("text.keras", "does not fit ResNet50"),
-        ("weights.pt", "is no weights file"),
+        ("weights.pt", "is not a weights file"),
         ("dense.weights.h5", "holds no stock ResNet"),
         ("dense.keras", "holds no keras.applications ResNet"),
     ):

@@ -168,10 +168,10 @@ def _place(name: str, kind: str, split_folders: dict[str, str]) -> ImageFile | S
         return Stray(name, "It is neither a file nor a folder, or a link to nothing.")
     if split_folders:
         if parts[0] not in split_folders or len(parts) < 3:
-            return Stray(name, "It lies outside the class folders, so its class is not known.")
+            return Stray(name, "It is outside the class folders, so its class is unknown.")
         return ImageFile(name, _normalise(parts[1]), split_folders[parts[0]])
     if len(parts) < 2:
-        return Stray(name, "It lies outside the class folders, so its class is not known.")
+        return Stray(name, "It is outside the class folders, so its class is unknown.")
     return ImageFile(name, _normalise(parts[0]), "")
 
 
@@ -258,10 +258,10 @@ def _walk_here(root: str) -> Iterator[tuple[str, str]]:
                 entries = list(entries)
         except PermissionError as error:
             raise RestemError(
-                "this folder cannot be looked into",
+                "this folder cannot be read",
                 where=f"data.path ({os.path.join(root, folder)})",
                 given=error.strerror,
-                remedy="Give yourself the right to read it, or move it away",
+                remedy="Change its permissions, or move it away",
             ) from None
         for entry in entries:
             if _is_hidden(entry.name):

@@ -67,7 +67,7 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
         shown = _below(prefix, name) if name else f"{relative(folder, path)} {where.lower()}"
         try:
             if name and shown in seen:
-                raise _BadRow(f"the path stands already in {seen[shown].lower()}")
+                raise _BadRow(f"the path is already in {seen[shown].lower()}")
             file = _image(values, shown, given, config)
             if not folder_exists(file.path):
                 raise _BadRow("there is no such file")
@@ -156,7 +156,7 @@ def _parquet(data: bytes, path: str) -> Table:
         file = pq.ParquetFile(io.BytesIO(data))
         names = file.schema_arrow.names
     except errors as error:
-        what = "this is no Parquet file"
+        what = "this is not a Parquet file"
         raise RestemError(what, where=f"data.path ({path})", given=str(error).splitlines()[0]) from None
 
     def rows() -> Iterator[tuple[str, tuple]]:
@@ -208,7 +208,7 @@ def _columns(table: Table, path: str, config: DataConfig) -> dict[str, int]:
     }
     if config.weight is not None:
         needed[config.weight] = "data.weight"
-    # Something with parentheses that is no column is a pattern over the paths.
+    # Something with parentheses that is not a column is a pattern over the paths.
     if config.group is not None and (config.group in table.columns or "(" not in config.group):
         needed[config.group] = "data.group"
     if missing := [f"{name} ({key})" for name, key in needed.items() if name not in table.columns]:
@@ -232,7 +232,7 @@ def _notes(table: Table, config: DataConfig) -> tuple[str, ...]:
 
 
 class _BadRow(Exception):
-    """Why a row is no image."""
+    """Why a row is not an image."""
 
 
 def _image(values: Mapping[str, str], path: str, given: bool, config: DataConfig) -> ImageFile:
@@ -261,7 +261,7 @@ def weight_of(text: str) -> float:
     """A row's weight.
 
     Raises:
-      _BadRow: it is no number from 0 upwards.
+      _BadRow: it is not a number from 0 upwards.
     """
     try:
         weight = float(text)

@@ -45,7 +45,7 @@ class Parsed:
 
 
 class BadRecord(ValueError):
-    """Why a record is no image, in words for the user."""
+    """Why a record is not an image, in words for the user."""
 
 
 def shards(path: str) -> list[str]:
@@ -166,7 +166,7 @@ def parse(data: bytes, config: DataConfig) -> Parsed:
     """What a serialized tf.Example says, by the names in data.features.
 
     Raises:
-      BadRecord: it is no example, or lacks a feature.
+      BadRecord: it is not an example, or lacks a feature.
     """
     features = _features(data)
     names = config.features
@@ -206,7 +206,7 @@ def feature_values(data: bytes, name: str) -> list:
     """The values of one feature of a serialized tf.Example.
 
     Raises:
-      BadRecord: it is no example, or has no such feature.
+      BadRecord: it is not an example, or has no such feature.
     """
     return _values(_features(data), name)
 
@@ -215,7 +215,7 @@ def all_features(data: bytes) -> dict[str, list]:
     """Name -> values of everything in a serialized tf.Example.
 
     Raises:
-      BadRecord: it is no example.
+      BadRecord: it is not an example.
     """
     features = _features(data)
     return {name: _values(features, name) for name in sorted(features)}
@@ -292,7 +292,7 @@ def _records(file: BinaryIO, path: str) -> Iterator[tuple[Record, bytes, str | N
         sound = checksum(header[:8]) == check
         if not sound or length > _MOST_BYTES:
             what = "a record's length" if sound else "a checksum"
-            yield Record(path, offset, -1), b"", f"From here on this is no TFRecord file: {what} is wrong."
+            yield Record(path, offset, -1), b"", f"From here on this is not a TFRecord file: {what} is wrong."
             return
         data, footer = file.read(length), file.read(_FOOTER)
         record = Record(path, offset + _HEADER, len(data))
@@ -329,7 +329,7 @@ def _features(data: bytes) -> Any:
     try:
         return _example_class().FromString(data).features.feature
     except DecodeError:
-        raise BadRecord("It is no tf.Example.") from None
+        raise BadRecord("It is not a tf.Example.") from None
 
 
 def _values(features: Any, name: str) -> list:
@@ -350,7 +350,7 @@ def _one_text(features: Any, name: str) -> str:
             value.decode() if isinstance(value, bytes) else f"{value:g}" if isinstance(value, float) else str(value)
         ).strip()
     except UnicodeDecodeError:
-        raise BadRecord(f"Its feature {name} is no text in UTF-8.") from None
+        raise BadRecord(f"Its feature {name} is not text in UTF-8.") from None
 
 
 @functools.cache

@@ -229,7 +229,7 @@ def _inner_size(data: bytes, compression: int) -> tuple[int, int]:
     except Image.DecompressionBombError:
         raise ValueError("a strip or tile is larger than the image") from None
     except UnidentifiedImageError:
-        raise ValueError(f"a strip or tile is no {COMPRESSION(compression).name}") from None
+        raise ValueError(f"a strip or tile is not {COMPRESSION(compression).name}") from None
 
 
 def _bits(page: tifffile.TiffPage) -> int:

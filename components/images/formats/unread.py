@@ -5,7 +5,7 @@ import io
 from PIL import Image
 
 _LISTED = "PNG, JPEG, BMP, GIF, WebP, TIFF and NumPy's .npy"
-# What people have that is no file of these, and that Pillow does not know either: place, bytes there, name.
+# What people have that is not a file of these, and that Pillow does not know either: place, bytes there, name.
 _OTHERS = (
     (128, b"DICM", "DICOM"),
     (4, b"ftyphei", "HEIC"),
@@ -32,7 +32,7 @@ def what_it_is(data: bytes) -> str:
     if packed is not None:
         return f"It is {packed}, not an image ({_LISTED} are read): unpack it."
     if data.startswith(_GIT_LFS):
-        return "It is Git LFS's pointer to the image, not the image: fetch it with git lfs pull."
+        return "It is a Git LFS pointer, not the image: fetch the image with git lfs pull."
     if b"\0" not in data[:1024]:
         return f"It is text, not an image ({_LISTED} are read)."
     return f"It is not an image ({_LISTED} are read)."
@@ -42,5 +42,5 @@ def _known_to_pillow(data: bytes) -> str | None:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return image.format
-    except Exception:  # Damaged bytes lead Pillow's many plugins anywhere; it is no image all the same.
+    except Exception:  # Damaged bytes lead Pillow's many plugins anywhere; it is not an image all the same.
         return None

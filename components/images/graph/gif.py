@@ -21,7 +21,7 @@ _SIZES_AT = 5  # in a frame's descriptor, behind its mark and its place
 
 
 def is_plain(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Whether a GIF's first frame is opaque and fills the picture: bool scalar; False of what is no whole GIF.
+    """Whether a GIF's first frame is opaque and fills the picture: bool scalar; False of what is not a whole GIF.
 
     The blocks up to the first frame are looked through: extensions, each a chain of sub-blocks with their lengths.
     """

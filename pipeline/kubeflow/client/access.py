@@ -72,7 +72,7 @@ def find_access(
         environ: the environment.
 
     Raises:
-        RestemError: there is no address, or a file cannot be read, or what is in it is no token or cookie.
+        RestemError: there is no address, or a file cannot be read, or what is in it is not a token or cookie.
     """
     given = host or (kubeflow and kubeflow.host) or environ.get(HOST)
     token = _checked(environ.get(TOKEN), TOKEN)
@@ -93,7 +93,7 @@ def find_access(
         given = IN_CLUSTER
     else:
         raise RestemError(
-            "it is not known where Kubeflow Pipelines is",
+            "the address of Kubeflow Pipelines is unknown",
             expected="its address",
             remedy=f"Give --host, e.g. --host https://kubeflow.example.org/pipeline, or set kubeflow.host in the "
             f"configuration or {HOST} in the environment. For a port-forward: kubectl port-forward -n kubeflow "
@@ -136,7 +136,7 @@ def _address(host: str) -> str:
     if usable and not parts.query and not parts.fragment and not parts.username and " " not in host:
         return host
     raise RestemError(
-        "this is no address",
+        "this is not an address",
         where="--host (kubeflow.host)",
         expected="http:// or https://, a host, and where needed a port and a path; no name, password or query",
         remedy="For instance https://kubeflow.example.org/pipeline",
@@ -159,5 +159,5 @@ def _checked(secret: str | None, where: str) -> str | None:
     """Without what would break a request's header; the message never shows the value."""
     secret = (secret or "").strip()
     if any(ord(character) < 32 or ord(character) > 126 for character in secret):
-        raise RestemError("this is no token or cookie", where=where, expected="one line of ASCII")
+        raise RestemError("this is not a token or cookie", where=where, expected="one line of ASCII")
     return secret or None

@@ -55,7 +55,7 @@ class Cron:
         self._fields = " ".join(_fields(expression))
         after = datetime.now(UTC)
         if not _leaves_a_day(self._fields) or next(self.after(after), after + 2 * SEARCHED) > after + SEARCHED:
-            raise _wrong(expression, "the moment that it names does not come within five years")
+            raise _wrong(expression, "a schedule that runs at least once in five years")
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """The ticks later than `moment` (aware of its zone), in order, in UTC."""

@@ -43,7 +43,7 @@ def failure_of(server: Server, run: Any, steps: list[Step]) -> str | None:
     if log:
         lines = "\n".join(log.strip().splitlines()[-LAST_LINES:])
         return f"{step.name}{tries}: {said or 'failed'}. The end of its log:\n{lines}"
-    return f"{step.name}{tries}: {said or 'failed'}. Its log cannot be had: {why_not}"
+    return f"{step.name}{tries}: {said or 'failed'}. Its log is not available: {why_not}"
 
 
 def own_words(log: str) -> str | None:
@@ -67,7 +67,7 @@ def _log(server: Server, run: Any, step: Step) -> tuple[str | None, str]:
                 continue
             if text:
                 return text, ""
-    remedy = "A pod that is gone has left no log where the server keeps none"
+    remedy = "The pod is gone, and the server keeps no logs"
     return None, f"{reasons[0] if reasons else 'it is empty'} {remedy}"
 
 

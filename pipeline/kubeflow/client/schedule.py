@@ -205,7 +205,7 @@ def _converge(server: Server, name: str, created: Any, replaced: list[Any], say:
     kept = present[-1].recurring_run_id if present else None
     outcome = Outcome("replaced" if replaced else "created", kept)
     if kept != created.recurring_run_id:
-        say("Another process has made a newer schedule of this name, or removed it, at the same moment: that counts")
+        say("Another process created a newer schedule of this name, or removed it, at the same time: that one counts")
     for one in present[:-1]:
         _remove(server, one, outcome, say)
     return outcome
@@ -219,15 +219,15 @@ def _remove(server: Server, one: Any, outcome: Outcome, say: Say) -> None:
         _switch(server, identifier, on=False)
         outcome.left.append(identifier)
         say(
-            f"Run {active[0].run_id} of the former schedule is in progress, and this server would end it with the "
-            "schedule (it can do otherwise from 2.16 on): the former schedule is switched off and stays. The next "
+            f"Run {active[0].run_id} of the old schedule is in progress, and this server (older than 2.16) would "
+            "stop it together with the schedule: the old schedule is disabled and kept. The next "
             "restem kubeflow schedule or unschedule removes it"
         )
         return
     if active:
         full = one.mode == ON and len(active) >= int(one.max_concurrency or 1)
         say(
-            f"Run {active[0].run_id}, which the former schedule started, is in progress and goes on"
+            f"Run {active[0].run_id}, which the old schedule started, is in progress and goes on"
             + ("; a run that fell due meanwhile was waiting for its end, and is not made up for" if full else "")
         )
     try:

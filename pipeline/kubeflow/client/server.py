@@ -44,7 +44,7 @@ class Server:
         self.version = _version(health.get("tag_name") or health.get("apiServerTagName"))
         if health.get("multi_user") and not self.namespace:
             raise ServerError(
-                "this Kubeflow has several users, and it is not said in whose namespace to work",
+                "this Kubeflow has several users: a namespace is needed",
                 where=access.host,
                 remedy="Name your namespace: --namespace, or kubeflow.namespace in the configuration",
             )

@@ -158,7 +158,7 @@ def _redirected(host: str, location: str, status: int) -> ServerError:
             "the server wants https", where=host, status=status, remedy=f"--host https://{host.removeprefix('http://')}"
         )
     return ServerError(
-        "the server sends us elsewhere, probably to log in",
+        "the server redirects the request, probably to a login page",
         where=host,
         status=status,
         given=place,
@@ -168,7 +168,7 @@ def _redirected(host: str, location: str, status: int) -> ServerError:
 
 def _bad_address(host: str) -> RestemError:
     return RestemError(
-        "this is no address",
+        "this is not an address",
         where="--host (kubeflow.host)",
         expected="http:// or https://, a host, and where needed a port and a path",
         given=repr(host),

@@ -83,7 +83,7 @@ def read_package(path: str) -> tuple[str, str]:
         The pipeline's name, and the YAML.
 
     Raises:
-        RestemError: the file cannot be read, or is no compiled pipeline.
+        RestemError: the file cannot be read, or is not a compiled pipeline.
     """
     import yaml
 
@@ -99,7 +99,7 @@ def read_package(path: str) -> tuple[str, str]:
         raise RestemError("the package cannot be read", where=path, given=error.strerror) from None
     except (UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
         raise RestemError(
-            "this is no compiled pipeline",
+            "this is not a compiled pipeline",
             where=path,
             expected="YAML with pipelineInfo and schemaVersion",
             remedy="restem compile --config F --out F.yaml writes one",

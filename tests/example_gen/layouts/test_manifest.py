@@ -58,8 +58,8 @@ def test_every_row_becomes_an_image_or_a_stray_with_its_line_and_reason(write, t
         "Line 6: the label is empty.",
         "Line 7: the split 'valid' is neither train nor test.",
         "Line 8: the path is empty.",
-        "Line 9: the path stands already in line 2.",
-        "Line 10: the path stands already in line 4.",
+        "Line 9: the path is already in line 2.",
+        "Line 10: the path is already in line 4.",
         "Line 11: the label is empty.",
         "Line 12: the split is empty.",
     }
@@ -129,7 +129,7 @@ def test_parquet(write, tmp_path):
     listing = listed(str(tmp_path / "all.parquet"))
     assert [(file.path, file.label) for file in listing.files] == [("x0.png", "3"), ("x1.png", "4")]
     assert [stray.reason for stray in listing.strays] == ["Row 3: the path is empty."]
-    with pytest.raises(RestemError, match="this is no Parquet file"):
+    with pytest.raises(RestemError, match="this is not a Parquet file"):
         listed(write("path,label\n", "bad.parquet"))
 
 

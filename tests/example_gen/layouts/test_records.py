@@ -126,7 +126,7 @@ def test_a_length_that_cannot_be_is_not_asked_for(write, tmp_path, length):
     listing = listed(path)
     assert len(listing.files) == 2
     assert [stray.reason for stray in listing.strays] == [
-        "From here on this is no TFRecord file: a record's length is wrong."
+        "From here on this is not a TFRecord file: a record's length is wrong."
     ]
 
 
@@ -143,13 +143,13 @@ def test_gzip_that_is_cut_off_keeps_what_came_before(tmp_path, write):
 def test_bad_examples_are_strays_with_their_reason(write):
     good = images(1)
     bad = {
-        b"\xff\xff no example": "It is no tf.Example.",
+        b"\xff\xff no example": "It is not a tf.Example.",
         example(image__encoded=b"x"): "It has no feature image/class/text.",
         example(image__class__text="a", image__encoded=3): "Its feature image/encoded does not hold one encoded image.",
         example(image__class__text=[1, 2], image__encoded=b"x"): "Its feature image/class/text has 2 values",
         example(
             image__class__text=b"\xff\xfe", image__encoded=b"x"
-        ): "Its feature image/class/text is no text in UTF-8.",
+        ): "Its feature image/class/text is not text in UTF-8.",
         example(image__class__text=" ", image__encoded=b"x"): "Its feature image/class/text is empty.",
     }
     listing = listed(write("x.tfrecord", [*good, *bad]))
@@ -176,7 +176,7 @@ def test_wrong_names_of_features_are_told_at_the_first_example(write, tmp_path):
     with pytest.raises(RestemError, match="there are no TFRecord files"):
         listed(tmp_path / "none-*.tfrecord")
     (tmp_path / "text.tfrecord").write_text("this is no such file, but a long enough text")
-    with pytest.raises(RestemError, match="no TFRecord file"):
+    with pytest.raises(RestemError, match="not a TFRecord file"):
         check_first(str(tmp_path / "text.tfrecord"), config)
 
 

@@ -208,7 +208,7 @@ def test_what_is_larger_inside_than_the_header_says_is_refused(compression):
 def test_a_tile_that_is_none_of_its_kind_is_told():
     data = tiff(SMALL, photometric="rgb", compression="jpeg")
     at = data.index(b"\xff\xd8\xff")
-    with pytest.raises(UnreadableImage, match=r"image data are damaged \(a strip or tile is no JPEG\)"):
+    with pytest.raises(UnreadableImage, match=r"image data are damaged \(a strip or tile is not JPEG\)"):
         read(data[:at] + b"none" + data[at + 4 :])
 
 

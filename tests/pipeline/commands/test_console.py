@@ -10,7 +10,7 @@ SUMMARY = {
         "kind": "latest_approved",
         "version": "16",
         "path": "/x/serving/digits/16",
-        "passed_over": [{"version": "18", "path": "/x/serving/digits/18", "reason": "saved_model.pb is missing"}],
+        "skipped": [{"version": "18", "path": "/x/serving/digits/18", "reason": "saved_model.pb is missing"}],
     },
     "pushed_to": "/x/serving/digits/17",
     "report": "/x/[report]/index.html",
@@ -56,7 +56,7 @@ def test_summary_has_each_figure_on_its_line():
     assert "accuracy 0.9812, images 360" in lines["candidate"]
     assert "not a number" in lines["baseline"]
     assert "the approved version 16 (/x/serving/digits/16)" in lines["compared with"]
-    assert "version 18 is passed over: saved_model.pb is missing" in stream.getvalue()
+    assert "version 18 is skipped: saved_model.pb is missing" in stream.getvalue()
     assert "approved" in lines["verdict"]
     assert "/x/serving/digits/17" in lines["pushed to"]
     assert "7 files" in lines["quarantined"]
@@ -70,7 +70,7 @@ def test_summary_has_each_figure_on_its_line():
 def test_the_baseline_is_named_by_what_it_is():
     for kind, path, told in (("stock", None, "the stock network"), ("path", "/old", "the given model (/old)")):
         stream = io.StringIO()
-        baseline = {"kind": kind, "version": None, "path": path, "passed_over": []}
+        baseline = {"kind": kind, "version": None, "path": path, "skipped": []}
         print_summary({**SUMMARY, "baseline": baseline}, stream)
         assert f"compared with  {told}\n" in stream.getvalue()
 

@@ -25,7 +25,7 @@ def test_a_cluster_is_refused_without_what_it_must_be_told(runner, args, missing
     with pytest.raises(ValidationError) as refused:
         BeamConfig(runner=runner, args=args)
     said = str(refused.value)
-    assert f"runner {runner} must be told, in beam.args" in said
+    assert f"runner {runner} needs, in beam.args" in said
     assert all(name in said for name in missing)
 
 

@@ -157,7 +157,7 @@ def test_all_problems_of_a_file_at_once_each_with_its_line(write):
     assert "image.size (line 5)" in message
     assert "line 9 and line 10" in message
     assert "evaluate.min_accuracy (given by --set)" in message
-    assert "data.path (line 2): this key is missing" in message
+    assert "data.path (line 2): missing key" in message
 
 
 def test_a_single_problem_is_one_paragraph_that_names_the_file(write):

@@ -8,7 +8,7 @@ BASELINE = {
     "kind": "latest_approved",
     "version": "5",
     "path": "/served/5",
-    "passed_over": [{"version": "6", "path": "/served/6", "reason": "saved_model.pb is missing"}],
+    "skipped": [{"version": "6", "path": "/served/6", "reason": "saved_model.pb is missing"}],
 }
 SLICES = [{"column": "site", "value": "Ulm", "images": 3, "candidate": 1.0, "baseline": 0.5}]
 

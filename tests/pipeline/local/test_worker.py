@@ -60,7 +60,7 @@ def test_result_events_and_chatter_take_three_ways(tmp_path, capfd, monkeypatch)
         ("other", "the work failed: ValueError: last line.", True),
         ("memory", "too little memory", True),
         ("exit", "SystemExit: 3", True),
-        ("killed", "memory is used up", True),
+        ("killed", "ran out of memory", True),
         ("crash", "died of SIGSEGV", True),
     ],
 )

@@ -42,7 +42,7 @@ def test_inside_the_cluster(monkeypatch, tmp_path):
 
 
 def test_nowhere_to_go_is_told_with_what_to_do():
-    with pytest.raises(RestemError, match=r"not known where Kubeflow Pipelines is.*--host.*port-forward"):
+    with pytest.raises(RestemError, match=r"address of Kubeflow Pipelines is unknown.*--host.*port-forward"):
         find_access(KubeflowConfig(), environ={})
 
 
@@ -59,7 +59,7 @@ def test_nowhere_to_go_is_told_with_what_to_do():
     ],
 )
 def test_what_is_no_address(host):
-    with pytest.raises(RestemError, match="this is no address") as caught:
+    with pytest.raises(RestemError, match="this is not an address") as caught:
         find_access(None, host=host, environ={})
     assert "password" not in str(caught.value).replace("no name, password", "")
 
@@ -108,7 +108,7 @@ def test_the_users_kfp_context_is_neither_read_nor_written(local, tmp_path, monk
 def test_a_file_without_a_token(tmp_path, content):
     path = tmp_path / "token"
     path.write_text(content)
-    with pytest.raises(RestemError, match=r"the file is empty|this is no token or cookie") as caught:
+    with pytest.raises(RestemError, match=r"the file is empty|this is not a token or cookie") as caught:
         find_access(None, host="http://h", token_file=str(path), environ={})
     assert "lines" not in str(caught.value)
 

@@ -95,7 +95,7 @@ def test_a_package_is_not_compiled(call, tmp_path, package, local):
 def test_a_package_of_another_pipeline(call, tmp_path, config, package, local):
     path = tmp_path / "p.yaml"
     path.write_text(package().replace("name: digits", "name: other"))
-    with pytest.raises(RestemError, match=r"another pipeline's\. Expected digits, given other"):
+    with pytest.raises(RestemError, match=r"of another pipeline\. Expected digits, given other"):
         call("run", "--config", config, "--package", path)
     assert local.requests == []
 
@@ -159,7 +159,7 @@ def test_schedule_pause_resume_unschedule(call, config, local):
     assert lines[0] == "the schedule of digits is made"
     assert len(lines) == 4
     assert lines[1].startswith("  Thu 2026-11-26 03:00:00 Asia/Tokyo")
-    assert "is as it was" in call("schedule", "--config", config)[1]
+    assert "is unchanged" in call("schedule", "--config", config)[1]
     local.kubeflow.advance(60)
     code, out, _ = call("schedule", "--config", config, "--set", "kubeflow.schedule.cron=0 0 4 * * *", "--json")
     assert last_json(out)["action"] == "replaced"
@@ -231,7 +231,7 @@ def test_an_error_of_the_server_is_one_paragraph_and_the_exit_code_1(local):
 def test_a_mistake_of_the_users_is_the_exit_code_2(tmp_path):
     out, err = (started := process("status", "--name", "x", cwd=tmp_path)).communicate()
     assert (started.returncode, out) == (2, "")
-    assert err.startswith("restem: it is not known where Kubeflow Pipelines is.")
+    assert err.startswith("restem: the address of Kubeflow Pipelines is unknown.")
 
 
 def test_ctrl_c_ends_the_following_not_the_run(local):

@@ -278,7 +278,7 @@ class TestRunsInProgress:
         run = self.running(local, keep)
         keep("0 0 5 * * *")
         assert run["state"] == "PENDING"
-        assert f"Run {run['run_id']}, which the former schedule started, is in progress" in keep.said[-1]
+        assert f"Run {run['run_id']}, which the old schedule started, is in progress" in keep.said[-1]
         unschedule(server, NAME, keep.said.append)
         assert run["state"] == "PENDING"
         assert local.kubeflow.recurring_runs == []

@@ -43,7 +43,7 @@ def list_runs(server):
         (Answer(403, LOGIN, {"Content-Type": "text/html"}), "probably a login page"),
         (
             Answer(302, "", {"Location": "https://dex.example.org/auth?state=s3cret"}),
-            r"elsewhere, probably to log in\. Given https://dex\.example\.org/auth\.",
+            r"redirects the request, probably to a login page\. Given https://dex\.example\.org/auth\.",
         ),
         (Answer(301, "", {"Location": "https://127.0.0.1/x"}), r"wants https\. --host https://127\.0\.0\.1"),
     ],

@@ -75,7 +75,7 @@ class TestFailure:
     def test_a_log_that_is_gone(self, local, server, run):
         failed(local, run)
         error = report(server, run["run_id"]).error
-        assert "trainer (attempt 3): failed. Its log cannot be had: " in error
+        assert "trainer (attempt 3): failed. Its log is not available: " in error
         assert f"the server says: Failed to read logs for run {run['run_id']}." in error
         assert "\n" not in error
 

@@ -74,7 +74,7 @@ def test_a_package_from_a_file(tmp_path, package):
 def test_a_file_that_is_no_package(tmp_path, text):
     path = tmp_path / "digits.yaml"
     path.write_text(text)
-    with pytest.raises(RestemError, match="this is no compiled pipeline"):
+    with pytest.raises(RestemError, match="this is not a compiled pipeline"):
         read_package(str(path))
 
 
