@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from components.report import measures, plots, words
+from components.report import formatting, measures, plots
 from components.report.data import DataSummary, Epoch, ReportData, Run, Slice, StemTransfer
+from components.report.formatting import percent
 from components.trainer.config import StemConfig
 
 SHOWN_CLASSES = 20  # tables and matrix show at most this many classes, the worst; the rest is folded away
@@ -47,8 +48,8 @@ def render(data: ReportData) -> str:
         models=_models(data),
         changed=_stem_changed(data.candidate),
         origin={
-            "name": words.baseline(data.baseline.origin),
-            "story": words.baseline_story(data.baseline.origin),
+            "name": formatting.baseline(data.baseline.origin),
+            "story": formatting.baseline_story(data.baseline.origin),
             "skipped": data.baseline.origin.skipped if data.baseline.origin else (),
         },
         stem=_stem(data.candidate.stem) if data.candidate.stem else None,
@@ -58,7 +59,7 @@ def render(data: ReportData) -> str:
         confusion=_confusion_table(candidate.classes, matrix),
         confusions=_frequent_confusions(candidate.classes, matrix),
         calibration=_calibration(data),
-        sees=None if data.baseline.adopted else words.sees(data.candidate.names),
+        sees=None if data.baseline.adopted else formatting.sees(data.candidate.names),
         summary=_data_summary(data.data),
         repeat=_repeat(data),
     )
@@ -76,13 +77,13 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     for name in ("percent", "points", "count", "images", "duration", "measured", "reason"):
-        environment.filters[name] = getattr(words, name)
+        environment.filters[name] = getattr(formatting, name)
     return environment.get_template("report.html")
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture with what it shows in words."""
+    """A picture with what it shows in formatting."""
 
     uri: str
     alt: str
@@ -97,14 +98,14 @@ def _accuracy(data: ReportData) -> dict[str, Any]:
     }
     demanded = max((t.limit for t in data.verdict.thresholds if t.kind == "absolute"), default=None)
     alt = "; ".join(
-        f"{role}: {words.percent(i.value)}, 95% interval {words.percent(i.low)} to {words.percent(i.high)}"
+        f"{role}: {percent(i.value)}, 95% interval {percent(i.low)} to {percent(i.high)}"
         for role, i in intervals.items()
     )
     judged = data.verdict.metrics.get("candidate", {}).get("accuracy")
     return {
         "rows": intervals,
         "pair": pair,
-        "sentence": words.comparison(pair),
+        "sentence": formatting.comparison(pair),
         "plot": Plot(plots.accuracy_plot(intervals["candidate"], intervals["baseline"], demanded), alt),
         # The Evaluator went through the serving signature, the Trainer did not: they must agree.
         # One image may tip over between two ways of computing the same thing.
@@ -120,11 +121,11 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
             e.images_per_second for e in run.history
         ]
         names = f" ({', '.join(run.names)})" if run.names else ""
-        if run.role == "baseline" and not run.adopted and words.sees(run.names):
-            names += f", brought to three: {words.brought(run.names)}"
+        if run.role == "baseline" and not run.adopted and formatting.sees(run.names):
+            names += f", brought to three: {formatting.brought(run.names)}"
         stem = "changed" if _stem_changed(run) else "stock"
         return {
-            "Origin": words.baseline(run.origin) if run.adopted else "this run",
+            "Origin": formatting.baseline(run.origin) if run.adopted else "this run",
             "Network": run.backbone,
             "Started from": {
                 "imagenet": "ImageNet weights",
@@ -134,13 +135,15 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
             "Stem": f"{stem}, {run.stem.claim}" if run.stem and stem == "changed" else stem,
             "Takes in": f"{run.height} × {run.width} pixels, {run.channels} channel{'' if run.channels == 1 else 's'}"
             + names,
-            "Parameters": words.count(run.parameters),
-            "Training images": words.count(run.train_images),
+            "Parameters": formatting.count(run.parameters),
+            "Training images": formatting.count(run.train_images),
             "Epochs": ", ".join(f"{n} {phase}" for phase, n in Counter(e.phase for e in run.history).items())
-            or words.NOTHING,
-            "Training time": words.duration(sum(e.seconds for e in run.history)) if run.history else words.NOTHING,
-            "Images a second (last epoch)": f"{speeds[-1]:,.0f}" if speeds else words.NOTHING,
-            "Seed": words.NOTHING if run.seed is None else str(run.seed),
+            or formatting.NOTHING,
+            "Training time": formatting.duration(sum(e.seconds for e in run.history))
+            if run.history
+            else formatting.NOTHING,
+            "Images a second (last epoch)": f"{speeds[-1]:,.0f}" if speeds else formatting.NOTHING,
+            "Seed": formatting.NOTHING if run.seed is None else str(run.seed),
         }
 
     first, second = facts(data.candidate), facts(data.baseline)
@@ -169,7 +172,7 @@ def _stem(stem: StemTransfer) -> dict[str, Any]:
         for (origin, rule), names in sorted(groups.items(), key=lambda group: len(group[1]))
     ]
     return {
-        "sentence": words.transfer(stem),
+        "sentence": formatting.transfer(stem),
         "rows": rows[:SHOWN_WEIGHTS],
         "more": len(rows) - SHOWN_WEIGHTS,
         "dropped": list(stem.dropped)[:SHOWN_WEIGHTS],
@@ -273,9 +276,9 @@ def _confusion_table(names: tuple[str, ...], matrix: np.ndarray) -> dict[str, An
 
     def cell(row: int, column: int) -> Cell:
         number, total = int(table[row, column]), int(totals[row])
-        title = f"{labels[row]} taken for {labels[column]}: {number} of {words.images(total)}"
+        title = f"{labels[row]} taken for {labels[column]}: {number} of {formatting.images(total)}"
         if row == column:
-            title = f"{labels[row]} recognised: {number} of {words.images(total)}"
+            title = f"{labels[row]} recognised: {number} of {formatting.images(total)}"
         mixed = 0
         if row == column == others:
             mixed, number = number - hits, hits
@@ -317,12 +320,12 @@ def _calibration(data: ReportData) -> dict[str, Any]:
     return {
         "candidate": candidate,
         "baseline": baseline,
-        "sentence": f"On average the candidate is {lean}: its mean confidence is {words.percent(confident)}, "
-        f"and {words.percent(right)} of its answers are right.",
+        "sentence": f"On average the candidate is {lean}: its mean confidence is {percent(confident)}, "
+        f"and {percent(right)} of its answers are right.",
         "plot": Plot(
             plots.reliability_plot(candidate, baseline),
-            f"Reliability diagram. Expected calibration error: candidate {words.percent(candidate.expected_error)}, "
-            f"baseline {words.percent(baseline.expected_error)}",
+            f"Reliability diagram. Expected calibration error: candidate {percent(candidate.expected_error)}, "
+            f"baseline {percent(baseline.expected_error)}",
         ),
     }
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from components.errors import RestemError
 from components.images.config import ImageConfig
 from components.images.panels import panels
-from pipeline.datasets.inspection import Look
+from pipeline.datasets.inspection import ImageCheck
 from pipeline.environment import TENSORFLOW_VARIABLES
 
 COLUMNS = 8  # images a class
@@ -25,7 +25,7 @@ MARGIN, CAPTION = 6, 22  # pixels
 BACKGROUND, INK = (255, 255, 255), (20, 20, 20)
 
 
-def write_contact_sheet(path: Path, samples: Sequence[Look], image: ImageConfig) -> None:
+def write_contact_sheet(path: Path, samples: Sequence[ImageCheck], image: ImageConfig) -> None:
     """Writes the picture as a PNG.
 
     Args:
@@ -38,12 +38,12 @@ def write_contact_sheet(path: Path, samples: Sequence[Look], image: ImageConfig)
     """
     if not samples:
         raise RestemError("there is no readable training image to show", where=f"--contact-sheet {path}")
-    rows: dict[str, list[Look]] = {}
-    for look in samples:
-        rows.setdefault(look.file.label, []).append(look)
-    shown = {label: looks[:COLUMNS] for label, looks in list(rows.items())[:ROWS]}
-    pixels = iter(seen_by_the_model([look.encoded for looks in shown.values() for look in looks], image))
-    sheet = draw({label: [next(pixels) for _ in looks] for label, looks in shown.items()}, image)
+    rows: dict[str, list[ImageCheck]] = {}
+    for check in samples:
+        rows.setdefault(check.file.label, []).append(check)
+    shown = {label: checks[:COLUMNS] for label, checks in list(rows.items())[:ROWS]}
+    pixels = iter(seen_by_the_model([check.encoded for checks in shown.values() for check in checks], image))
+    sheet = draw({label: [next(pixels) for _ in checks] for label, checks in shown.items()}, image)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path, "PNG")

@@ -26,7 +26,7 @@ BATCH_FILES = 256
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageCheck:
     """One image: its header, or the reason why it would be put to quarantine.
 
     digest: the SHA-256 of the file, where it could be read.
@@ -65,7 +65,7 @@ class Inspection:
     duplicates: Duplicates
     spans: tuple[int, ...]
     notes: tuple[str, ...]
-    samples: tuple[Look, ...]
+    samples: tuple[ImageCheck, ...]
     problem: str | None
 
     def to_dict(self) -> dict:
@@ -102,21 +102,21 @@ def inspect(config: Config, *, samples: int = 0) -> Inspection:
 def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
     counts = {split: Counter() for split in listing.counts()}
     formats, sizes, channels = Counter(), Counter(), Counter()
-    kept: dict[str, list[Look]] = {name: [] for name in listing.classes}
+    kept: dict[str, list[ImageCheck]] = {name: [] for name in listing.classes}
     refused = [_refusal(listing, stray.path, stray.reason, stray.bytes) for stray in listing.strays]
     lines = []
-    for look in look_at(listing, listing.files, config, encode=samples > 0):
-        file = look.file
-        if look.reason is not None:
-            refused.append(_refusal(listing, file.path, look.reason, file.record.length if file.record else -1))
+    for check in check_images(listing, listing.files, config, encode=samples > 0):
+        file = check.file
+        if check.reason is not None:
+            refused.append(_refusal(listing, file.path, check.reason, file.record.length if file.record else -1))
             continue
         counts[file.split][file.label] += 1
-        formats[look.header.format] += 1
-        sizes[look.header.height, look.header.width] += 1
-        channels[look.header.channels] += 1
-        lines.append(digest_line(look.digest, file.path, file.label, file.split))
+        formats[check.header.format] += 1
+        sizes[check.header.height, check.header.width] += 1
+        channels[check.header.channels] += 1
+        lines.append(digest_line(check.digest, file.path, file.label, file.split))
         if file.split == TRAIN and len(kept[file.label]) < samples:
-            kept[file.label].append(look)
+            kept[file.label].append(check)
     refused.sort(key=lambda entry: entry["path"])
     duplicates = find_duplicates(lambda: lines)
     return Inspection(
@@ -129,7 +129,7 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
         duplicates,
         listing.spans,
         listing.notes,
-        tuple(look for looks in kept.values() for look in looks),
+        tuple(check for checks in kept.values() for check in checks),
         _problem(listing, counts, len(refused), duplicates, config),
     )
 
@@ -138,30 +138,32 @@ def _refusal(listing: Listing, path: str, reason: str, known: int) -> dict[str, 
     return {"path": path, "reason": reason, "bytes": known if known >= 0 else size(listing.folder, path)}
 
 
-def look_at(listing: Listing, files: Sequence[ImageFile], config: Config, *, encode: bool = False) -> Iterator[Look]:
-    """Decodes images of a listing, as many at once as there are processors, and yields a look at each, in order.
+def check_images(
+    listing: Listing, files: Sequence[ImageFile], config: Config, *, encode: bool = False
+) -> Iterator[ImageCheck]:
+    """Decodes images of a listing, as many at once as there are processors, and yields the check of each, in order.
 
     Args:
         listing: where the files' paths start.
         files: which of them.
         config: limits, and what the model wants.
-        encode: the looks hold what the model is given.
+        encode: the checks hold what the model is given.
     """
     wanted = config.image.requirements()
 
-    def look(file: ImageFile) -> Look:
+    def check(file: ImageFile) -> ImageCheck:
         try:
             data = content(listing.folder, file.path, file.record, config.data.max_bytes)
             header, encoded = _decoded(data, config, wanted, encode)
         except UnreadableImage as error:
-            return Look(file, None, str(error))
-        return Look(file, header, digest=hashlib.sha256(data).digest(), encoded=encoded)
+            return ImageCheck(file, None, str(error))
+        return ImageCheck(file, header, digest=hashlib.sha256(data).digest(), encoded=encoded)
 
     # Not in the threads: filters are the whole process's.
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        warnings.filterwarnings("ignore", module="PIL")  # What matters of a file is told by its Look.
+        warnings.filterwarnings("ignore", module="PIL")  # What matters of a file is in its ImageCheck.
         for start in range(0, len(files), BATCH_FILES):
-            yield from threads.map(look, files[start : start + BATCH_FILES])
+            yield from threads.map(check, files[start : start + BATCH_FILES])
 
 
 def _decoded(data: bytes, config: Config, wanted: Requirements, encode: bool) -> tuple[Header, bytes]:

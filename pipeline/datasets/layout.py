@@ -26,8 +26,8 @@ _SPLIT_VALUES = frozenset({"train", "training", "test", "testing"})
 
 
 @dataclass(frozen=True)
-class Guess:
-    """The section data as far as it can be guessed.
+class InferredLayout:
+    """The section data as far as it can be inferred.
 
     Attributes:
         data: the section.
@@ -38,7 +38,7 @@ class Guess:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def guess(path: str) -> Guess:
+def infer_layout(path: str) -> InferredLayout:
     """Looks at what `path` names: a folder of images, a manifest, or TFRecord files.
 
     Raises:
@@ -49,7 +49,7 @@ def guess(path: str) -> Guess:
         return _manifest(path)
     if layout == "tfrecord":
         return _records(path)
-    return Guess(DataConfig(path=path, layout="folders"))
+    return InferredLayout(DataConfig(path=path, layout="folders"))
 
 
 def _layout(path: str) -> Layout:
@@ -64,7 +64,7 @@ def _layout(path: str) -> Layout:
         return "folders"
 
 
-def _manifest(path: str) -> Guess:
+def _manifest(path: str) -> InferredLayout:
     from components.example_gen.layouts.manifest import read_table
 
     table = read_table(path)
@@ -93,10 +93,10 @@ def _manifest(path: str) -> Guess:
         keys["columns"] = names
         reasons["columns"] = f"of {', '.join(table.columns)}"
     _roles(keys, reasons, columns, used=set(names.values()), kind="column")
-    return Guess(DataConfig.model_validate(keys), reasons)
+    return InferredLayout(DataConfig.model_validate(keys), reasons)
 
 
-def _records(path: str) -> Guess:
+def _records(path: str) -> InferredLayout:
     from components.example_gen.layouts.records import BadRecord, all_features, first_examples
 
     # A folder's name does not tell that it holds TFRecord files, so the layout is told.
@@ -128,7 +128,7 @@ def _records(path: str) -> Guess:
         keys["features"]["split"] = split
         reasons["split"] = f"the feature {split} says which images are for testing"
     _roles(keys, reasons, texts, used={image, label, split}, kind="feature")
-    return Guess(DataConfig.model_validate(keys), reasons)
+    return InferredLayout(DataConfig.model_validate(keys), reasons)
 
 
 def _roles(keys: dict, reasons: dict, columns: dict[str, list[str]], *, used: set, kind: str) -> None:

@@ -29,8 +29,8 @@ from components.images.formats.pillow import explain_failure, open_image
 from components.images.header import Header, UnreadableImage
 from components.images.probe import probe
 from pipeline.config import Config, slug
-from pipeline.datasets.inspection import look_at
-from pipeline.datasets.layout import Guess, guess
+from pipeline.datasets.inspection import check_images
+from pipeline.datasets.layout import InferredLayout, infer_layout
 
 SAMPLE_FILES = 400
 BAND_FILES = 20  # of the sample, that are asked for the names of their bands
@@ -49,7 +49,7 @@ class Survey:
     """What a sample of the images shows.
 
     Attributes:
-        guessed: the section data, with the split that suits.
+        inferred: the section data, with the split that suits.
         listing: all there is, names only.
         headers: of the sample's readable images.
         refused: how many of the sample are unreadable.
@@ -57,7 +57,7 @@ class Survey:
         bands: the files' channels, where these are bands.
     """
 
-    guessed: Guess
+    inferred: InferredLayout
     listing: Listing
     headers: tuple[Header, ...]
     refused: int
@@ -71,46 +71,46 @@ def survey(path: str) -> Survey:
     Raises:
         RestemError: what `check_listing` refuses, or no image can be read.
     """
-    guessed = guess(path)
+    inferred = infer_layout(path)
     with tempfile.TemporaryDirectory(prefix="restem-") as scratch:
-        guessed, listing = _with_a_split(guessed, scratch)
-        return _survey(guessed, listing)
+        inferred, listing = _with_a_split(inferred, scratch)
+        return _survey(inferred, listing)
 
 
-def _with_a_split(guessed: Guess, scratch: str) -> tuple[Guess, Listing]:
+def _with_a_split(inferred: InferredLayout, scratch: str) -> tuple[InferredLayout, Listing]:
     """Stratified where a hash alone may leave a class without test or training images."""
     stratified = replace(
-        guessed,
-        data=guessed.data.model_copy(update={"split": "stratified"}),
-        reasons={**guessed.reasons, "split": "a class has few images: each keeps its share for testing"},
+        inferred,
+        data=inferred.data.model_copy(update={"split": "stratified"}),
+        reasons={**inferred.reasons, "split": "a class has few images: each keeps its share for testing"},
     )
     try:
-        listing = check_listing(guessed.data.path, guessed.data, scratch=scratch)
+        listing = check_listing(inferred.data.path, inferred.data, scratch=scratch)
     except RestemError:
         # What is wrong otherwise is wrong here too, and told.
-        return stratified, check_listing(guessed.data.path, stratified.data, scratch=scratch)
+        return stratified, check_listing(inferred.data.path, stratified.data, scratch=scratch)
     if not listing.given_splits and min(listing.counts()["test"][name] for name in listing.classes) < FEW_TEST_IMAGES:
-        return stratified, check_listing(guessed.data.path, stratified.data, scratch=scratch)
-    return guessed, listing
+        return stratified, check_listing(inferred.data.path, stratified.data, scratch=scratch)
+    return inferred, listing
 
 
-def _survey(guessed: Guess, listing: Listing) -> Survey:
-    data = guessed.data
+def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
+    data = inferred.data
     step = max(1, len(listing.files) // SAMPLE_FILES)
     sample = listing.files[::step][:SAMPLE_FILES]
     bands = _find_bands(listing, sample, data)
     config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None))
-    looks = list(look_at(listing, sample, config))
-    good = [(look.file, look.header) for look in looks if look.header is not None]
+    checks = list(check_images(listing, sample, config))
+    good = [(check.file, check.header) for check in checks if check.header is not None]
     if not good:
         raise RestemError(
             "there is no readable image",
             where=data.path,
-            given=f"{len(looks)} files were looked at; {looks[0].file.path}: {looks[0].reason}",
+            given=f"{len(checks)} files were looked at; {checks[0].file.path}: {checks[0].reason}",
         )
     colour = [(file, header) for file, header in good if header.channels >= 3 and bands is None]
     colourless = all(_is_grey(listing, file, header) for file, header in colour)
-    return Survey(guessed, listing, tuple(header for _, header in good), len(looks) - len(good), colourless, bands)
+    return Survey(inferred, listing, tuple(header for _, header in good), len(checks) - len(good), colourless, bands)
 
 
 def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig) -> Bands | None:
@@ -246,12 +246,12 @@ def _class_lines(by_class: Counter) -> list[str]:
 
 def _layout(found: Survey) -> str:
     kinds = {"folders": "a folder a class", "manifest": "a manifest", "tfrecord": "TFRecord files"}
-    return kinds[found.guessed.data.found_layout]
+    return kinds[found.inferred.data.found_layout]
 
 
 def _data_lines(found: Survey) -> list[str]:
-    """What had to be guessed of a manifest or of TFRecord files."""
-    data, reasons = found.guessed.data, found.guessed.reasons
+    """What had to be inferred of a manifest or of TFRecord files."""
+    data, reasons = found.inferred.data, found.inferred.reasons
     lines = []
     if DataConfig(path=data.path).found_layout != data.found_layout:
         lines.append(f"  layout: {data.found_layout}  # the folder holds such files")
@@ -265,18 +265,20 @@ def _data_lines(found: Survey) -> list[str]:
 
 def _split_lines(found: Survey, train_images: int, test_images: int) -> list[str]:
     numbers = f"{train_images} and {test_images} images"
-    reasons = found.guessed.reasons
+    reasons = found.inferred.reasons
     if found.listing.given_splits:
         return [f"  # {reasons.get('split', OWN_SPLITS)}: {numbers}"]
-    unit = "group" if found.guessed.data.group else "path" if found.guessed.data.found_layout != "tfrecord" else "image"
+    unit = (
+        "group" if found.inferred.data.group else "path" if found.inferred.data.found_layout != "tfrecord" else "image"
+    )
     share = f"  test_share: 0.2  # no split is given: a hash of each {unit} gives {numbers}"
-    if found.guessed.data.split == "stratified":
+    if found.inferred.data.split == "stratified":
         return [f"  split: stratified  # {reasons['split']}", share]
     return [share]
 
 
 def _slice_lines(found: Survey) -> list[str]:
-    metadata = found.guessed.data.metadata
+    metadata = found.inferred.data.metadata
     return [f"  slices: {_flow(metadata)}  # the report shows the accuracy by each of their values"] if metadata else []
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from components.errors import RestemError
-from pipeline.datasets.layout import guess
+from pipeline.datasets.layout import infer_layout
 
 
 def table(tmp_path, header: str, row: str, count: int = 40) -> str:
@@ -16,25 +16,25 @@ def filled(row: str, i: int) -> str:
 
 
 def test_usual_names_need_no_words(tmp_path):
-    found = guess(table(tmp_path, "path,label,split", "{i}.png,{ab},{side}"))
+    found = infer_layout(table(tmp_path, "path,label,split", "{i}.png,{ab},{side}"))
     assert found.data.model_dump(exclude_unset=True) == {"path": found.data.path, "layout": "manifest"}
     assert set(found.reasons) == {"split"}
 
 
 def test_names_as_people_give_them(tmp_path):
     header, row = "Patient_ID;Image Path;DX;Scanner;sample_weight;note", "p{five};x/{i}.tif;{ab};s{ab};0.5;n{i}"
-    found = guess(table(tmp_path, header, row)).data
+    found = infer_layout(table(tmp_path, header, row)).data
     assert (found.columns.path, found.columns.label, found.group) == ("Image Path", "DX", "Patient_ID")
     assert (found.weight, found.metadata) == ("sample_weight", ("Scanner",))
 
 
 def test_content_tells_where_names_do_not(tmp_path):
-    found = guess(table(tmp_path, "a|b|c", "{i}|scan {i}.jpeg|kind {ab}")).data
+    found = infer_layout(table(tmp_path, "a|b|c", "{i}|scan {i}.jpeg|kind {ab}")).data
     assert (found.columns.path, found.columns.label) == ("b", "c")
 
 
 def test_a_column_of_three_splits_is_no_split(tmp_path):
-    found = guess(table(tmp_path, "path,label,split", "{i}.png,{ab},fold{five}"))
+    found = infer_layout(table(tmp_path, "path,label,split", "{i}.png,{ab},fold{five}"))
     assert "split" not in found.reasons
     assert found.data.metadata == ("split",)
 
@@ -48,4 +48,4 @@ def test_a_column_of_three_splits_is_no_split(tmp_path):
 )
 def test_what_cannot_be_guessed_is_told(tmp_path, header, row, message):
     with pytest.raises(RestemError, match=message):
-        guess(table(tmp_path, header, row))
+        infer_layout(table(tmp_path, header, row))

@@ -1,7 +1,7 @@
 import pytest
 
 from components.baseline.choice import Choice
-from components.report import words
+from components.report import formatting
 from components.report.data import StemTransfer, Threshold
 from components.report.measures import Paired
 
@@ -19,31 +19,31 @@ from components.report.measures import Paired
     ],
 )
 def test_percent_never_rounds_to_all_or_nothing(share, text):
-    assert words.percent(share) == text
+    assert formatting.percent(share) == text
 
 
 @pytest.mark.parametrize(
     ("share", "text"), [(0.0312, "+3.1 points"), (-0.01, "−1.0 points"), (-0.0001, "0.0 points"), (None, "–")]
 )
 def test_points_carry_their_sign(share, text):
-    assert words.points(share) == text
+    assert formatting.points(share) == text
 
 
 @pytest.mark.parametrize(
     ("p", "text"), [(0.00001, "p < 0.0001"), (0.00052, "p = 0.0005"), (0.0312, "p = 0.031"), (1.0, "p = 1.00")]
 )
 def test_probability(p, text):
-    assert words.probability(p) == text
+    assert formatting.probability(p) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(4.24, "4.2 s"), (42, "42 s"), (135, "2 min 15 s"), (7380, "2 h 3 min")])
 def test_duration(seconds, text):
-    assert words.duration(seconds) == text
+    assert formatting.duration(seconds) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(2.4e-7, "2.4 × 10⁻⁷"), (0.0, "0"), (0.21, "2.1 × 10⁻¹")])
 def test_scientific(number, text):
-    assert words.scientific(number) == text
+    assert formatting.scientific(number) == text
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_scientific(number, text):
     ],
 )
 def test_comparison_claims_no_more_than_the_test_gives(pair, expected):
-    assert words.comparison(pair).startswith(expected)
+    assert formatting.comparison(pair).startswith(expected)
 
 
 def test_comparison_names_the_counts_of_the_right_model():
-    sentence = words.comparison(Paired(80, 15, 2, 3))
+    sentence = formatting.comparison(Paired(80, 15, 2, 3))
     assert "Of the 17 images" in sentence
     assert "the candidate is right on 15 and the baseline on 2" in sentence
 
@@ -75,19 +75,19 @@ def test_comparison_names_the_counts_of_the_right_model():
     ],
 )
 def test_transfer_says_claim_and_proof(claim, error, start, part):
-    sentence = words.transfer(StemTransfer(claim, error, (), (), "", None))
+    sentence = formatting.transfer(StemTransfer(claim, error, (), (), "", None))
     assert sentence.startswith(start)
     assert part in sentence
 
 
 def test_reason_does_not_repeat_the_banner():
-    assert words.reason("Not approved: accuracy is too low.") == "Accuracy is too low."
-    assert words.reason("The candidate is better.") == "The candidate is better."
+    assert formatting.reason("Not approved: accuracy is too low.") == "Accuracy is too low."
+    assert formatting.reason("The candidate is better.") == "The candidate is better."
 
 
 def test_measured_uses_the_thresholds_unit():
-    assert words.measured(0.9, Threshold("accuracy", "absolute", 0.9, 0.95, True)) == "90.0%"
-    assert words.measured(0.05, Threshold("accuracy", "relative", 0.0, 0.05, True)) == "+5.0 points"
+    assert formatting.measured(0.9, Threshold("accuracy", "absolute", 0.9, 0.95, True)) == "90.0%"
+    assert formatting.measured(0.05, Threshold("accuracy", "relative", 0.0, 0.05, True)) == "+5.0 points"
 
 
 @pytest.mark.parametrize(
@@ -100,5 +100,5 @@ def test_measured_uses_the_thresholds_unit():
     ],
 )
 def test_baseline_is_named_by_what_it_is(origin, name):
-    assert words.baseline(origin) == name
-    assert words.baseline_story(origin).startswith("The baseline is the ")
+    assert formatting.baseline(origin) == name
+    assert formatting.baseline_story(origin).startswith("The baseline is the ")
