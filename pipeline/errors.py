@@ -3,6 +3,7 @@
 import signal
 
 from components.errors import RestemError
+from components.stem import StemError
 
 
 class WorkFailed(RestemError):
@@ -38,7 +39,7 @@ def explain_failure(error: BaseException) -> tuple[str, bool]:
     """What failed as one sentence or paragraph, and whether the reader can mend it (then no log is needed)."""
     chain = _chain(error)
     for cause in reversed(chain):
-        if isinstance(cause, RestemError) or type(cause).__name__ == "StemError":
+        if isinstance(cause, RestemError | StemError):
             return str(cause), True
         # Beam carries a worker's exception as text.
         for name in ("components.errors.RestemError: ", "components.stem.errors.StemError: "):

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Z_95 = 1.959963984540054  # the 97.5% point of the standard normal distribution
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -19,24 +17,21 @@ class Interval:
     high: float
 
 
-def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
-    """Wilson's score interval for a proportion (Wilson 1927, JASA 22, 209-212).
+def wilson_interval(successes: int, trials: int) -> Interval:
+    """Wilson's score interval for a proportion, 95% (Wilson 1927, JASA 22, 209-212).
 
-    Unlike the textbook interval it stays inside [0, 1] and keeps its coverage near 0 and 1, where
-    accuracies live. Zero trials give (nan, 0, 1): nothing is known.
+    Unlike the textbook interval it stays inside [0, 1] and keeps its coverage near 0 and 1, where accuracies are. Zero
+    trials give (nan, 0, 1): nothing is known.
+
+    Raises:
+      ValueError: more successes than trials, or a negative number.
     """
-    if not 0 <= successes <= trials:
-        raise ValueError(f"successes must lie between 0 and trials={trials}, got {successes}")
-    if trials == 0:
+    from scipy.stats import binomtest
+
+    if not trials:
         return Interval(math.nan, 0.0, 1.0)
-    share = successes / trials
-    denominator = 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / denominator
-    half = z / denominator * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    # The exact limits at 0 and n are 0 and 1; rounding must not move them outside.
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == trials else min(1.0, centre + half)
-    return Interval(share, low, high)
+    limits = binomtest(successes, trials).proportion_ci(method="wilson")
+    return Interval(successes / trials, float(limits.low), float(limits.high))
 
 
 @dataclass(frozen=True)
