@@ -13,6 +13,7 @@ def main() -> None:
     import click
 
     from components.errors import RestemError
+    from components.stem import StemError
     from pipeline.commands import restem
     from pipeline.errors import Interrupted, raise_on_signals
 
@@ -24,15 +25,13 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except RestemError as error:
+    except (RestemError, StemError) as error:
         _end(f"restem: {error}", getattr(error, "exit_code", 2))
     except Interrupted as interrupt:
         _end(f"restem: {interrupt}", 128 + interrupt.signum)
     except (KeyboardInterrupt, click.exceptions.Abort):
         _end("restem: interrupted (SIGINT)", 130)
     except Exception as error:
-        if type(error).__name__ == "StemError":
-            _end(f"restem: {error}", 2)
         _unexpected(error)
 
 
