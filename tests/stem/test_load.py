@@ -123,7 +123,7 @@ def test_imagenet_weights_are_taken_over(small, monkeypatch):
 
 
 def test_unknown_names():
-    with pytest.raises(StemError, match="no backbone"):
+    with pytest.raises(StemError, match="not a backbone"):
         load_backbone("ResNet18", "none")
     with pytest.raises(StemError, match="pooling"):
         load_backbone("ResNet50", "none", pooling="min")

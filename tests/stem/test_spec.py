@@ -19,7 +19,7 @@ from components.stem import StemError, StemSpec
         ({"bands": ()}, "empty"),
         ({"bands": "red,green"}, "list of names"),
         ({"bands": ("red", "red")}, "more than once"),
-        ({"bands": ("a b",)}, "no band name"),
+        ({"bands": ("a b",)}, "not a band name"),
         ({"channels": 3, "bands": ("nir", "red")}, "contradicts"),
         ({"bands": ("grey", "red")}, "beside a colour"),
         ({"small_images": True, "stride": 2}, "leave stride out"),
