@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from components.baseline.choice import Choice
-from components.images.config import GREY, RGB
+from components.images.config import RGB
 from components.report.data import StemTransfer, Threshold
 from components.report.measures import Paired
 
@@ -132,7 +132,7 @@ def baseline_story(origin: Choice | None) -> str:
 
 def sees(names: Sequence[str]) -> str | None:
     """What the stock baseline sees of the candidate's channels, in a sentence; None where that is all of them."""
-    if tuple(names) in (RGB, GREY):
+    if tuple(names) == RGB or len(names) == 1:
         return None
     further = [name for name in names if name not in RGB] if set(RGB) <= set(names) else names
     also = "also " if len(further) < len(names) else ""

@@ -102,3 +102,19 @@ def test_measured_uses_the_thresholds_unit():
 def test_baseline_is_named_by_what_it_is(origin, name):
     assert formatting.baseline(origin) == name
     assert formatting.baseline_story(origin).startswith("The baseline is the ")
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (("red", "green", "blue"), None),
+        (("grey",), None),
+        (("nir",), None),  # One band is in each of the stock network's three channels.
+        (
+            ("nir", "swir"),
+            "The baseline takes three channels and sees the mean of all bands; the candidate sees nir and swir.",
+        ),
+    ],
+)
+def test_what_the_baseline_cannot_see_is_said(names, sentence):
+    assert formatting.sees(names) == sentence
