@@ -18,7 +18,7 @@ log = logging.getLogger("restem")
 
 
 @dataclass(frozen=True)
-class PassedOver:
+class Skipped:
     """A version that could not be taken, and why."""
 
     version: str
@@ -42,7 +42,7 @@ class Choice:
     version: str | None = None
     path: str | None = None
     fingerprint: str | None = None
-    skipped: tuple[PassedOver, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
     def to_json(self) -> str:
         """As JSON; the same choice gives the same text."""
@@ -52,14 +52,14 @@ class Choice:
     def from_json(cls, text: str) -> "Choice":
         """What `to_json` wrote."""
         values: dict[str, Any] = json.loads(text)
-        return cls(**{**values, "skipped": tuple(PassedOver(**entry) for entry in values["skipped"])})
+        return cls(**{**values, "skipped": tuple(Skipped(**entry) for entry in values["skipped"])})
 
     def tell(self) -> None:
         """Says in the log what was skipped, and what was taken."""
         for entry in self.skipped:
             log.warning("Baseline: version %s is skipped: %s (%s)", entry.version, entry.reason, entry.path)
         if self.path is None:
-            log.info("Baseline: the stock network%s", "; there is no approved version" if self.skipped else "")
+            log.info("Baseline: the stock network%s", "; no approved version could be used" if self.skipped else "")
         else:
             log.info("Baseline: %s", f"version {self.version} ({self.path})" if self.version else self.path)
 
@@ -106,20 +106,20 @@ def unusable(path: str, reason: str) -> RestemError:
     )
 
 
-def _newest_usable(destination: str, classes: Sequence[str]) -> tuple[str | None, tuple[PassedOver, ...]]:
+def _newest_usable(destination: str, classes: Sequence[str]) -> tuple[str | None, tuple[Skipped, ...]]:
     """The folder of the newest version that can be taken, and the newer ones that cannot."""
     from components.pusher.versions import versions
 
-    skipped: list[PassedOver] = []
+    skipped: list[Skipped] = []
     for version in versions(destination):
         reason = problem(version.path, classes)
         if reason is None:
             return version.path, tuple(skipped)
-        skipped.append(PassedOver(os.path.basename(version.path), version.path, reason))
+        skipped.append(Skipped(os.path.basename(version.path), version.path, reason))
     return None, tuple(skipped)
 
 
-def _chosen(kind: Kind, path: str, skipped: tuple[PassedOver, ...] = ()) -> Choice:
+def _chosen(kind: Kind, path: str, skipped: tuple[Skipped, ...] = ()) -> Choice:
     from components.pusher.versions import fingerprint
 
     path = path.rstrip("/")

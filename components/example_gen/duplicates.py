@@ -110,7 +110,7 @@ def check_leaks(found: Duplicates, config: DataConfig, where: str) -> None:
     raise RestemError(
         what,
         where=f"data.path ({where})",
-        expected="every image in one split only",
+        expected="every image in one split only; otherwise the test shows what was memorised",
         remedy="Remove the copies, give identical images one group (data.group), or set data.allow_leaks: true:"
         + "".join(f"\n{lines}" for lines in examples),
     )

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffPage
 
-from components.images.config import GREY, MAX_BANDS, RGB
+from components.images.config import GREY, RGB
 from components.images.formats.tiff import open_tiff
 from components.images.header import Header
 
@@ -44,11 +44,9 @@ def find_bands(data: bytes, header: Header, read: Callable[[], np.ndarray]) -> B
     """
     count = header.channels
     if header.format == "NPY":
-        return Bands(_numbered(count)) if count not in _ORDINARY and count <= MAX_BANDS else None
+        return Bands(_numbered(count)) if count not in _ORDINARY else None
     if header.format != "TIFF":
         return _in_alpha(count, read)
-    if count > MAX_BANDS:
-        return None
     with open_tiff(data) as file:
         page = file.pages.first
         named = _gdal_names(_text(page, _GDAL_METADATA), count)

@@ -9,8 +9,7 @@ import numpy as np
 
 from components.errors import RestemError
 from components.images.config import ImageConfig
-from components.stem import StemSpec, load_backbone, modify_stem
-from components.stem.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from components.stem import Preprocessing, StemSpec, load_backbone, modify_stem
 from components.trainer.config import ModelConfig, Role, StemConfig, stem_spec
 
 
@@ -136,8 +135,9 @@ def _match_statistics(names: Sequence[str], mean: np.ndarray, std: np.ndarray) -
       RestemError: if a channel has the same value in every pixel of the training split.
     """
     _refuse_constant(names, std, "image.normalise")
-    target_mean = [255 * IMAGENET_MEAN.get(name, np.mean(list(IMAGENET_MEAN.values()))) for name in names]
-    scale = [255 * IMAGENET_STD.get(name, np.mean(list(IMAGENET_STD.values()))) for name in names] / std
+    raw = Preprocessing("raw", tuple(names), (1.0,) * len(names), (0.0,) * len(names))
+    target_mean, target_std = raw.statistics()
+    scale = target_std / std
     return keras.layers.Rescaling(
         scale=scale.tolist(), offset=(target_mean - mean * scale).tolist(), name="match_statistics"
     )

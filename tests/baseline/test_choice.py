@@ -4,7 +4,7 @@ import re
 import pytest
 
 from components.baseline.check import missing, problem
-from components.baseline.choice import Choice, PassedOver, choose
+from components.baseline.choice import Choice, Skipped, choose
 from components.errors import RestemError
 from components.pusher.versions import fingerprint
 from tests.tiny_model import CLASSES, export_tiny
@@ -142,11 +142,11 @@ def test_a_given_folder_without_a_usable_model_is_an_error(put, tiny_model, tmp_
 
 
 def test_json_and_back_and_what_is_told(caplog):
-    choice = Choice("latest_approved", "5", "/s/5", "ab", (PassedOver("6", "/s/6", "saved_model.pb is missing"),))
+    choice = Choice("latest_approved", "5", "/s/5", "ab", (Skipped("6", "/s/6", "saved_model.pb is missing"),))
     assert Choice.from_json(choice.to_json()) == choice
     with caplog.at_level("INFO", logger="restem"):
         choice.tell()
         Choice("stock", skipped=choice.skipped).tell()
     assert caplog.messages[0] == "Baseline: version 6 is skipped: saved_model.pb is missing (/s/6)"
     assert caplog.messages[1] == "Baseline: version 5 (/s/5)"
-    assert caplog.messages[-1] == "Baseline: the stock network; there is no approved version"
+    assert caplog.messages[-1] == "Baseline: the stock network; no approved version could be used"

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
-from components.baseline.choice import Choice, PassedOver
+from components.baseline.choice import Choice, Skipped
 from components.report.data import Slice
 from components.report.page import render
 
@@ -243,7 +243,7 @@ def test_a_stock_stem_and_an_untrained_model_leave_their_parts_out(report_data):
 
 def test_an_adopted_baseline_is_named_with_what_was_skipped(report_data):
     data = report_data()
-    origin = Choice("latest_approved", "1700", "/served/1700", "ab", (PassedOver("1800", "/served/1800", HOSTILE),))
+    origin = Choice("latest_approved", "1700", "/served/1700", "ab", (Skipped("1800", "/served/1800", HOSTILE),))
     baseline = dataclasses.replace(data.baseline, origin=origin, history=(), channels=1, names=("grey",), height=64)
     html = render(dataclasses.replace(data, baseline=baseline))
     page = Page(html)
@@ -261,7 +261,7 @@ def test_an_adopted_baseline_is_named_with_what_was_skipped(report_data):
 def test_a_stock_baseline_says_why_it_is_no_approved_version(report_data):
     data = report_data()
     assert "The baseline is the stock network, trained on the same images as the candidate." in Page(render(data)).text
-    origin = Choice("stock", skipped=(PassedOver("7", "/served/7", "saved_model.pb is missing"),))
+    origin = Choice("stock", skipped=(Skipped("7", "/served/7", "saved_model.pb is missing"),))
     page = Page(render(dataclasses.replace(data, baseline=dataclasses.replace(data.baseline, origin=origin))))
     assert "as the candidate: no approved version could take its place." in page.text
     assert "7saved_model.pb is missing" in page.text
