@@ -4,6 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+FOLDERS = {"restem": "components", "restem.pipeline": "pipeline", "restem.schemas": "schemas"}
 REQUIRES = [
     "tfx>=1.21,<1.22",
     "tensorflow>=2.21,<2.22",
@@ -69,13 +70,15 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["components*", "pipeline*", "schemas*"]),
+    # The folders keep their names in the repository; what is installed is the package `restem` alone.
+    package_dir=FOLDERS,
+    packages=[*FOLDERS, *(f"{top}.{name}" for top, folder in FOLDERS.items() for name in find_packages(folder))],
     package_data={
-        "components": ["py.typed", "**/*.html", "**/*.css"],
-        "pipeline": ["py.typed", "configs/*.yaml", "environment/*.sh"],
-        "schemas": ["*.pbtxt", "*.json"],
+        "restem": ["py.typed", "**/*.html", "**/*.css"],
+        "restem.pipeline": ["configs/*.yaml", "environment/*.sh"],
+        "restem.schemas": ["*.pbtxt", "*.json"],
     },
     install_requires=REQUIRES,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["restem=pipeline.cli:main"]},
+    entry_points={"console_scripts": ["restem=restem.pipeline.cli:main"]},
 )

@@ -1,1 +1,1 @@
-"""The steps of the pipeline, one folder a component, each importable without the others."""
+"""Restem: one folder a step of the pipeline, each importable without the others."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from components.errors import RestemError
+from restem.errors import RestemError
 
 
 @dataclass(frozen=True, slots=True)

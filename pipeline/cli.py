@@ -12,10 +12,10 @@ def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     import click
 
-    from components.errors import RestemError
-    from components.stem import StemError
-    from pipeline.commands import restem
-    from pipeline.errors import Interrupted, raise_on_signals
+    from restem.errors import RestemError
+    from restem.pipeline.commands import restem
+    from restem.pipeline.errors import Interrupted, raise_on_signals
+    from restem.stem import StemError
 
     raise_on_signals()
     try:

@@ -1,9 +1,10 @@
 """What ends a command: work that failed, in words, and signals."""
 
 import signal
+import sys
 
-from components.errors import RestemError
-from components.stem import StemError
+from restem.errors import RestemError
+from restem.stem import StemError
 
 
 class WorkFailed(RestemError):
@@ -42,7 +43,8 @@ def explain_failure(error: BaseException) -> tuple[str, bool]:
         if isinstance(cause, RestemError | StemError):
             return str(cause), True
         # Beam carries a worker's exception as text.
-        for name in ("components.errors.RestemError: ", "components.stem.errors.StemError: "):
+        for kind in (RestemError, StemError):
+            name = f"{kind.__module__}.{kind.__name__}: "
             if name in str(cause):
                 return str(cause).split(name, 1)[1].split(" [while running", 1)[0].strip(), True
     cause = chain[-1]
@@ -53,7 +55,8 @@ def explain_failure(error: BaseException) -> tuple[str, bool]:
 
 
 def _hint(error: BaseException) -> str:
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+    tensorflow = sys.modules.get("tensorflow")  # none was loaded: the error is not one of its errors
+    if isinstance(error, MemoryError) or (tensorflow and isinstance(error, tensorflow.errors.ResourceExhaustedError)):
         return " There was too little memory: a smaller train.batch_size or image.size needs less."
     if isinstance(error, OSError) and error.errno == 28:
         return " The disk is full."

@@ -20,7 +20,7 @@ class KubeflowRunner(kubeflow_v2_dag_runner.KubeflowV2DagRunner):
 
     def __init__(self, config: Any, out: Path) -> None:
         """Args: config: as the steps see it (`in_the_cluster`); out: the YAML file to write."""
-        from pipeline.kubeflow.compiler.compile import runner_config
+        from restem.pipeline.kubeflow.compiler.compile import runner_config
 
         super().__init__(runner_config(config), output_dir=str(out.parent), output_filename=out.name)
         self._restem_config = config
@@ -28,7 +28,7 @@ class KubeflowRunner(kubeflow_v2_dag_runner.KubeflowV2DagRunner):
 
     def run(self, pipeline: Pipeline, **_unused: object) -> None:
         """Compiles and writes."""
-        from pipeline.kubeflow.compiler.compile import to_yaml
+        from restem.pipeline.kubeflow.compiler.compile import to_yaml
 
         job = super().run(pipeline, write_out=False)
         if job is not None:  # TFX's command line may switch the compiler off.
@@ -37,9 +37,9 @@ class KubeflowRunner(kubeflow_v2_dag_runner.KubeflowV2DagRunner):
 
 def main() -> None:
     """What `tfx pipeline compile` loads."""
-    from pipeline.config import load_config
-    from pipeline.kubeflow.compiler.paths import in_the_cluster
-    from pipeline.pipeline import create_pipeline
+    from restem.pipeline.config import load_config
+    from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
+    from restem.pipeline.pipeline import create_pipeline
 
     config = in_the_cluster(load_config(os.environ.get("RESTEM_CONFIG", "")))
     out = Path(os.environ.get("RESTEM_OUT") or f"{config.name}.yaml").absolute()
@@ -47,11 +47,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # As a script this folder comes first on the path, and pipeline.py in it hides the package of that name.
-    here = Path(__file__).resolve().parent
-    sys.path[:] = [str(here.parent)] + [entry for entry in sys.path if Path(entry or ".").resolve() != here]
-    sys.modules.pop("pipeline", None)
-    from components.errors import RestemError
+    from restem.errors import RestemError
 
     try:
         main()

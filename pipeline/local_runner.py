@@ -15,10 +15,10 @@ def main() -> None:
     """What `tfx pipeline create` loads (with LocalDagRunner.run switched off) and `tfx run create` executes."""
     from contextlib import ExitStack
 
-    from pipeline.config import load_config
-    from pipeline.local.folder import RunFolder, prepare, resolved
-    from pipeline.local.runner import LocalRunner
-    from pipeline.pipeline import create_pipeline
+    from restem.pipeline.config import load_config
+    from restem.pipeline.local.folder import RunFolder, prepare, resolved
+    from restem.pipeline.local.runner import LocalRunner
+    from restem.pipeline.pipeline import create_pipeline
 
     default = Path(__file__).resolve().parent / "configs" / "digits.yaml"
     config = load_config(os.environ.get("RESTEM_CONFIG") or default)
@@ -33,11 +33,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # As a script this folder comes first on the path, and pipeline.py in it hides the package of that name.
-    here = Path(__file__).resolve().parent
-    sys.path[:] = [str(here.parent)] + [entry for entry in sys.path if Path(entry or ".").resolve() != here]
-    sys.modules.pop("pipeline", None)
-    from components.errors import RestemError
+    from restem.errors import RestemError
 
     try:
         main()

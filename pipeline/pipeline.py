@@ -6,16 +6,16 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.pipeline import Pipeline
 
-from components.baseline.component import Baseline
-from components.evaluator.component import evaluator
-from components.example_gen.component import ImageExampleGen
-from components.example_gen.validator import example_validator, statistics_gen
-from components.pusher.component import Pusher
-from components.report.component import Report
-from components.trainer.component import pretrain_step, trainer
-from components.trainer.config import StemConfig
-from components.transform.component import transform
-from pipeline.config import Config
+from restem.baseline.component import Baseline
+from restem.evaluator.component import evaluator
+from restem.example_gen.component import ImageExampleGen
+from restem.example_gen.validator import example_validator, statistics_gen
+from restem.pipeline.config import Config
+from restem.pusher.component import Pusher
+from restem.report.component import Report
+from restem.trainer.component import pretrain_step, trainer
+from restem.trainer.config import StemConfig
+from restem.transform.component import transform
 
 
 def create_pipeline(config: Config, *, root: str) -> Pipeline:

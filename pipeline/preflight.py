@@ -5,11 +5,11 @@ import threading
 from http.client import HTTPException
 from pathlib import Path
 
-from components.baseline.check import missing
-from components.baseline.choice import unusable
-from components.errors import RestemError
-from components.example_gen.config import DataConfig
-from pipeline.config import KEYWORDS, Config
+from restem.baseline.check import missing
+from restem.baseline.choice import unusable
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig
+from restem.pipeline.config import KEYWORDS, Config
 
 EMBEDDED_PREFIX = "embedded:"
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -90,9 +90,9 @@ def check_images(config: Config) -> None:
 
 
 def _check_images(data: DataConfig, section: str) -> None:
-    from components.example_gen.layouts.records import check_first
-    from components.example_gen.listing import check_listing
-    from components.example_gen.spans import newest
+    from restem.example_gen.layouts.records import check_first
+    from restem.example_gen.listing import check_listing
+    from restem.example_gen.spans import newest
 
     path = data.path
     if path in KEYWORDS[section, "path"]:
@@ -110,9 +110,9 @@ def _check_images(data: DataConfig, section: str) -> None:
 
 def check_stem(config: Config) -> None:
     """What the stem library refuses (names of bands, combinations) is refused before the images are read."""
-    from components.stem import PREPROCESSING, StemError
-    from components.stem.rules.channels import plan_channels
-    from components.trainer.config import stem_spec
+    from restem.stem import PREPROCESSING, StemError
+    from restem.stem.rules.channels import plan_channels
+    from restem.trainer.config import stem_spec
 
     measured = dict.fromkeys(config.image.names, (0.0, 1.0))  # Any will do: they are not looked at.
     try:

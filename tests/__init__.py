@@ -2,7 +2,7 @@
 
 import os
 
-from pipeline.environment import TENSORFLOW_VARIABLES
+from restem.pipeline.environment import TENSORFLOW_VARIABLES
 
 for _name, _value in TENSORFLOW_VARIABLES.items():
     os.environ.setdefault(_name, _value)

@@ -9,7 +9,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 
-from pipeline.config.beam import BeamConfig
+from restem.pipeline.config.beam import BeamConfig
 
 
 def run_locally(

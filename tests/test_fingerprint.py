@@ -1,7 +1,7 @@
 import pytest
 
-from components import fingerprint
-from components.fingerprint import code_fingerprint, file_fingerprint, sources
+from restem import fingerprint
+from restem.fingerprint import code_fingerprint, file_fingerprint, sources
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def names(*modules: str) -> list[str]:
 @pytest.mark.parametrize(
     "statement",
     [
-        "import components.two.other",
-        "from components.two.other import name",
-        "from components.two import other",
+        "import restem.two.other",
+        "from restem.two.other import name",
+        "from restem.two import other",
         "from ..two import other",
         "from ..two.other import name as another",
-        "def later():\n    from components.two.other import name",
-        "import os\nif os.name:\n    import components.two.other as o",
+        "def later():\n    from restem.two.other import name",
+        "import os\nif os.name:\n    import restem.two.other as o",
     ],
 )
 def test_every_form_of_import_is_followed(write, statement):
@@ -40,14 +40,14 @@ def test_every_form_of_import_is_followed(write, statement):
 
 
 def test_imports_of_imports_circles_and_packages(write):
-    write(a="from components import b", b="from . import c", c="import components.a, numpy", d="")
+    write(a="from restem import b", b="from . import c", c="import restem.a, numpy", d="")
     assert names("a") == ["__init__.py", "a.py", "b.py", "c.py"]
-    write(two__in____init__="from components.two.part import f", two__in__part="from .more import g", two__in__more="")
+    write(two__in____init__="from restem.two.part import f", two__in__part="from .more import g", two__in__more="")
     assert names("two") == ["__init__.py", "two/__init__.py", "two/more.py", "two/part.py"]
 
 
 def test_the_fingerprint_follows_the_sources(write, tmp_path):
-    write(one__in____init__="", one__in__step="from components import two", two="a = 1", three="a = 1")
+    write(one__in____init__="", one__in__step="from restem import two", two="a = 1", three="a = 1")
     before = code_fingerprint("one.step")
     write(three="a = 2")
     (tmp_path / "one" / "notes.txt").write_text("not code")

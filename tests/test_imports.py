@@ -9,47 +9,48 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 # From below to above: a room imports itself and those before it in this list, none behind it.
 ROOMS = (
-    "schemas",
-    "components",
-    "components.errors",
-    "components.fingerprint",
-    "components.processor",
-    "components.section",
-    "components.storage",
-    "components.tfrecords",
-    "components.stem",
-    "components.images",
-    "components.example_gen",
-    "components.transform",
-    "components.trainer",
-    "components.evaluator",
-    "components.pusher",
-    "components.baseline",
-    "components.report",
-    "pipeline",
-    "pipeline.environment",
-    "pipeline.errors",
-    "pipeline.config",
-    "pipeline.preflight",
-    "pipeline.pipeline",
-    "pipeline.datasets",
-    "pipeline.kubeflow",
-    "pipeline.kubeflow.container",
-    "pipeline.kubeflow.compiler",
-    "pipeline.kubeflow.client",
-    "pipeline.local",
-    "pipeline.local_runner",
-    "pipeline.kubeflow_runner",
-    "pipeline.commands",
-    "pipeline.cli",
+    "restem.schemas",
+    "restem",
+    "restem.errors",
+    "restem.fingerprint",
+    "restem.processor",
+    "restem.section",
+    "restem.storage",
+    "restem.tfrecords",
+    "restem.stem",
+    "restem.images",
+    "restem.example_gen",
+    "restem.transform",
+    "restem.trainer",
+    "restem.evaluator",
+    "restem.pusher",
+    "restem.baseline",
+    "restem.report",
+    "restem.pipeline",
+    "restem.pipeline.environment",
+    "restem.pipeline.errors",
+    "restem.pipeline.config",
+    "restem.pipeline.preflight",
+    "restem.pipeline.pipeline",
+    "restem.pipeline.datasets",
+    "restem.pipeline.kubeflow",
+    "restem.pipeline.kubeflow.container",
+    "restem.pipeline.kubeflow.compiler",
+    "restem.pipeline.kubeflow.client",
+    "restem.pipeline.local",
+    "restem.pipeline.local_runner",
+    "restem.pipeline.kubeflow_runner",
+    "restem.pipeline.commands",
+    "restem.pipeline.cli",
+    "restem.__main__",
 )
 
 
 def find_modules() -> dict[str, Path]:
     found = {}
-    for top in ("schemas", "components", "pipeline"):
-        for file in (REPOSITORY / top).rglob("*.py"):
-            parts = file.relative_to(REPOSITORY).with_suffix("").parts
+    for package, folder in (("restem", "components"), ("restem.pipeline", "pipeline"), ("restem.schemas", "schemas")):
+        for file in (REPOSITORY / folder).rglob("*.py"):
+            parts = (package, *file.relative_to(REPOSITORY / folder).with_suffix("").parts)
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
     return found
 

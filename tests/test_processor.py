@@ -2,7 +2,7 @@ import platform
 
 import pytest
 
-from components.processor import describe_processor, instruction_sets
+from restem.processor import describe_processor, instruction_sets
 
 
 def test_instruction_sets_are_named_one_by_one():

@@ -4,7 +4,7 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
-from components.tfrecords import WriteStoredTFRecords
+from restem.tfrecords import WriteStoredTFRecords
 
 
 def test_tensorflow_and_beam_read_what_was_written_and_nothing_is_deflated(tmp_path):

@@ -24,8 +24,8 @@ def export_tiny(
     """
     import keras
 
-    from components.images.config import ImageConfig
-    from components.trainer.export import export
+    from restem.images.config import ImageConfig
+    from restem.trainer.export import export
 
     bands = None if channels in (1, 3) else tuple(f"b{i}" for i in range(channels))
     image = ImageConfig(size=size, bands=bands) if bands else ImageConfig(size=size, channels=channels)

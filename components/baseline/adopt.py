@@ -10,11 +10,11 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from components.baseline.check import MODEL, SIGNATURE, read_json
-from components.baseline.choice import Choice
-from components.errors import RestemError
-from components.pusher.versions import fingerprint
-from components.trainer.evaluation import write_evaluation
+from restem.baseline.check import MODEL, SIGNATURE, read_json
+from restem.baseline.choice import Choice
+from restem.errors import RestemError
+from restem.pusher.versions import fingerprint
+from restem.trainer.evaluation import write_evaluation
 
 BATCH = 64  # images a call
 STEM = "assets.extra/stem.json"

@@ -40,7 +40,7 @@ def problem(folder: str, classes: Sequence[str]) -> str | None:
       folder: a version, as the Pusher writes it.
       classes: this run's class names by label.
     """
-    from components.pusher.versions import file_sizes
+    from restem.pusher.versions import file_sizes
 
     gone = missing(file_sizes(folder))
     if gone:

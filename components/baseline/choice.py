@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from components.baseline.check import problem
-from components.errors import RestemError
-from components.evaluator.config import LATEST_APPROVED, STOCK
+from restem.baseline.check import problem
+from restem.errors import RestemError
+from restem.evaluator.config import LATEST_APPROVED, STOCK
 
 Kind = Literal["stock", "latest_approved", "path"]
 FILE = "baseline.json"
@@ -77,7 +77,7 @@ def choose(asked: str, destination: str | None, classes: Sequence[str]) -> Choic
     """
     from tfx.dsl.io import fileio
 
-    from components.pusher.versions import SAVED_MODEL, versions
+    from restem.pusher.versions import SAVED_MODEL, versions
 
     if asked == STOCK:
         return Choice("stock")
@@ -108,7 +108,7 @@ def unusable(path: str, reason: str) -> RestemError:
 
 def _newest_usable(destination: str, classes: Sequence[str]) -> tuple[str | None, tuple[Skipped, ...]]:
     """The folder of the newest version that can be taken, and the newer ones that cannot."""
-    from components.pusher.versions import versions
+    from restem.pusher.versions import versions
 
     skipped: list[Skipped] = []
     for version in versions(destination):
@@ -120,7 +120,7 @@ def _newest_usable(destination: str, classes: Sequence[str]) -> tuple[str | None
 
 
 def _chosen(kind: Kind, path: str, skipped: tuple[Skipped, ...] = ()) -> Choice:
-    from components.pusher.versions import fingerprint
+    from restem.pusher.versions import fingerprint
 
     path = path.rstrip("/")
     name = os.path.basename(path)

@@ -10,11 +10,11 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.types.standard_component_specs import TrainerSpec
 from tfx.utils import json_utils
 
-from components.baseline.driver import Driver
-from components.baseline.executor import Executor
-from components.evaluator.config import LATEST_APPROVED
-from components.fingerprint import code_fingerprint
-from components.trainer.component import training_parameters
+from restem.baseline.driver import Driver
+from restem.baseline.executor import Executor
+from restem.evaluator.config import LATEST_APPROVED
+from restem.fingerprint import code_fingerprint
+from restem.trainer.component import training_parameters
 
 
 class BaselineSpec(TrainerSpec):

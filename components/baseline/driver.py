@@ -15,8 +15,8 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils
 
-from components.baseline.choice import Choice, choose
-from components.evaluator.config import STOCK
+from restem.baseline.choice import Choice, choose
+from restem.evaluator.config import STOCK
 
 CHOICE = "choice"
 
@@ -53,6 +53,6 @@ def find(inputs: dict[str, list[Artifact]], properties: dict[str, Any]) -> Choic
 def run_classes(inputs: dict[str, list[Artifact]]) -> list[str]:
     """This run's class names by label."""
     # Loads Keras; a stock baseline has no use for the classes here.
-    from components.trainer.module import read_classes
+    from restem.trainer.module import read_classes
 
     return read_classes(io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(inputs["schema"])))

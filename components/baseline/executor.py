@@ -10,8 +10,8 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils, path_utils
 
-from components.baseline.choice import FILE, Choice
-from components.baseline.driver import CHOICE, find, run_classes
+from restem.baseline.choice import FILE, Choice
+from restem.baseline.driver import CHOICE, find, run_classes
 
 log = logging.getLogger("restem")
 
@@ -37,7 +37,7 @@ class Executor(GenericExecutor):
             super().Do(input_dict, output_dict, exec_properties)
         else:
             # TensorFlow and Keras; a pipeline is wired without them.
-            from components.baseline.adopt import adopt
+            from restem.baseline.adopt import adopt
 
             self._log_startup(input_dict, output_dict, exec_properties)
             split = artifact_utils.get_split_uri(input_dict["raw_examples"], "test")

@@ -4,7 +4,7 @@ import tensorflow_model_analysis as tfma
 from tfx import types
 from tfx.components import Evaluator
 
-from components.evaluator.config import EvaluateConfig
+from restem.evaluator.config import EvaluateConfig
 
 
 def evaluator(

@@ -3,6 +3,6 @@
 `config`, `folder` and `embedded` import neither TensorFlow nor TFX: the command line uses them before anything heavy.
 """
 
-from components.example_gen.config import DataConfig
+from restem.example_gen.config import DataConfig
 
 __all__ = ["DataConfig"]

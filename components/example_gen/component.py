@@ -14,15 +14,15 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-import schemas
-from components.example_gen import spans
-from components.example_gen.artifacts import Quarantine
-from components.example_gen.config import DataConfig
-from components.example_gen.dataset import SPLITS
-from components.example_gen.driver import ImageDriver
-from components.example_gen.executor import Executor
-from components.fingerprint import code_fingerprint
-from components.images.config import ImageConfig, Requirements
+from restem import schemas
+from restem.example_gen import spans
+from restem.example_gen.artifacts import Quarantine
+from restem.example_gen.config import DataConfig
+from restem.example_gen.dataset import SPLITS
+from restem.example_gen.driver import ImageDriver
+from restem.example_gen.executor import Executor
+from restem.fingerprint import code_fingerprint
+from restem.images.config import ImageConfig, Requirements
 
 
 class ImageExampleGenSpec(ComponentSpec):

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from components.errors import RestemError
-from components.section import Section
+from restem.errors import RestemError
+from restem.section import Section
 
 # Images that come with the installation, by the words that name them in place of a path.
 EMBEDDED_DIGITS = "embedded:digits"

@@ -1,8 +1,8 @@
 """The encoded image behind one entry of a listing, wherever it lies."""
 
-from components import storage
-from components.example_gen.dataset import Record
-from components.images.header import UnreadableImage, check_bytes
+from restem import storage
+from restem.example_gen.dataset import Record
+from restem.images.header import UnreadableImage, check_bytes
 
 
 def content(folder: str, path: str, record: Record | None, max_bytes: int) -> bytes:
@@ -38,7 +38,7 @@ def content(folder: str, path: str, record: Record | None, max_bytes: int) -> by
 
 
 def _image_of(record: Record) -> bytes:
-    from components.example_gen.layouts.records import BadRecord, feature_values, read_record
+    from restem.example_gen.layouts.records import BadRecord, feature_values, read_record
 
     try:
         (image,) = feature_values(read_record(record), record.feature)

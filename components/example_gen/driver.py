@@ -13,10 +13,10 @@ from tfx.components.example_gen.input_processor import FileBasedInputProcessor
 from tfx.orchestration import data_types
 from tfx.proto import example_gen_pb2, range_config_pb2
 
-from components.example_gen import spans
-from components.example_gen.config import DataConfig
-from components.example_gen.executor import data_config
-from components.example_gen.listing import fingerprint
+from restem.example_gen import spans
+from restem.example_gen.config import DataConfig
+from restem.example_gen.executor import data_config
+from restem.example_gen.listing import fingerprint
 
 
 class ImageDriver(FileBasedDriver):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.errors import RestemError
-from components.example_gen.config import DataConfig
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig
 
 _SHOWN = 20
 

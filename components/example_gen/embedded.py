@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from components.example_gen.config import EMBEDDED, EMBEDDED_DIGITS, EMBEDDED_DOCUMENTS
-from components.example_gen.dataset import TEST, TRAIN
+from restem.example_gen.config import EMBEDDED, EMBEDDED_DIGITS, EMBEDDED_DOCUMENTS
+from restem.example_gen.dataset import TEST, TRAIN
 
 TEST_IMAGES = 360
 _MAX_LEVEL = 16
@@ -82,7 +82,7 @@ def _digits(pixels: np.ndarray, in_test: np.ndarray) -> tuple[str, _Save]:
 
 def _documents(pixels: np.ndarray, in_test: np.ndarray) -> tuple[str, _Save]:
     """Documents made of the scans: TIFFs of four bands, which are named in the file."""
-    from components.example_gen.documents import documents, write_tiff
+    from restem.example_gen.documents import documents, write_tiff
 
     images = documents(pixels, in_test)
     return "document-{:04d}.tif", lambda index, path: write_tiff(path, images[index])

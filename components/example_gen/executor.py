@@ -19,18 +19,18 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components import storage
-from components.errors import RestemError
-from components.example_gen.artifacts import Quarantine
-from components.example_gen.config import DataConfig
-from components.example_gen.content import size
-from components.example_gen.dataset import SPLITS, Listing, Record, Stray
-from components.example_gen.duplicates import Duplicates, check_leaks, digest_line, find_duplicates
-from components.example_gen.listing import check_counts, check_listing
-from components.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
-from components.example_gen.schema import complete_schema
-from components.images.config import Requirements
-from components.tfrecords import WriteStoredTFRecords
+from restem import storage
+from restem.errors import RestemError
+from restem.example_gen.artifacts import Quarantine
+from restem.example_gen.config import DataConfig
+from restem.example_gen.content import size
+from restem.example_gen.dataset import SPLITS, Listing, Record, Stray
+from restem.example_gen.duplicates import Duplicates, check_leaks, digest_line, find_duplicates
+from restem.example_gen.listing import check_counts, check_listing
+from restem.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
+from restem.example_gen.schema import complete_schema
+from restem.images.config import Requirements
+from restem.tfrecords import WriteStoredTFRecords
 
 _LOG = logging.getLogger("restem")
 _SHOWN = 20

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from components.errors import RestemError
-from components.example_gen import spans
-from components.example_gen.config import DataConfig
-from components.example_gen.dataset import SHOWN, TEST, TRAIN, Listing, first_few
-from components.example_gen.layouts import folder, manifest, records
-from components.example_gen.splits import assign_splits
+from restem.errors import RestemError
+from restem.example_gen import spans
+from restem.example_gen.config import DataConfig
+from restem.example_gen.dataset import SHOWN, TEST, TRAIN, Listing, first_few
+from restem.example_gen.layouts import folder, manifest, records
+from restem.example_gen.splits import assign_splits
 
 # data.layout -> the module that lists it and fingerprints it.
 LAYOUTS = {"folders": folder, "manifest": manifest, "tfrecord": records}

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from components.example_gen.content import content, size
-from components.example_gen.dataset import Record
-from components.images.arrays import decodable
-from components.images.config import Requirements
-from components.images.formats.pillow import explain_failure
-from components.images.graph.decode import decode_raw
-from components.images.header import Header, UnreadableImage, check_suits
-from components.images.probe import probe
+from restem.example_gen.content import content, size
+from restem.example_gen.dataset import Record
+from restem.images.arrays import decodable
+from restem.images.config import Requirements
+from restem.images.formats.pillow import explain_failure
+from restem.images.graph.decode import decode_raw
+from restem.images.header import Header, UnreadableImage, check_suits
+from restem.images.probe import probe
 
 # How much is decoded at once: so many files, or fewer large ones. An image takes 1 to 4 bytes a pixel, twice that while
 # 16 bits are rescaled.

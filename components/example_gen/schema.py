@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-import schemas
+from restem import schemas
 
 # Validation leaves out the features that are not in this environment: they are in the examples, not in the statistics.
 STATISTICS_ENVIRONMENT = "STATISTICS"

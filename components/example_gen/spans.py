@@ -11,9 +11,9 @@ import os
 import re
 from dataclasses import dataclass
 
-from components import storage
-from components.errors import RestemError
-from components.example_gen.config import Layout, looks_like_records
+from restem import storage
+from restem.errors import RestemError
+from restem.example_gen.config import Layout, looks_like_records
 
 SPAN, VERSION = "{SPAN}", "{VERSION}"
 _GROUPS = {SPAN: r"(?P<span>\d+)", VERSION: r"(?P<version>\d+)"}

@@ -14,9 +14,9 @@ import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import replace
 
-from components.errors import RestemError
-from components.example_gen.config import DataConfig
-from components.example_gen.dataset import TEST, TRAIN, ImageFile, Listing, first_few
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig
+from restem.example_gen.dataset import TEST, TRAIN, ImageFile, Listing, first_few
 
 
 def assign_splits(listing: Listing, config: DataConfig) -> Listing:

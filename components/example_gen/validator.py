@@ -13,8 +13,8 @@ from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.types import standard_component_specs
 from tfx.utils import writer_utils
 
-from components.errors import RestemError
-from components.example_gen.schema import STATISTICS_ENVIRONMENT, small_features
+from restem.errors import RestemError
+from restem.example_gen.schema import STATISTICS_ENVIRONMENT, small_features
 
 # What statistics are made of: everything in a raw example but image_bytes and path.
 SMALL_FEATURES = tuple(feature.name for feature in small_features().feature)

@@ -6,12 +6,12 @@ TensorFlow does not decode, by the readers in `formats/`.
 
 from pathlib import Path
 
-from components.images.config import ImageConfig
+from restem.images.config import ImageConfig
 
 
 def encode_for_serving(path: str | Path) -> bytes:
-    """What a client sends to the served model for a file; see `components.images.arrays.encode_for_serving`."""
-    from components.images import arrays  # NumPy and Pillow, which a configuration's check has no need of
+    """What a client sends to the served model for a file; see `restem.images.arrays.encode_for_serving`."""
+    from restem.images import arrays  # NumPy and Pillow, which a configuration's check has no need of
 
     return arrays.encode_for_serving(path)
 

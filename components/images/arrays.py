@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from components.images.container import to_decodable
-from components.images.formats import npy, pillow
-from components.images.header import Header, UnreadableImage
-from components.images.probe import probe
+from restem.images.container import to_decodable
+from restem.images.formats import npy, pillow
+from restem.images.header import Header, UnreadableImage
+from restem.images.probe import probe
 
 # Limits of a file that a user names one by one, for a served model.
 _MAX_PIXELS = 2**30
@@ -19,7 +19,7 @@ def encode_for_serving(path: str | Path) -> bytes:
     """What a client sends to the served model for a file: `image_bytes`, or the feature of that name in a tf.Example.
 
     PNG, JPEG and the usual GIF and BMP files go as they are. TIFF, WebP, `.npy`, other BMP files, and GIF files with
-    transparency or several frames are decoded here, and encoded losslessly as `components.images.container` says: so
+    transparency or several frames are decoded here, and encoded losslessly as `restem.images.container` says: so
     the model is served with TensorFlow alone.
 
     Raises:
@@ -55,7 +55,7 @@ def read_array(data: bytes, header: Header) -> np.ndarray:
     if header.format == "NPY":
         pixels = npy.read_npy(data)
     elif header.format == "TIFF":
-        from components.images.formats.tiff import read_tiff
+        from restem.images.formats.tiff import read_tiff
 
         pixels = read_tiff(data)
     else:

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import numpy as np
 from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffPage
 
-from components.images.config import GREY, RGB
-from components.images.formats.tiff import open_tiff
-from components.images.header import Header
+from restem.images.config import GREY, RGB
+from restem.images.formats.tiff import open_tiff
+from restem.images.header import Header
 
 _GDAL_METADATA = 42112  # the TIFF tag in which GDAL, and with it rasterio, keeps the names of bands
 _MOST_LETTERS = 1 << 16  # of that tag

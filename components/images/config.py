@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from components.section import Section
+from restem.section import Section
 
 MAX_SIDE_PIXELS = 4096
 MAX_BANDS = 64

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.images.config import Requirements
+from restem.images.config import Requirements
 
 # Without names at most these many channels mean something: RGB and alpha.
 _UNNAMED_CHANNELS = 4
@@ -28,7 +28,7 @@ class Header:
     bit_depth: bits a channel, as stored. A palette's colours have 8.
     pages: of a TIFF; they are channels too.
     needs_range: floating point or signed values, which have no meaning without image.value_range.
-    in_graph: whether TensorFlow decodes the file; if not, `components.images.arrays` does, when it is taken in.
+    in_graph: whether TensorFlow decodes the file; if not, `restem.images.arrays` does, when it is taken in.
     """
 
     format: str

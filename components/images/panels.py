@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from components.images.config import RGB
+from restem.images.config import RGB
 
 
 def panels(pixels: np.ndarray, names: Sequence[str] = ()) -> list[tuple[str, np.ndarray]]:

@@ -1,10 +1,10 @@
 """The format of a file and what its header says. No pixel is decoded, so a decompression bomb costs nothing."""
 
-from components.images.config import MAX_BANDS
-from components.images.formats.npy import npy_header
-from components.images.formats.pillow import pillow_header
-from components.images.formats.unread import what_it_is
-from components.images.header import Header, UnreadableImage, check_bytes, damaged
+from restem.images.config import MAX_BANDS
+from restem.images.formats.npy import npy_header
+from restem.images.formats.pillow import pillow_header
+from restem.images.formats.unread import what_it_is
+from restem.images.header import Header, UnreadableImage, check_bytes, damaged
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY_START = b"\x93NUMPY"
@@ -27,7 +27,7 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int) -> Header:
         raise UnreadableImage("The file is empty (0 bytes).")
     check_bytes(len(data), max_bytes)
     if data.startswith(_TIFF_STARTS):
-        from components.images.formats.tiff import tiff_header  # tifffile takes most of a second to import.
+        from restem.images.formats.tiff import tiff_header  # tifffile takes most of a second to import.
 
         header = tiff_header(data, max_pixels)
     elif data.startswith(_NPY_START):

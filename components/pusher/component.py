@@ -5,9 +5,9 @@ from tfx import types
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.proto import pusher_pb2
 
-from components.fingerprint import code_fingerprint
-from components.pusher.driver import Driver
-from components.pusher.executor import Executor
+from restem.fingerprint import code_fingerprint
+from restem.pusher.driver import Driver
+from restem.pusher.executor import Executor
 
 
 class Pusher(tfx.components.Pusher):

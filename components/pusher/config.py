@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from components.section import Section
+from restem.section import Section
 
 
 class PushConfig(Section):

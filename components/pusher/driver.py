@@ -17,8 +17,8 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.pusher.push import next_number
-from components.pusher.versions import newest_if_same
+from restem.pusher.push import next_number
+from restem.pusher.versions import newest_if_same
 
 NOT_PUSHED = 0
 

@@ -9,11 +9,11 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils
 
-from components.pusher.driver import base_directory
-from components.pusher.kserve import write_manifest
-from components.pusher.push import push
-from components.pusher.versions import newest_if_same
-from components.storage import is_remote
+from restem.pusher.driver import base_directory
+from restem.pusher.kserve import write_manifest
+from restem.pusher.push import push
+from restem.pusher.versions import newest_if_same
+from restem.storage import is_remote
 
 log = logging.getLogger("restem")
 details = logging.getLogger(__name__)  # for the log file alone

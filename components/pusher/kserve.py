@@ -11,8 +11,8 @@ from typing import Any
 
 from tfx.dsl.io import fileio
 
-from components.pusher.versions import Version
-from components.storage import is_remote
+from restem.pusher.versions import Version
+from restem.storage import is_remote
 
 FOLDER = "kserve"
 MANIFEST, REQUEST = "inference-service.yaml", "request.json"
@@ -110,7 +110,7 @@ def sample_image(height: int, width: int, channels: int) -> bytes:
     """A grey ramp of that many pixels and channels as the model takes it: a PNG, or for many bands the container."""
     import numpy as np
 
-    from components.images.container import to_decodable
+    from restem.images.container import to_decodable
 
     ramp = np.linspace(0, 255, width).astype(np.uint8)
     return to_decodable(np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (height, width, channels))))

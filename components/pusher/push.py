@@ -11,8 +11,8 @@ import time
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from components.pusher.versions import SAVED_MODEL, Version, entries, file_sizes, versions
-from components.storage import is_remote
+from restem.pusher.versions import SAVED_MODEL, Version, entries, file_sizes, versions
+from restem.storage import is_remote
 
 # A push at work: when it began (Unix time), and a random word (the folder it fills) or a number (the version it fills).
 AT_WORK = re.compile(r"^pushing-(\d+)-(\w+)$")

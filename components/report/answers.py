@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from components.report import measures
-from components.report.data import Answer, Answers, Evaluation
-from components.report.pictures import Thumbnail
+from restem.report import measures
+from restem.report.data import Answer, Answers, Evaluation
+from restem.report.pictures import Thumbnail
 
 SHOWN_MISTAKES = 24
 SHOWN_DISAGREEMENTS = 6  # of each kind: a row of the page

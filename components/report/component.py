@@ -17,11 +17,11 @@ from tfx.types.artifact import Artifact
 from tfx.types.channel import BaseChannel, Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.example_gen.artifacts import Quarantine
-from components.fingerprint import code_fingerprint
-from components.report.artifacts import HtmlReport
-from components.report.page import render
-from components.report.reading import read_report_data
+from restem.example_gen.artifacts import Quarantine
+from restem.fingerprint import code_fingerprint
+from restem.report.artifacts import HtmlReport
+from restem.report.page import render
+from restem.report.reading import read_report_data
 
 PAGE = "index.html"
 SHOWN_PACKAGES = ("restem", "tfx", "tensorflow", "keras", "apache-beam", "numpy")
@@ -44,7 +44,7 @@ class ReportExecutor(BaseExecutor):
           RestemError: the two models were not judged on the same images.
         """
         # The Evaluator's room imports TFMA; constructing the pipeline must not wait for that.
-        from components.evaluator.verdict import read_verdict
+        from restem.evaluator.verdict import read_verdict
 
         uris = {key: artifact_utils.get_single_uri(artifacts) for key, artifacts in input_dict.items()}
         data = read_report_data(

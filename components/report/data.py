@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from components.baseline.choice import Choice
-from components.report.pictures import Thumbnail
+from restem.baseline.choice import Choice
+from restem.report.pictures import Thumbnail
 
 
 @dataclass(frozen=True, eq=False)

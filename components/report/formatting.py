@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from components.baseline.choice import Choice
-from components.images.config import RGB
-from components.report.data import StemTransfer, Threshold
-from components.report.measures import Paired
+from restem.baseline.choice import Choice
+from restem.images.config import RGB
+from restem.report.data import StemTransfer, Threshold
+from restem.report.measures import Paired
 
 NOTHING = "–"
 SIGNIFICANT = 0.05
@@ -140,7 +140,7 @@ def sees(names: Sequence[str]) -> str | None:
 
 
 def brought(names: Sequence[str]) -> str:
-    """What the stock network is given in place of bands: see `components.trainer.network`."""
+    """What the stock network is given in place of bands: see `restem.trainer.network`."""
     return listed(RGB) if set(RGB) <= set(names) else "the mean of all bands"
 
 

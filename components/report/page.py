@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from components.report import formatting, measures, plots
-from components.report.data import DataSummary, Epoch, ReportData, Run, Slice, StemTransfer
-from components.report.formatting import percent
-from components.trainer.config import StemConfig
+from restem.report import formatting, measures, plots
+from restem.report.data import DataSummary, Epoch, ReportData, Run, Slice, StemTransfer
+from restem.report.formatting import percent
+from restem.trainer.config import StemConfig
 
 SHOWN_CLASSES = 20  # tables and matrix show at most this many classes, the worst; the rest is folded away
 SHOWN_CONFUSIONS = 10
@@ -70,7 +70,7 @@ def _template() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("components.report", "."),
+        loader=jinja2.PackageLoader("restem.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.images.container import SIGNATURE, unpack
-from components.images.panels import panels
+from restem.images.container import SIGNATURE, unpack
+from restem.images.panels import panels
 
 BOX_PIXELS = 192  # the contact sheet shows 144 CSS pixels; a third more keeps phones and print sharp
 MAX_PICTURES = 4  # of one image: its colours and three further bands
@@ -39,7 +39,7 @@ def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
     """Pictures of an encoded image (PNG, JPEG, BMP, GIF's first frame, raw container); None if it cannot be decoded.
 
     Images up to `BOX_PIXELS` keep every pixel (PNG; the page enlarges them without smoothing), larger ones are reduced
-    (JPEG). `names` are the channels' names in the file's order, see `components.images.panels`; of the pictures at most
+    (JPEG). `names` are the channels' names in the file's order, see `restem.images.panels`; of the pictures at most
     `MAX_PICTURES` are made. Depths other than 8 bits are stretched from a picture's darkest to its brightest value.
     """
     from PIL import Image

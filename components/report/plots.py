@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.report.data import Epoch
-from components.report.measures import Calibration, Interval
-from components.report.pictures import data_uri
+from restem.report.data import Epoch
+from restem.report.measures import Calibration, Interval
+from restem.report.pictures import data_uri
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from tfx.dsl.io import fileio
 
-from components.baseline.choice import FILE as BASELINE
-from components.baseline.choice import Choice
-from components.errors import RestemError
-from components.report.answers import choose_answers
-from components.report.data import (
+from restem.baseline.choice import FILE as BASELINE
+from restem.baseline.choice import Choice
+from restem.errors import RestemError
+from restem.report.answers import choose_answers
+from restem.report.data import (
     DataSummary,
     Epoch,
     Evaluation,
@@ -29,8 +29,8 @@ from components.report.data import (
     Threshold,
     Verdict,
 )
-from components.report.page import SHOWN_QUARANTINE
-from components.report.pictures import Thumbnail, picture_uri, thumbnail
+from restem.report.page import SHOWN_QUARANTINE
+from restem.report.pictures import Thumbnail, picture_uri, thumbnail
 
 BATCH = 256  # examples parsed at a time while looking for the images that are shown
 
@@ -54,7 +54,7 @@ def read_report_data(
       title: the page's heading.
       made_at: when the page is written, as it shall be shown.
       versions: software and its versions, as they shall be shown.
-      verdict: as `components.evaluator.verdict.read_verdict` gives it.
+      verdict: as `restem.evaluator.verdict.read_verdict` gives it.
       candidate_uri: the candidate's run folder (history.json, evaluation.json, evaluation.npz, model.json, stem.*).
       baseline_uri: the baseline's.
       quarantine_uri: the folder with summary.json and quarantine.jsonl.

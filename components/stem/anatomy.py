@@ -81,7 +81,7 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
     if layers[pad]["class_name"] != "ZeroPadding2D" or first is None or layers[first]["class_name"] != "InputLayer":
         raise StemError(
             f"The stem of {backbone.name!r} is not the stock one (input, zero padding, {CONV}), so its preprocessing "
-            "is unknown. Give the network as keras.applications builds it (components.stem.load_backbone does)."
+            "is unknown. Give the network as keras.applications builds it (restem.stem.load_backbone does)."
         )
     config = layers[CONV]["config"]
     if config.get("data_format") == "channels_first":

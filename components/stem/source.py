@@ -72,7 +72,7 @@ def _own(backbone: keras.Model, anatomy: Anatomy, about: dict | None, source: st
     if about is None:
         raise StemError(
             f"{backbone.name!r} was made by this library but has lost its report (it was loaded before "
-            "components.stem was imported): import components.stem first, then load it."
+            "restem.stem was imported): import restem.stem first, then load it."
         )
     given = about["report"]["input"]
     low, high = given["value_range"]

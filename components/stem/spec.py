@@ -129,7 +129,7 @@ class StemSpec:
         if self.normalise == "statistics" and not self.band_statistics:
             raise StemError(
                 "normalise='statistics' needs band_statistics={band: (mean, standard deviation)}, in raw units "
-                "(components.stem.measure_bands measures them on an array of images)."
+                "(restem.stem.measure_bands measures them on an array of images)."
             )
 
     @classmethod

@@ -1,8 +1,8 @@
 """What each change keeps, exactly or how nearly: measured anew and written as a Markdown table.
 
-    python -m components.stem.table                                  # ResNet50 and ResNet50V2, a few minutes
-    python -m components.stem.table --write components/stem/README.md
-    python -m components.stem.table --backbones all --json results.json
+    python -m restem.stem.table                                  # ResNet50 and ResNet50V2, a few minutes
+    python -m restem.stem.table --write components/stem/README.md
+    python -m restem.stem.table --backbones all --json results.json
 
 Without --weights the networks have random weights and random BatchNorm statistics, so that the exact rows
 prove the algebra and not a lucky checkpoint; the approximate rows are then worse than with pretrained
@@ -25,7 +25,7 @@ from .load import load_backbone
 from .modify import modify_stem
 from .spec import BACKBONES, StemSpec
 
-START, END = "<!-- stem table: made by python -m components.stem.table -->", "<!-- end of stem table -->"
+START, END = "<!-- stem table: made by python -m restem.stem.table -->", "<!-- end of stem table -->"
 RGBN = ("nir", "red", "green", "blue")
 
 # What the first column says, and the specification it is about.
@@ -138,7 +138,7 @@ def _randomise(model: keras.Model) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Measures, prints the table, and writes what was asked for."""
-    parser = argparse.ArgumentParser(prog="python -m components.stem.table", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m restem.stem.table", description=__doc__.splitlines()[0])
     parser.add_argument("--backbones", default="ResNet50,ResNet50V2", help="names separated by commas, or all")
     parser.add_argument("--weights", default="none", help="none (random), imagenet, or a file (then one backbone)")
     parser.add_argument("--precision", default="float64", choices=["float32", "float64"])

@@ -14,9 +14,9 @@ from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples, Model, ModelRun, Schema
 from tfx.utils import io_utils, path_utils
 
-from components.fingerprint import code_fingerprint, file_fingerprint
-from components.images.config import ImageConfig
-from components.trainer.config import ModelConfig, PretrainConfig, Role, TrainConfig
+from restem.fingerprint import code_fingerprint, file_fingerprint
+from restem.images.config import ImageConfig
+from restem.trainer.config import ModelConfig, PretrainConfig, Role, TrainConfig
 
 
 def trainer(
@@ -52,7 +52,7 @@ def trainer(
 def training_parameters(role: Role, sections: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     """The parameters of a training by this project's `run_fn`: `run_fn`, `train_args`, `eval_args`, `custom_config`."""
     return {
-        "run_fn": "components.trainer.module.run_fn",
+        "run_fn": "restem.trainer.module.run_fn",
         "train_args": trainer_pb2.TrainArgs(splits=["train"]),
         "eval_args": trainer_pb2.EvalArgs(splits=["test"]),
         "custom_config": {
@@ -76,9 +76,9 @@ def Pretrain(
 ) -> None:
     """Trains the source checkpoint on the raw examples' training split; `task` is a SourceTask as JSON."""
     # Heavy, and only needed where the step runs: compiling a pipeline does not load Keras.
-    from components.trainer.module import has_weights, read_classes
-    from components.trainer.phases import set_seed
-    from components.trainer.pretrain import SourceTask, checkpoint_path, pretrain, write_history
+    from restem.trainer.module import has_weights, read_classes
+    from restem.trainer.phases import set_seed
+    from restem.trainer.pretrain import SourceTask, checkpoint_path, pretrain, write_history
 
     source = SourceTask(**json.loads(task))
     set_seed(source.seed, deterministic=source.deterministic)

@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from components.errors import RestemError
-from components.images.config import ImageConfig
-from components.section import Section
-from components.stem.spec import StemSpec
+from restem.errors import RestemError
+from restem.images.config import ImageConfig
+from restem.section import Section
+from restem.stem.spec import StemSpec
 
 Role = Literal["candidate", "baseline"]
 Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]

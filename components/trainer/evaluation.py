@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components.trainer.input import Split
+from restem.trainer.input import Split
 
 
 def evaluate(model: keras.Model, test: Split, classes: list[str], batch_size: int, folder: Path) -> dict:

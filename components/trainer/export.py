@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components.images.config import ImageConfig
-from components.images.graph.preprocess import preprocess
+from restem.images.config import ImageConfig
+from restem.images.graph.preprocess import preprocess
 
 TOP_K = 5
 

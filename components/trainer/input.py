@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components.images.config import ImageConfig
-from components.images.graph.preprocess import preprocess_one
-from components.images.graph.statistics import ChannelSums, channel_sums, mean_and_std
-from components.images.graph.stored import decode_pixels
+from restem.images.config import ImageConfig
+from restem.images.graph.preprocess import preprocess_one
+from restem.images.graph.statistics import ChannelSums, channel_sums, mean_and_std
+from restem.images.graph.stored import decode_pixels
 
 # Decoded pixels are kept in memory up to this; beyond it they are decoded anew in every pass.
 CACHE_BYTES = 2 * 2**30

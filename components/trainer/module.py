@@ -12,15 +12,15 @@ from tensorflow.python.util import _pywrap_util_port  # The only place where Ten
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.images.config import ImageConfig
-from components.processor import describe_processor
-from components.trainer.config import ModelConfig, StemConfig, TrainConfig
-from components.trainer.evaluation import evaluate
-from components.trainer.export import export
-from components.trainer.input import read_split
-from components.trainer.network import Network, build_network, needs_statistics
-from components.trainer.phases import set_seed, train_head, train_network
-from components.trainer.pretrain import checkpoint_path
+from restem.images.config import ImageConfig
+from restem.processor import describe_processor
+from restem.trainer.config import ModelConfig, StemConfig, TrainConfig
+from restem.trainer.evaluation import evaluate
+from restem.trainer.export import export
+from restem.trainer.input import read_split
+from restem.trainer.network import Network, build_network, needs_statistics
+from restem.trainer.phases import set_seed, train_head, train_network
+from restem.trainer.pretrain import checkpoint_path
 
 log = logging.getLogger("restem")
 

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from components.errors import RestemError
-from components.images.config import ImageConfig
-from components.stem import Preprocessing, StemSpec, load_backbone, modify_stem
-from components.trainer.config import ModelConfig, Role, StemConfig, stem_spec
+from restem.errors import RestemError
+from restem.images.config import ImageConfig
+from restem.stem import Preprocessing, StemSpec, load_backbone, modify_stem
+from restem.trainer.config import ModelConfig, Role, StemConfig, stem_spec
 
 
 @dataclass(frozen=True)

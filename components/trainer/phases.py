@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.config import PhaseConfig, TrainConfig
-from components.trainer.input import Split
-from components.trainer.network import Network
-from components.trainer.optimizer import adam
-from components.trainer.progress import EpochHistory
+from restem.trainer.config import PhaseConfig, TrainConfig
+from restem.trainer.input import Split
+from restem.trainer.network import Network
+from restem.trainer.optimizer import adam
+from restem.trainer.progress import EpochHistory
 
 SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
 

@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components.images.config import ImageConfig
-from components.stem import load_backbone
-from components.trainer.config import Backbone
-from components.trainer.input import read_split
-from components.trainer.phases import compile_classifier
-from components.trainer.progress import EpochHistory
+from restem.images.config import ImageConfig
+from restem.stem import load_backbone
+from restem.trainer.config import Backbone
+from restem.trainer.input import read_split
+from restem.trainer.phases import compile_classifier
+from restem.trainer.progress import EpochHistory
 
 CHECKPOINT = "backbone.weights.h5"
 

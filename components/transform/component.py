@@ -5,9 +5,9 @@ from tfx.components import Transform as TfxTransform
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.proto import transform_pb2
 
-from components.fingerprint import code_fingerprint
-from components.images.config import ImageConfig
-from components.transform.executor import Executor
+from restem.fingerprint import code_fingerprint
+from restem.images.config import ImageConfig
+from restem.transform.executor import Executor
 
 
 class Transform(TfxTransform):
@@ -24,7 +24,7 @@ def transform(examples: types.BaseChannel, schema: types.BaseChannel, image: Ima
     return Transform(
         examples=examples,
         schema=schema,
-        preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
+        preprocessing_fn="restem.transform.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "test"]),
         custom_config={
             "image": image.model_dump(mode="json"),

@@ -8,7 +8,7 @@ from tfx import types
 from tfx.components.transform import executor as tfx_executor
 from tfx.components.transform import labels
 
-from components.tfrecords import WriteStoredTFRecords
+from restem.tfrecords import WriteStoredTFRecords
 
 # Beam would try ever larger batches, up to a thousand images.
 BATCH_IMAGES = 64

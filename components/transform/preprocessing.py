@@ -5,17 +5,17 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.images.config import ImageConfig
-from components.images.graph.preprocess import to_stored
+from restem.images.config import ImageConfig
+from restem.images.graph.preprocess import to_stored
 
 
 def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
     """Decodes, converts, resizes and encodes a batch of images.
 
-    The pixels come from `components.images.graph.preprocess`, which serving calls too: there is no second way to make
+    The pixels come from `restem.images.graph.preprocess`, which serving calls too: there is no second way to make
     them.
     Nothing is learned here: tf.Transform would decode the training split twice for that. The Trainer does it
-    (`components.trainer.input.Split.channel_statistics`).
+    (`restem.trainer.input.Split.channel_statistics`).
 
     Args:
       inputs: raw examples: `image_bytes` string [N], `label_index` int64 [N], `path` string [N], and perhaps `weight`
@@ -23,7 +23,7 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
       custom_config: `image`, an ImageConfig as a dict.
 
     Returns:
-      `pixels` string [N] (see `components.images.graph.stored`), `label_index` int64 [N], `path` string [N], and
+      `pixels` string [N] (see `restem.images.graph.stored`), `label_index` int64 [N], `path` string [N], and
       `weight` float32 [N] where it was given.
     """
     image = ImageConfig.model_validate(custom_config["image"])

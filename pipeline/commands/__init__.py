@@ -7,15 +7,15 @@ import click
 
 # Name: module and the line that `restem --help` shows, so that help imports none of them.
 COMMANDS = {
-    "init": ("pipeline.commands.init", "Look at a folder of images and write a configuration for it."),
-    "inspect": ("pipeline.commands.inspect", "Show what a configuration would train on."),
-    "run": ("pipeline.commands.run", "Run the pipeline on this machine."),
-    "predict": ("pipeline.commands.predict", "Classify images with a pushed model."),
-    "stem": ("pipeline.commands.stem", "Change one network's stem and print the transfer report."),
-    "pretrain": ("pipeline.commands.pretrain", "Train a source checkpoint on a folder of images."),
-    "compile": ("pipeline.commands.compile", "Compile the pipeline for Kubeflow Pipelines."),
-    "kubeflow": ("pipeline.commands.kubeflow", "Run the pipeline on Kubeflow Pipelines, once or on a schedule."),
-    "doctor": ("pipeline.commands.doctor", "Check this machine: what is installed, and what is missing."),
+    "init": ("restem.pipeline.commands.init", "Look at a folder of images and write a configuration for it."),
+    "inspect": ("restem.pipeline.commands.inspect", "Show what a configuration would train on."),
+    "run": ("restem.pipeline.commands.run", "Run the pipeline on this machine."),
+    "predict": ("restem.pipeline.commands.predict", "Classify images with a pushed model."),
+    "stem": ("restem.pipeline.commands.stem", "Change one network's stem and print the transfer report."),
+    "pretrain": ("restem.pipeline.commands.pretrain", "Train a source checkpoint on a folder of images."),
+    "compile": ("restem.pipeline.commands.compile", "Compile the pipeline for Kubeflow Pipelines."),
+    "kubeflow": ("restem.pipeline.commands.kubeflow", "Run the pipeline on Kubeflow Pipelines, once or on a schedule."),
+    "doctor": ("restem.pipeline.commands.doctor", "Check this machine: what is installed, and what is missing."),
 }
 
 

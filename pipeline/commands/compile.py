@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import config_option, set_option
+from restem.pipeline.commands.options import config_option, set_option
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -19,9 +19,9 @@ def compile(config_path: str, overrides: tuple[str, ...], out: str) -> None:
 
     The same configuration and code give the same bytes.
     """
-    from components.errors import RestemError
-    from pipeline.commands.compiling import compile_config
-    from pipeline.config import load_config
+    from restem.errors import RestemError
+    from restem.pipeline.commands.compiling import compile_config
+    from restem.pipeline.config import load_config
 
     path = Path(out).expanduser()
     if path.suffix not in SUFFIXES:

@@ -1,9 +1,9 @@
 """From a configuration to Kubeflow's file, for the commands that need one."""
 
-from pipeline.config import Config
-from pipeline.kubeflow.compiler.paths import in_the_cluster
-from pipeline.local.worker import run_in_worker
-from pipeline.preflight import check_stem
+from restem.pipeline.config import Config
+from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
+from restem.pipeline.local.worker import run_in_worker
+from restem.pipeline.preflight import check_stem
 
 
 def compile_config(config: Config) -> str:
@@ -21,4 +21,4 @@ def compile_config(config: Config) -> str:
     """
     in_the_cluster(config)
     check_stem(config)
-    return run_in_worker("pipeline.local.tasks:compile_pipeline", {"config": config.model_dump_json()})
+    return run_in_worker("restem.pipeline.local.tasks:compile_pipeline", {"config": config.model_dump_json()})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import json_option
+from restem.pipeline.commands.options import json_option
 
 TITLES = {"pipeline": "The pipeline", "devices": "Devices", "kubeflow": "Kubeflow", "flink": "Apache Flink"}
 
@@ -21,8 +21,8 @@ def doctor(deep: bool, as_json: bool) -> int:
     """
     from rich.markup import escape
 
-    from pipeline.commands.console import plain_console
-    from pipeline.environment.doctor import can_run, examine
+    from restem.pipeline.commands.console import plain_console
+    from restem.pipeline.environment.doctor import can_run, examine
 
     findings = examine(Path.cwd() / "runs", deep=deep)
     able = can_run(findings)

@@ -16,8 +16,8 @@ def init(data: str, out: str | None) -> None:
     DIR has a folder a class, or train/ and test/ with a folder a class in each; or TFRecord files. MANIFEST is a table
     (.csv, .tsv, .parquet) with a row an image. TFRECORD is a file of tf.Examples, or a pattern in quotes.
     """
-    from components.errors import RestemError
-    from pipeline.datasets.proposal import propose
+    from restem.errors import RestemError
+    from restem.pipeline.datasets.proposal import propose
 
     path = Path(out).expanduser() if out else None
     if path is not None and path.exists() and (path.is_dir() or path.stat().st_size):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import config_option, json_option, set_option
+from restem.pipeline.commands.options import config_option, json_option, set_option
 
 SHOWN_FILES = 20
 SHOWN_CLASSES = 50
@@ -21,17 +21,17 @@ SAMPLES = 8  # images a class in the picture
 @json_option
 def inspect(config_path: str, overrides: tuple[str, ...], contact_sheet: str | None, as_json: bool) -> None:
     """Show classes, splits, identical images, and the files that would go to quarantine. Nothing is trained."""
-    from pipeline.config import load_config
-    from pipeline.datasets.inspection import inspect as look
-    from pipeline.local.folder import RunFolder, prepare
-    from pipeline.preflight import check_images
+    from restem.pipeline.config import load_config
+    from restem.pipeline.datasets.inspection import inspect as look
+    from restem.pipeline.local.folder import RunFolder, prepare
+    from restem.pipeline.preflight import check_images
 
     config = load_config(config_path, overrides)
     check_images(config)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         inspection = look(prepare(config, RunFolder(Path(folder))), samples=SAMPLES if contact_sheet else 0)
     if contact_sheet:
-        from pipeline.datasets.contact_sheet import write_contact_sheet
+        from restem.pipeline.datasets.contact_sheet import write_contact_sheet
 
         write_contact_sheet(Path(contact_sheet).expanduser(), inspection.samples, config.image)
         print(f"{contact_sheet} is written.", file=sys.stderr)
@@ -45,7 +45,7 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
     from rich.markup import escape
     from rich.table import Table
 
-    from pipeline.commands.console import in_brackets, plain_console, print_table
+    from restem.pipeline.commands.console import in_brackets, plain_console, print_table
 
     console = plain_console(sys.stdout)
     splits = list(inspection.counts)

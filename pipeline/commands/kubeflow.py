@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.options import json_option, set_option
+from restem.pipeline.commands.options import json_option, set_option
 
 if TYPE_CHECKING:
-    from pipeline.config import Config
-    from pipeline.kubeflow.client.server import Server
+    from restem.pipeline.config import Config
+    from restem.pipeline.kubeflow.client.server import Server
 
 PACKAGES = ("kfp", "kfp_server_api", "cronsim")  # of the extra [kubeflow]
 EPILOG = (
@@ -55,7 +55,7 @@ class KubeflowGroup(click.Group):
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
-            from components.errors import RestemError
+            from restem.errors import RestemError
 
             if (error.name or "").split(".")[0] not in PACKAGES:
                 raise
@@ -107,7 +107,7 @@ def run(
 
     Ends with 0 when the run has succeeded, with 1 when it has not. Ctrl-C ends the following, not the run.
     """
-    from pipeline.kubeflow.client.runs import start_run
+    from restem.pipeline.kubeflow.client.runs import start_run
 
     config = _config(config_path, overrides)
     name, text, server = _prepared(config, package, access)
@@ -133,9 +133,9 @@ def schedule(
 
     There is one schedule for a pipeline: a changed one replaces it, without a gap and without running twice.
     """
-    from pipeline.kubeflow.client.schedule import schedule as keep
-    from pipeline.kubeflow.client.schedule import schedule_of
-    from pipeline.kubeflow.client.status import next_runs
+    from restem.pipeline.kubeflow.client.schedule import schedule as keep
+    from restem.pipeline.kubeflow.client.schedule import schedule_of
+    from restem.pipeline.kubeflow.client.status import next_runs
 
     config = _config(config_path, overrides)
     wanted, cron = schedule_of(config.kubeflow)
@@ -157,7 +157,7 @@ def schedule(
 @json_option
 def unschedule(config_path: str | None, name: str | None, as_json: bool, **access: Any) -> None:
     """Remove the schedule. Runs that are in progress go on."""
-    from pipeline.kubeflow.client.schedule import unschedule as remove
+    from restem.pipeline.kubeflow.client.schedule import unschedule as remove
 
     name, server = _named(config_path, name, access)
     outcome = remove(server, name, _say)
@@ -199,7 +199,7 @@ def status(
 
     A failed run begins with the failing step's own error. Ends with 1 for a run that has failed.
     """
-    from pipeline.kubeflow.client.status import overview, show_overview, show_report
+    from restem.pipeline.kubeflow.client.status import overview, show_overview, show_report
 
     if run_id is None:
         name, server = _named(config_path, name, access)
@@ -215,7 +215,7 @@ def status(
         server = _server(config, access)
     if following:
         return _follow(server, run_id, as_json)
-    from pipeline.kubeflow.client.following import report
+    from restem.pipeline.kubeflow.client.following import report
 
     found = report(server, run_id)
     show_report(found, _stream(as_json))
@@ -224,7 +224,7 @@ def status(
 
 
 def _config(path: str | None, overrides: tuple[str, ...], required: bool = True) -> "Config | None":
-    from pipeline.config import load_config
+    from restem.pipeline.config import load_config
 
     if path is not None:
         return load_config(path, overrides)
@@ -242,13 +242,13 @@ def _named(config_path: str | None, name: str | None, access: dict[str, Any]) ->
 
 def _prepared(config: "Config | None", package: str | None, access: dict[str, Any]) -> tuple[str, str, "Server"]:
     """The pipeline's name and package, and the server: reached before twenty seconds are spent on compiling."""
-    from pipeline.commands.compiling import compile_config
-    from pipeline.kubeflow.client.upload import read_package
+    from restem.pipeline.commands.compiling import compile_config
+    from restem.pipeline.kubeflow.client.upload import read_package
 
     if package is not None:
         name, text = read_package(package)
         if config is not None and config.name != name:
-            from components.errors import RestemError
+            from restem.errors import RestemError
 
             remedy = "Compile it from this configuration, or give the one that it was compiled from"
             raise RestemError(
@@ -261,14 +261,14 @@ def _prepared(config: "Config | None", package: str | None, access: dict[str, An
 
 
 def _server(config: "Config | None", access: dict[str, Any]) -> "Server":
-    from pipeline.kubeflow.client.access import find_access
-    from pipeline.kubeflow.client.server import Server
+    from restem.pipeline.kubeflow.client.access import find_access
+    from restem.pipeline.kubeflow.client.server import Server
 
     return Server(find_access(config.kubeflow if config else None, **access))
 
 
 def _uploaded(server: "Server", name: str, package: str) -> Any:
-    from pipeline.kubeflow.client.upload import upload as bring
+    from restem.pipeline.kubeflow.client.upload import upload as bring
 
     version = bring(server, name, package)
     words = "is uploaded" if version.new else "is on the server already: nothing is uploaded"
@@ -277,8 +277,8 @@ def _uploaded(server: "Server", name: str, package: str) -> Any:
 
 
 def _follow(server: "Server", run_id: str, as_json: bool) -> int:
-    from pipeline.kubeflow.client.following import follow
-    from pipeline.kubeflow.client.status import show_report
+    from restem.pipeline.kubeflow.client.following import follow
+    from restem.pipeline.kubeflow.client.status import show_report
 
     ended = follow(server, run_id, _say)
     show_report(ended, _stream(as_json))
@@ -287,7 +287,7 @@ def _follow(server: "Server", run_id: str, as_json: bool) -> int:
 
 
 def _switch(config_path: str | None, name: str | None, access: dict[str, Any], as_json: bool, on: bool) -> None:
-    from pipeline.kubeflow.client.schedule import pause as switch
+    from restem.pipeline.kubeflow.client.schedule import pause as switch
 
     name, server = _named(config_path, name, access)
     outcome = switch(server, name, on)

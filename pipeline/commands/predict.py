@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import json_option
+from restem.pipeline.commands.options import json_option
 
 BATCH_SIZE = 32
 
@@ -24,16 +24,16 @@ def predict(model_dir: str, images: tuple[str, ...], as_json: bool) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from components.errors import RestemError
-    from pipeline.commands.console import print_table
-    from pipeline.local.worker import run_in_worker
+    from restem.errors import RestemError
+    from restem.pipeline.commands.console import print_table
+    from restem.pipeline.local.worker import run_in_worker
 
     model = saved_model_folder(Path(model_dir))
     for image in images:
         if not Path(image).is_file():
             raise RestemError("there is no such image file", where=image)
     request = {"model": str(model), "images": list(images), "batch_size": BATCH_SIZE}
-    results = run_in_worker("pipeline.local.tasks:predict", request)
+    results = run_in_worker("restem.pipeline.local.tasks:predict", request)
     failed = [result for result in results if "error" in result]
     if as_json:
         print(json.dumps({"model": str(model), "predictions": results}))
@@ -57,7 +57,7 @@ def saved_model_folder(folder: Path) -> Path:
     Raises:
         RestemError: neither is a SavedModel.
     """
-    from components.errors import RestemError
+    from restem.errors import RestemError
 
     if (folder / "saved_model.pb").is_file():
         return folder.resolve()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import config_option, json_option, set_option
+from restem.pipeline.commands.options import config_option, json_option, set_option
 
 SUFFIX = ".weights.h5"
 
@@ -22,11 +22,11 @@ def pretrain(config_path: str, overrides: tuple[str, ...], out: str, root: str |
 
     The checkpoint is what model.weights may name afterwards.
     """
-    from components.errors import RestemError
-    from pipeline.commands.progress import follow
-    from pipeline.config import load_config
-    from pipeline.local.folder import RunFolder
-    from pipeline.preflight import preflight
+    from restem.errors import RestemError
+    from restem.pipeline.commands.progress import follow
+    from restem.pipeline.config import load_config
+    from restem.pipeline.local.folder import RunFolder
+    from restem.pipeline.preflight import preflight
 
     if not out.endswith(SUFFIX):
         raise RestemError(
@@ -36,7 +36,7 @@ def pretrain(config_path: str, overrides: tuple[str, ...], out: str, root: str |
     preflight(config, pretrain=True)
     path = Path(out).expanduser().resolve()
     folder = RunFolder.of(config, root)
-    last, _ = follow("pipeline.local.tasks:pretrain", config, folder, {"out": str(path)})
+    last, _ = follow("restem.pipeline.local.tasks:pretrain", config, folder, {"out": str(path)})
     if as_json:
         print(json.dumps({"checkpoint": str(path), "accuracy": last["accuracy"], "loss": last["loss"]}))
     else:

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.console import RunConsole
-from pipeline.config import Config
-from pipeline.errors import Interrupted, WorkFailed
-from pipeline.local.folder import RunFolder
-from pipeline.local.worker import run_worker
+from restem.pipeline.commands.console import RunConsole
+from restem.pipeline.config import Config
+from restem.pipeline.errors import Interrupted, WorkFailed
+from restem.pipeline.local.folder import RunFolder
+from restem.pipeline.local.worker import run_worker
 
 
 def follow(
@@ -53,7 +53,7 @@ def this_command() -> str:
     called = sys.argv[0]
     found = shutil.which("restem")
     if Path(called).suffix == ".py":
-        called = f"{shlex.quote(sys.executable)} -m pipeline.cli"
+        called = f"{shlex.quote(sys.executable)} -m restem"
     elif found and Path(found).resolve() == Path(called).resolve():
         called = "restem"
     return " ".join([called, shlex.join(sys.argv[1:])])

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from pipeline.commands.options import config_option, json_option, set_option
+from restem.pipeline.commands.options import config_option, json_option, set_option
 
 
 @click.command()
@@ -19,15 +19,15 @@ def run(config_path: str, overrides: tuple[str, ...], root: str | None, as_json:
     Steps that are done already, and whose inputs have not changed, are taken from the cache. A model that is not
     approved is a result like any other: the command ends with 0.
     """
-    from pipeline.commands.console import print_summary
-    from pipeline.commands.progress import follow
-    from pipeline.config import load_config
-    from pipeline.local.folder import RunFolder
-    from pipeline.preflight import preflight
+    from restem.pipeline.commands.console import print_summary
+    from restem.pipeline.commands.progress import follow
+    from restem.pipeline.config import load_config
+    from restem.pipeline.local.folder import RunFolder
+    from restem.pipeline.preflight import preflight
 
     config = load_config(config_path, overrides)
     preflight(config)
-    summary, learned = follow("pipeline.local.tasks:run_pipeline", config, RunFolder.of(config, root))
+    summary, learned = follow("restem.pipeline.local.tasks:run_pipeline", config, RunFolder.of(config, root))
     summary |= learned
     # With --json standard output belongs to the program that reads it.
     print_summary(summary, sys.stderr if as_json else sys.stdout)

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from components.stem.spec import BACKBONES, EXTRA_BANDS, NARROW_RULES, NORMALISE, SHRINK_RULES
-from pipeline.commands.options import json_option
+from restem.pipeline.commands.options import json_option
+from restem.stem.spec import BACKBONES, EXTRA_BANDS, NARROW_RULES, NORMALISE, SHRINK_RULES
 
 SOURCES = ("auto", "caffe", "tf", "torch", "none")
 
@@ -63,13 +63,13 @@ SOURCES = ("auto", "caffe", "tf", "torch", "none")
 def stem(as_json: bool, out: str | None, picture: str | None, **given: Any) -> None:
     """Modify one network's stem and print the transfer report: what was kept, exactly or how nearly."""
     spec = _spec(given)
-    from components.stem.write import check_ending
+    from restem.stem.write import check_ending
 
     if out:
         check_ending(out)
     _check_files(given)
     with _quiet():
-        from components.stem import load_backbone, modify_stem, save_network
+        from restem.stem import load_backbone, modify_stem, save_network
 
         backbone = load_backbone(given["backbone"], given["weights"], include_top=given["include_top"])
         result = modify_stem(
@@ -92,7 +92,7 @@ def stem(as_json: bool, out: str | None, picture: str | None, **given: Any) -> N
 
 
 def _spec(given: dict[str, Any]) -> Any:
-    from components.stem import StemSpec
+    from restem.stem import StemSpec
 
     fields: dict[str, Any] = {
         "channels": given["channels"],
@@ -128,7 +128,7 @@ def _statistics(item: str) -> tuple[str, tuple[float, float]]:
 def _source(given: dict[str, Any]) -> Any:
     if not given["source_bands"]:
         return given["source"]
-    from components.stem import Preprocessing
+    from restem.stem import Preprocessing
 
     bands = tuple(given["source_bands"].split(","))
     return Preprocessing("none", bands, (1.0,) * len(bands), (0.0,) * len(bands))
@@ -136,7 +136,7 @@ def _source(given: dict[str, Any]) -> Any:
 
 def _check_files(given: dict[str, Any]) -> None:
     """Before anything heavy is imported."""
-    from components.errors import RestemError
+    from restem.errors import RestemError
 
     weights = given["weights"]
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
@@ -155,7 +155,7 @@ def _images(path: str | None) -> Any:
         return None
     import numpy as np
 
-    from components.errors import RestemError
+    from restem.errors import RestemError
 
     try:
         return np.load(path, allow_pickle=False)

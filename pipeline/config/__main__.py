@@ -1,5 +1,5 @@
-"""`python -m pipeline.config` prints the JSON schema that stands in schemas/config.schema.json."""
+"""`python -m restem.pipeline.config` prints the JSON schema that stands in schemas/config.schema.json."""
 
-from pipeline.config import json_schema
+from restem.pipeline.config import json_schema
 
 print(json_schema(), end="")

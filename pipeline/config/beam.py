@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from components.section import Section
+from restem.section import Section
 
 Runner = Literal["direct", "prism", "flink", "spark", "dataflow"]
 

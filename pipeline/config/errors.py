@@ -7,8 +7,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from components.errors import RestemError
-from pipeline.config.yaml_source import KeyPath
+from restem.errors import RestemError
+from restem.pipeline.config.yaml_source import KeyPath
 
 
 @dataclass(frozen=True)

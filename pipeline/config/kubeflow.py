@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from components.errors import RestemError
-from components.section import Section
+from restem.errors import RestemError
+from restem.section import Section
 
 # Kubernetes's quantities, of processors and of bytes: 500m, 2, 0.5; 512Mi, 16Gi, 1G.
 CPU = re.compile(r"^\d+(\.\d+)?m?$")

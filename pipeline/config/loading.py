@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from components.errors import RestemError
-from components.evaluator.config import BASELINES
-from components.example_gen.config import EMBEDDED, EMBEDDED_DIGITS
-from components.storage import is_remote
-from pipeline.config.errors import ConfigError, Problem, explain
-from pipeline.config.sections import Config, slug, with_values
-from pipeline.config.yaml_source import KeyPath, parse_document, parse_value
+from restem.errors import RestemError
+from restem.evaluator.config import BASELINES
+from restem.example_gen.config import EMBEDDED, EMBEDDED_DIGITS
+from restem.pipeline.config.errors import ConfigError, Problem, explain
+from restem.pipeline.config.sections import Config, slug, with_values
+from restem.pipeline.config.yaml_source import KeyPath, parse_document, parse_value
+from restem.storage import is_remote
 
 MAX_FILE_BYTES = 1 << 20
 # Configurations that come with the package, by the names that stand for their files.

@@ -6,15 +6,15 @@ from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from components.errors import RestemError
-from components.evaluator.config import EvaluateConfig
-from components.example_gen.config import DataConfig
-from components.images.config import ImageConfig
-from components.pusher.config import PushConfig
-from components.section import Section
-from components.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
-from pipeline.config.beam import BeamConfig
-from pipeline.config.kubeflow import KubeflowConfig
+from restem.errors import RestemError
+from restem.evaluator.config import EvaluateConfig
+from restem.example_gen.config import DataConfig
+from restem.images.config import ImageConfig
+from restem.pipeline.config.beam import BeamConfig
+from restem.pipeline.config.kubeflow import KubeflowConfig
+from restem.pusher.config import PushConfig
+from restem.section import Section
+from restem.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
 
 NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from components.errors import RestemError
+from restem.errors import RestemError
 
 KeyPath = tuple[str | int, ...]
 MAX_KEYS = 20_000

@@ -1,6 +1,6 @@
 """A picture of what the model sees: training images after preprocessing, a row a class.
 
-The pixels come from `components.images.graph.preprocess`, as those of training and serving do; TensorFlow is imported
+The pixels come from `restem.images.graph.preprocess`, as those of training and serving do; TensorFlow is imported
 here alone, when such a picture is asked for.
 """
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from components.errors import RestemError
-from components.images.config import ImageConfig
-from components.images.panels import panels
-from pipeline.datasets.inspection import ImageCheck
-from pipeline.environment import TENSORFLOW_VARIABLES
+from restem.errors import RestemError
+from restem.images.config import ImageConfig
+from restem.images.panels import panels
+from restem.pipeline.datasets.inspection import ImageCheck
+from restem.pipeline.environment import TENSORFLOW_VARIABLES
 
 COLUMNS = 8  # images a class
 PANELS = 4  # rows a class: the colours and three further bands
@@ -60,7 +60,7 @@ def seen_by_the_model(encoded: Sequence[bytes], image: ImageConfig) -> list[np.n
         os.environ.setdefault(name, value)
     import tensorflow as tf
 
-    from components.images.graph.preprocess import preprocess
+    from restem.images.graph.preprocess import preprocess
 
     signature = [tf.TensorSpec([None], tf.string)]
     graph = tf.function(lambda batch: preprocess(batch, image), input_signature=signature, autograph=False)

@@ -9,18 +9,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from components.errors import RestemError
-from components.example_gen.content import content, size
-from components.example_gen.dataset import TRAIN, ImageFile, Listing
-from components.example_gen.duplicates import Duplicates, describe_leaks, digest_line, find_duplicates
-from components.example_gen.listing import check_counts, check_listing
-from components.images.arrays import read_array
-from components.images.config import Requirements
-from components.images.container import to_decodable
-from components.images.formats.pillow import explain_failure, open_image
-from components.images.header import Header, UnreadableImage, check_suits
-from components.images.probe import probe
-from pipeline.config import Config
+from restem.errors import RestemError
+from restem.example_gen.content import content, size
+from restem.example_gen.dataset import TRAIN, ImageFile, Listing
+from restem.example_gen.duplicates import Duplicates, describe_leaks, digest_line, find_duplicates
+from restem.example_gen.listing import check_counts, check_listing
+from restem.images.arrays import read_array
+from restem.images.config import Requirements
+from restem.images.container import to_decodable
+from restem.images.formats.pillow import explain_failure, open_image
+from restem.images.header import Header, UnreadableImage, check_suits
+from restem.images.probe import probe
+from restem.pipeline.config import Config
 
 BATCH_FILES = 256
 

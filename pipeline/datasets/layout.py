@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from components import storage
-from components.errors import RestemError
-from components.example_gen.config import MANIFESTS, DataConfig, Layout, looks_like_records
-from components.images.header import UnreadableImage
-from components.images.probe import probe
+from restem import storage
+from restem.errors import RestemError
+from restem.example_gen.config import MANIFESTS, DataConfig, Layout, looks_like_records
+from restem.images.header import UnreadableImage
+from restem.images.probe import probe
 
 ROWS = 2000  # of a manifest, that are looked at
 EXAMPLES = 200  # of a TFRecord file
@@ -65,7 +65,7 @@ def _layout(path: str) -> Layout:
 
 
 def _manifest(path: str) -> InferredLayout:
-    from components.example_gen.layouts.manifest import read_table
+    from restem.example_gen.layouts.manifest import read_table
 
     table = read_table(path)
     rows = [[_text(value) for value in row] for _, row in islice(table.rows, ROWS)]
@@ -97,7 +97,7 @@ def _manifest(path: str) -> InferredLayout:
 
 
 def _records(path: str) -> InferredLayout:
-    from components.example_gen.layouts.records import BadRecord, all_features, first_examples
+    from restem.example_gen.layouts.records import BadRecord, all_features, first_examples
 
     # A folder's name does not tell that it holds TFRecord files, so the layout is told.
     found: dict[str, list] = {}

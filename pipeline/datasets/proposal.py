@@ -16,21 +16,21 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from components import storage
-from components.errors import RestemError
-from components.example_gen.config import DataConfig
-from components.example_gen.content import content
-from components.example_gen.dataset import ImageFile, Listing
-from components.example_gen.listing import check_listing
-from components.images.arrays import read_array
-from components.images.bands import Bands, find_bands
-from components.images.config import RGB, ImageConfig
-from components.images.formats.pillow import explain_failure, open_image
-from components.images.header import Header, UnreadableImage
-from components.images.probe import probe
-from pipeline.config import Config, slug
-from pipeline.datasets.inspection import check_images
-from pipeline.datasets.layout import InferredLayout, infer_layout
+from restem import storage
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig
+from restem.example_gen.content import content
+from restem.example_gen.dataset import ImageFile, Listing
+from restem.example_gen.listing import check_listing
+from restem.images.arrays import read_array
+from restem.images.bands import Bands, find_bands
+from restem.images.config import RGB, ImageConfig
+from restem.images.formats.pillow import explain_failure, open_image
+from restem.images.header import Header, UnreadableImage
+from restem.images.probe import probe
+from restem.pipeline.config import Config, slug
+from restem.pipeline.datasets.inspection import check_images
+from restem.pipeline.datasets.layout import InferredLayout, infer_layout
 
 SAMPLE_FILES = 400
 BAND_FILES = 20  # of the sample, that are asked for the names of their bands

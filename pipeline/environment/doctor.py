@@ -11,8 +11,8 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from components.processor import ONEDNN, describe_processor
-from pipeline.environment import TENSORFLOW_VARIABLES
+from restem.pipeline.environment import TENSORFLOW_VARIABLES
+from restem.processor import ONEDNN, describe_processor
 
 MIN_GLIBC = (2, 38)  # what TFX 1.21's Linux wheels are linked against
 MIN_FREE_BYTES = 2 * 2**30

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.errors import RestemError
-from pipeline.config import Config, with_values
+from restem.errors import RestemError
+from restem.pipeline.config import Config, with_values
 
 
 class RootTaken(RestemError):
@@ -87,7 +87,7 @@ class RunFolder:
 
 def resolved(config: Config, folder: RunFolder) -> Config:
     """The configuration as the pipeline takes it: embedded images as the folders that `prepare` writes."""
-    from components.example_gen.embedded import embedded_folder
+    from restem.example_gen.embedded import embedded_folder
 
     config = with_values(config, data={"path": embedded_folder(config.data.path, folder.data)})
     if config.pretrain.path is None:
@@ -97,7 +97,7 @@ def resolved(config: Config, folder: RunFolder) -> Config:
 
 def prepare(config: Config, folder: RunFolder) -> Config:
     """Writes what the configuration needs on disk and returns `resolved(config, folder)`."""
-    from components.example_gen.embedded import write_embedded
+    from restem.example_gen.embedded import write_embedded
 
     for path in (config.data.path, config.pretrain.path):
         if path is not None:

@@ -34,7 +34,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         `pushed_to` (a folder or None), `report` (a file or None), `quarantined` (a count) and `quarantine` (path,
         reason and size in bytes of the first of them).
     """
-    from components.evaluator.verdict import read_verdict
+    from restem.evaluator.verdict import read_verdict
 
     def uri(step: str, key: str) -> str:
         return outputs[step][key][0].uri
@@ -71,7 +71,7 @@ def read_baseline(folder: str) -> dict[str, Any]:
         `kind` (stock, latest_approved or path), `version` and `path` (None for a stock network), and `skipped`
         (`version`, `path` and `reason` of each newer version that could not be taken).
     """
-    from components.baseline.choice import FILE
+    from restem.baseline.choice import FILE
 
     choice = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
     return {key: choice[key] for key in ("kind", "version", "path", "skipped")}

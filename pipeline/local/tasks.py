@@ -12,7 +12,7 @@ def run_pipeline(request: dict, emit: Callable[[dict], None]) -> dict:
     """The whole run: `request` has `config` (JSON text) and `root`. Returns the summary."""
     outputs = _run("create_pipeline", request, emit)
 
-    from pipeline.local.summary import summarise
+    from restem.pipeline.local.summary import summarise
 
     return summarise(outputs)
 
@@ -23,7 +23,7 @@ def pretrain(request: dict, emit: Callable[[dict], None]) -> dict:
 
     from tfx.utils import path_utils
 
-    from components.trainer.pretrain import checkpoint_path
+    from restem.trainer.pretrain import checkpoint_path
 
     checkpoint = checkpoint_path(path_utils.serving_model_dir(outputs["Pretrain"]["model"][0].uri))
     out = Path(request["out"])
@@ -37,8 +37,8 @@ def pretrain(request: dict, emit: Callable[[dict], None]) -> dict:
 
 def compile_pipeline(request: dict, emit: Callable[[dict], None]) -> str:
     """The pipeline as YAML for Kubeflow: `request` has `config` (JSON text)."""
-    from pipeline.config import config_from_json
-    from pipeline.kubeflow.compiler.compile import compile_pipeline
+    from restem.pipeline.config import config_from_json
+    from restem.pipeline.kubeflow.compiler.compile import compile_pipeline
 
     return compile_pipeline(config_from_json(request["config"]))
 
@@ -48,11 +48,11 @@ def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
     from absl import logging
 
     logging.set_verbosity(logging.INFO)
-    import pipeline.pipeline as pipelines  # TFX before TensorFlow: ml-metadata must load its C++ library first
-    from pipeline.config import config_from_json
-    from pipeline.local.folder import RunFolder, prepare
-    from pipeline.local.runner import LocalRunner
-    from pipeline.local.summary import read_outputs
+    import restem.pipeline.pipeline as pipelines  # TFX before TensorFlow: ml-metadata must load its C++ library first
+    from restem.pipeline.config import config_from_json
+    from restem.pipeline.local.folder import RunFolder, prepare
+    from restem.pipeline.local.runner import LocalRunner
+    from restem.pipeline.local.summary import read_outputs
 
     folder = RunFolder(Path(request["root"]))
     config = prepare(config_from_json(request["config"]), folder)
@@ -70,8 +70,8 @@ def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
     """
     import tensorflow as tf
 
-    from components.images import encode_for_serving
-    from components.images.header import UnreadableImage
+    from restem.images import encode_for_serving
+    from restem.images.header import UnreadableImage
 
     serve = tf.saved_model.load(request["model"]).signatures["serving_default"]
 
@@ -109,9 +109,9 @@ def why_unreadable(path: str, error: Exception) -> str:
         path: the file.
         error: what TensorFlow, or opening the file, raised.
     """
-    from components.images.formats.pillow import explain_failure
-    from components.images.header import UnreadableImage
-    from components.images.probe import probe
+    from restem.images.formats.pillow import explain_failure
+    from restem.images.header import UnreadableImage
+    from restem.images.probe import probe
 
     if isinstance(error, UnreadableImage):
         return str(error)

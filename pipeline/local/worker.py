@@ -26,8 +26,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.environment import TENSORFLOW_VARIABLES
-from pipeline.errors import Interrupted, WorkFailed, explain_failure
+from restem.pipeline.environment import TENSORFLOW_VARIABLES
+from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
 
 Event = dict[str, Any]
 
@@ -56,13 +56,11 @@ def run_worker(
     Raises:
         WorkFailed: the function raised, or its process died.
     """
-    root = str(Path(__file__).resolve().parents[2])
-    # -P and a path at the end: a folder called "pipeline" where the user happens to be must not be taken for this one.
-    code = f"import sys; sys.path.append({root!r}); from pipeline.local.worker import main; main()"
     read_end, write_end = os.pipe()
     with open(log, "ab") as log_file:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            [sys.executable, "-P", "-c", code, target, str(write_end)],
+            # -P: nothing in the folder where the user happens to be is imported.
+            [sys.executable, "-P", "-m", __name__, target, str(write_end)],
             stdin=subprocess.PIPE,
             stdout=log_file,
             stderr=log_file,
@@ -182,3 +180,7 @@ def _die_with_parent() -> None:
     sys.stdin.read()
     time.sleep(0.2)  # a parent that ends in order kills us itself
     os.killpg(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,10 +3,10 @@ import re
 
 import pytest
 
-from components.baseline.check import missing, problem
-from components.baseline.choice import Choice, Skipped, choose
-from components.errors import RestemError
-from components.pusher.versions import fingerprint
+from restem.baseline.check import missing, problem
+from restem.baseline.choice import Choice, Skipped, choose
+from restem.errors import RestemError
+from restem.pusher.versions import fingerprint
 from tests.tiny_model import CLASSES, export_tiny
 
 EXTRA = "assets.extra"

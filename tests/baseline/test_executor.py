@@ -10,12 +10,12 @@ from tfx.components.trainer.executor import GenericExecutor
 from tfx.types import standard_artifacts
 from tfx.types.channel_utils import as_channel
 
-from components.baseline.choice import Choice
-from components.baseline.component import Baseline
-from components.baseline.driver import Driver
-from components.baseline.executor import Executor
-from components.errors import RestemError
-from components.report.reading import read_run
+from restem.baseline.choice import Choice
+from restem.baseline.component import Baseline
+from restem.baseline.driver import Driver
+from restem.baseline.executor import Executor
+from restem.errors import RestemError
+from restem.report.reading import read_run
 from tests.tiny_model import CLASSES, STEM, artifact, write_examples
 
 SCHEMA = """

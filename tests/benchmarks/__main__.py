@@ -19,7 +19,7 @@ RESULTS = Path(__file__).with_name("results.json")
 def stem_errors() -> list[dict]:
     """What each change keeps, on all six backbones in 64 bits: in its own process, as Keras's precision is global."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [sys.executable, "-m", "components.stem.table", "--backbones", "all", "--json", file.name]
+        command = [sys.executable, "-m", "restem.stem.table", "--backbones", "all", "--json", file.name]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return json.loads(Path(file.name).read_text(encoding="utf-8"))
 

@@ -18,10 +18,10 @@ from unittest import mock
 
 import tensorflow as tf
 
-from components.images.graph.preprocess import preprocess, preprocess_one, to_stored
-from components.images.graph.stored import decode_pixels
-from components.trainer import input as trainer_input
-from components.trainer.input import read_split
+from restem.images.graph.preprocess import preprocess, preprocess_one, to_stored
+from restem.images.graph.stored import decode_pixels
+from restem.trainer import input as trainer_input
+from restem.trainer.input import read_split
 from tests.benchmarks.photos import PHOTO, photo
 
 REPOSITORY = Path(__file__).parents[2]

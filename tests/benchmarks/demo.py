@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from components.processor import ONEDNN, ONEDNN_LIMIT
-from components.report.measures import paired
+from restem.processor import ONEDNN, ONEDNN_LIMIT
+from restem.report.measures import paired
 
 RESULTS = Path(__file__).with_name("demo.json")
 REPOSITORY = Path(__file__).parents[2]

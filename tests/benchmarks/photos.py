@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from components.images.config import ImageConfig
+from restem.images.config import ImageConfig
 
 PHOTO = ImageConfig(size=224, channels=3)  # what becomes of them
 

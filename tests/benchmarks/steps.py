@@ -15,12 +15,12 @@ from tfx.dsl.components.common.importer import Importer
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
-from components.evaluator.component import evaluator
-from components.evaluator.config import EvaluateConfig
-from components.example_gen.component import ImageExampleGen
-from components.example_gen.config import DataConfig
-from components.example_gen.validator import statistics_gen
-from components.transform.component import transform
+from restem.evaluator.component import evaluator
+from restem.evaluator.config import EvaluateConfig
+from restem.example_gen.component import ImageExampleGen
+from restem.example_gen.config import DataConfig
+from restem.example_gen.validator import statistics_gen
+from restem.transform.component import transform
 from tests.benchmarks.photos import PHOTO
 from tests.local_run import run_locally
 from tests.tiny_model import export_tiny

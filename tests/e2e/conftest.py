@@ -12,6 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.installed import build_wheel, install
+
 REPOSITORY = Path(__file__).parents[2]
 RESTEM = Path(sys.executable).with_name("restem")
 DIGITS = REPOSITORY / "pipeline" / "configs" / "digits.yaml"
@@ -29,17 +31,37 @@ RunRestem = Callable[..., SimpleNamespace]
 
 
 @pytest.fixture(scope="session")
-def restem(tmp_path_factory) -> RunRestem:
-    """Runs `restem ARGUMENTS`, from a folder that is not the repository's."""
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
+def wheel(tmp_path_factory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The commands of an environment in which the wheel is installed."""
+    return install(wheel, tmp_path_factory.mktemp("installed"))
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory) -> Path:
+    """A user's own project: it has packages that are called as this repository's folders are."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("components", "pipeline", "schemas"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise ImportError('the package of the project, not of restem')")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def restem(installed, project) -> RunRestem:
+    """Runs `restem ARGUMENTS` as it is installed from the wheel, in a user's own project."""
 
     def run(*arguments, timeout: float = 1800) -> SimpleNamespace:
         done = subprocess.run(
-            [RESTEM, *map(str, arguments)],
+            [installed / "restem", *map(str, arguments)],
             capture_output=True,
             text=True,
             timeout=timeout,
-            cwd=elsewhere,
+            cwd=project,
             env={**os.environ, "PYTHONPATH": ""},
         )
         lines = done.stdout.strip().splitlines()

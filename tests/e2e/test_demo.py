@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.images import encode_for_serving
-from components.report.measures import paired
+from restem.images import encode_for_serving
+from restem.report.measures import paired
 from tests.e2e.conftest import DIGITS, REPOSITORY, RESTEM
 
 # The first test of a module waits for its run.

@@ -8,15 +8,16 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from tests.e2e.conftest import DIGITS, QUICK
-from tests.pipeline.kubeflow.cluster import Cluster
+from tests.pipeline.kubeflow.cluster import Cluster, run_process
 
 # The first test of a module waits for its run.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
@@ -28,6 +29,12 @@ IMAGE = "registry.example.org/restem:1.2"
 def volume(tmp_path_factory) -> Path:
     """The persistent volume: a folder that every step sees."""
     return tmp_path_factory.mktemp("volume")
+
+
+@pytest.fixture(scope="module")
+def cluster(installed) -> Callable[..., Cluster]:
+    """Makes a cluster whose image has the project installed from its wheel."""
+    return partial(Cluster, run_container=partial(run_process, python=str(installed / "python")))
 
 
 @pytest.fixture(scope="module")
@@ -55,28 +62,27 @@ REFUSED = [
 
 
 @pytest.fixture(scope="module")
-def first(compile_digits, tmp_path_factory) -> SimpleNamespace:
+def first(cluster, installed, compile_digits, tmp_path_factory) -> SimpleNamespace:
     """A run that ends with a pushed model; the Trainer's first attempt is killed while it trains."""
-    cluster = Cluster(
-        compile_digits(*QUICK), tmp_path_factory.mktemp("first"), before=kill_first("trainer", "head: epoch")
-    )
+    kill = kill_first("trainer", "head: epoch", str(installed / "python"))
+    cluster = cluster(compile_digits(*QUICK), tmp_path_factory.mktemp("first"), before=kill)
     return SimpleNamespace(cluster=cluster, succeeded=cluster.run())
 
 
 @pytest.fixture(scope="module")
-def second(first, compile_digits, tmp_path_factory) -> SimpleNamespace:
+def second(first, cluster, compile_digits, tmp_path_factory) -> SimpleNamespace:
     """A run whose model is not approved."""
-    cluster = Cluster(compile_digits(*REFUSED), tmp_path_factory.mktemp("second"))
+    cluster = cluster(compile_digits(*REFUSED), tmp_path_factory.mktemp("second"))
     return SimpleNamespace(cluster=cluster, succeeded=cluster.run())
 
 
-def kill_first(step: str, text: str):
+def kill_first(step: str, text: str, python: str):
     """Kills the step's first attempt once its log shows the text."""
 
     def run_and_kill(command: list[str], pod: Path, _step: str) -> tuple[int, str]:
         log = pod / "log"
         process = subprocess.Popen(
-            [sys.executable if part == "python" else part for part in command],
+            [python if part == "python" else part for part in command],
             stdout=log.open("w"),
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -96,7 +102,7 @@ def kill_first(step: str, text: str):
 
 def verdict(cluster: Cluster) -> dict:
     """What the run decided, from what it left in the store."""
-    from components.evaluator.verdict import read_verdict
+    from restem.evaluator.verdict import read_verdict
 
     return read_verdict(str(cluster.output("evaluator", "evaluation")), str(cluster.output("evaluator", "blessing")))
 
@@ -144,15 +150,15 @@ def test_the_second_runs_baseline_is_what_the_first_pushed(second, first, volume
     assert len([folder for folder in (volume / "serving" / "digits").iterdir() if folder.name.isdigit()]) == 1
 
 
-def test_a_run_with_nothing_changed_computes_nothing(second):
-    again = Cluster(second.cluster.package, second.cluster.folder, cache=second.cluster.cache)
+def test_a_run_with_nothing_changed_computes_nothing(second, cluster):
+    again = cluster(second.cluster.package, second.cluster.folder, cache=second.cluster.cache)
     assert again.run()
     assert [attempt.step for attempt in again.attempts] == ["fingerprints"]
     assert set(again.cached) == set(again.tasks) - {"fingerprints"}
 
 
-def test_a_step_that_exhausts_its_retries_ends_the_run_with_its_own_error(compile_digits, volume, tmp_path):
-    cluster = Cluster(
+def test_a_step_that_exhausts_its_retries_ends_the_run_with_its_own_error(compile_digits, cluster, volume, tmp_path):
+    cluster = cluster(
         compile_digits(f"--set=data.path={volume}/nothing", "--set=kubeflow.step={retry: {count: 1, wait_seconds: 0}}"),
         tmp_path,
     )

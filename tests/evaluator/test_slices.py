@@ -6,9 +6,9 @@ from tfx.components.evaluator.executor import Executor
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import standard_artifacts
 
-from components.evaluator.component import eval_config
-from components.evaluator.config import EvaluateConfig
-from components.evaluator.verdict import read_verdict
+from restem.evaluator.component import eval_config
+from restem.evaluator.config import EvaluateConfig
+from restem.evaluator.verdict import read_verdict
 from tests.tiny_model import artifact, export_tiny, write_examples
 
 # The candidate takes means above 128 for light and is wrong on two images of "Köln"; the baseline, above 15, on one

@@ -1,6 +1,6 @@
 import pytest
 
-from components.evaluator.verdict import judge
+from restem.evaluator.verdict import judge
 
 
 def metrics(candidate, baseline):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.example_gen.config import DataConfig
+from restem.example_gen.config import DataConfig
 
 
 def image_bytes(
@@ -64,8 +64,8 @@ def run() -> Callable[..., Run]:
     from ml_metadata.proto import metadata_store_pb2
     from tfx.orchestration import metadata
 
-    from components.example_gen.component import ImageExampleGen
-    from components.example_gen.validator import example_validator, statistics_gen
+    from restem.example_gen.component import ImageExampleGen
+    from restem.example_gen.validator import example_validator, statistics_gen
     from tests.local_run import run_locally
 
     def start(root: Path, folder: Path | None, data: DataConfig, image=None, *, validate: bool = True) -> Run:

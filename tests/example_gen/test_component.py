@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.errors import RestemError
-from components.example_gen.component import ImageExampleGen
-from components.example_gen.config import DataConfig
-from components.example_gen.executor import ReadImages, listing_lines
-from components.example_gen.listing import list_data
-from components.example_gen.reading import Limits
-from components.images import encode_for_serving
-from components.images.config import ImageConfig
+from restem.errors import RestemError
+from restem.example_gen.component import ImageExampleGen
+from restem.example_gen.config import DataConfig
+from restem.example_gen.executor import ReadImages, listing_lines
+from restem.example_gen.listing import list_data
+from restem.example_gen.reading import Limits
+from restem.images import encode_for_serving
+from restem.images.config import ImageConfig
 
 from .conftest import BAD, GOOD, ODD_CONFIG, image_bytes, read_examples
 

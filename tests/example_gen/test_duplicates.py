@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from components.errors import RestemError
-from components.example_gen.config import DataConfig
-from components.example_gen.duplicates import check_leaks, digest_line, find_duplicates
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig
+from restem.example_gen.duplicates import check_leaks, digest_line, find_duplicates
 
 A, B, C = (bytes([value]) * 32 for value in (1, 255, 7))
 NEAR_A = A[:8] + bytes(24)  # The same first 8 bytes: told apart all the same.

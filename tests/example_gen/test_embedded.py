@@ -5,13 +5,13 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from components.example_gen import embedded
-from components.example_gen.config import DataConfig
-from components.example_gen.documents import BANDS, documents
-from components.example_gen.embedded import choose_stratified, embedded_folder, write_embedded
-from components.example_gen.listing import check_listing
-from components.images.bands import Bands, find_bands
-from components.images.probe import probe
+from restem.example_gen import embedded
+from restem.example_gen.config import DataConfig
+from restem.example_gen.documents import BANDS, documents
+from restem.example_gen.embedded import choose_stratified, embedded_folder, write_embedded
+from restem.example_gen.listing import check_listing
+from restem.images.bands import Bands, find_bands
+from restem.images.probe import probe
 
 
 @pytest.fixture(scope="module")

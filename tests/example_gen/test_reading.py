@@ -3,9 +3,9 @@ import os
 import pytest
 import tensorflow as tf
 
-from components.example_gen import reading
-from components.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
-from components.images.config import Requirements
+from restem.example_gen import reading
+from restem.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
+from restem.images.config import Requirements
 
 from .conftest import array, grey16, image_bytes
 
@@ -78,7 +78,7 @@ def test_a_file_that_is_gone_since_the_listing_is_refused(tmp_path):
 
 
 def test_the_example_has_every_feature_of_the_committed_schema(read):
-    from components.example_gen.schema import committed_schema
+    from restem.example_gen.schema import committed_schema
 
     example = tf.train.Example.FromString(read({"one": image_bytes()})["one"].example)
     assert set(example.features.feature) == {feature.name for feature in committed_schema().feature}

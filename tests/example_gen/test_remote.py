@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from components import storage
-from components.errors import RestemError
-from components.example_gen.config import DataConfig
-from components.example_gen.content import content, size
-from components.example_gen.listing import fingerprint, list_data
-from components.images.header import UnreadableImage
+from restem import storage
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig
+from restem.example_gen.content import content, size
+from restem.example_gen.listing import fingerprint, list_data
+from restem.images.header import UnreadableImage
 
 from .conftest import image_bytes, read_examples
 from .memory import MemoryFileSystem

@@ -1,7 +1,7 @@
 import pytest
 
-from components.errors import RestemError
-from components.example_gen.spans import base, newest
+from restem.errors import RestemError
+from restem.example_gen.spans import base, newest
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.errors import RestemError
-from components.example_gen.config import DataConfig
-from components.example_gen.dataset import ImageFile, Listing
-from components.example_gen.splits import assign_splits
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig
+from restem.example_gen.dataset import ImageFile, Listing
+from restem.example_gen.splits import assign_splits
 
 
 def split(files: list[ImageFile], *, given_splits: bool = False, **options) -> dict[str, str]:

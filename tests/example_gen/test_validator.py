@@ -3,8 +3,8 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.errors import RestemError
-from components.example_gen.validator import SMALL_FEATURES, StrictExecutor
+from restem.errors import RestemError
+from restem.example_gen.validator import SMALL_FEATURES, StrictExecutor
 
 
 @pytest.fixture

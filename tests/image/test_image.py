@@ -10,7 +10,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from pipeline.environment import TENSORFLOW_VARIABLES
+from restem.pipeline.environment import TENSORFLOW_VARIABLES
 from tests.image.conftest import LOCKS, REPOSITORY
 from tests.image.test_build import version
 from tests.image.test_locks import entries
@@ -115,17 +115,16 @@ def test_exactly_the_locked_packages_are_installed(image):
 
 def test_the_projects_files_are_there_as_they_are_here(image):
     code = (
-        "import components, hashlib, json, pathlib; root = pathlib.Path(components.__file__).parents[1];"
+        "import restem, hashlib, json, pathlib; root = pathlib.Path(restem.__file__).parent;"
         "print(json.dumps({str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()"
-        " for room in ('components', 'pipeline', 'schemas') for p in (root / room).rglob('*')"
-        " if p.is_file() and p.suffix != '.pyc'}))"
+        " for p in root.rglob('*') if p.is_file() and p.suffix != '.pyc'}))"
     )
     there = json.loads(image.python(code))
     # Everything but what is for people and for building: a data file that setup.py forgets is missing here.
     here = {
-        str(path.relative_to(REPOSITORY)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for room in ("components", "pipeline", "schemas")
-        for path in (REPOSITORY / room).rglob("*")
+        str(Path(inside) / path.relative_to(REPOSITORY / folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder, inside in (("components", "."), ("pipeline", "pipeline"), ("schemas", "schemas"))
+        for path in (REPOSITORY / folder).rglob("*")
         if path.is_file() and path.suffix not in {".pyc", ".md", ".in", ".lock"} and LOCKS not in path.parents
     }
     assert {name: there.get(name) for name in here} == here, "or the source has changed since the image was built"
@@ -135,7 +134,7 @@ def test_the_projects_files_are_there_as_they_are_here(image):
 def test_bytecode_is_there_and_names_its_source(image):
     """Nobody can write it where the image runs, and start-up without it takes several times as long."""
     code = (
-        "import pipeline.config.loading as c, click, tensorflow.python.framework.ops as t, os;"
+        "import restem.pipeline.config.loading as c, click, tensorflow.python.framework.ops as t, os;"
         "print(all(os.path.exists(module.__cached__) for module in (c, click, t)),"
         " c.load_config.__code__.co_filename == c.__file__)"
     )
@@ -144,7 +143,9 @@ def test_bytecode_is_there_and_names_its_source(image):
 
 def test_every_step_can_start(image):
     """The command of a compiled step, and the import that all steps need."""
-    assert "--executor_class_path" in image.run("python", "-m", "pipeline.kubeflow.container.entrypoint", "--help")
+    assert "--executor_class_path" in image.run(
+        "python", "-m", "restem.pipeline.kubeflow.container.entrypoint", "--help"
+    )
     assert image.python("import tfx, tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor; print(1)") == "1"
 
 

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from components.example_gen.documents import write_tiff
-from pipeline.commands.compiling import compile_config
-from pipeline.config import load_config
+from restem.example_gen.documents import write_tiff
+from restem.pipeline.commands.compiling import compile_config
+from restem.pipeline.config import load_config
 from tests.e2e.conftest import DIGITS, QUICK, restem  # noqa: F401 - the fixture
 from tests.e2e.test_kubeflow import verdict
 from tests.image.conftest import LOCKED, STRICT

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from components.images import encode_for_serving
-from components.images.arrays import read_array
-from components.images.graph.decode import Depth, decode_raw
-from components.images.header import UnreadableImage
-from components.images.probe import probe
+from restem.images import encode_for_serving
+from restem.images.arrays import read_array
+from restem.images.graph.decode import Depth, decode_raw
+from restem.images.header import UnreadableImage
+from restem.images.probe import probe
 
 from .graph.test_decode import bmp
 

@@ -5,8 +5,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from components.images.bands import Bands, find_bands
-from components.images.probe import probe
+from restem.images.bands import Bands, find_bands
+from restem.images.probe import probe
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 13), np.uint8)
 

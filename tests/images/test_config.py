@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from components.images.config import RGB, ImageConfig
+from restem.images.config import RGB, ImageConfig
 
 
 def test_a_number_is_a_square_and_a_pair_is_height_and_width():

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.images.config import ImageConfig
-from components.images.container import SIGNATURE, pack, to_decodable, unpack
-from components.images.graph.decode import Depth, decode, decode_raw
+from restem.images.config import ImageConfig
+from restem.images.container import SIGNATURE, pack, to_decodable, unpack
+from restem.images.graph.decode import Depth, decode, decode_raw
 
 
 def values(kind: str, channels: int) -> np.ndarray:

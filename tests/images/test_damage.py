@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.images.arrays import decodable
-from components.images.formats.pillow import explain_failure
-from components.images.graph.decode import Depth, decode_raw
-from components.images.header import UnreadableImage
-from components.images.probe import probe
+from restem.images.arrays import decodable
+from restem.images.formats.pillow import explain_failure
+from restem.images.graph.decode import Depth, decode_raw
+from restem.images.header import UnreadableImage
+from restem.images.probe import probe
 
 from .formats.test_tiff import tiff
 from .test_arrays import npy

@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.images.arrays import decodable
-from components.images.config import ImageConfig, Requirements
-from components.images.formats.pillow import explain_failure, open_image
-from components.images.graph.decode import decode_raw
-from components.images.header import Header, UnreadableImage, check_suits
-from components.images.probe import probe
+from restem.images.arrays import decodable
+from restem.images.config import ImageConfig, Requirements
+from restem.images.formats.pillow import explain_failure, open_image
+from restem.images.graph.decode import decode_raw
+from restem.images.header import Header, UnreadableImage, check_suits
+from restem.images.probe import probe
 
 from .conftest import PNG_SIGNATURE, png_chunk
 from .graph.test_decode import png16
@@ -87,8 +87,8 @@ def test_a_decompression_bomb_costs_no_memory(kind, tmp_path):
     path.write_bytes(bombs()[kind])
     script = """
 import resource, sys
-from components.images import arrays, probe
-import components.images.formats.tiff
+from restem.images import arrays, probe
+import restem.images.formats.tiff
 from pathlib import Path
 data = Path(sys.argv[1]).read_bytes()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -16,12 +16,12 @@ import tifffile
 from PIL import Image
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from components.example_gen.reading import Accepted, ImageReader, Limits, Source
-from components.images import encode_for_serving
-from components.images.config import ImageConfig
-from components.trainer.export import export
-from components.trainer.input import read_split
-from components.transform.preprocessing import preprocessing_fn
+from restem.example_gen.reading import Accepted, ImageReader, Limits, Source
+from restem.images import encode_for_serving
+from restem.images.config import ImageConfig
+from restem.trainer.export import export
+from restem.trainer.input import read_split
+from restem.transform.preprocessing import preprocessing_fn
 
 from .graph.test_decode import png16
 

@@ -10,7 +10,7 @@ from PIL import Image
 # Runs the command line, and fails where it loaded what takes seconds to load.
 LIGHT = """
 import sys
-import pipeline.cli as cli
+import restem.pipeline.cli as cli
 try:
     cli.main()
 finally:
@@ -18,7 +18,14 @@ finally:
     assert not heavy, heavy
 """
 
+REPOSITORY = Path(__file__).parents[2]
 MINIMAL = "data: {path: images}\nimage: {size: 32}\n"
+
+
+@pytest.fixture(autouse=True)
+def workers_find_the_tests(monkeypatch):
+    """Work in a process of its own may be a function of the tests."""
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
 
 
 @pytest.fixture

@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands import COMMANDS
+from restem.pipeline.commands import COMMANDS
 from tests.pipeline.conftest import LIGHT, MINIMAL
 
 REPOSITORY = Path(__file__).parents[2]
 # `restem run` with work that hangs in C instead of the pipeline.
 RUN_FAKE = """
 import sys
-import pipeline.commands.progress as following
+import restem.pipeline.commands.progress as following
 run_worker, pids = following.run_worker, sys.argv.pop()
 following.run_worker = lambda target, request, **more: run_worker(
     "tests.pipeline.local.light_tasks:hang", {"pids": pids}, **more)
-from pipeline.cli import main
+from restem.pipeline.cli import main
 main()
 """
 
 
 def restem(*arguments, cwd=None, light=False):
     return subprocess.run(
-        [sys.executable, *(["-c", LIGHT] if light else ["-m", "pipeline.cli"]), *map(str, arguments)],
+        [sys.executable, *(["-c", LIGHT] if light else ["-m", "restem"]), *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},

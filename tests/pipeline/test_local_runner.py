@@ -6,8 +6,8 @@ real pipeline: tests/e2e/test_interruption.py.
 
 import pytest
 
-from pipeline.errors import WorkFailed
-from pipeline.local.worker import run_worker
+from restem.pipeline.errors import WorkFailed
+from restem.pipeline.local.worker import run_worker
 
 
 def test_steps_are_told_cached_where_nothing_changed_and_a_mistake_in_one_ends_the_run(tmp_path):

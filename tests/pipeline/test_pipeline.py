@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import components
-from components import fingerprint
-from pipeline.config import load_config
-from pipeline.pipeline import create_pipeline
+import restem
+from restem import fingerprint
+from restem.pipeline.config import load_config
+from restem.pipeline.pipeline import create_pipeline
 
 INGESTION = {"ImageExampleGen", "SourceExampleGen"}
 TRAINING = {"Trainer", "Pretrain", "Baseline"}
@@ -19,7 +19,7 @@ TRAINING = {"Trainer", "Pretrain", "Baseline"}
 def code(tmp_path_factory):
     """A copy of components that tests may change."""
     copy = tmp_path_factory.mktemp("code") / "components"
-    shutil.copytree(Path(components.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(restem.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fingerprint, "_COMPONENTS", copy)
         yield copy
@@ -79,6 +79,7 @@ def test_a_change_anywhere_else_runs_nothing_again(code, steps):
             unseen.add(file.relative_to(code).as_posix())
         file.write_bytes(old)
     assert unseen == {
+        "__main__.py",
         "baseline/component.py",
         "evaluator/component.py",
         "example_gen/component.py",

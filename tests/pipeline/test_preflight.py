@@ -3,10 +3,10 @@ import zipfile
 
 import pytest
 
-from components.errors import RestemError
-from pipeline import preflight as module
-from pipeline.config import load_config
-from pipeline.preflight import preflight
+from restem.errors import RestemError
+from restem.pipeline import preflight as module
+from restem.pipeline.config import load_config
+from restem.pipeline.preflight import preflight
 
 
 def check(write, *overrides):

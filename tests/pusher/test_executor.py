@@ -9,11 +9,11 @@ import pytest
 from tfx.types import standard_artifacts
 from tfx.types.channel_utils import as_channel
 
-from components.pusher import executor as module
-from components.pusher.component import Pusher
-from components.pusher.driver import NOT_PUSHED, Driver
-from components.pusher.executor import Executor
-from components.pusher.versions import fingerprint, versions
+from restem.pusher import executor as module
+from restem.pusher.component import Pusher
+from restem.pusher.driver import NOT_PUSHED, Driver
+from restem.pusher.executor import Executor
+from restem.pusher.versions import fingerprint, versions
 from tests.tiny_model import artifact, export_tiny
 
 
@@ -112,7 +112,7 @@ def test_a_run_with_nothing_changed_has_the_key_of_the_push(step, monkeypatch):
     for version in versions(step.destination):
         shutil.rmtree(version.path)
     later = time.time() + 1  # Numbers are seconds, and a run takes more than one.
-    monkeypatch.setattr("components.pusher.driver.time", SimpleNamespace(time=lambda: later))
+    monkeypatch.setattr("restem.pusher.driver.time", SimpleNamespace(time=lambda: later))
     assert drive(step) != driven
 
 

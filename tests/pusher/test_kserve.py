@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from components.images.graph.decode import Depth, decode_raw
-from components.pusher.kserve import MAX_NAME, manifest, request, sample_image, service_name, write_manifest
-from components.pusher.versions import Version, versions
+from restem.images.graph.decode import Depth, decode_raw
+from restem.pusher.kserve import MAX_NAME, manifest, request, sample_image, service_name, write_manifest
+from restem.pusher.versions import Version, versions
 from tests.tiny_model import CLASSES, export_tiny
 
 # KServe's own rule for names: IsvcNameFmt in pkg/apis/serving/v1beta1/inference_service_validation.go.

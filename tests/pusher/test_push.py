@@ -5,9 +5,9 @@ import pytest
 from tfx.dsl.io import fileio, filesystem_registry
 from tfx.dsl.io.plugins.local import LocalFilesystem
 
-from components.pusher import push as module
-from components.pusher.push import LEFTOVER_SECONDS, next_number, push, remove_leftovers
-from components.pusher.versions import file_sizes, fingerprint, newest_if_same, versions
+from restem.pusher import push as module
+from restem.pusher.push import LEFTOVER_SECONDS, next_number, push, remove_leftovers
+from restem.pusher.versions import file_sizes, fingerprint, newest_if_same, versions
 
 NOW = 1_700_000_000
 

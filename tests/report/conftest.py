@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.report.answers import choose_answers
-from components.report.data import (
+from restem.report.answers import choose_answers
+from restem.report.data import (
     DataSummary,
     Epoch,
     Evaluation,
@@ -21,7 +21,7 @@ from components.report.data import (
     Threshold,
     Verdict,
 )
-from components.report.pictures import Thumbnail, picture_uri, thumbnail
+from restem.report.pictures import Thumbnail, picture_uri, thumbnail
 
 DIGITS = tuple("0123456789")
 CONFIG = {

@@ -7,12 +7,12 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 from tfx.types.channel_utils import as_channel
 
-from components.errors import RestemError
-from components.evaluator import verdict as evaluator_verdict
-from components.example_gen.artifacts import Quarantine
-from components.report import reading
-from components.report.artifacts import HtmlReport
-from components.report.component import Report, ReportExecutor
+from restem.errors import RestemError
+from restem.evaluator import verdict as evaluator_verdict
+from restem.example_gen.artifacts import Quarantine
+from restem.report import reading
+from restem.report.artifacts import HtmlReport
+from restem.report.component import Report, ReportExecutor
 
 VERDICT = {
     "blessed": True,

@@ -1,9 +1,9 @@
 import pytest
 
-from components.baseline.choice import Choice
-from components.report import formatting
-from components.report.data import StemTransfer, Threshold
-from components.report.measures import Paired
+from restem.baseline.choice import Choice
+from restem.report import formatting
+from restem.report.data import StemTransfer, Threshold
+from restem.report.measures import Paired
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from components.report import measures
-from components.report.measures import Paired
+from restem.report import measures
+from restem.report.measures import Paired
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
-from components.baseline.choice import Choice, Skipped
-from components.report.data import Slice
-from components.report.page import render
+from restem.baseline.choice import Choice, Skipped
+from restem.report.data import Slice
+from restem.report.page import render
 
 VOID = {"meta", "img", "br", "wbr", "link", "hr", "input"}
 HOSTILE = "<script>alert('x')</script>"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.report.pictures import BOX_PIXELS, Thumbnail, picture_uri, thumbnail
+from restem.report.pictures import BOX_PIXELS, Thumbnail, picture_uri, thumbnail
 
 
 def encode(pixels: np.ndarray, kind: str = "PNG", mode: str | None = None) -> bytes:
@@ -101,7 +101,7 @@ def test_finished_pictures_are_reduced_only_where_they_are_heavy():
     ],
 )
 def test_bands_in_a_raw_container_are_shown(names, captions, first):
-    from components.images.container import pack
+    from restem.images.container import pack
 
     pixels = np.random.default_rng(0).integers(0, 256, (8, 5, 5), dtype=np.uint8)
     picture = thumbnail(pack(pixels), names)

@@ -4,8 +4,8 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from components.report import measures, plots
-from components.report.data import Epoch
+from restem.report import measures, plots
+from restem.report.data import Epoch
 
 
 def parse(uri: str) -> ET.Element:

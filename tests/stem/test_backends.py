@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import components.stem
-from components.stem import StemSpec, modify_stem
+import restem.stem
+from restem.stem import StemSpec, modify_stem
 
 from .networks import network, run
 
-HERE = Path(components.stem.__file__).parent
+HERE = Path(restem.stem.__file__).parent
 OTHERS = [
     name
     for name, module in (("jax", "jax"), ("torch", "torch"), ("tensorflow", "tensorflow"))
@@ -31,7 +31,7 @@ from stem_alone import StemSpec, describe, modify_stem
 from stem_alone.precision import full_precision
 from networks import network, run
 assert keras.config.backend() == sys.argv[2]
-assert not any(name.split(".")[0] in ("components", "pipeline", "tfx") for name in sys.modules)
+assert not any(name.split(".")[0] in ("restem", "tfx") for name in sys.modules)
 with full_precision():
     if sys.argv[2] == "jax":
         assert sys.modules["jax"].config.jax_default_matmul_precision == "highest"
@@ -95,5 +95,5 @@ def test_nothing_but_keras_numpy_and_its_own_modules_is_imported():
 
 
 def test_import_is_light():
-    code = "import sys; from components.stem import StemSpec, StemError; assert 'keras' not in sys.modules"
+    code = "import sys; from restem.stem import StemSpec, StemError; assert 'keras' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE.parents[1])

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import components.stem
-from components.errors import RestemError
-from components.stem import StemError, describe
-from pipeline.commands.stem import stem
+import restem.stem
+from restem.errors import RestemError
+from restem.pipeline.commands.stem import stem
+from restem.stem import StemError, describe
 
 from .networks import network
 
@@ -25,7 +25,7 @@ def loaded(monkeypatch):
         asked.append((name, weights, include_top))
         return network("V2" in name)
 
-    monkeypatch.setattr(components.stem, "load_backbone", load, raising=False)
+    monkeypatch.setattr(restem.stem, "load_backbone", load, raising=False)
     return asked
 
 
@@ -76,7 +76,7 @@ def test_every_choice_reaches_the_specification(loaded, tmp_path):
 
 
 def test_every_field_of_the_specification_has_an_option():
-    fields = {field.name for field in dataclasses.fields(components.stem.StemSpec)}
+    fields = {field.name for field in dataclasses.fields(restem.stem.StemSpec)}
     names = {parameter.name for parameter in stem.params} - {"no_pool"} | {"pool"}
     assert fields <= names
 

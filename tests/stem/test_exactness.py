@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.stem import PREPROCESSING, Preprocessing, StemSpec, modify_stem
+from restem.stem import PREPROCESSING, Preprocessing, StemSpec, modify_stem
 
 from .networks import DEPTHS, difference, network, run
 
@@ -187,7 +187,7 @@ def test_every_rule_on_all_six_backbones(depth, v2, floats, limit, specification
 
 @pytest.mark.parametrize("name", ["ResNet50", "ResNet50V2"])
 def test_the_real_backbones(name):
-    from components.stem import load_backbone
+    from restem.stem import load_backbone
 
     from .networks import randomise
 

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from components.stem import StemError, StemSpec, load_backbone, modify_stem
-from components.stem import load as load_module
+from restem.stem import StemError, StemSpec, load_backbone, modify_stem
+from restem.stem import load as load_module
 
 from .networks import network
 

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from components.stem import StemError, StemSpec, measure_bands, modify_stem
-from components.stem import modify as modify_module
-from components.stem.prior import natural_images
-from components.stem.proof import features
+from restem.stem import StemError, StemSpec, measure_bands, modify_stem
+from restem.stem import modify as modify_module
+from restem.stem.prior import natural_images
+from restem.stem.proof import features
 
 from .networks import network, run
 

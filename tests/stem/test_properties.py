@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.stem import StemSpec, modify_stem
+from restem.stem import StemSpec, modify_stem
 
 from .networks import gradients, network, run
 

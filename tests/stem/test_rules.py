@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from components.stem.forward import convolve
-from components.stem.prior import blend_moments, natural_images, patch_moments
-from components.stem.rules import batch_norm, filters, kernel_size, small_images
+from restem.stem.forward import convolve
+from restem.stem.prior import blend_moments, natural_images, patch_moments
+from restem.stem.rules import batch_norm, filters, kernel_size, small_images
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.stem import StemError, StemSpec, describe, modify_stem, save_network
+from restem.stem import StemError, StemSpec, describe, modify_stem, save_network
 
 from .networks import network, run
 
@@ -25,7 +25,7 @@ np.save(folder + "/plain_whole.npy", keras.ops.convert_to_numpy(whole(x)))
 apart = keras.models.model_from_json(open(folder + "/net.json").read())
 apart.load_weights(folder + "/net.weights.h5")
 np.save(folder + "/plain_apart.npy", keras.ops.convert_to_numpy(apart(x)))
-assert not any(name.startswith("components") for name in sys.modules)
+assert not any(name.startswith("restem") for name in sys.modules)
 """
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from components.stem import StemError, StemSpec
+from restem.stem import StemError, StemSpec
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from components.stem import StemSpec, table
+from restem.stem import StemSpec, table
 
 from .conftest import precision
 from .networks import network
@@ -39,4 +39,4 @@ def test_rows_are_possible_and_the_documentation_holds_the_table():
         StemSpec(**fields)
     page = Path(table.__file__).with_name("README.md").read_text(encoding="utf-8")
     for change, _ in table.ROWS:
-        assert f"| {change} | " in page, f"the table lacks {change!r}: run python -m components.stem.table --write ..."
+        assert f"| {change} | " in page, f"the table lacks {change!r}: run python -m restem.stem.table --write ..."

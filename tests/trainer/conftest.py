@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.images.config import ImageConfig
-from components.trainer.input import Split
-from components.trainer.network import Network
+from restem.images.config import ImageConfig
+from restem.trainer.input import Split
+from restem.trainer.network import Network
 
 CLASSES = ["dark", "light", "striped"]
 

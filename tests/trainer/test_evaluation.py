@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from components.trainer.evaluation import evaluate
+from restem.trainer.evaluation import evaluate
 from tests.trainer.conftest import CLASSES
 
 

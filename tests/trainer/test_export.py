@@ -3,7 +3,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.export import export
+from restem.trainer.export import export
 from tests.trainer.conftest import CLASSES
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import tensorflow as tf
 
-from components.images.config import ImageConfig
-from components.images.graph.stored import encode_pixels
-from components.trainer.input import Split, read_split
+from restem.images.config import ImageConfig
+from restem.images.graph.stored import encode_pixels
+from restem.trainer.input import Split, read_split
 
 IMAGE = ImageConfig(size=4, channels=1)
 

@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from components.errors import RestemError
-from components.images.config import ImageConfig
-from components.trainer import network as module
-from components.trainer.config import ModelConfig, StemConfig
+from restem.errors import RestemError
+from restem.images.config import ImageConfig
+from restem.trainer import network as module
+from restem.trainer.config import ModelConfig, StemConfig
 from tests.stem import networks
 
 STATISTICS = (np.array([100.0]), np.array([20.0]))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.optimizer import KernelAdam, adam
+from restem.trainer.optimizer import KernelAdam, adam
 
 
 def test_learning_rate_warms_up_and_decays():

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.config import PhaseConfig, TrainConfig
-from components.trainer.input import Split
-from components.trainer.phases import train_head, train_network
+from restem.trainer.config import PhaseConfig, TrainConfig
+from restem.trainer.input import Split
+from restem.trainer.phases import train_head, train_network
 
 CONFIG = TrainConfig(batch_size=16)
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.images.config import ImageConfig
-from components.stem import load_backbone
-from components.trainer.input import read_split
-from components.trainer.pretrain import INK_RANGE, PAPER_RANGE, SourceTask, paint, pretrain
+from restem.images.config import ImageConfig
+from restem.stem import load_backbone
+from restem.trainer.input import read_split
+from restem.trainer.pretrain import INK_RANGE, PAPER_RANGE, SourceTask, paint, pretrain
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.example_gen.component import ImageExampleGen
-from components.example_gen.config import DataConfig
-from components.example_gen.validator import example_validator, statistics_gen
-from components.images.config import ImageConfig
-from components.transform.component import transform
-from pipeline.config.beam import BeamConfig
+from restem.example_gen.component import ImageExampleGen
+from restem.example_gen.config import DataConfig
+from restem.example_gen.validator import example_validator, statistics_gen
+from restem.images.config import ImageConfig
+from restem.pipeline.config.beam import BeamConfig
+from restem.transform.component import transform
 from tests.example_gen.conftest import image_bytes
 from tests.local_run import run_locally
 

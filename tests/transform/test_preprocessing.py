@@ -6,11 +6,11 @@ import tensorflow as tf
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from components.images.config import ImageConfig
-from components.images.container import to_decodable
-from components.images.graph.preprocess import preprocess
-from components.images.graph.stored import decode_pixels
-from components.transform.preprocessing import preprocessing_fn
+from restem.images.config import ImageConfig
+from restem.images.container import to_decodable
+from restem.images.graph.preprocess import preprocess
+from restem.images.graph.stored import decode_pixels
+from restem.transform.preprocessing import preprocessing_fn
 
 RAW = {
     "image_bytes": tf.io.FixedLenFeature([], tf.string),

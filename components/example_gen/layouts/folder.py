@@ -16,10 +16,10 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
-from components import storage
-from components.errors import RestemError
-from components.example_gen.config import DataConfig, compiled_group
-from components.example_gen.dataset import SPLITS, ImageFile, Listing, Stray, first_few, relative, text_of
+from restem import storage
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig, compiled_group
+from restem.example_gen.dataset import SPLITS, ImageFile, Listing, Stray, first_few, relative, text_of
 
 # What operating systems leave behind; they say no more about the images than names that begin with a dot.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"})

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components import storage
-from components.errors import RestemError
-from components.example_gen.config import DataConfig
-from components.example_gen.dataset import SPLITS, ImageFile, Listing, Stray, relative
-from components.example_gen.layouts.folder import grouped_by_path
+from restem import storage
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig
+from restem.example_gen.dataset import SPLITS, ImageFile, Listing, Stray, relative
+from restem.example_gen.layouts.folder import grouped_by_path
 
 # Large fields (polygons, captions) beside the images are no reason to refuse a manifest.
 csv.field_size_limit(2**31 - 1)

@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
-from components import storage
-from components.errors import RestemError
-from components.example_gen.config import DataConfig, looks_like_records
-from components.example_gen.dataset import ImageFile, Listing, Record, Stray, relative
+from restem import storage
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig, looks_like_records
+from restem.example_gen.dataset import ImageFile, Listing, Record, Stray, relative
 
 _GZIP = b"\x1f\x8b"
 _HEADER, _FOOTER = 12, 4

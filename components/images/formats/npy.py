@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from components.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
+from restem.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
 
 _NPY_HEADER_BYTES = 10_000
 

@@ -12,7 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from components.images.header import ENDS_EARLY, Header, UnreadableImage, damaged, in_brackets, incomplete
+from restem.images.header import ENDS_EARLY, Header, UnreadableImage, damaged, in_brackets, incomplete
 
 _PLUGINS = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,

@@ -17,8 +17,8 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
-from components.images.formats.lzw import check_lzw
-from components.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
+from restem.images.formats.lzw import check_lzw
+from restem.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
 
 # What it finds odd in a damaged file is in our reason; its own log would be one line after the other.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from components.images.config import ImageConfig
+from restem.images.config import ImageConfig
 
 # Weights of Rec. 601 in 1/65536, rounded as in Pillow's Convert.c; they sum to exactly 65536, so grey stays grey.
 _LUMA = (19595, 38470, 7471)

@@ -15,7 +15,7 @@ What each kind of file becomes:
   (the fourth byte is dropped: it is filler).
 - A JPEG's EXIF orientation is applied. Embedded gamma or colour profiles are not.
 - What TensorFlow cannot decode (TIFF, WebP, NumPy's arrays, other BMP and GIF files) comes as a PNG or in the raw
-  container, as `components.images.container` describes.
+  container, as `restem.images.container` describes.
 
 A file that cannot be decoded whole raises tf.errors.InvalidArgumentError.
 """
@@ -25,13 +25,13 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from components.images import container
-from components.images.config import ImageConfig
-from components.images.graph.channels import pick_bands, to_channels
-from components.images.graph.gif import is_plain, picture_size
-from components.images.graph.orientation import upright
-from components.images.graph.png import with_transparent_colour
-from components.images.graph.raw_bytes import first_bytes, little_endian
+from restem.images import container
+from restem.images.config import ImageConfig
+from restem.images.graph.channels import pick_bands, to_channels
+from restem.images.graph.gif import is_plain, picture_size
+from restem.images.graph.orientation import upright
+from restem.images.graph.png import with_transparent_colour
+from restem.images.graph.raw_bytes import first_bytes, little_endian
 
 _HEADER_BYTES = 54
 # Offsets in bytes of what is read from the headers.
@@ -43,12 +43,12 @@ _BMP_COLOURS_USED_AT = 46
 
 NOT_READ = (
     "this is not a PNG, JPEG, BMP or GIF file; TIFF, WebP and NumPy files are to be sent as "
-    "components.images.encode_for_serving makes them"
+    "restem.images.encode_for_serving makes them"
 )
 BMP_NOT_READ = "only uncompressed BMP files of 8, 24 or 32 bits are read"
 GIF_NOT_READ = (
     "only GIF files without transparency are read, whose first frame fills the picture; others are to be sent as "
-    "components.images.encode_for_serving makes them"
+    "restem.images.encode_for_serving makes them"
 )
 RANGE_NEEDED = "floating point values have no meaning without image.value_range: [black, white]"
 

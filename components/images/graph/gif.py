@@ -2,14 +2,14 @@
 
 tf.io.decode_gif paints transparent pixels black, whatever their stored colour, and gives the size of the largest frame
 for that of the picture. So only opaque files whose first frame fills the picture are decoded in the graph; the others
-are refused there, and `components.images.arrays` decodes them when they are taken in.
+are refused there, and `restem.images.arrays` decodes them when they are taken in.
 
 GIF89a: 18 and 20, the picture's and a frame's descriptor; 23, the graphic control extension.
 """
 
 import tensorflow as tf
 
-from components.images.graph.raw_bytes import bytes_at, first_bytes, little_endian
+from restem.images.graph.raw_bytes import bytes_at, first_bytes, little_endian
 
 _EXTENSION, _GRAPHIC_CONTROL, _FRAME = 0x21, 0xF9, 0x2C
 _PICTURE_BYTES = 13

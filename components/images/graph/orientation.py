@@ -5,7 +5,7 @@ JEITA CP-3451 (Exif), 4.5.4: the first segments of a JPEG file; TIFF 6.0: the di
 
 import tensorflow as tf
 
-from components.images.graph.raw_bytes import big_endian, bytes_at, first_bytes, little_endian
+from restem.images.graph.raw_bytes import big_endian, bytes_at, first_bytes, little_endian
 
 _EXIF = b"Exif\0\0"
 _FIRST_SEGMENT_AT = 2

@@ -6,7 +6,7 @@ wherever it stands; 5.3: what a chunk looks like. Palettes with transparent entr
 
 import tensorflow as tf
 
-from components.images.graph.raw_bytes import big_endian, bytes_at, first_bytes
+from restem.images.graph.raw_bytes import big_endian, bytes_at, first_bytes
 
 _SIGNATURE_BYTES = 8
 _LENGTH_AND_NAME, _CHECKSUM = 8, 4

@@ -7,10 +7,10 @@ are those that come out of it, for everybody.
 
 import tensorflow as tf
 
-from components.images.config import ImageConfig
-from components.images.graph.channels import background
-from components.images.graph.decode import decode
-from components.images.graph.stored import decode_pixels, encode_pixels
+from restem.images.config import ImageConfig
+from restem.images.graph.channels import background
+from restem.images.graph.decode import decode
+from restem.images.graph.stored import decode_pixels, encode_pixels
 
 
 @tf.autograph.experimental.do_not_convert  # Nothing here is Python control flow; looking for it takes seconds.

@@ -1,12 +1,12 @@
 """How the model's pixels lie between Transform and the Trainer: as PNG, losslessly, or as JPEG where that is asked for.
 
 Lossless, a photograph of 224 x 224 takes 0.6 of its raw bytes; as JPEG 0.11 to 0.16, and its pixels change. Training,
-evaluation and serving then all see the changed ones: see `components.images.graph.preprocess`.
+evaluation and serving then all see the changed ones: see `restem.images.graph.preprocess`.
 """
 
 import tensorflow as tf
 
-from components.images.config import ImageConfig
+from restem.images.config import ImageConfig
 
 _PNG_CHANNELS = 4
 # zlib's fastest: three times as fast as its default on photographs, for 8% more bytes.

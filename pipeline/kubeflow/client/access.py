@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.errors import RestemError
-from pipeline.config.kubeflow import KubeflowConfig
+from restem.errors import RestemError
+from restem.pipeline.config.kubeflow import KubeflowConfig
 
 TOKEN = "RESTEM_KUBEFLOW_TOKEN"  # noqa: S105 - the variable's name
 COOKIE = "RESTEM_KUBEFLOW_COOKIE"

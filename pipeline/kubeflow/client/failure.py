@@ -7,9 +7,9 @@ is asked for where the API's server keeps logs, and where Kubeflow's pages get t
 import json
 from typing import Any
 
-from pipeline.kubeflow.client.server import Server
-from pipeline.kubeflow.client.server_errors import ServerError, login_page
-from pipeline.kubeflow.client.steps import Step, first_failed
+from restem.pipeline.kubeflow.client.server import Server
+from restem.pipeline.kubeflow.client.server_errors import ServerError, login_page
+from restem.pipeline.kubeflow.client.steps import Step, first_failed
 
 OWN_WORDS = "restem: "  # how the steps' entrypoint begins its last line
 LAST_BYTES = 1 << 18  # of a log

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import Interrupted
-from pipeline.kubeflow.client.failure import failure_of
-from pipeline.kubeflow.client.runs import FINAL, get_run, moment
-from pipeline.kubeflow.client.server import Server
-from pipeline.kubeflow.client.server_errors import ServerError
-from pipeline.kubeflow.client.steps import Step, steps_of
+from restem.pipeline.errors import Interrupted
+from restem.pipeline.kubeflow.client.failure import failure_of
+from restem.pipeline.kubeflow.client.runs import FINAL, get_run, moment
+from restem.pipeline.kubeflow.client.server import Server
+from restem.pipeline.kubeflow.client.server_errors import ServerError
+from restem.pipeline.kubeflow.client.steps import Step, steps_of
 
 POLL_SECONDS = 5
 REMIND_SECONDS = 60  # how often a step that takes long is mentioned

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from pipeline.config.kubeflow import KubeflowConfig
-from pipeline.kubeflow.client.server import Server
-from pipeline.kubeflow.client.upload import Version, find_pipeline, made_or_found, named
+from restem.pipeline.config.kubeflow import KubeflowConfig
+from restem.pipeline.kubeflow.client.server import Server
+from restem.pipeline.kubeflow.client.upload import Version, find_pipeline, made_or_found, named
 
 FINAL = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 LOOKED_AT = 500  # runs, newest first, among which a pipeline's are looked for

@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from time import sleep as wait
 from typing import Any
 
-from components.errors import RestemError
-from pipeline.config.kubeflow import KubeflowConfig, ScheduleConfig
-from pipeline.kubeflow.client.cron import Cron
-from pipeline.kubeflow.client.runs import experiment_id, in_progress, moment, reference, runs_of_schedule
-from pipeline.kubeflow.client.server import Server
-from pipeline.kubeflow.client.server_errors import ServerError
-from pipeline.kubeflow.client.upload import Version, named
+from restem.errors import RestemError
+from restem.pipeline.config.kubeflow import KubeflowConfig, ScheduleConfig
+from restem.pipeline.kubeflow.client.cron import Cron
+from restem.pipeline.kubeflow.client.runs import experiment_id, in_progress, moment, reference, runs_of_schedule
+from restem.pipeline.kubeflow.client.server import Server
+from restem.pipeline.kubeflow.client.server_errors import ServerError
+from restem.pipeline.kubeflow.client.upload import Version, named
 
 Say = Callable[[str], None]
 ON, OFF = "ENABLE", "DISABLE"

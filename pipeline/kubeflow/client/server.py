@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from pipeline.kubeflow.client.access import Access, credentials_of
-from pipeline.kubeflow.client.server_errors import ServerError, from_answer, from_failure, is_page, login_page
+from restem.pipeline.kubeflow.client.access import Access, credentials_of
+from restem.pipeline.kubeflow.client.server_errors import ServerError, from_answer, from_failure, is_page, login_page
 
 CONNECT_SECONDS = 5
 FIRST_ANSWER_SECONDS = 10

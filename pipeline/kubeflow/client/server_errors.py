@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.errors import RestemError
+from restem.errors import RestemError
 
 MAX_WORDS = 600  # characters of the server's message
 AGAIN = "Try again; if it stays so, its administrator finds more in the log of the deployment ml-pipeline"

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TextIO
 
-from components.errors import RestemError
-from pipeline.config.kubeflow import ScheduleConfig
-from pipeline.kubeflow.client.cron import Cron
-from pipeline.kubeflow.client.following import Report, duration, line_of, report
-from pipeline.kubeflow.client.runs import moment, newest_runs
-from pipeline.kubeflow.client.schedule import ON, recurring_runs
-from pipeline.kubeflow.client.server import Server
+from restem.errors import RestemError
+from restem.pipeline.config.kubeflow import ScheduleConfig
+from restem.pipeline.kubeflow.client.cron import Cron
+from restem.pipeline.kubeflow.client.following import Report, duration, line_of, report
+from restem.pipeline.kubeflow.client.runs import moment, newest_runs
+from restem.pipeline.kubeflow.client.schedule import ON, recurring_runs
+from restem.pipeline.kubeflow.client.server import Server
 
 NEXT = 3
 NEWEST = 5

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.kubeflow.client.runs import moment
+from restem.pipeline.kubeflow.client.runs import moment
 
 DRIVER = "-driver"
 ROOT = "root"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.errors import RestemError
-from pipeline.kubeflow.client.server import Server
-from pipeline.kubeflow.client.server_errors import ServerError
+from restem.errors import RestemError
+from restem.pipeline.kubeflow.client.server import Server
+from restem.pipeline.kubeflow.client.server_errors import ServerError
 
 MAX_BYTES = 32 << 20  # the server's own limit
 DIGITS = 12

@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.config import Config
-from pipeline.kubeflow.compiler.paths import in_the_cluster
-from pipeline.kubeflow.compiler.platform import platform_spec, resources, retry_policy
-from pipeline.kubeflow.container import fingerprints
-from pipeline.kubeflow.container.entrypoint import CALL
+from restem.pipeline.config import Config
+from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
+from restem.pipeline.kubeflow.compiler.platform import platform_spec, resources, retry_policy
+from restem.pipeline.kubeflow.container import fingerprints
+from restem.pipeline.kubeflow.container.entrypoint import CALL
 
-COMMAND = ("python", "-m", "pipeline.kubeflow.container.entrypoint")
+COMMAND = ("python", "-m", "restem.pipeline.kubeflow.container.entrypoint")
 
 
 def compile_pipeline(config: Config) -> str:
@@ -25,7 +25,7 @@ def compile_pipeline(config: Config) -> str:
     """
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as tfx_runner
 
-    from pipeline.pipeline import create_pipeline
+    from restem.pipeline.pipeline import create_pipeline
 
     config = in_the_cluster(config)
     runner = tfx_runner.KubeflowV2DagRunner(runner_config(config))

@@ -2,13 +2,13 @@
 
 from pathlib import PurePosixPath
 
-from components.errors import RestemError
-from components.storage import is_remote
-from pipeline.config import KEYWORDS, Config, with_values
-from pipeline.config.beam import BUCKET
-from pipeline.config.errors import ConfigError, Problem
-from pipeline.config.kubeflow import Volume
-from pipeline.preflight import check_storage
+from restem.errors import RestemError
+from restem.pipeline.config import KEYWORDS, Config, with_values
+from restem.pipeline.config.beam import BUCKET
+from restem.pipeline.config.errors import ConfigError, Problem
+from restem.pipeline.config.kubeflow import Volume
+from restem.pipeline.preflight import check_storage
+from restem.storage import is_remote
 
 SERVING = "serving"
 

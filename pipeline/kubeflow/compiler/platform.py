@@ -6,7 +6,7 @@ executors have the same labels (kubernetes_platform/proto/kubernetes_executor_co
 
 from typing import Any
 
-from pipeline.config.kubeflow import KubeflowConfig, Retry, StepConfig, Toleration, Volume
+from restem.pipeline.config.kubeflow import KubeflowConfig, Retry, StepConfig, Toleration, Volume
 
 GPU = "nvidia.com/gpu"
 

@@ -1,6 +1,6 @@
 """What every step's container runs: the call of Kubeflow's launcher made fit for TFX's executor, and its answer back.
 
-    python -m pipeline.kubeflow.container.entrypoint --json_serialized_invocation_args '{{$}}' ...
+    python -m restem.pipeline.kubeflow.container.entrypoint --json_serialized_invocation_args '{{$}}' ...
 
 TFX wrote its container entrypoint for another server. Each repair below says what would fail without it; a test for
 each (test_entrypoint.py) shows that it still does, and fails once TFX or Kubeflow no longer needs it.
@@ -18,14 +18,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.beam import BUCKET, RUNNERS
-from pipeline.environment import TENSORFLOW_VARIABLES
+from restem.pipeline.config.beam import BUCKET, RUNNERS
+from restem.pipeline.environment import TENSORFLOW_VARIABLES
 
 # Where Kubeflow's launcher puts what it downloads, and looks for what it shall upload.
 LAUNCHER_FOLDERS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
 CALL, INPUTS_SPEC = "--json_serialized_invocation_args", "--json_serialized_inputs_spec_args"
 
-# A parameter for the server's cache alone, which no executor knows: see pipeline.kubeflow.container.fingerprints.
+# A parameter for the server's cache alone, which no executor knows: see fingerprints.py.
 FINGERPRINT = "fingerprint"
 DATAFLOW = f"--runner={RUNNERS['dataflow']}"
 
@@ -51,7 +51,7 @@ def ending() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from pipeline.errors import explain_failure
+        from restem.pipeline.errors import explain_failure
 
         traceback.print_exc()
         print(f"restem: {explain_failure(error)[0]}", file=sys.stderr, flush=True)
@@ -62,7 +62,9 @@ def ending() -> Iterator[None]:
 
 
 def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(prog="pipeline.kubeflow.container.entrypoint", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="restem.pipeline.kubeflow.container.entrypoint", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--executor_class_path", required=True, help="The step's executor, as module.class.")
     parser.add_argument(CALL, required=True, help="The launcher's ExecutorInput as JSON.")
     parser.add_argument(INPUTS_SPEC, help="The step's inputs as the pipeline's specification declares them, as JSON.")
@@ -191,8 +193,8 @@ def register_artifact_types() -> None:
     from tfx.orchestration.kubeflow.v2 import compiler_utils
     from tfx.utils import name_utils
 
-    from components.example_gen.artifacts import Quarantine
-    from components.report.artifacts import HtmlReport
+    from restem.example_gen.artifacts import Quarantine
+    from restem.report.artifacts import HtmlReport
 
     for artifact in (Quarantine, HtmlReport):
         compiler_utils.TITLE_TO_CLASS_PATH[artifact.TYPE_NAME] = name_utils.get_full_name(artifact)
@@ -200,11 +202,11 @@ def register_artifact_types() -> None:
 
 def _embedded(input_base: str) -> str:
     """The embedded images are written out where the step runs; any other folder stays what it is."""
-    from components.example_gen.config import EMBEDDED
+    from restem.example_gen.config import EMBEDDED
 
     if input_base not in EMBEDDED:
         return input_base
-    from components.example_gen.embedded import embedded_folder, write_embedded
+    from restem.example_gen.embedded import embedded_folder, write_embedded
 
     parent = tempfile.mkdtemp(prefix="restem-")
     write_embedded(input_base, parent)

@@ -5,7 +5,8 @@ server runs no driver, and its cache compares parameters and artifacts alone: it
 This step, which is never cached, gives what the drivers would look at as parameters, and the steps that read it take
 them. A run in the night with nothing changed then computes nothing.
 
-    python -m pipeline.kubeflow.container.fingerprints --look '{"data": ...}' --json_serialized_invocation_args '{{$}}'
+    python -m restem.pipeline.kubeflow.container.fingerprints --look '{"data": ...}' \\
+        --json_serialized_invocation_args '{{$}}'
 """
 
 import argparse
@@ -15,13 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.evaluator.config import LATEST_APPROVED, STOCK
-from components.example_gen.config import EMBEDDED, DataConfig
-from pipeline.config import Config
-from pipeline.kubeflow.container.entrypoint import CALL, FINGERPRINT, ending
+from restem.evaluator.config import LATEST_APPROVED, STOCK
+from restem.example_gen.config import EMBEDDED, DataConfig
+from restem.pipeline.config import Config
+from restem.pipeline.kubeflow.container.entrypoint import CALL, FINGERPRINT, ending
 
 STEP = "Fingerprints"
-MODULE = "pipeline.kubeflow.container.fingerprints"
+MODULE = "restem.pipeline.kubeflow.container.fingerprints"
 FOLDERS = ("baseline", "pushed")
 
 
@@ -91,7 +92,7 @@ def look(key: str, at: Any) -> str:
     """
     if key in FOLDERS:
         return of_models(at)
-    from components.example_gen.listing import fingerprint
+    from restem.example_gen.listing import fingerprint
 
     config = DataConfig.model_validate(at)
     if config.path in EMBEDDED:
@@ -102,8 +103,8 @@ def look(key: str, at: Any) -> str:
 
 def of_models(folder: str) -> str:
     """Changes with the names and sizes of the models' files; what is written for KServe beside them is none."""
-    from components.pusher.kserve import FOLDER
-    from components.pusher.versions import file_sizes
+    from restem.pusher.kserve import FOLDER
+    from restem.pusher.versions import file_sizes
 
     sizes = {name: size for name, size in file_sizes(folder).items() if not name.startswith(f"{FOLDER}/")}
     return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()

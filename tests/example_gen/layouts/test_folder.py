@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from components.errors import RestemError
-from components.example_gen.config import DataConfig
-from components.example_gen.dataset import TEST, TRAIN, Listing
-from components.example_gen.layouts.folder import fingerprint, list_images
-from components.example_gen.listing import check_listing, list_data
-from components.example_gen.splits import hashed_split
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig
+from restem.example_gen.dataset import TEST, TRAIN, Listing
+from restem.example_gen.layouts.folder import fingerprint, list_images
+from restem.example_gen.listing import check_listing, list_data
+from restem.example_gen.splits import hashed_split
 
 CONFIG = DataConfig(path="unused", test_share=0.25)
 
@@ -175,7 +175,7 @@ def test_the_fingerprint_misses_no_change(make, tmp_path):
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys, components.example_gen.layouts.folder, components.example_gen.embedded;"
+        "import sys, restem.example_gen.layouts.folder, restem.example_gen.embedded;"
         "print([m for m in ('tensorflow', 'tfx', 'apache_beam', 'keras', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

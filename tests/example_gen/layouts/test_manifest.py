@@ -3,9 +3,9 @@ import time
 
 import pytest
 
-from components.errors import RestemError
-from components.example_gen.config import DataConfig
-from components.example_gen.listing import check_listing, fingerprint, list_data
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig
+from restem.example_gen.listing import check_listing, fingerprint, list_data
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from components.errors import RestemError
-from components.example_gen.config import DataConfig
-from components.example_gen.layouts.records import BadRecord, check_first, parse, read_record
-from components.example_gen.listing import fingerprint, list_data
+from restem.errors import RestemError
+from restem.example_gen.config import DataConfig
+from restem.example_gen.layouts.records import BadRecord, check_first, parse, read_record
+from restem.example_gen.listing import fingerprint, list_data
 
 NAMES = {"image": "image/encoded", "label": "image/class/text"}
 
@@ -197,8 +197,8 @@ def test_neither_tensorflow_nor_tfx_is_imported(write):
     path = write("x.tfrecord", images(4))
     code = (
         "import sys\n"
-        "from components.example_gen.config import DataConfig\n"
-        "from components.example_gen.listing import list_data\n"
+        "from restem.example_gen.config import DataConfig\n"
+        "from restem.example_gen.listing import list_data\n"
         f"config = DataConfig(path={path!r}, features={NAMES!r})\n"
         "print(len(list_data(config.path, config).files))\n"
         "print([m for m in ('tensorflow', 'tfx', 'apache_beam', 'keras') if m in sys.modules])\n"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.images.formats.lzw import check_lzw
+from restem.images.formats.lzw import check_lzw
 
 RANDOM = np.random.default_rng(0)
 CONTENTS = {

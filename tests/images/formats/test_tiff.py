@@ -5,9 +5,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from components.images.arrays import read_array
-from components.images.header import UnreadableImage
-from components.images.probe import probe
+from restem.images.arrays import read_array
+from restem.images.header import UnreadableImage
+from restem.images.probe import probe
 
 LIMITS = {"max_pixels": 10_000, "max_bytes": 1 << 24}
 

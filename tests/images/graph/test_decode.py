@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.images.arrays import decodable
-from components.images.config import ImageConfig
-from components.images.formats.pillow import explain_failure
-from components.images.graph.decode import decode, decode_raw
-from components.images.header import UnreadableImage
-from components.images.probe import probe
+from restem.images.arrays import decodable
+from restem.images.config import ImageConfig
+from restem.images.formats.pillow import explain_failure
+from restem.images.graph.decode import decode, decode_raw
+from restem.images.header import UnreadableImage
+from restem.images.probe import probe
 
 from ..conftest import pillow, png
 

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.images.arrays import decodable, read_array
-from components.images.config import ImageConfig
-from components.images.graph.decode import decode, decode_raw
-from components.images.probe import probe
+from restem.images.arrays import decodable, read_array
+from restem.images.config import ImageConfig
+from restem.images.graph.decode import decode, decode_raw
+from restem.images.probe import probe
 
 LIMITS = {"max_pixels": 10_000, "max_bytes": 1 << 20}
 REFUSED = "only GIF files without transparency"

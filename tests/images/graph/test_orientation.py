@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from components.images.config import ImageConfig
-from components.images.graph.decode import decode
-from components.images.graph.orientation import jpeg_orientation
-from components.images.probe import probe
+from restem.images.config import ImageConfig
+from restem.images.graph.decode import decode
+from restem.images.graph.orientation import jpeg_orientation
+from restem.images.probe import probe
 
 COLOUR = ImageConfig(size=8, channels=3)
 LIMITS = {"max_pixels": 10_000, "max_bytes": 1 << 20}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.images.config import ImageConfig
-from components.images.graph.decode import decode, decode_raw
-from components.images.graph.png import with_transparent_colour
+from restem.images.config import ImageConfig
+from restem.images.graph.decode import decode, decode_raw
+from restem.images.graph.png import with_transparent_colour
 
 from ..conftest import png, png_chunk
 

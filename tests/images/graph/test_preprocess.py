@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.images.config import ImageConfig
-from components.images.graph.preprocess import fit, preprocess, resize, to_stored
-from components.images.graph.stored import decode_pixels, encode_pixels
+from restem.images.config import ImageConfig
+from restem.images.graph.preprocess import fit, preprocess, resize, to_stored
+from restem.images.graph.stored import decode_pixels, encode_pixels
 
 from ..conftest import pillow
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.images.graph.statistics import ChannelSums, channel_sums, mean_and_std
+from restem.images.graph.statistics import ChannelSums, channel_sums, mean_and_std
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])

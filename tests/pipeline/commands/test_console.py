@@ -1,6 +1,6 @@
 import io
 
-from pipeline.commands.console import START_UP, RunConsole, print_summary
+from restem.pipeline.commands.console import START_UP, RunConsole, print_summary
 
 SUMMARY = {
     "blessed": True,

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config.beam import BeamConfig
+from restem.pipeline.config.beam import BeamConfig
 
 
 def test_this_machine_needs_no_arguments_and_a_users_come_last():

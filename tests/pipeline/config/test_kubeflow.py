@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.config import load_config
-from pipeline.config.errors import ConfigError
+from restem.pipeline.config import load_config
+from restem.pipeline.config.errors import ConfigError
 
 BASE = "data: {path: images}\nimage: {size: 32}\nkubeflow: "
 

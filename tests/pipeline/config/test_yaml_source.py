@@ -1,7 +1,7 @@
 import pytest
 
-from components.errors import RestemError
-from pipeline.config.yaml_source import parse_document, parse_value
+from restem.errors import RestemError
+from restem.pipeline.config.yaml_source import parse_document, parse_value
 
 
 def test_lines_and_duplicates():

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.errors import RestemError
-from components.images.config import ImageConfig
-from pipeline.config import load_config
-from pipeline.datasets.contact_sheet import CAPTION, MARGIN, draw, to_8_bits, write_contact_sheet
-from pipeline.datasets.inspection import inspect
+from restem.errors import RestemError
+from restem.images.config import ImageConfig
+from restem.pipeline.config import load_config
+from restem.pipeline.datasets.contact_sheet import CAPTION, MARGIN, draw, to_8_bits, write_contact_sheet
+from restem.pipeline.datasets.inspection import inspect
 
 
 def test_the_picture_shows_the_models_own_pixels(write, images, tmp_path):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.errors import RestemError
-from pipeline.config import load_config
-from pipeline.datasets.inspection import inspect
+from restem.errors import RestemError
+from restem.pipeline.config import load_config
+from restem.pipeline.datasets.inspection import inspect
 
 
 def look(write, *overrides):

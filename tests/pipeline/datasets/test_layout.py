@@ -1,7 +1,7 @@
 import pytest
 
-from components.errors import RestemError
-from pipeline.datasets.layout import infer_layout
+from restem.errors import RestemError
+from restem.pipeline.datasets.layout import infer_layout
 
 
 def table(tmp_path, header: str, row: str, count: int = 40) -> str:

@@ -5,11 +5,11 @@ import tifffile
 import yaml
 from PIL import Image
 
-from components.errors import RestemError
-from pipeline.config import load_config
-from pipeline.datasets.inspection import inspect
-from pipeline.datasets.proposal import propose
-from pipeline.preflight import check_images, check_stem
+from restem.errors import RestemError
+from restem.pipeline.config import load_config
+from restem.pipeline.datasets.inspection import inspect
+from restem.pipeline.datasets.proposal import propose
+from restem.pipeline.preflight import check_images, check_stem
 
 
 def make(folder, sizes, *, colour=True, grey_in_colour=False, count=20):

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.environment import doctor
+from restem.pipeline.environment import doctor
 
 
 def findings(tmp_path):

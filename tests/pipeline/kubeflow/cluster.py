@@ -208,11 +208,11 @@ def copy_files(source: Path, target: Path) -> None:
             copy_files(Path(folder) / name, target / Path(folder).relative_to(source) / name)
 
 
-def run_process(command: list[str], pod: Path, step: str) -> tuple[int, str]:
+def run_process(command: list[str], pod: Path, step: str, python: str = sys.executable) -> tuple[int, str]:
     """The command as a process, with nothing of this one's environment but what it needs to start."""
     with open(pod / "log", "w+", encoding="utf-8") as log:
         done = subprocess.run(
-            [sys.executable if part == "python" else part for part in command],
+            [python if part == "python" else part for part in command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

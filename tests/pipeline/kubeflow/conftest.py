@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.compiling import compile_config
-from pipeline.config import Config, load_config
+from restem.pipeline.commands.compiling import compile_config
+from restem.pipeline.config import Config, load_config
 
 IMAGE = "registry.example.org/restem:1.2"
 TEXT = """

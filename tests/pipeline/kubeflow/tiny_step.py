@@ -34,6 +34,6 @@ class Failing(BaseExecutor):
 
     def Do(self, input_dict, output_dict, exec_properties):
         """Raises."""
-        from components.errors import RestemError
+        from restem.errors import RestemError
 
         raise RestemError("the label is missing", where="a/b.png", remedy="Add it")

@@ -8,7 +8,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types.standard_artifacts import Examples, Model
 
-from components.errors import RestemError
+from restem.errors import RestemError
 
 
 @component
@@ -47,8 +47,8 @@ def create_pipeline(root: str, text: str, behaviour: str) -> Pipeline:
 
 def run(request: dict, emit) -> dict:
     """A task for run_worker: `request` has `root` and `runs`, pairs of text and behaviour."""
-    from pipeline.local.runner import LocalRunner
-    from pipeline.local.summary import read_outputs
+    from restem.pipeline.local.runner import LocalRunner
+    from restem.pipeline.local.summary import read_outputs
 
     for text, behaviour in request["runs"]:
         runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.errors import RestemError
+from restem.errors import RestemError
 
 
 def echo(request, emit):
@@ -29,7 +29,7 @@ def fail(request, emit):
             raise RuntimeError("wrapped by a library") from error
     if request["how"] == "beam":
         raise RuntimeError(
-            "Traceback ...\ncomponents.errors.RestemError: a/b.png: the label is missing. Add it. "
+            "Traceback ...\nrestem.errors.RestemError: a/b.png: the label is missing. Add it. "
             "[while running 'Read/ParDo']"
         )
     if request["how"] == "memory":

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import RestemError
-from pipeline.config import load_config
-from pipeline.local.folder import RootTaken, RunFolder, prepare, resolved
+from restem.errors import RestemError
+from restem.pipeline.config import load_config
+from restem.pipeline.local.folder import RootTaken, RunFolder, prepare, resolved
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -32,7 +32,7 @@ def test_a_second_holder_is_told_of_the_first(tmp_path):
 
 def test_the_kernel_frees_the_root_of_a_killed_process(tmp_path):
     code = (
-        "import os, signal; from pathlib import Path; from pipeline.local.folder import RunFolder\n"
+        "import os, signal; from pathlib import Path; from restem.pipeline.local.folder import RunFolder\n"
         f"with RunFolder(Path({str(tmp_path)!r})).locked(): os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == -9

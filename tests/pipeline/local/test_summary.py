@@ -2,7 +2,7 @@ import json
 import math
 from types import SimpleNamespace
 
-from pipeline.local import summary
+from restem.pipeline.local import summary
 
 BASELINE = {
     "kind": "latest_approved",
@@ -41,7 +41,7 @@ def test_reads_what_the_steps_left(tmp_path, monkeypatch):
         "metrics": {"candidate": {"accuracy": 0.9, "loss": math.nan}},
         "slices": SLICES,
     }
-    monkeypatch.setattr("components.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
+    monkeypatch.setattr("restem.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
     lines = [{"path": f"{i}.png", "reason": "r", "bytes": 1} for i in range(30)]
     found = summary.summarise(outputs(tmp_path, lines, pushed_destination="/served/1"))
     assert found["blessed"] is True
@@ -58,7 +58,7 @@ def test_reads_what_the_steps_left(tmp_path, monkeypatch):
 
 def test_nothing_is_pushed_where_the_model_was_refused(tmp_path, monkeypatch):
     verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "slices": []}
-    monkeypatch.setattr("components.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
+    monkeypatch.setattr("restem.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
     found = summary.summarise(outputs(tmp_path))
     assert found["pushed_to"] is None
     assert found["quarantined"] == 0

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from pipeline.local.tasks import why_unreadable
+from restem.pipeline.local.tasks import why_unreadable
 
 
 def test_why_a_model_could_not_read_a_file(tmp_path):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Interrupted, WorkFailed, explain_failure
-from pipeline.local.worker import run_in_worker, run_worker
+from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
+from restem.pipeline.local.worker import run_in_worker, run_worker
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -88,7 +88,7 @@ def test_an_interrupt_ends_the_worker_and_its_children_at_once(tmp_path):
 def test_a_worker_does_not_outlive_a_killed_parent(tmp_path):
     pids = tmp_path / "pids"
     code = (
-        "from pathlib import Path; from pipeline.local.worker import run_worker; "
+        "from pathlib import Path; from restem.pipeline.local.worker import run_worker; "
         f"run_worker('tests.pipeline.local.light_tasks:hang', {{'pids': {str(pids)!r}}}, "
         f"log=Path({str(tmp_path / 'log')!r}))"
     )

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 
-from pipeline.config.kubeflow import KubeflowConfig
-from pipeline.kubeflow.client.access import Access
-from pipeline.kubeflow.client.server import Server
+from restem.pipeline.config.kubeflow import KubeflowConfig
+from restem.pipeline.kubeflow.client.access import Access
+from restem.pipeline.kubeflow.client.server import Server
 from tests.pipeline.kubeflow.client.http import Local, serve
 from tests.pipeline.kubeflow.client.kubeflow import Kubeflow
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from pipeline.kubeflow.client.cron import Cron
+from restem.pipeline.kubeflow.client.cron import Cron
 
 RESYNC = timedelta(seconds=30)
 FINAL = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")

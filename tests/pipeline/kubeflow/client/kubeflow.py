@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from components.errors import RestemError
-from pipeline.kubeflow.client.cron import Cron
+from restem.errors import RestemError
+from restem.pipeline.kubeflow.client.cron import Cron
 from tests.pipeline.kubeflow.client.controller import FINAL, due, looks
 
 DEFAULT_PAGE, MOST = 20, 200

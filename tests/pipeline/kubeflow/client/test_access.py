@@ -2,11 +2,11 @@
 
 import pytest
 
-from components.errors import RestemError
-from pipeline.config.kubeflow import KubeflowConfig
-from pipeline.kubeflow.client import access
-from pipeline.kubeflow.client.access import COOKIE, HOST, TOKEN, UI_HOST, Access, find_access
-from pipeline.kubeflow.client.server import Server
+from restem.errors import RestemError
+from restem.pipeline.config.kubeflow import KubeflowConfig
+from restem.pipeline.kubeflow.client import access
+from restem.pipeline.kubeflow.client.access import COOKIE, HOST, TOKEN, UI_HOST, Access, find_access
+from restem.pipeline.kubeflow.client.server import Server
 
 CONFIG = KubeflowConfig(host="https://from-config/pipeline/", namespace="ours")
 

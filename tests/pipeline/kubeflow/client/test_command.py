@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from components.errors import RestemError
-from pipeline.commands import restem
+from restem.errors import RestemError
+from restem.pipeline.commands import restem
 from tests.pipeline.kubeflow.client.argo import Nodes, pod
 from tests.pipeline.kubeflow.client.http import Answer
 
@@ -40,8 +40,8 @@ def call(local, monkeypatch, capsys, package):
         images.append(config.kubeflow.image)
         return package(config.kubeflow.image)
 
-    monkeypatch.setattr("pipeline.commands.compiling.compile_config", compile_config)
-    monkeypatch.setattr("pipeline.kubeflow.client.following.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("restem.pipeline.commands.compiling.compile_config", compile_config)
+    monkeypatch.setattr("restem.pipeline.kubeflow.client.following.POLL_SECONDS", 0.01)
 
     def call(*arguments, host: str | None = None):
         code = restem.main(["kubeflow", *map(str, arguments), "--host", host or local.host], standalone_mode=False)
@@ -58,7 +58,7 @@ def last_json(out: str) -> dict:
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from click.testing import CliRunner; from pipeline.commands import restem\n"
+        "import sys; from click.testing import CliRunner; from restem.pipeline.commands import restem\n"
         "for name in sys.argv[1:]:\n"
         "    done = CliRunner().invoke(restem, ['kubeflow', *name.split(), '--help'])\n"
         "    assert done.exit_code == 0, done.output\n"
@@ -211,7 +211,7 @@ def test_a_package_that_is_not_installed(call, config, monkeypatch, package):
 
 def process(*arguments, **more):
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", "kubeflow", *map(str, arguments)],
+        [sys.executable, "-m", "restem", "kubeflow", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import RestemError
-from pipeline.kubeflow.client.cron import Cron
+from restem.errors import RestemError
+from restem.pipeline.kubeflow.client.cron import Cron
 
 CASES = json.loads(Path(__file__).with_name("robfig_cron.json").read_text())
 

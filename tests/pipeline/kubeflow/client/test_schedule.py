@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from components.errors import RestemError
-from pipeline.kubeflow.client import schedule as module
-from pipeline.kubeflow.client.access import Access
-from pipeline.kubeflow.client.cron import Cron
-from pipeline.kubeflow.client.schedule import pause, recurring_runs, schedule, unschedule
-from pipeline.kubeflow.client.server import Server
-from pipeline.kubeflow.client.server_errors import ServerError
-from pipeline.kubeflow.client.upload import upload
+from restem.errors import RestemError
+from restem.pipeline.kubeflow.client import schedule as module
+from restem.pipeline.kubeflow.client.access import Access
+from restem.pipeline.kubeflow.client.cron import Cron
+from restem.pipeline.kubeflow.client.schedule import pause, recurring_runs, schedule, unschedule
+from restem.pipeline.kubeflow.client.server import Server
+from restem.pipeline.kubeflow.client.server_errors import ServerError
+from restem.pipeline.kubeflow.client.upload import upload
 from tests.pipeline.kubeflow.client.http import Answer
 
 NAME = "digits"
@@ -126,7 +126,7 @@ def test_recurring_runs_of_other_names_are_left_alone(local, server, package, ku
 
 
 def test_many_recurring_runs_come_in_pages(local, server, keep, monkeypatch):
-    monkeypatch.setattr("pipeline.kubeflow.client.server.PAGE", 3)
+    monkeypatch.setattr("restem.pipeline.kubeflow.client.server.PAGE", 3)
     keep()
     (one,) = local.kubeflow.recurring_runs
     for i in range(10):

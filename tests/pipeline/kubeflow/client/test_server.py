@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from pipeline.config.kubeflow import KubeflowConfig
-from pipeline.kubeflow.client import server as module
-from pipeline.kubeflow.client.access import Access
-from pipeline.kubeflow.client.runs import get_run, newest_runs, start_run
-from pipeline.kubeflow.client.server import Server
-from pipeline.kubeflow.client.server_errors import ServerError
-from pipeline.kubeflow.client.upload import upload
+from restem.pipeline.config.kubeflow import KubeflowConfig
+from restem.pipeline.kubeflow.client import server as module
+from restem.pipeline.kubeflow.client.access import Access
+from restem.pipeline.kubeflow.client.runs import get_run, newest_runs, start_run
+from restem.pipeline.kubeflow.client.server import Server
+from restem.pipeline.kubeflow.client.server_errors import ServerError
+from restem.pipeline.kubeflow.client.upload import upload
 from tests.pipeline.kubeflow.client.http import Answer
 
 GATEWAY = '{"code": 7, "message": "Failed to list runs: User is not authorized", "details": []}'

@@ -5,15 +5,15 @@ import signal
 
 import pytest
 
-from pipeline.config.kubeflow import KubeflowConfig
-from pipeline.errors import Interrupted
-from pipeline.kubeflow.client.failure import own_words
-from pipeline.kubeflow.client.following import duration, follow, report
-from pipeline.kubeflow.client.runs import start_run
-from pipeline.kubeflow.client.schedule import pause, schedule
-from pipeline.kubeflow.client.server_errors import ServerError
-from pipeline.kubeflow.client.status import overview, show_overview, show_report
-from pipeline.kubeflow.client.upload import upload
+from restem.pipeline.config.kubeflow import KubeflowConfig
+from restem.pipeline.errors import Interrupted
+from restem.pipeline.kubeflow.client.failure import own_words
+from restem.pipeline.kubeflow.client.following import duration, follow, report
+from restem.pipeline.kubeflow.client.runs import start_run
+from restem.pipeline.kubeflow.client.schedule import pause, schedule
+from restem.pipeline.kubeflow.client.server_errors import ServerError
+from restem.pipeline.kubeflow.client.status import overview, show_overview, show_report
+from restem.pipeline.kubeflow.client.upload import upload
 from tests.pipeline.kubeflow.client.argo import Nodes, pod
 from tests.pipeline.kubeflow.client.http import Answer
 

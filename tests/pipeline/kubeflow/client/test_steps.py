@@ -5,7 +5,7 @@ from datetime import timedelta
 import kfp_server_api
 import pytest
 
-from pipeline.kubeflow.client.steps import first_failed, fnv1a, steps_of
+from restem.pipeline.kubeflow.client.steps import first_failed, fnv1a, steps_of
 from tests.pipeline.kubeflow.client.argo import START, Nodes, node_id, pod
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from components.errors import RestemError
-from pipeline.kubeflow.client.access import Access
-from pipeline.kubeflow.client.server import Server
-from pipeline.kubeflow.client.upload import read_package, upload, version_name
+from restem.errors import RestemError
+from restem.pipeline.kubeflow.client.access import Access
+from restem.pipeline.kubeflow.client.server import Server
+from restem.pipeline.kubeflow.client.upload import read_package, upload, version_name
 from tests.pipeline.kubeflow.client.http import Answer
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.commands.compiling import compile_config
-from pipeline.config import load_config
+from restem.pipeline.commands.compiling import compile_config
+from restem.pipeline.config import load_config
 from tests.pipeline.kubeflow.cluster import Cluster, run_process
 from tests.pipeline.kubeflow.conftest import IMAGE
 

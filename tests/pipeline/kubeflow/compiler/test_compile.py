@@ -14,7 +14,7 @@ from kfp import components
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from pipeline.kubeflow.compiler.compile import task_name
+from restem.pipeline.kubeflow.compiler.compile import task_name
 from tests.pipeline.conftest import LIGHT
 from tests.pipeline.kubeflow.conftest import IMAGE
 
@@ -92,8 +92,8 @@ def test_every_image_is_the_configured_one_and_starts_the_entrypoint(spec):
     containers = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
     assert {container["image"] for container in containers} == {IMAGE}
     assert {tuple(container["command"]) for container in containers} == {
-        ("python", "-m", "pipeline.kubeflow.container.entrypoint"),
-        ("python", "-m", "pipeline.kubeflow.container.fingerprints"),
+        ("python", "-m", "restem.pipeline.kubeflow.container.entrypoint"),
+        ("python", "-m", "restem.pipeline.kubeflow.container.fingerprints"),
     }
 
 

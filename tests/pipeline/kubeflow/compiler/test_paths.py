@@ -1,8 +1,8 @@
 import pytest
 
-from pipeline.config.errors import ConfigError
-from pipeline.config.kubeflow import Volume
-from pipeline.kubeflow.compiler.paths import in_the_cluster, storage_uri
+from restem.pipeline.config.errors import ConfigError
+from restem.pipeline.config.kubeflow import Volume
+from restem.pipeline.kubeflow.compiler.paths import in_the_cluster, storage_uri
 
 
 def test_paths_in_what_a_volume_holds_become_paths_on_it(configured, tmp_path):

@@ -14,9 +14,9 @@ import pytest
 from tfx.dsl.io import fileio
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
-from components.example_gen.artifacts import Quarantine
-from pipeline.kubeflow.compiler.compile import COMMAND
-from pipeline.kubeflow.container import entrypoint
+from restem.example_gen.artifacts import Quarantine
+from restem.pipeline.kubeflow.compiler.compile import COMMAND
+from restem.pipeline.kubeflow.container import entrypoint
 
 REPOSITORY = Path(__file__).parents[4]
 EXAMPLES = {"instanceSchema": "title: tfx.Examples\ntype: object\nproperties:\n  split_names: {type: string}\n"}
@@ -139,11 +139,11 @@ def test_what_dataflow_reads_and_writes_stays_in_its_bucket(call):
 @pytest.mark.parametrize(
     ("executor", "beam"),
     [
-        ("components.example_gen.executor.Executor", True),
-        ("components.transform.executor.Executor", True),
+        ("restem.example_gen.executor.Executor", True),
+        ("restem.transform.executor.Executor", True),
         ("tfx.components.evaluator.executor.Executor", True),
         ("tfx.components.trainer.executor.GenericExecutor", False),
-        ("components.pusher.executor.Executor", False),
+        ("restem.pusher.executor.Executor", False),
     ],
 )
 def test_which_steps_run_on_beam(executor, beam):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from components.example_gen.config import DataConfig
-from pipeline.kubeflow.container.fingerprints import look, wanted
+from restem.example_gen.config import DataConfig
+from restem.pipeline.kubeflow.container.fingerprints import look, wanted
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -74,7 +74,7 @@ def test_the_step_answers_with_parameters_or_with_what_is_wrong(images, tmp_path
         call = json.dumps({"outputs": {"outputFile": str(answer)}})
         arguments = ["--look", json.dumps({"data": data(folder)}), "--json_serialized_invocation_args", call]
         return subprocess.run(
-            [sys.executable, "-m", "pipeline.kubeflow.container.fingerprints", *arguments],
+            [sys.executable, "-m", "restem.pipeline.kubeflow.container.fingerprints", *arguments],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
