@@ -14,6 +14,7 @@ ROOMS = (
     "restem.errors",
     "restem.fingerprint",
     "restem.processor",
+    "restem.run_record",
     "restem.section",
     "restem.storage",
     "restem.tfrecords",

@@ -6,6 +6,9 @@ import numpy as np
 import tensorflow as tf
 from tfx.types import artifact_utils, standard_artifacts
 
+from restem.images.config import ImageConfig
+from restem.run_record import ModelInput, ModelRecord
+
 CLASSES = ["dark", "light"]
 STEM = {"claim": "exact", "error": 1e-7, "weights": [], "dropped": []}
 
@@ -24,7 +27,6 @@ def export_tiny(
     """
     import keras
 
-    from restem.images.config import ImageConfig
     from restem.trainer.export import export
 
     bands = None if channels in (1, 3) else tuple(f"b{i}" for i in range(channels))
@@ -36,24 +38,23 @@ def export_tiny(
     slope = [-1.0 / channels, 1.0 / channels] + [0.0] * (len(classes) - 2)
     offset = [threshold, -threshold] + [-1000.0] * (len(classes) - 2)
     head.set_weights([np.array([slope] * channels), np.array(offset)])
-    document = {
-        "role": "candidate",
-        "backbone": "ResNet50",
-        "weights": "none",
-        "input": {
-            "height": size,
-            "width": size,
-            "channels": channels,
-            "names": list(image.names),
-            "file_channels": channels,
-        },
-        "parameters": model.count_params(),
-        "train_images": 40,
-        "seed": 3,
-        "config": {"stem": {"small_images": True}},
-    }
-    export(model, image, classes, str(folder), {"model": document, "stem": STEM})
+    export(model, image, classes, str(folder), record(image), STEM)
     return folder
+
+
+def record(image: ImageConfig) -> ModelRecord:
+    """The record of a model that sees such images."""
+    height, width, channels = image.height, image.width, image.count
+    return ModelRecord(
+        role="candidate",
+        backbone="ResNet50",
+        weights="none",
+        input=ModelInput(height, width, channels, channels, image.names),
+        parameters=4,
+        train_images=40,
+        seed=3,
+        config={"stem": {"small_images": True}},
+    )
 
 
 def png(level: int, size: int = 8, channels: int = 1) -> bytes:

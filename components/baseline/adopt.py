@@ -1,26 +1,36 @@
 """An approved model as the baseline: copied, judged on this run's test images, and described as a trained one is."""
 
-import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from restem.baseline.check import MODEL, SIGNATURE, read_json
+from restem.baseline.check import SIGNATURE
 from restem.baseline.choice import Choice
 from restem.errors import RestemError
 from restem.pusher.versions import fingerprint
-from restem.trainer.evaluation import write_evaluation
+from restem.run_record import (
+    EXTRA,
+    STEM,
+    Evaluation,
+    read_json,
+    read_model,
+    write_evaluation,
+    write_history,
+    write_json,
+    write_model,
+)
 
 BATCH = 64  # images a call
-STEM = "assets.extra/stem.json"
 
 
-def adopt(choice: Choice, examples: Sequence[str], classes: list[str], model_folder: str, run_folder: Path) -> dict:
+def adopt(
+    choice: Choice, examples: Sequence[str], classes: list[str], model_folder: str, run_folder: Path
+) -> Evaluation:
     """Makes the chosen model this run's baseline; nothing is trained.
 
     Args:
@@ -28,11 +38,10 @@ def adopt(choice: Choice, examples: Sequence[str], classes: list[str], model_fol
       examples: the raw examples' test split, gzip TFRecord files.
       classes: class names by label.
       model_folder: where the SavedModel goes.
-      run_folder: where evaluation.npz, evaluation.json, model.json, history.json (empty) and, where the model has
-        one, stem.json go.
+      run_folder: where its record goes (run_record.py), with an empty history.
 
     Returns:
-      What evaluation.json holds.
+      Its answers.
 
     Raises:
       RestemError: the model was changed since it was chosen.
@@ -45,17 +54,17 @@ def adopt(choice: Choice, examples: Sequence[str], classes: list[str], model_fol
             remedy="Run the pipeline again",
         )
     run_folder.mkdir(parents=True, exist_ok=True)
-    figures = write_evaluation(run_folder, *predict(model_folder, examples), classes)
-    documents: dict[str, Any] = {"model": {**read_json(model_folder, MODEL), "role": "baseline"}, "history": []}
-    if fileio.exists(f"{model_folder}/{STEM}"):
-        documents["stem"] = read_json(model_folder, STEM)
-    for name, document in documents.items():
-        text = json.dumps(document, indent=2, ensure_ascii=False)
-        (run_folder / f"{name}.json").write_text(text, encoding="utf-8")
-    return figures
+    evaluation = Evaluation(tuple(classes), *predict(model_folder, examples))
+    write_evaluation(run_folder, evaluation)
+    write_history(run_folder, ())
+    extra = f"{model_folder}/{EXTRA}"
+    write_model(run_folder, replace(read_model(extra), role="baseline"))
+    if fileio.exists(f"{extra}/{STEM}"):
+        write_json(run_folder, STEM, read_json(extra, STEM))
+    return evaluation
 
 
-def predict(model_folder: str, examples: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def predict(model_folder: str, examples: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """What a model answers on raw examples, through the signature by which the Evaluator asks it too.
 
     Args:
@@ -63,7 +72,7 @@ def predict(model_folder: str, examples: Sequence[str]) -> tuple[np.ndarray, np.
       examples: gzip TFRecord files.
 
     Returns:
-      paths (unicode [N]), labels (int64 [N]) and probabilities (float32 [N, classes]).
+      paths (N), labels (int64 [N]) and probabilities (float32 [N, classes]).
     """
     model = tf.saved_model.load(model_folder)
     paths, labels, probabilities = [], [], []
@@ -75,7 +84,7 @@ def predict(model_folder: str, examples: Sequence[str]) -> tuple[np.ndarray, np.
         paths += [path.decode("utf-8") for path in known["path"].numpy()]
         labels.append(known["label_index"].numpy())
         probabilities.append(model.signatures[SIGNATURE](examples=batch)["probabilities"].numpy())
-    return np.array(paths), np.concatenate(labels), np.concatenate(probabilities)
+    return tuple(paths), np.concatenate(labels), np.concatenate(probabilities)
 
 
 def _batches(files: Sequence[str]) -> Iterator[tf.Tensor]:

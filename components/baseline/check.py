@@ -1,16 +1,13 @@
 """Whether a folder holds a model that this run's candidate can be compared with, and if not, why."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from restem.run_record import CLASSES, EXTRA, MODEL, DamagedRecord, read_classes, read_model
 
 SHARD = re.compile(r"^variables/variables\.data-\d{5}-of-(\d{5})$")
-CLASSES, MODEL = "assets.extra/classes.json", "assets.extra/model.json"
-FILES = ("saved_model.pb", "variables/variables.index", CLASSES, MODEL)
+FILES = ("saved_model.pb", "variables/variables.index", f"{EXTRA}/{CLASSES}", f"{EXTRA}/{MODEL}")
 SIGNATURE = "serve_examples"
-# What the report reads of model.json.
-MODEL_KEYS = ("backbone", "weights", "input", "parameters", "train_images")
 SHOWN_CLASSES = 5
 SHOWN_LETTERS = 200
 
@@ -45,32 +42,14 @@ def problem(folder: str, classes: Sequence[str]) -> str | None:
     gone = missing(file_sizes(folder))
     if gone:
         return gone
-    documents: dict[str, Any] = {}
-    for name, kind in ((CLASSES, list), (MODEL, dict)):
-        try:
-            documents[name] = read_json(folder, name)
-        except ValueError:
-            return f"{name} is damaged: it is not valid JSON"
-        if not isinstance(documents[name], kind):
-            return f"{name} is damaged: it is not a JSON {'list' if kind is list else 'object'}"
-    if documents[CLASSES] != list(classes):
-        return _difference(documents[CLASSES], classes)
-    absent = [key for key in MODEL_KEYS if key not in documents[MODEL]]
-    if absent:
-        return f"{MODEL} says nothing of {', '.join(absent)}"
+    try:
+        theirs = read_classes(f"{folder}/{EXTRA}")
+        read_model(f"{folder}/{EXTRA}")
+    except DamagedRecord as damage:
+        return f"{EXTRA}/{damage}"
+    if theirs != list(classes):
+        return _difference(theirs, classes)
     return _unloadable(folder, len(classes))
-
-
-def read_json(folder: str, name: str) -> Any:
-    """A JSON file of a model.
-
-    Raises:
-      ValueError: it is not JSON.
-    """
-    from tfx.dsl.io import fileio
-
-    with fileio.open(f"{folder}/{name}", "rb") as file:
-        return json.loads(file.read())
 
 
 def _unloadable(folder: str, classes: int) -> str | None:
@@ -89,8 +68,7 @@ def _unloadable(folder: str, classes: int) -> str | None:
     return None
 
 
-def _difference(theirs: Sequence[Any], ours: Sequence[str]) -> str:
-    theirs = [str(name) for name in theirs]
+def _difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
     more = [name for name in theirs if name not in set(ours)]
     fewer = [name for name in ours if name not in set(theirs)]
     parts = [f"it has {_listed(more)}, which this run's images do not have" if more else ""]

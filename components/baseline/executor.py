@@ -42,12 +42,12 @@ class Executor(GenericExecutor):
             self._log_startup(input_dict, output_dict, exec_properties)
             split = artifact_utils.get_split_uri(input_dict["raw_examples"], "test")
             model_folder = path_utils.serving_model_dir(artifact_utils.get_single_uri(output_dict["model"]))
-            figures = adopt(
+            evaluation = adopt(
                 choice,
                 fileio.glob(io_utils.all_files_pattern(split)),
                 run_classes(input_dict),
                 model_folder,
                 run_folder,
             )
-            log.info("the baseline's accuracy on %d test images: %.4f", figures["images"], figures["accuracy"])
+            log.info("the baseline's accuracy on %d test images: %.4f", len(evaluation.labels), evaluation.accuracy)
         (run_folder / FILE).write_text(choice.to_json() + "\n", encoding="utf-8")

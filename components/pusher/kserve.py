@@ -12,6 +12,7 @@ from typing import Any
 from tfx.dsl.io import fileio
 
 from restem.pusher.versions import Version
+from restem.run_record import EXTRA, read_classes, read_model
 from restem.storage import is_remote
 
 FOLDER = "kserve"
@@ -34,15 +35,13 @@ def write_manifest(destination: str, version: Version, *, name: str, storage_uri
     Returns:
       The manifest's path.
     """
-    with fileio.open(f"{version.path}/assets.extra/model.json", "rb") as file:
-        taken = json.loads(file.read())["input"]
-    with fileio.open(f"{version.path}/assets.extra/classes.json", "rb") as file:
-        classes = json.loads(file.read())
+    extra = f"{version.path}/{EXTRA}"
+    taken = read_model(extra).input
     folder = f"{destination.rstrip('/')}/{FOLDER}"
     fileio.makedirs(folder)
-    image = sample_image(taken["height"], taken["width"], taken["file_channels"])
+    image = sample_image(taken.height, taken.width, taken.file_channels)
     _write(f"{folder}/{REQUEST}", json.dumps(request(image)) + "\n")
-    _write(f"{folder}/{MANIFEST}", manifest(name, storage_uri, version.number, classes))
+    _write(f"{folder}/{MANIFEST}", manifest(name, storage_uri, version.number, read_classes(extra)))
     return f"{folder}/{MANIFEST}"
 
 

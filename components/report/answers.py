@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from restem.report import measures
-from restem.report.data import Answer, Answers, Evaluation
+from restem.report.data import Answer, Answers
 from restem.report.pictures import Thumbnail
+from restem.run_record import Evaluation
 
 SHOWN_MISTAKES = 24
 SHOWN_DISAGREEMENTS = 6  # of each kind: a row of the page

@@ -6,38 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from restem.baseline.choice import Choice
 from restem.report.pictures import Thumbnail
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """A model's answers on the test split."""
-
-    classes: tuple[str, ...]
-    paths: tuple[str, ...]  # [N], relative to the data folder
-    labels: np.ndarray  # int64 [N], positions in `classes`
-    predicted: np.ndarray  # int64 [N], positions in `classes`
-    confidence: np.ndarray  # float32 [N], probability of the predicted class, 0..1
-
-    @property
-    def right(self) -> np.ndarray:
-        """bool [N]: which answers are right."""
-        return self.labels == self.predicted
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One epoch of training."""
-
-    phase: str  # "head", "stem" or "all"
-    epoch: int  # counted from 1 within the phase
-    loss: float
-    accuracy: float  # on the training images, 0..1
-    seconds: float
-    images_per_second: float
+from restem.run_record import Epoch, Evaluation, ModelRecord
 
 
 @dataclass(frozen=True)
@@ -54,24 +25,13 @@ class StemTransfer:
 
 @dataclass(frozen=True)
 class Run:
-    """A model and its training: the candidate's or the baseline's. An adopted baseline has no history here."""
+    """A network and its training: the candidate's or the baseline's. An adopted baseline has no history here."""
 
-    role: str  # "candidate" or "baseline"
-    backbone: str
-    weights: str  # where training started: "imagenet", "none", "pretrain" or a path
-    height: int
-    width: int
-    channels: int
-    names: tuple[str, ...]  # of the channels
-    parameters: int
-    train_images: int
-    seed: int | None
-    config: Mapping[str, Any]
+    model: ModelRecord
     history: tuple[Epoch, ...]
     evaluation: Evaluation
     stem: StemTransfer | None  # None: the stock stem, untouched
     origin: Choice | None = None  # what the baseline is; None: a candidate
-    processor: str | None = None  # of the machine that trained it; None: a model of an earlier version
 
     @property
     def adopted(self) -> bool:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from restem.report import formatting, measures, plots
-from restem.report.data import DataSummary, Epoch, ReportData, Run, Slice, StemTransfer
+from restem.report.data import DataSummary, ReportData, Run, Slice, StemTransfer
 from restem.report.formatting import percent
+from restem.run_record import Epoch
 from restem.trainer.config import StemConfig
 
 SHOWN_CLASSES = 20  # tables and matrix show at most this many classes, the worst; the rest is folded away
@@ -59,7 +60,7 @@ def render(data: ReportData) -> str:
         confusion=_confusion_table(candidate.classes, matrix),
         confusions=_frequent_confusions(candidate.classes, matrix),
         calibration=_calibration(data),
-        sees=None if data.baseline.adopted else formatting.sees(data.candidate.names),
+        sees=None if data.baseline.adopted else formatting.sees(data.candidate.model.input.names),
         summary=_data_summary(data.data),
         repeat=_repeat(data),
     )
@@ -120,30 +121,31 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
         speeds = [e.images_per_second for e in run.history if e.phase != "head"] or [
             e.images_per_second for e in run.history
         ]
-        names = f" ({', '.join(run.names)})" if run.names else ""
-        if run.role == "baseline" and not run.adopted and formatting.sees(run.names):
-            names += f", brought to three: {formatting.brought(run.names)}"
+        taken = run.model.input
+        names = f" ({', '.join(taken.names)})" if taken.names else ""
+        if run.model.role == "baseline" and not run.adopted and formatting.sees(run.model.input.names):
+            names += f", brought to three: {formatting.brought(run.model.input.names)}"
         stem = "changed" if _stem_changed(run) else "stock"
         return {
             "Origin": formatting.baseline(run.origin) if run.adopted else "this run",
-            "Network": run.backbone,
+            "Network": run.model.backbone,
             "Started from": {
                 "imagenet": "ImageNet weights",
                 "none": "random weights",
                 "pretrain": "the pipeline's own source network",
-            }.get(run.weights, run.weights),
+            }.get(run.model.weights, run.model.weights),
             "Stem": f"{stem}, {run.stem.claim}" if run.stem and stem == "changed" else stem,
-            "Takes in": f"{run.height} × {run.width} pixels, {run.channels} channel{'' if run.channels == 1 else 's'}"
-            + names,
-            "Parameters": formatting.count(run.parameters),
-            "Training images": formatting.count(run.train_images),
+            "Takes in": f"{taken.height} × {taken.width} pixels, "
+            f"{taken.channels} channel{'' if taken.channels == 1 else 's'}{names}",
+            "Parameters": formatting.count(run.model.parameters),
+            "Training images": formatting.count(run.model.train_images),
             "Epochs": ", ".join(f"{n} {phase}" for phase, n in Counter(e.phase for e in run.history).items())
             or formatting.NOTHING,
             "Training time": formatting.duration(sum(e.seconds for e in run.history))
             if run.history
             else formatting.NOTHING,
             "Images a second (last epoch)": f"{speeds[-1]:,.0f}" if speeds else formatting.NOTHING,
-            "Seed": formatting.NOTHING if run.seed is None else str(run.seed),
+            "Seed": formatting.NOTHING if run.model.seed is None else str(run.model.seed),
         }
 
     first, second = facts(data.candidate), facts(data.baseline)
@@ -155,9 +157,9 @@ def _stem_changed(run: Run) -> bool:
 
     A stock baseline's never does: its images are brought to red, green and blue in front of the stock stem.
     """
-    asked = run.config.get("stem") or {}
-    return (run.role == "candidate" or run.adopted) and (
-        any(value != STOCK_STEM.get(name) for name, value in asked.items()) or tuple(run.names) != RGB
+    asked = run.model.config.get("stem") or {}
+    return (run.model.role == "candidate" or run.adopted) and (
+        any(value != STOCK_STEM.get(name) for name, value in asked.items()) or tuple(run.model.input.names) != RGB
     )
 
 
@@ -357,7 +359,7 @@ def _data_summary(data: DataSummary) -> dict[str, Any]:
 def _repeat(data: ReportData) -> dict[str, Any]:
     import yaml
 
-    config = _plain(data.candidate.config)
+    config = _plain(data.candidate.model.config)
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100) if config else ""
     encoded = base64.b64encode(text.encode("utf-8")).decode("ascii")
     return {

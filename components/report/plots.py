@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from restem.report.data import Epoch
 from restem.report.measures import Calibration, Interval
 from restem.report.pictures import data_uri
+from restem.run_record import Epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

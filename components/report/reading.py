@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,8 +18,6 @@ from restem.errors import RestemError
 from restem.report.answers import choose_answers
 from restem.report.data import (
     DataSummary,
-    Epoch,
-    Evaluation,
     Quarantined,
     ReportData,
     Run,
@@ -31,6 +28,7 @@ from restem.report.data import (
 )
 from restem.report.page import SHOWN_QUARANTINE
 from restem.report.pictures import Thumbnail, picture_uri, thumbnail
+from restem.run_record import STEM, read_evaluation, read_history, read_model
 
 BATCH = 256  # examples parsed at a time while looking for the images that are shown
 
@@ -55,7 +53,7 @@ def read_report_data(
       made_at: when the page is written, as it shall be shown.
       versions: software and its versions, as they shall be shown.
       verdict: as `restem.evaluator.verdict.read_verdict` gives it.
-      candidate_uri: the candidate's run folder (history.json, evaluation.json, evaluation.npz, model.json, stem.*).
+      candidate_uri: the candidate's run folder (see run_record.py).
       baseline_uri: the baseline's.
       quarantine_uri: the folder with summary.json and quarantine.jsonl.
       examples_uri: the raw examples; the split `test` is searched for the images that are shown.
@@ -65,7 +63,7 @@ def read_report_data(
     """
     candidate, baseline = read_run(candidate_uri), read_run(baseline_uri)
     candidate, baseline = on_the_same_images(candidate, baseline)
-    bands = tuple((candidate.config.get("image") or {}).get("bands") or ())
+    bands = tuple((candidate.model.config.get("image") or {}).get("bands") or ())
     return ReportData(
         title=title,
         made_at=made_at,
@@ -96,49 +94,17 @@ def _json(uri: str, name: str) -> Any:
 def read_run(uri: str) -> Run:
     """A run's folder as the Trainer and the Baseline write it."""
     origin = _optional_bytes(uri, BASELINE)
-    model = _json(uri, "model.json")
-    taken = model["input"]
-    config = model.get("config") or {}
     return Run(
-        role=model["role"],
-        backbone=model["backbone"],
-        weights=str(model["weights"]),
-        height=taken["height"],
-        width=taken["width"],
-        channels=taken["channels"],
-        names=tuple(taken.get("names") or ()),
-        parameters=model["parameters"],
-        train_images=model["train_images"],
-        seed=model.get("seed"),
-        processor=model.get("processor"),
-        config=config,
-        history=tuple(_epoch(entry) for entry in _json(uri, "history.json")),
-        evaluation=_read_evaluation(uri),
+        model=read_model(uri),
+        history=read_history(uri),
+        evaluation=read_evaluation(uri),
         stem=_read_stem(uri),
         origin=Choice.from_json(origin.decode("utf-8")) if origin else None,
     )
 
 
-def _epoch(entry: Mapping[str, Any]) -> Epoch:
-    return Epoch(**{field.name: entry[field.name] for field in dataclasses.fields(Epoch)})
-
-
-def _read_evaluation(uri: str) -> Evaluation:
-    classes = tuple(_json(uri, "evaluation.json")["classes"])
-    with np.load(io.BytesIO(_bytes(uri, "evaluation.npz")), allow_pickle=False) as arrays:
-        paths, labels, probabilities = arrays["path"], arrays["label"], arrays["probabilities"]
-    predicted = np.argmax(probabilities, axis=1)
-    return Evaluation(
-        classes=classes,
-        paths=tuple(paths.tolist()),
-        labels=labels.astype(np.int64),
-        predicted=predicted,
-        confidence=np.take_along_axis(probabilities, predicted[:, None], axis=1)[:, 0],
-    )
-
-
 def _read_stem(uri: str) -> StemTransfer | None:
-    content = _optional_bytes(uri, "stem.json")
+    content = _optional_bytes(uri, STEM)
     if content is None:
         return None
     report, text, picture = json.loads(content), _optional_bytes(uri, "stem.txt"), _optional_bytes(uri, "stem.png")
@@ -160,34 +126,26 @@ def on_the_same_images(candidate: Run, baseline: Run) -> tuple[Run, Run]:
     Raises:
       RestemError: there is no image in common.
     """
-    if candidate.evaluation.paths == baseline.evaluation.paths:
+    ours, theirs = candidate.evaluation, baseline.evaluation
+    if ours.paths == theirs.paths:
         return candidate, baseline
-    place = {path: i for i, path in enumerate(baseline.evaluation.paths)}
-    shared = [(i, place[path]) for i, path in enumerate(candidate.evaluation.paths) if path in place]
+    place = {path: i for i, path in enumerate(theirs.paths)}
+    shared = [(i, place[path]) for i, path in enumerate(ours.paths) if path in place]
     if not shared:
         raise RestemError(
             "the candidate and the baseline were not judged on the same images",
             where="report",
             expected="the same test split for both",
-            given=f"{len(candidate.evaluation.paths)} and {len(place)} images without one in common",
+            given=f"{len(ours.paths)} and {len(place)} images without one in common",
             remedy="Run the pipeline from the start, so that both are judged on the same data.",
         )
-    if len(shared) < max(len(candidate.evaluation.paths), len(place)):
+    if len(shared) < max(len(ours.paths), len(place)):
         log.info("Report: the comparison is on the %d test images that both models were judged on", len(shared))
-    mine, theirs = (np.array(side) for side in zip(*shared, strict=True))
-    return _on_images(candidate, mine), _on_images(baseline, theirs)
-
-
-def _on_images(run: Run, positions: np.ndarray) -> Run:
-    whole = run.evaluation
-    part = Evaluation(
-        classes=whole.classes,
-        paths=tuple(whole.paths[i] for i in positions.tolist()),
-        labels=whole.labels[positions],
-        predicted=whole.predicted[positions],
-        confidence=whole.confidence[positions],
+    mine, others = (np.array(side) for side in zip(*shared, strict=True))
+    return (
+        dataclasses.replace(candidate, evaluation=ours.at(mine)),
+        dataclasses.replace(baseline, evaluation=theirs.at(others)),
     )
-    return dataclasses.replace(run, evaluation=part)
 
 
 def _verdict(verdict: Mapping[str, Any]) -> Verdict:

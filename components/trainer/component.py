@@ -76,9 +76,10 @@ def Pretrain(
 ) -> None:
     """Trains the source checkpoint on the raw examples' training split; `task` is a SourceTask as JSON."""
     # Heavy, and only needed where the step runs: compiling a pipeline does not load Keras.
+    from restem.run_record import write_history
     from restem.trainer.module import has_weights, read_classes
     from restem.trainer.phases import set_seed
-    from restem.trainer.pretrain import SourceTask, checkpoint_path, pretrain, write_history
+    from restem.trainer.pretrain import SourceTask, checkpoint_path, pretrain
 
     source = SourceTask(**json.loads(task))
     set_seed(source.seed, deterministic=source.deterministic)
@@ -93,7 +94,7 @@ def Pretrain(
         Path(checkpoint_path(folder)),
         weighted=has_weights(schema_file),
     )
-    write_history(Path(model_run.uri), history)
+    write_history(model_run.uri, history)
 
 
 def pretrain_step(

@@ -1,6 +1,5 @@
 """The SavedModel that is pushed: plain TensorFlow serves it without this project."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from restem.images.config import ImageConfig
 from restem.images.graph.preprocess import preprocess
+from restem.run_record import CLASSES, EXTRA, STEM, ModelRecord, write_json, write_model
 
 TOP_K = 5
 
@@ -41,7 +41,12 @@ class _Servable(tf.Module):
 
 
 def export(
-    model: keras.Model, image: ImageConfig, classes: list[str], folder: str, documents: Mapping[str, Any]
+    model: keras.Model,
+    image: ImageConfig,
+    classes: list[str],
+    folder: str,
+    record: ModelRecord,
+    stem: Mapping[str, Any],
 ) -> None:
     """Writes the SavedModel.
 
@@ -55,7 +60,8 @@ def export(
       image: how encoded images become those pixels.
       classes: class names by label.
       folder: where it goes.
-      documents: written as JSON to `assets.extra/NAME.json`, which travels with the model; class names are added.
+      record: what the network is; it travels with the model in the folder `assets.extra`, with the class names.
+      stem: the transfer report of the stem as a dict; it travels along as well.
     """
     servable = _Servable(model, image, classes)
     tf.saved_model.save(
@@ -66,8 +72,8 @@ def export(
             "serve_examples": servable.serve_examples.get_concrete_function(),
         },
     )
-    # TensorFlow's own folder for files that go along with a model and that serving leaves alone.
-    extra = Path(folder) / "assets.extra"
+    extra = Path(folder) / EXTRA
     extra.mkdir(exist_ok=True)
-    for name, document in {"classes": classes, **documents}.items():
-        (extra / f"{name}.json").write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
+    write_model(extra, record)
+    write_json(extra, CLASSES, classes)
+    write_json(extra, STEM, stem)

@@ -1,6 +1,5 @@
 """The custom Trainer module: TFX's Trainer calls `run_fn`, for the candidate and for the baseline alike."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,17 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from restem.images.config import ImageConfig
 from restem.processor import describe_processor
+from restem.run_record import (
+    STEM,
+    Epoch,
+    ModelInput,
+    ModelRecord,
+    write_evaluation,
+    write_history,
+    write_json,
+    write_model,
+)
+from restem.stem import TransferReport
 from restem.trainer.config import ModelConfig, StemConfig, TrainConfig
 from restem.trainer.evaluation import evaluate
 from restem.trainer.export import export
@@ -66,31 +76,30 @@ def run_fn(fn_args: FnArgs) -> None:
     history = train_phases(network, train, config, pretrained=model.weights != "none")
 
     run_folder = Path(fn_args.model_run_dir)
-    figures = evaluate(network.model, test, classes, config.batch_size, run_folder)
-    log.info("the %s's accuracy on %d test images: %.4f", role, figures["images"], figures["accuracy"])
-    documents = {
-        "stem": network.report.to_dict(),
-        "model": {
-            "role": role,
-            "backbone": model.backbone,
-            "weights": model.weights,
-            "input": {
-                "height": image.height,
-                "width": image.width,
-                "channels": image.count,
-                "names": list(image.names),
-                # What an image file has; of its bands the model may see a selection.
-                "file_channels": image.count if image.bands is None else len(image.bands),
-            },
-            "parameters": network.model.count_params(),
-            "train_images": train.count,
-            "seed": config.seed,
-            "processor": describe_processor(onednn=_pywrap_util_port.IsMklEnabled()),
-            "config": custom["config"],
-        },
-    }
-    write_run(run_folder, network, {"history": history, **documents})
-    export(network.model, image, classes, fn_args.serving_model_dir, documents)
+    evaluation = evaluate(network.model, test, classes, config.batch_size)
+    log.info("the %s's accuracy on %d test images: %.4f", role, test.count, evaluation.accuracy)
+    record = ModelRecord(
+        role=role,
+        backbone=model.backbone,
+        weights=model.weights,
+        input=ModelInput(
+            height=image.height,
+            width=image.width,
+            channels=image.count,
+            file_channels=image.count if image.bands is None else len(image.bands),
+            names=image.names,
+        ),
+        parameters=network.model.count_params(),
+        train_images=train.count,
+        seed=config.seed,
+        processor=describe_processor(onednn=_pywrap_util_port.IsMklEnabled()),
+        config=custom["config"],
+    )
+    write_model(run_folder, record)
+    write_history(run_folder, history)
+    write_evaluation(run_folder, evaluation)
+    write_stem(run_folder, network.report)
+    export(network.model, image, classes, fn_args.serving_model_dir, record, network.report.to_dict())
     # The next network in this process must not find the memory full.
     keras.backend.clear_session()
 
@@ -111,10 +120,10 @@ def has_weights(schema_path: str) -> bool:
     return any(feature.name == "weight" for feature in read_schema(schema_path).feature)
 
 
-def train_phases(network: Network, train: Any, config: TrainConfig, *, pretrained: bool) -> list[dict]:
-    """Runs the phases that have epochs, in their order, and returns the entries of `history.json`."""
+def train_phases(network: Network, train: Any, config: TrainConfig, *, pretrained: bool) -> list[Epoch]:
+    """Runs the phases that have epochs, in their order, and returns all their epochs."""
     freeze = pretrained if config.freeze_batch_norm is None else config.freeze_batch_norm
-    history = []
+    history: list[Epoch] = []
     if config.head.epochs:
         log.info("head: computing the features of %d images once", train.count)
         history += train_head(network, train, config.head, config)
@@ -124,9 +133,8 @@ def train_phases(network: Network, train: Any, config: TrainConfig, *, pretraine
     return history
 
 
-def write_run(folder: Path, network: Network, documents: dict[str, Any]) -> None:
-    """Writes the JSON documents and the stem report's text and picture to the run's folder."""
-    for name, document in documents.items():
-        (folder / f"{name}.json").write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
-    (folder / "stem.txt").write_text(network.report.to_text(), encoding="utf-8")
-    network.report.save_picture(folder / "stem.png")
+def write_stem(folder: Path, report: TransferReport) -> None:
+    """Writes the transfer report as JSON, as text and as a picture."""
+    write_json(folder, STEM, report.to_dict())
+    (folder / "stem.txt").write_text(report.to_text(), encoding="utf-8")
+    report.save_picture(folder / "stem.png")

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from restem.run_record import Epoch
 from restem.trainer.config import PhaseConfig, TrainConfig
 from restem.trainer.input import Split
 from restem.trainer.network import Network
@@ -35,7 +36,7 @@ def compile_classifier(model: keras.Model, learning_rate: float, steps: int) -> 
     model.optimizer.build(model.trainable_variables)
 
 
-def train_head(network: Network, train: Split, phase: PhaseConfig, config: TrainConfig) -> list[dict]:
+def train_head(network: Network, train: Split, phase: PhaseConfig, config: TrainConfig) -> list[Epoch]:
     """Trains the head alone on the backbone's features, which are computed once.
 
     The features are standardised for the training and the standardisation is folded back into the head: on raw
@@ -43,7 +44,7 @@ def train_head(network: Network, train: Split, phase: PhaseConfig, config: Train
     b - sum(m W / s).
 
     Returns:
-      The phase's entries of `history.json`.
+      The phase's epochs.
     """
     features = network.features.predict(train.pixels(config.batch_size), verbose=0)
     labels = train.labels()
@@ -67,7 +68,7 @@ def train_head(network: Network, train: Split, phase: PhaseConfig, config: Train
     )
     kernel, bias = head.get_weights()
     network.head.set_weights([kernel / std[:, None], bias - (mean / std) @ kernel])
-    return history.entries
+    return history.epochs
 
 
 def train_network(
@@ -78,14 +79,14 @@ def train_network(
     config: TrainConfig,
     *,
     freeze_batch_norm: bool,
-) -> list[dict]:
+) -> list[Epoch]:
     """Trains the head and either the stem (`name` is "stem") or the whole network ("all").
 
     Args:
       freeze_batch_norm: BatchNormalization layers keep their statistics and scales, but for those of the stem.
 
     Returns:
-      The phase's entries of `history.json`.
+      The phase's epochs.
     """
     for layer in network.layers():
         if layer.name == "to_rgb":
@@ -106,4 +107,4 @@ def train_network(
         verbose=0,
         callbacks=[history],
     )
-    return history.entries
+    return history.epochs

@@ -1,6 +1,5 @@
 """Trains a stock RGB ResNet: a source checkpoint for where ImageNet's cannot be had."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from restem.images.config import ImageConfig
+from restem.run_record import Epoch
 from restem.stem import load_backbone
 from restem.trainer.config import Backbone
 from restem.trainer.input import read_split
@@ -52,7 +52,7 @@ def checkpoint_path(folder: str) -> str:
     return str(Path(folder) / CHECKPOINT)
 
 
-def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path, *, weighted: bool = False) -> list[dict]:
+def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path, *, weighted: bool = False) -> list[Epoch]:
     """Trains the stock network on raw examples and writes its backbone's weights.
 
     Args:
@@ -63,7 +63,7 @@ def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path, *,
       weighted: whether the examples have weights.
 
     Returns:
-      The entries of `history.json`.
+      The epochs.
     """
     # The examples are raw ones.
     image = ImageConfig.model_validate(task.image or {"size": task.size, "channels": 3, "store": "none"})
@@ -88,7 +88,7 @@ def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path, *,
     history = EpochHistory("pretrain", task.epochs, split.count)
     model.fit(pairs.prefetch(tf.data.AUTOTUNE), epochs=task.epochs, verbose=0, callbacks=[history])
     backbone.save_weights(out)
-    return history.entries
+    return history.epochs
 
 
 def paint(pixels: tf.Tensor) -> tf.Tensor:
@@ -107,8 +107,3 @@ def paint(pixels: tf.Tensor) -> tf.Tensor:
     paper = tf.random.uniform((count, 1, 1, 3), *PAPER_RANGE)
     ink = tf.random.uniform((count, 1, 1, 3), *INK_RANGE)
     return paper + grey * (ink - paper)
-
-
-def write_history(folder: Path, history: list[dict]) -> None:
-    """Writes `history.json`."""
-    (folder / "history.json").write_text(json.dumps(history, indent=2), encoding="utf-8")

@@ -3,9 +3,10 @@
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import keras
+
+from restem.run_record import Epoch
 
 log = logging.getLogger("restem")
 
@@ -14,35 +15,35 @@ class EpochHistory(keras.callbacks.Callback):
     """Writes one line an epoch (loss, accuracy, images a second, time left) and keeps the figures.
 
     Attributes:
-      entries: a dict an epoch, as `history.json` holds them.
+      epochs: the epochs so far.
     """
 
     def __init__(self, phase: str, epochs: int, images: int) -> None:
         super().__init__()
-        self.entries: list[dict[str, Any]] = []
-        self._phase, self._epochs, self._images = phase, epochs, images
+        self.epochs: list[Epoch] = []
+        self._phase, self._count, self._images = phase, epochs, images
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._start = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         seconds = max(time.monotonic() - self._start, 1e-6)
-        entry = {
-            "phase": self._phase,
-            "epoch": epoch + 1,
-            "loss": float(logs["loss"]),
-            "accuracy": float(logs["accuracy"]),
-            "seconds": seconds,
-            "images_per_second": self._images / seconds,
-        }
-        self.entries.append(entry)
+        done = Epoch(
+            phase=self._phase,
+            epoch=epoch + 1,
+            loss=float(logs["loss"]),
+            accuracy=float(logs["accuracy"]),
+            seconds=seconds,
+            images_per_second=self._images / seconds,
+        )
+        self.epochs.append(done)
         log.info(
             "%s: epoch %d of %d, loss %.3f, accuracy %.3f on the training images, %.0f images/s, %.0f s left",
             self._phase,
             epoch + 1,
-            self._epochs,
-            entry["loss"],
-            entry["accuracy"],
-            entry["images_per_second"],
-            seconds * (self._epochs - epoch - 1),
+            self._count,
+            done.loss,
+            done.accuracy,
+            done.images_per_second,
+            seconds * (self._count - epoch - 1),
         )

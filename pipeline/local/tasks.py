@@ -1,10 +1,10 @@
 """What worker processes do: each function is called with a JSON request in a process of its own (see worker.py)."""
 
-import json
 import re
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 
@@ -23,6 +23,7 @@ def pretrain(request: dict, emit: Callable[[dict], None]) -> dict:
 
     from tfx.utils import path_utils
 
+    from restem.run_record import read_history
     from restem.trainer.pretrain import checkpoint_path
 
     checkpoint = checkpoint_path(path_utils.serving_model_dir(outputs["Pretrain"]["model"][0].uri))
@@ -31,8 +32,7 @@ def pretrain(request: dict, emit: Callable[[dict], None]) -> dict:
     unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.copyfile(checkpoint, unfinished)
     unfinished.replace(out)
-    history = json.loads((Path(outputs["Pretrain"]["model_run"][0].uri) / "history.json").read_text(encoding="utf-8"))
-    return history[-1]
+    return asdict(read_history(outputs["Pretrain"]["model_run"][0].uri)[-1])
 
 
 def compile_pipeline(request: dict, emit: Callable[[dict], None]) -> str:

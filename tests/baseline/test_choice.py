@@ -43,7 +43,7 @@ DAMAGE = {
     "the record is missing": (lambda v: (v / EXTRA / "model.json").unlink(), "model.json is missing"),
     "the record is of another kind": (
         lambda v: (v / EXTRA / "model.json").write_text('{"backbone": "ResNet50"}'),
-        "model.json says nothing of weights, input, parameters, train_images",
+        "model.json lacks role, weights, input, parameters, train_images$",
     ),
 }
 

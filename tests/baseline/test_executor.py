@@ -3,7 +3,6 @@
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from tfx.components.trainer.executor import GenericExecutor
@@ -16,6 +15,7 @@ from restem.baseline.driver import Driver
 from restem.baseline.executor import Executor
 from restem.errors import RestemError
 from restem.report.reading import read_run
+from restem.run_record import read_evaluation, read_history
 from tests.tiny_model import CLASSES, STEM, artifact, write_examples
 
 SCHEMA = """
@@ -65,14 +65,12 @@ def test_an_approved_version_is_copied_and_judged_and_nothing_is_trained(put, st
     assert (step.model / "saved_model.pb").read_bytes() == (version / "saved_model.pb").read_bytes()
     probabilities = tf.saved_model.load(str(step.model)).signatures["serve_examples"]
     assert probabilities.structured_outputs["probabilities"].shape[-1] == len(CLASSES)
-    with np.load(step.run / "evaluation.npz") as evaluation:
-        assert evaluation["path"].tolist() == [f"{CLASSES[label]}/{i}.png" for i, label in enumerate(LABELS)]
-        assert evaluation["label"].tolist() == LABELS
-        assert evaluation["probabilities"].argmax(axis=1).tolist() == [0, 1, 0, 1, 1]
-        assert evaluation["probabilities"].dtype == np.float32
-    figures = json.loads((step.run / "evaluation.json").read_text())
-    assert (figures["accuracy"], figures["images"], figures["classes"]) == (3 / 5, 5, CLASSES)
-    assert json.loads((step.run / "history.json").read_text()) == []
+    evaluation = read_evaluation(step.run)
+    assert list(evaluation.paths) == [f"{CLASSES[label]}/{i}.png" for i, label in enumerate(LABELS)]
+    assert evaluation.labels.tolist() == LABELS
+    assert evaluation.predicted.tolist() == [0, 1, 0, 1, 1]
+    assert (evaluation.accuracy, list(evaluation.classes)) == (3 / 5, CLASSES)
+    assert read_history(step.run) == ()
     assert json.loads((step.run / "stem.json").read_text()) == STEM
     choice = json.loads((step.run / "baseline.json").read_text())
     assert (choice["kind"], choice["version"], choice["path"]) == ("latest_approved", "100", str(version))
@@ -85,7 +83,7 @@ def test_the_report_reads_an_adopted_baseline(put, step):
     version = put(100)
     Executor().Do(step.inputs, step.outputs, step.properties)
     run = read_run(str(step.run))
-    assert (run.role, run.history, run.stem.claim) == ("baseline", (), "exact")
+    assert (run.model.role, run.history, run.stem.claim) == ("baseline", (), "exact")
     assert run.origin == Choice("latest_approved", "100", str(version), run.origin.fingerprint)
 
 

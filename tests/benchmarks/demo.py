@@ -18,6 +18,7 @@ import numpy as np
 
 from restem.processor import ONEDNN, ONEDNN_LIMIT
 from restem.report.measures import paired
+from restem.run_record import read_evaluation, read_model
 
 RESULTS = Path(__file__).with_name("demo.json")
 REPOSITORY = Path(__file__).parents[2]
@@ -62,10 +63,9 @@ def row(setting: str, seed: int, root: Path, result: dict[str, Any]) -> dict[str
 
 def _right(runs: Path, seed: int) -> np.ndarray:
     """Which test images the network of that seed answers rightly, bool [N], in the order of their paths."""
-    (folder,) = [file.parent for file in runs.glob("*/model.json") if json.loads(file.read_text())["seed"] == seed]
-    with np.load(folder / "evaluation.npz") as evaluation:
-        right = evaluation["probabilities"].argmax(axis=1) == evaluation["label"]
-        return right[np.argsort(evaluation["path"])]
+    (folder,) = [file.parent for file in runs.glob("*/model.json") if read_model(file.parent).seed == seed]
+    evaluation = read_evaluation(folder)
+    return evaluation.right[np.argsort(evaluation.paths)]
 
 
 def read() -> list[dict[str, Any]]:

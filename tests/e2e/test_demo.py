@@ -13,6 +13,7 @@ import pytest
 
 from restem.images import encode_for_serving
 from restem.report.measures import paired
+from restem.run_record import read_evaluation, read_history, read_model
 from tests.e2e.conftest import DIGITS, REPOSITORY, RESTEM
 
 # The first test of a module waits for its run.
@@ -59,9 +60,8 @@ def test_approved_and_better_beyond_chance(demo):
     answers = {}
     for step in ("Trainer", "Baseline"):
         (file,) = (demo.root / "pipeline").glob(f"{step}/model_run/*/evaluation.npz")
-        with np.load(file) as evaluation:
-            right = evaluation["probabilities"].argmax(axis=1) == evaluation["label"]
-            answers[step] = dict(zip(evaluation["path"].tolist(), right.tolist(), strict=True))
+        evaluation = read_evaluation(file.parent)
+        answers[step] = dict(zip(evaluation.paths, evaluation.right.tolist(), strict=True))
     candidate, baseline = (
         np.array([answers[step][path] for path in sorted(answers["Trainer"])]) for step in ("Trainer", "Baseline")
     )
@@ -88,13 +88,12 @@ def test_candidate_and_baseline_had_the_same_chances(demo):
     runs = {}
     for folder in (demo.root / "pipeline").glob("*/model_run/*"):
         if (folder / "model.json").is_file():
-            model = json.loads((folder / "model.json").read_text())
-            history = json.loads((folder / "history.json").read_text())
-            runs[model["role"]] = (model, [(entry["phase"], entry["epoch"]) for entry in history])
+            model = read_model(folder)
+            runs[model.role] = (model, [(epoch.phase, epoch.epoch) for epoch in read_history(folder)])
     candidate, baseline = runs["candidate"], runs["baseline"]
     assert candidate[1] == baseline[1]
     for key in ("backbone", "weights", "train_images", "seed", "input"):
-        assert candidate[0][key] == baseline[0][key]
+        assert getattr(candidate[0], key) == getattr(baseline[0], key)
 
 
 def test_pushed_model_serves_without_this_project(demo, tmp_path):
@@ -103,9 +102,9 @@ def test_pushed_model_serves_without_this_project(demo, tmp_path):
         for folder in (demo.root / "pipeline").glob("Trainer/model_run/*")
         if (folder / "evaluation.npz").is_file()
     )
-    with np.load(run / "evaluation.npz") as evaluation:
-        expected = dict(zip(evaluation["path"], evaluation["probabilities"], strict=True))
-        labels = dict(zip(evaluation["path"], evaluation["label"], strict=True))
+    evaluation = read_evaluation(run)
+    expected = dict(zip(evaluation.paths, evaluation.probabilities, strict=True))
+    labels = dict(zip(evaluation.paths, evaluation.labels, strict=True))
     records = next((demo.root / "pipeline").glob("ImageExampleGen/examples/*/Split-test/*"))
     paths = sorted(expected)
     # TensorFlow does not decode TIFF: clients send what encode_for_serving returns.

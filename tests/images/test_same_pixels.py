@@ -22,6 +22,7 @@ from restem.images.config import ImageConfig
 from restem.trainer.export import export
 from restem.trainer.input import read_split
 from restem.transform.preprocessing import preprocessing_fn
+from tests.tiny_model import record
 
 from .graph.test_decode import png16
 
@@ -110,7 +111,7 @@ def compare(files: dict[str, bytes], config: ImageConfig, folder) -> None:
         (folder / "images" / name).write_bytes(data)
     raw = ingested(str(folder / "images"), list(files), config)
     trained = transformed(raw, config, folder)
-    export(pixels_in_probabilities(config), config, pixel_names(config), str(folder / "model"), {})
+    export(pixels_in_probabilities(config), config, pixel_names(config), str(folder / "model"), record(config), {})
     served = tf.saved_model.load(str(folder / "model")).signatures
     sent = tf.constant([encode_for_serving(folder / "images" / name) for name in files])
     by_client = served["serving_default"](image_bytes=sent)["probabilities"]

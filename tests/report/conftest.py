@@ -12,8 +12,6 @@ from PIL import Image
 from restem.report.answers import choose_answers
 from restem.report.data import (
     DataSummary,
-    Epoch,
-    Evaluation,
     Quarantined,
     ReportData,
     Run,
@@ -22,6 +20,15 @@ from restem.report.data import (
     Verdict,
 )
 from restem.report.pictures import Thumbnail, picture_uri, thumbnail
+from restem.run_record import (
+    Epoch,
+    Evaluation,
+    ModelInput,
+    ModelRecord,
+    write_evaluation,
+    write_history,
+    write_model,
+)
 
 DIGITS = tuple("0123456789")
 CONFIG = {
@@ -100,7 +107,7 @@ def history(final: float, speed: float) -> tuple[Epoch, ...]:
 
 
 def evaluation(sample: Sample, answers: np.ndarray) -> Evaluation:
-    return Evaluation(sample.classes, sample.paths, sample.labels, answers.argmax(axis=1), answers.max(axis=1))
+    return Evaluation(sample.classes, sample.paths, sample.labels, answers)
 
 
 def make_data(sample: Sample, title: str = "Digits") -> ReportData:
@@ -127,28 +134,23 @@ def make_data(sample: Sample, title: str = "Digits") -> ReportData:
         made_at="2025-01-31 12:00 UTC",
         verdict=verdict(sample.blessed, *accuracies),
         candidate=Run(
-            role="candidate",
-            height=16,
-            width=16,
-            channels=1,
-            names=("grey",),
-            parameters=23_600_000,
+            model=ModelRecord(
+                role="candidate", input=ModelInput(16, 16, 1, 1, ("grey",)), parameters=23_600_000, **common
+            ),
             history=history(0.995, 210.0),
             evaluation=candidate,
             stem=stem,
-            **common,
         ),
         baseline=Run(
-            role="baseline",
-            height=16,
-            width=16,
-            channels=3,
-            names=("red", "green", "blue"),
-            parameters=23_608_202,
+            model=ModelRecord(
+                role="baseline",
+                input=ModelInput(16, 16, 3, 3, ("red", "green", "blue")),
+                parameters=23_608_202,
+                **common,
+            ),
             history=history(0.96, 260.0),
             evaluation=baseline,
             stem=None,
-            **common,
         ),
         **choose_answers(
             candidate,
@@ -193,30 +195,12 @@ def write_folders(root: Path, sample: Sample) -> dict[str, Path]:
     """Writes the artifacts' folders (but the Examples) as the pipeline's steps do: input key -> folder."""
     data = make_data(sample)
     folders = {}
-    for key, run, answers in (
-        ("candidate_run", data.candidate, sample.candidate),
-        ("baseline_run", data.baseline, sample.baseline),
-    ):
+    for key, run in (("candidate_run", data.candidate), ("baseline_run", data.baseline)):
         folder = folders[key] = root / key
         folder.mkdir(parents=True)
-        (folder / "history.json").write_text(json.dumps([dataclasses.asdict(epoch) for epoch in run.history]))
-        accuracy = float(run.evaluation.right.mean())
-        (folder / "evaluation.json").write_text(
-            json.dumps({"accuracy": accuracy, "loss": 0.1, "images": len(sample.labels), "classes": sample.classes})
-        )
-        np.savez(folder / "evaluation.npz", path=np.array(sample.paths), label=sample.labels, probabilities=answers)
-        inputs = {"height": run.height, "width": run.width, "channels": run.channels, "names": run.names}
-        model = {
-            "role": run.role,
-            "backbone": run.backbone,
-            "weights": run.weights,
-            "input": inputs,
-            "parameters": run.parameters,
-            "train_images": run.train_images,
-            "seed": run.seed,
-            "config": CONFIG,
-        }
-        (folder / "model.json").write_text(json.dumps(model))
+        write_model(folder, dataclasses.replace(run.model, config=CONFIG))
+        write_history(folder, run.history)
+        write_evaluation(folder, run.evaluation)
     (folders["candidate_run"] / "stem.json").write_text(json.dumps(STEM))
     (folders["candidate_run"] / "stem.txt").write_text("claim: exact")
     (folders["candidate_run"] / "stem.png").write_bytes(kernels_png())

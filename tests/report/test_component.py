@@ -13,6 +13,8 @@ from restem.example_gen.artifacts import Quarantine
 from restem.report import reading
 from restem.report.artifacts import HtmlReport
 from restem.report.component import Report, ReportExecutor
+from restem.run_record import write_evaluation
+from tests.report.conftest import evaluation
 
 VERDICT = {
     "blessed": True,
@@ -97,8 +99,8 @@ def test_reading_gives_back_what_the_steps_wrote(run_folders):
     folders, made = run_folders
     data = read(folders)
     candidate, baseline = data.candidate, data.baseline
-    assert (candidate.role, baseline.role) == ("candidate", "baseline")
-    assert (candidate.names, candidate.channels) == (("grey",), 1)
+    assert (candidate.model.role, baseline.model.role) == ("candidate", "baseline")
+    assert (candidate.model.input.names, candidate.model.input.channels) == (("grey",), 1)
     assert len(candidate.history) == 14
     assert candidate.evaluation.paths == made.paths
     np.testing.assert_array_equal(candidate.evaluation.predicted, made.candidate.argmax(axis=1))
@@ -155,9 +157,8 @@ def test_missing_images_are_said_not_hidden(tmp_path, run_folders, caplog):
 
 def test_runs_in_another_order_are_compared_image_by_image(run_folders):
     folders, made = run_folders
-    archive = folders["baseline_run"] / "evaluation.npz"
     order = np.random.default_rng(1).permutation(len(made.paths))[:100]
-    np.savez(archive, path=np.array(made.paths)[order], label=made.labels[order], probabilities=made.baseline[order])
+    write_evaluation(folders["baseline_run"], evaluation(made, made.baseline).at(order))
     data = read(folders)
     assert data.candidate.evaluation.paths == data.baseline.evaluation.paths
     kept = [i for i in range(len(made.paths)) if i in set(order.tolist())]
@@ -167,9 +168,8 @@ def test_runs_in_another_order_are_compared_image_by_image(run_folders):
 
 def test_runs_without_a_common_image_are_refused(run_folders):
     data = read(run_folders[0])
-    strangers = dataclasses.replace(
-        data.baseline.evaluation, paths=tuple(f"other/{path}" for path in data.baseline.evaluation.paths)
-    )
+    others = tuple(f"other/{path}" for path in data.baseline.evaluation.paths)
+    strangers = dataclasses.replace(data.baseline.evaluation, paths=others)
     with pytest.raises(RestemError, match="not judged on the same images"):
         reading.on_the_same_images(data.candidate, dataclasses.replace(data.baseline, evaluation=strangers))
 

@@ -8,6 +8,7 @@ import yaml
 from restem.baseline.choice import Choice, Skipped
 from restem.report.data import Slice
 from restem.report.page import render
+from restem.run_record import ModelInput
 
 VOID = {"meta", "img", "br", "wbr", "link", "hr", "input"}
 HOSTILE = "<script>alert('x')</script>"
@@ -226,14 +227,15 @@ def test_configuration_can_be_copied_back(report_data):
     data = report_data()
     html = render(data)
     shown = re.search(r'<pre class="config"[^>]*>(.*?)</pre>', html, re.S).group(1)
-    assert yaml.safe_load(shown) == data.candidate.config
+    assert yaml.safe_load(shown) == data.candidate.model.config
 
 
 def test_a_stock_stem_and_an_untrained_model_leave_their_parts_out(report_data):
     data = report_data()
-    candidate = dataclasses.replace(
-        data.candidate, stem=None, history=(), channels=3, names=("red", "green", "blue"), config={}
+    model = dataclasses.replace(
+        data.candidate.model, input=ModelInput(16, 16, 3, 3, ("red", "green", "blue")), config={}
     )
+    candidate = dataclasses.replace(data.candidate, model=model, stem=None, history=())
     baseline = dataclasses.replace(data.baseline, history=())
     page = Page(render(dataclasses.replace(data, candidate=candidate, baseline=baseline)))
     assert "ResNet50 with the stock stem, compared" in page.text
@@ -244,7 +246,8 @@ def test_a_stock_stem_and_an_untrained_model_leave_their_parts_out(report_data):
 def test_an_adopted_baseline_is_named_with_what_was_skipped(report_data):
     data = report_data()
     origin = Choice("latest_approved", "1700", "/served/1700", "ab", (Skipped("1800", "/served/1800", HOSTILE),))
-    baseline = dataclasses.replace(data.baseline, origin=origin, history=(), channels=1, names=("grey",), height=64)
+    model = dataclasses.replace(data.baseline.model, input=ModelInput(64, 16, 1, 1, ("grey",)))
+    baseline = dataclasses.replace(data.baseline, model=model, origin=origin, history=())
     html = render(dataclasses.replace(data, baseline=baseline))
     page = Page(html)
     assert "compared with the approved version 1700." in page.text

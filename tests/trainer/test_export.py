@@ -4,11 +4,12 @@ import numpy as np
 import tensorflow as tf
 
 from restem.trainer.export import export
+from tests.tiny_model import record
 from tests.trainer.conftest import CLASSES
 
 
 def test_both_signatures_agree_with_the_model(network, image, pictures, tmp_path):
-    export(network.model, image, CLASSES, str(tmp_path / "model"), {"stem": {"claim": "exact"}})
+    export(network.model, image, CLASSES, str(tmp_path / "model"), record(image), {"claim": "exact"})
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     encoded = tf.stack([tf.io.encode_png(pixels) for pixels in pictures[0][:7]])
     by_bytes = loaded.signatures["serving_default"](image_bytes=encoded)
@@ -31,7 +32,7 @@ def test_both_signatures_agree_with_the_model(network, image, pictures, tmp_path
 
 
 def test_images_of_other_sizes_and_kinds_are_brought_to_the_models(network, image, tmp_path):
-    export(network.model, image, CLASSES, str(tmp_path / "model"), {})
+    export(network.model, image, CLASSES, str(tmp_path / "model"), record(image), {})
     serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     wide = tf.io.encode_jpeg(np.full((30, 50, 3), 200, np.uint8))
     assert serve(image_bytes=wide[tf.newaxis])["probabilities"].shape == (1, 3)

@@ -24,9 +24,9 @@ def test_head_learns_on_features_and_leaves_the_backbone_alone(network, split, p
     predicted = network.model.predict(pictures[0].astype(np.float32), verbose=0).argmax(axis=1)
     # The accuracy in the history is of the standardised head: folding must not have changed it.
     assert np.mean(predicted == pictures[1]) >= 0.9
-    assert [entry["epoch"] for entry in history] == list(range(1, 31))
-    assert {entry["phase"] for entry in history} == {"head"}
-    assert all(entry["images_per_second"] > 0 for entry in history)
+    assert [entry.epoch for entry in history] == list(range(1, 31))
+    assert {entry.phase for entry in history} == {"head"}
+    assert all(entry.images_per_second > 0 for entry in history)
 
 
 def test_a_feature_that_never_varies_does_not_blow_up_the_head(network, split, pictures):

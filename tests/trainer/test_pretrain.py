@@ -53,8 +53,8 @@ def test_a_checkpoint_that_load_backbone_takes(records, tmp_path):
         "ResNet50", 32, epochs=1, learning_rate=1e-3, batch_size=32, colourise=True, seed=0, deterministic=False
     )
     history = pretrain([records], 3, task, tmp_path / "source.weights.h5")
-    assert [entry["phase"] for entry in history] == ["pretrain"]
-    assert np.isfinite(history[0]["loss"])
+    assert [entry.phase for entry in history] == ["pretrain"]
+    assert np.isfinite(history[0].loss)
     backbone = load_backbone("ResNet50", str(tmp_path / "source.weights.h5"))
     # Training moved the statistics away from their start: the checkpoint holds what was trained.
     assert np.abs(backbone.get_layer("conv1_bn").moving_mean).max() > 0

@@ -1,0 +1,274 @@
+"""The record of a network: what the Trainer and the Baseline write of it, and the Pusher and the report read.
+
+A run's folder (the artifact ModelRun) holds
+
+    model.json       a `ModelRecord`
+    history.json     the epochs of its training, each an `Epoch`
+    evaluation.json  accuracy, loss (mean cross-entropy in nats), images, and the class names by label
+    evaluation.npz   its answers on the test split: an `Evaluation`
+    stem.*           the transfer report of its stem; none for a stock one
+
+and the folder assets.extra of a SavedModel model.json, classes.json (the names by label) and stem.json. The JSON files
+carry the number of their format.
+"""
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from os import PathLike
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+VERSION = 1  # raised when a reader of the old format would misunderstand the new one
+MODEL, HISTORY, EVALUATION, ANSWERS = "model.json", "history.json", "evaluation.json", "evaluation.npz"
+CLASSES, STEM = "classes.json", "stem.json"
+# TensorFlow's own folder for files that go along with a SavedModel and that serving leaves alone.
+EXTRA = "assets.extra"
+
+Kind = TypeVar("Kind")
+Folder = str | PathLike[str]  # a path of this machine or an address of a storage
+
+
+class DamagedRecord(ValueError):
+    """A file of a record cannot be used; the message is "FILE is damaged: ..." or the like, without a full stop."""
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """What a network takes in.
+
+    Attributes:
+      height, width, channels: of the pixels that it sees.
+      names: of the channels.
+      file_channels: what an image file has; of its bands the model may see a selection.
+    """
+
+    height: int
+    width: int
+    channels: int
+    file_channels: int
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What a network is and how it was trained.
+
+    Attributes:
+      weights: where its training started: "imagenet", "none", "pretrain" or a path.
+      parameters: how many it has.
+      train_images: how many it was trained on.
+      processor: of the machine that trained it.
+      config: the whole configuration of its run.
+      version: of this file's format; the first was not numbered.
+    """
+
+    role: Literal["candidate", "baseline"]
+    backbone: str
+    weights: str
+    input: ModelInput
+    parameters: int
+    train_images: int
+    seed: int | None = None
+    processor: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of training.
+
+    Attributes:
+      phase: "head", "stem", "all" or "pretrain".
+      epoch: counted from 1 within the phase.
+      loss: mean cross-entropy in nats.
+      accuracy: on the training images, 0..1.
+      seconds: how long it took.
+      images_per_second: how many images were trained on in a second.
+    """
+
+    phase: str
+    epoch: int
+    loss: float
+    accuracy: float
+    seconds: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class _History:
+    epochs: tuple[Epoch, ...]
+    version: int = VERSION
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A network's answers on the test split.
+
+    Attributes:
+      classes: the names by label.
+      paths: N of them, relative to the data's folder.
+      labels: int64 [N], positions in `classes`.
+      probabilities: float32 [N, classes].
+    """
+
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """int64 [N]: the most probable classes, positions in `classes`."""
+        return self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """float32 [N]: the probability of the predicted class, 0..1."""
+        return self.probabilities.max(axis=1)
+
+    @property
+    def right(self) -> np.ndarray:
+        """bool [N]: which answers are right."""
+        return self.labels == self.predicted
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers, 0..1."""
+        return float(np.mean(self.right))
+
+    @property
+    def loss(self) -> float:
+        """The mean cross-entropy, in nats."""
+        true_class = np.take_along_axis(self.probabilities, self.labels[:, None], axis=1)
+        return float(np.mean(-np.log(np.maximum(true_class, np.finfo(np.float32).tiny))))
+
+    def at(self, positions: np.ndarray) -> "Evaluation":
+        """The answers on some of the images: int64 [M], positions in `paths`."""
+        paths = tuple(self.paths[i] for i in positions.tolist())
+        return Evaluation(self.classes, paths, self.labels[positions], self.probabilities[positions])
+
+
+def write_model(folder: Folder, model: ModelRecord) -> None:
+    """Writes model.json."""
+    write_json(folder, MODEL, asdict(model))
+
+
+def read_model(folder: Folder) -> ModelRecord:
+    """Reads model.json.
+
+    Raises:
+      DamagedRecord: it cannot be used.
+    """
+    return _parse(folder, MODEL, ModelRecord)
+
+
+def write_history(folder: Folder, epochs: Iterable[Epoch]) -> None:
+    """Writes history.json."""
+    write_json(folder, HISTORY, asdict(_History(tuple(epochs))))
+
+
+def read_history(folder: Folder) -> tuple[Epoch, ...]:
+    """Reads history.json.
+
+    Raises:
+      DamagedRecord: it cannot be used.
+    """
+    return _parse(folder, HISTORY, _History).epochs
+
+
+def write_evaluation(folder: Folder, evaluation: Evaluation) -> None:
+    """Writes evaluation.json and evaluation.npz."""
+    answers = io.BytesIO()
+    np.savez_compressed(
+        answers,
+        path=np.array(evaluation.paths),
+        label=evaluation.labels,
+        probabilities=evaluation.probabilities.astype(np.float32),
+    )
+    _write(folder, ANSWERS, answers.getvalue())
+    summary = {"accuracy": evaluation.accuracy, "loss": evaluation.loss, "images": len(evaluation.labels)}
+    write_json(folder, EVALUATION, {**summary, "classes": evaluation.classes, "version": VERSION})
+
+
+def read_evaluation(folder: Folder) -> Evaluation:
+    """Reads evaluation.json and evaluation.npz.
+
+    Raises:
+      DamagedRecord: one of them cannot be used.
+    """
+    summary = read_json(folder, EVALUATION)
+    _check_version(EVALUATION, summary)
+    with np.load(io.BytesIO(_read(folder, ANSWERS)), allow_pickle=False) as arrays:
+        paths = tuple(arrays["path"].tolist())
+        return Evaluation(tuple(summary["classes"]), paths, arrays["label"], arrays["probabilities"])
+
+
+def read_classes(folder: Folder) -> list[str]:
+    """Reads classes.json: the class names by label.
+
+    Raises:
+      DamagedRecord: it cannot be used.
+    """
+    names = read_json(folder, CLASSES)
+    if not isinstance(names, list):
+        raise DamagedRecord(f"{CLASSES} is damaged: it is not a JSON list")
+    return [str(name) for name in names]
+
+
+def write_json(folder: Folder, name: str, document: Any) -> None:
+    """Writes a JSON file."""
+    _write(folder, name, json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8"))
+
+
+def read_json(folder: Folder, name: str) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+      DamagedRecord: it is not JSON.
+    """
+    try:
+        return json.loads(_read(folder, name))
+    except ValueError:
+        raise DamagedRecord(f"{name} is damaged: it is not valid JSON") from None
+
+
+def _parse(folder: Folder, name: str, kind: type[Kind]) -> Kind:
+    document = read_json(folder, name)
+    if not isinstance(document, dict):
+        raise DamagedRecord(f"{name} is damaged: it is not a JSON object")
+    _check_version(name, document)
+    try:
+        return TypeAdapter(kind).validate_python(document)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    absent = [".".join(map(str, problem["loc"])) for problem in problems if problem["type"] == "missing"]
+    if absent:
+        raise DamagedRecord(f"{name} lacks {', '.join(absent)}")
+    where = ".".join(map(str, problems[0]["loc"]))
+    raise DamagedRecord(f"{name} is damaged: {where}: {problems[0]['msg']}")
+
+
+def _check_version(name: str, document: dict[str, Any]) -> None:
+    version = document.get("version", VERSION)
+    if version != VERSION:
+        raise DamagedRecord(f"{name} has format {version}, and this version of restem reads format {VERSION}")
+
+
+def _read(folder: Folder, name: str) -> bytes:
+    from tfx.dsl.io import fileio
+
+    with fileio.open(f"{folder}/{name}", "rb") as file:
+        return file.read()
+
+
+def _write(folder: Folder, name: str, content: bytes) -> None:
+    from tfx.dsl.io import fileio
+
+    with fileio.open(f"{folder}/{name}", "wb") as file:
+        file.write(content)

@@ -1,0 +1,69 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from restem import run_record
+from restem.run_record import DamagedRecord, Epoch, Evaluation, ModelInput, ModelRecord
+
+MODEL = ModelRecord("candidate", "ResNet50", "none", ModelInput(8, 9, 2, 4, ("a", "b")), 100, 40, 3, "x86", {"a": [1]})
+EPOCHS = (Epoch("head", 1, 0.5, 0.9, 1.5, 20.0), Epoch("all", 1, 0.25, 1.0, 2.0, 10.0))
+ANSWERS = Evaluation(
+    ("cat", "dog"),
+    ("cat/é.png", "dog/1.png", "dog/2.png"),
+    np.array([0, 1, 1]),
+    np.array([[0.75, 0.25], [0.5, 0.5], [0.0, 1.0]], np.float32),
+)
+
+
+def test_what_is_written_is_read(tmp_path):
+    run_record.write_model(tmp_path, MODEL)
+    run_record.write_history(tmp_path, EPOCHS)
+    run_record.write_evaluation(tmp_path, ANSWERS)
+    assert run_record.read_model(tmp_path) == MODEL
+    assert run_record.read_history(tmp_path) == EPOCHS
+    read = run_record.read_evaluation(str(tmp_path))
+    assert (read.classes, read.paths) == (ANSWERS.classes, ANSWERS.paths)
+    for name in ("labels", "probabilities", "predicted", "confidence", "right"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(ANSWERS, name), name)
+    for name in ("model.json", "history.json", "evaluation.json"):
+        assert json.loads((tmp_path / name).read_text())["version"] == 1
+
+
+def test_accuracy_and_loss():
+    assert ANSWERS.predicted.tolist() == [0, 0, 1]
+    assert ANSWERS.accuracy == pytest.approx(2 / 3)
+    assert ANSWERS.loss == pytest.approx(-np.log(0.75 * 0.5) / 3)
+    never = replace(ANSWERS, labels=np.array([0, 1, 0]))
+    assert np.isfinite(never.loss)
+    assert ANSWERS.at(np.array([2, 0])).paths == ("dog/2.png", "cat/é.png")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "model.json is damaged: it is not valid JSON"),
+        ("[]", "model.json is damaged: it is not a JSON object"),
+        ('{"input": {"height": 3}}', "model.json lacks role, backbone, weights, input.width, input.channels"),
+        ('{"version": 2}', "model.json has format 2, and this version of restem reads format 1"),
+    ],
+)
+def test_damage_is_named(tmp_path, text, problem):
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(DamagedRecord, match=f"^{problem}"):
+        run_record.read_model(tmp_path)
+
+
+def test_a_value_of_another_type_is_named(tmp_path):
+    run_record.write_model(tmp_path, replace(MODEL, parameters="many"))
+    with pytest.raises(DamagedRecord, match=r"^model\.json is damaged: parameters: Input should be a valid integer"):
+        run_record.read_model(tmp_path)
+
+
+def test_a_record_without_a_number_is_of_the_first_format(tmp_path):
+    run_record.write_model(tmp_path, MODEL)
+    document = json.loads((tmp_path / "model.json").read_text())
+    del document["version"], document["processor"]
+    (tmp_path / "model.json").write_text(json.dumps({**document, "more": 1}))
+    assert run_record.read_model(tmp_path) == replace(MODEL, processor=None)
