@@ -29,7 +29,7 @@ from restem.images.formats.pillow import explain_failure, open_image
 from restem.images.header import Header, UnreadableImage
 from restem.images.probe import probe
 from restem.pipeline.config import Config, slug
-from restem.pipeline.datasets.inspection import check_images
+from restem.pipeline.datasets.inspection import ImageCheck, check_images
 from restem.pipeline.datasets.layout import InferredLayout, infer_layout
 
 SAMPLE_FILES = 400
@@ -101,12 +101,12 @@ def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
     bands = _find_bands(listing, sample, data)
     config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None))
     checks = list(check_images(listing, sample, config))
-    good = [(check.file, check.header) for check in checks if check.header is not None]
+    good = [(check.file, check.header) for check in checks if isinstance(check, ImageCheck)]
     if not good:
         raise RestemError(
             "there is no readable image",
             where=data.path,
-            given=f"{len(checks)} files were looked at; {checks[0].file.path}: {checks[0].reason}",
+            given=f"{len(checks)} files were looked at; {checks[0].path}: {checks[0].reason}",
         )
     colour = [(file, header) for file, header in good if header.channels >= 3 and bands is None]
     colourless = all(_is_grey(listing, file, header) for file, header in colour)
@@ -118,7 +118,7 @@ def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig)
     found: Counter[Bands | None] = Counter()
     for file in sample[:: max(1, len(sample) // BAND_FILES)]:
         try:
-            encoded = content(listing.folder, file.path, file.record, data.max_bytes)
+            encoded = content(listing.folder, file, data.max_bytes)
             header = probe(encoded, max_pixels=data.max_pixels, max_bytes=data.max_bytes)
             found[find_bands(encoded, header, partial(_pixels, encoded, header))] += 1
         except UnreadableImage:
@@ -128,7 +128,7 @@ def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig)
 
 def _is_grey(listing: Listing, file: ImageFile, header: Header) -> bool:
     """Whether red, green and blue of a readable image are alike."""
-    pixels = _pixels(content(listing.folder, file.path, file.record, 2**31 - 1), header)[..., :3]
+    pixels = _pixels(content(listing.folder, file, 2**31 - 1), header)[..., :3]
     differences = np.abs(np.diff(pixels.astype(np.int64), axis=-1))
     return bool(differences.max() <= (GREY_SPREAD if header.bit_depth <= 8 else 0))
 
@@ -284,11 +284,11 @@ def _slice_lines(found: Survey) -> list[str]:
 
 def _quarantine_lines(found: Survey) -> list[str]:
     sampled = len(found.headers) + found.refused
-    strays = len(found.listing.strays)
-    files = len(found.listing.files) + strays
-    share = (found.refused / max(1, sampled) * len(found.listing.files) + strays) / max(1, files)
+    no_images = len(found.listing.refused)
+    files = len(found.listing.files) + no_images
+    share = (found.refused / max(1, sampled) * len(found.listing.files) + no_images) / max(1, files)
     limit = 0.05 if share <= 0.03 else min(1.0, math.ceil(share * 150) / 100)
-    seen = f"{found.refused} of {sampled} looked at are unreadable, {strays} more are not images of a class"
+    seen = f"{found.refused} of {sampled} looked at are unreadable, {no_images} more are not images of a class"
     return [f"  max_quarantined: {limit:g}  # share of bad files that stops the run; {seen}"]
 
 

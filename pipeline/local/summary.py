@@ -84,6 +84,5 @@ def read_quarantine(folder: str) -> dict[str, Any]:
         for line in lines:
             count += 1
             if count <= MAX_REASONS:
-                entry = json.loads(line)
-                first.append({"path": entry["path"], "reason": entry["reason"], "bytes": entry["bytes"]})
+                first.append(json.loads(line))
     return {"quarantined": count, "quarantine": first}

@@ -30,7 +30,7 @@ def test_a_folder_is_what_names_have_in_common(files):
     path = "mem://bucket/images"
     listing = list_data(path, DataConfig(path=path))
     assert [file.path for file in listing.files] == ["a/1.png", "a/deep/2.png", "b/3.png"]
-    assert (listing.classes, [stray.path for stray in listing.strays]) == (("a", "b", "c"), ["README"])
+    assert (listing.classes, [one.path for one in listing.refused]) == (("a", "b", "c"), ["README"])
     assert storage.read(storage.join(listing.folder, listing.files[2].path)) == b"b/3.png"
     with pytest.raises(RestemError, match="there is no such folder"):
         list_data("mem://bucket/nothing", DataConfig(path="mem://bucket/nothing"))
