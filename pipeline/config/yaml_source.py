@@ -69,6 +69,8 @@ def parse_document(text: str, name: str) -> YamlDocument:
             loader.dispose()
 
 
+# ruamel.yaml has lines and an error for duplicates, but its loader with lines turns an alias that refers to itself into
+# null, and ends with the first duplicate, without its key path. By its nodes this walk would be the same.
 def _collect(loader: _Loader, node: yaml.Node, path: KeyPath, lines: dict, duplicates: list, seen: set) -> None:
     """Walks the node tree; `seen` are the nodes above this one."""
     lines.setdefault(path, node.start_mark.line + 1)
