@@ -17,6 +17,7 @@ from restem.report.data import DataSummary, ReportData, Run, Slice, StemTransfer
 from restem.report.formatting import percent
 from restem.run_record import Epoch
 from restem.trainer.config import StemConfig
+from restem.yaml_dialect import dump
 
 SHOWN_CLASSES = 20  # tables and matrix show at most this many classes, the worst; the rest is folded away
 SHOWN_CONFUSIONS = 10
@@ -357,10 +358,8 @@ def _data_summary(data: DataSummary) -> dict[str, Any]:
 
 
 def _repeat(data: ReportData) -> dict[str, Any]:
-    import yaml
-
     config = _plain(data.candidate.model.config)
-    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100) if config else ""
+    text = dump(config) if config else ""
     encoded = base64.b64encode(text.encode("utf-8")).decode("ascii")
     return {
         "yaml": text,

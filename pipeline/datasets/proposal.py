@@ -13,7 +13,6 @@ from statistics import median
 
 import imagecodecs
 import numpy as np
-import yaml
 from PIL import Image
 
 from restem import storage
@@ -31,6 +30,7 @@ from restem.images.probe import probe
 from restem.pipeline.config import Config, slug
 from restem.pipeline.datasets.inspection import ImageCheck, check_images
 from restem.pipeline.datasets.layout import InferredLayout, infer_layout
+from restem.yaml_dialect import dump_inline
 
 SAMPLE_FILES = 400
 BAND_FILES = 20  # of the sample, that are asked for the names of their bands
@@ -191,7 +191,7 @@ def propose(path: str | Path, out: Path | None) -> str:
         f"name: {_name(path)}",
         "",
         "data:",
-        f"  path: {_quoted(_path(path, out))}",
+        f"  path: {dump_inline(_path(path, out))}",
         *_data_lines(found),
         *_split_lines(found, train_images, test_images),
         *_quarantine_lines(found),
@@ -259,7 +259,7 @@ def _data_lines(found: Survey) -> list[str]:
         if key in reasons:
             value = getattr(data, key)
             value = value.model_dump(exclude_unset=True) if key in ("columns", "features") else value
-            lines.append(f"  {key}: {_flow(value)}  # {reasons[key]}")
+            lines.append(f"  {key}: {dump_inline(value)}  # {reasons[key]}")
     return lines
 
 
@@ -279,7 +279,11 @@ def _split_lines(found: Survey, train_images: int, test_images: int) -> list[str
 
 def _slice_lines(found: Survey) -> list[str]:
     metadata = found.inferred.data.metadata
-    return [f"  slices: {_flow(metadata)}  # the report shows the accuracy by each of their values"] if metadata else []
+    return (
+        [f"  slices: {dump_inline(metadata)}  # the report shows the accuracy by each of their values"]
+        if metadata
+        else []
+    )
 
 
 def _quarantine_lines(found: Survey) -> list[str]:
@@ -380,14 +384,3 @@ def _path(path: str, out: Path | None) -> str:
         return path
     relative = os.path.relpath(path, out.resolve().parent)
     return path if relative.startswith("..") else relative
-
-
-def _quoted(text: str) -> str:
-    return yaml.safe_dump(text, allow_unicode=True, width=10_000).removesuffix("\n").removesuffix("...").strip()
-
-
-def _flow(value: object) -> str:
-    """A value on one line."""
-    plain = list(value) if isinstance(value, tuple) else value
-    text = yaml.safe_dump(plain, allow_unicode=True, width=10_000, default_flow_style=True, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("...").strip()
