@@ -18,9 +18,9 @@ from restem.errors import RestemError
 from restem.pipeline.config.kubeflow import KubeflowConfig, ScheduleConfig
 from restem.pipeline.kubeflow.client.cron import Cron
 from restem.pipeline.kubeflow.client.runs import experiment_id, in_progress, moment, reference, runs_of_schedule
-from restem.pipeline.kubeflow.client.server import Server
+from restem.pipeline.kubeflow.client.server import Server, named
 from restem.pipeline.kubeflow.client.server_errors import ServerError
-from restem.pipeline.kubeflow.client.upload import Version, named
+from restem.pipeline.kubeflow.client.upload import Version
 
 Say = Callable[[str], None]
 ON, OFF = "ENABLE", "DISABLE"
@@ -67,7 +67,7 @@ def schedule_of(kubeflow: KubeflowConfig) -> tuple[ScheduleConfig, Cron]:
 def recurring_runs(server: Server, name: str) -> list[Any]:
     """Those of the pipeline's name, oldest first."""
     found = server.pages(
-        server.client.recurring_runs.recurring_run_service_list_recurring_runs,
+        server.recurring_runs.recurring_run_service_list_recurring_runs,
         "recurring_runs",
         namespace=server.namespace,
         filter=named(name),
@@ -187,7 +187,7 @@ def _keep(server: Server, kept: Any, existing: list[Any], wanted: ScheduleConfig
 
 
 def _create(server: Server, body: Any) -> Any:
-    return server.call(server.client.recurring_runs.recurring_run_service_create_recurring_run, recurring_run=body)
+    return server.call(server.recurring_runs.recurring_run_service_create_recurring_run, recurring_run=body)
 
 
 def _begin(server: Server, enabled: list[Any], wanted: ScheduleConfig) -> datetime:
@@ -231,8 +231,8 @@ def _remove(server: Server, one: Any, outcome: Outcome, say: Say) -> None:
             + ("; a run that fell due meanwhile was waiting for its end, and is not made up for" if full else "")
         )
     try:
-        path = f"/apis/v2beta1/recurringruns/{identifier}"
-        server.raw(path, "DELETE", (("propagation_policy", "ORPHAN"),))
+        delete = server.recurring_runs.recurring_run_service_delete_recurring_run
+        server.call(delete, recurring_run_id=identifier, propagation_policy="ORPHAN")
     except ServerError as error:
         if error.status != GONE:
             raise
@@ -240,7 +240,7 @@ def _remove(server: Server, one: Any, outcome: Outcome, say: Say) -> None:
 
 
 def _switch(server: Server, identifier: str, on: bool) -> None:
-    service = server.client.recurring_runs
+    service = server.recurring_runs
     method = (
         service.recurring_run_service_enable_recurring_run
         if on
