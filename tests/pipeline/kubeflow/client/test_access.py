@@ -56,6 +56,7 @@ def test_nowhere_to_go_is_told_with_what_to_do():
         "https://h?token=x",
         "http://h:port",
         "http://[x",
+        "http://a..b",
     ],
 )
 def test_what_is_no_address(host):
