@@ -21,9 +21,9 @@ class ModelConfig(Section):
     backbone: Backbone = Field("ResNet50", description="Name of the network in keras.applications.")
     weights: str = Field(
         "imagenet",
-        description="Initial weights: 'imagenet' (downloaded by Keras), 'none' (random), 'pretrain' (the pipeline first "
-        "trains a stock RGB network, see the section 'pretrain'), or the path of a checkpoint (.weights.h5, .h5 or "
-        ".keras).",
+        description="Initial weights: 'imagenet' (downloaded by Keras), 'none' (random), 'pretrain' (the pipeline "
+        "first trains a stock RGB network, see the section 'pretrain'), or the path of a checkpoint (.weights.h5, .h5 "
+        "or .keras).",
         min_length=1,
     )
     source: Source = Field(
