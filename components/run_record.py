@@ -55,6 +55,41 @@ class ModelInput:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """How good a network's answers are.
+
+    Attributes:
+      images: how many images they are measured on.
+      accuracy: the share of right answers, 0..1.
+      balanced_accuracy: the mean over the classes of the share of right answers, 0..1.
+      loss: mean cross-entropy in nats.
+      auc: area under the ROC curve, each class against the rest, their mean; None if a class has no image.
+    """
+
+    images: int
+    accuracy: float
+    balanced_accuracy: float
+    loss: float
+    auc: float | None = None
+
+    def larger_is_better(self, metric: str) -> float:
+        """The value of a metric, negated if a smaller one is better."""
+        value = getattr(self, metric)
+        if value is None:
+            return -1.0
+        return -value if metric == "loss" else value
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The epoch whose weights were kept, and the metric on the validation images that chose it."""
+
+    phase: str
+    epoch: int
+    metric: str
+
+
+@dataclass(frozen=True)
 class ModelRecord:
     """What a network is and how it was trained.
 
@@ -62,6 +97,8 @@ class ModelRecord:
       weights: where its training started: "imagenet", "none", "pretrain" or a path.
       parameters: how many it has.
       train_images: how many it was trained on.
+      kept: the epoch whose weights these are; None: the last one.
+      scores: by split: "train" (on up to 2,000 of its images), "val" and "test".
       processor: of the machine that trained it.
       config: the whole configuration of its run.
       version: of this file's format; the first was not numbered.
@@ -74,6 +111,8 @@ class ModelRecord:
     parameters: int
     train_images: int
     seed: int | None = None
+    kept: Kept | None = None
+    scores: dict[str, Scores] = field(default_factory=dict)
     processor: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     version: int = VERSION
@@ -98,6 +137,8 @@ class Epoch:
     accuracy: float
     seconds: float
     images_per_second: float
+    learning_rate: float | None = None
+    validation: Scores | None = None
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,11 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         `push.destination` names another place.
     """
     # What decides the trained networks. Thresholds, destinations and engines do not: changing them trains nothing.
-    record = config.model_dump(mode="json", include={"name", "data", "image", "model", "stem", "train", "pretrain"})
+    record = config.model_dump(
+        mode="json",
+        include={"name", "data", "image", "model", "stem", "train", "pretrain"},
+        exclude={"train": {"checkpoint"}},
+    )
     sections = {name: record[name] for name in ("image", "model", "stem", "train")}
     stock = {**sections, "stem": StemConfig().model_dump(mode="json")}
 

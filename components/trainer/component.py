@@ -77,6 +77,7 @@ def Pretrain(
     """Trains the source checkpoint on the raw examples' split `train`; `task` is a SourceTask as JSON."""
     # Imported here because they load Keras, which compiling a pipeline does not need.
     from restem.run_record import write_history
+    from restem.trainer.checkpoint import checkpoints_of_this_run
     from restem.trainer.module import has_weights, read_classes
     from restem.trainer.phases import set_seed
     from restem.trainer.pretrain import SourceTask, checkpoint_path, pretrain
@@ -87,11 +88,14 @@ def Pretrain(
     schema_file = io_utils.get_only_uri_in_dir(schema.uri)
     folder = path_utils.serving_model_dir(model.uri)
     fileio.makedirs(folder)
+    files = fileio.glob(io_utils.all_files_pattern(split))
+    checkpoints = checkpoints_of_this_run("pretrain", [task, code], files)
     history = pretrain(
-        fileio.glob(io_utils.all_files_pattern(split)),
+        files,
         len(read_classes(schema_file)),
         source,
         Path(checkpoint_path(folder)),
+        checkpoints,
         weighted=has_weights(schema_file),
     )
     write_history(model_run.uri, history)

@@ -13,6 +13,19 @@ from restem.stem.spec import StemSpec
 Role = Literal["candidate", "baseline"]
 Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
 Source = Literal["auto", "caffe", "tf", "torch", "none"]
+OptimizerName = Literal["adam", "adamw", "sgd", "lion", "rmsprop", "nadam", "adagrad", "adamax", "lamb"]
+# The options that each of Keras's optimizers has, beside those that have keys of their own here.
+OPTIMIZER_OPTIONS: dict[str, tuple[str, ...]] = {
+    "adam": ("beta_1", "beta_2", "epsilon", "amsgrad"),
+    "adamw": ("beta_1", "beta_2", "epsilon", "amsgrad"),
+    "sgd": ("momentum", "nesterov"),
+    "lion": ("beta_1", "beta_2"),
+    "rmsprop": ("rho", "momentum", "epsilon", "centered"),
+    "nadam": ("beta_1", "beta_2", "epsilon"),
+    "adagrad": ("initial_accumulator_value", "epsilon"),
+    "adamax": ("beta_1", "beta_2", "epsilon"),
+    "lamb": ("beta_1", "beta_2", "epsilon"),
+}
 
 
 class ModelConfig(Section):
@@ -159,30 +172,84 @@ class PhaseConfig(Section):
     """One phase of training."""
 
     epochs: int = Field(ge=0, le=10_000, description="Passes over the training images; 0 skips the phase.")
-    learning_rate: float = Field(
-        1e-4, gt=0, le=1, description="Adam's peak learning rate (warm-up, then cosine decay)."
+    learning_rate: float = Field(1e-4, gt=0, le=1, description="The peak learning rate.")
+    schedule: Literal["cosine", "constant", "step", "plateau"] = Field(
+        "cosine",
+        description="The learning rate after the warm-up: 'cosine' falls to zero; 'constant' stays; 'step' is divided "
+        "by ten after half and after three quarters of the phase; 'plateau' is multiplied by 0.3 after 3 epochs "
+        "without a better train.metric on the validation images (without such images: without a lower loss).",
+    )
+    warm_up: float = Field(
+        0.1, ge=0, lt=1, description="The share of the phase's steps in which the learning rate rises to its peak."
+    )
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Decoupled weight decay, as AdamW's, with every optimizer; biases and normalisation do not decay.",
     )
 
 
 class HeadPhase(PhaseConfig):
-    """Only the head."""
+    """The head alone."""
 
     epochs: int = Field(10, ge=0, le=10_000, description="Passes over the training images; 0 skips the phase.")
-    learning_rate: float = Field(
-        1e-3, gt=0, le=1, description="Adam's peak learning rate (warm-up, then cosine decay)."
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="The peak learning rate.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="The share of the features that a step leaves out.")
+
+
+class NetworkPhase(PhaseConfig):
+    """A phase that trains layers of the backbone."""
+
+    lower_layers: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="A factor of the learning rate for each stage further down: with 0.5 the last stage learns with "
+        "half the head's rate, the one before it with a quarter, and so on to the stem.",
     )
 
 
-class StemPhase(PhaseConfig):
+class StemPhase(NetworkPhase):
     """The head and the modified stem."""
 
     epochs: int = Field(0, ge=0, le=10_000, description="Passes over the training images; 0 skips the phase.")
 
 
-class AllPhase(PhaseConfig):
+class AllPhase(NetworkPhase):
     """The whole network."""
 
     epochs: int = Field(4, ge=0, le=10_000, description="Passes over the training images; 0 skips the phase.")
+
+
+class AugmentConfig(Section):
+    """Random changes of the images in training; never in validation, evaluation and serving. All are off by default."""
+
+    flip_horizontal: bool = Field(False, description="Mirror images left to right: only if that keeps the class.")
+    flip_vertical: bool = Field(False, description="Mirror images top to bottom: only if that keeps the class.")
+    quarter_turns: bool = Field(False, description="Turn square images by 0, 90, 180 or 270 degrees.")
+    rotation: float = Field(0.0, ge=0, le=180, description="Rotate by up to so many degrees, either way.")
+    translation: float = Field(0.0, ge=0, le=0.5, description="Shift by up to this share of the width and height.")
+    zoom: float = Field(0.0, ge=0, lt=1, description="Zoom in and out by up to this share.")
+    brightness: float = Field(
+        0.0, ge=0, le=1, description="Make each band brighter or darker, by up to this share of white."
+    )
+    contrast: float = Field(0.0, ge=0, le=1, description="Change the contrast of each band by up to this share.")
+    noise: float = Field(0.0, ge=0, le=1, description="Add normal noise: its standard deviation as a share of white.")
+    erasing: float = Field(0.0, ge=0, le=1, description="The share of the images in which a rectangle is replaced.")
+
+
+class CheckpointConfig(Section):
+    """Checkpoints of a training: after an interruption it goes on from the last one."""
+
+    seconds: float = Field(
+        60.0, ge=0, le=86_400, description="The time between two checkpoints; 0 writes one after each step."
+    )
+    folder: str | None = Field(
+        None,
+        description="Where they go: a folder that a restarted step sees again. None: the run's own folder, which on "
+        "Kubeflow a restarted pod does not see: name a folder of a volume or a bucket there.",
+    )
 
 
 class TrainConfig(Section):
@@ -191,6 +258,37 @@ class TrainConfig(Section):
     seed: int = Field(0, ge=0, lt=2**31, description="Seed for initial weights and shuffling.")
     deterministic: bool = Field(False, description="Bit-identical results for the same seed and machine; slower.")
     batch_size: int = Field(32, ge=1, le=4096, description="Images per step.")
+    optimizer: OptimizerName = Field("adam", description="One of Keras's optimizers, by its name.")
+    optimizer_options: dict[str, float | bool] = Field(
+        {}, description="Options of that optimizer under Keras's names, as in {momentum: 0.9, nesterov: true}."
+    )
+    clip_norm: float | None = Field(
+        None, gt=0, description="Gradients whose norm, over all weights, is larger are scaled down to it."
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="The share of each label that is spread over all classes."
+    )
+    balance: Literal["none", "weights", "sampling"] = Field(
+        "none",
+        description="Help for classes with few images: 'weights' lets every class count the same in the loss; "
+        "'sampling' shows images of every class equally often. Use one of them where the largest class has three "
+        "times the images of the smallest or more.",
+    )
+    augment: AugmentConfig = Field(AugmentConfig(), description="Random changes of the images in training.")
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="The weights that are kept: those of the last epoch, or of the one with the best metric on the "
+        "validation images (data.val_share).",
+    )
+    metric: Literal["accuracy", "balanced_accuracy", "loss", "auc"] = Field(
+        "accuracy", description="What is measured on the validation images to choose an epoch and to stop early."
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="A phase ends after so many epochs without a better metric on the validation images.",
+    )
+    checkpoint: CheckpointConfig = Field(CheckpointConfig(), description="Checkpoints of a training in progress.")
     freeze_batch_norm: bool | None = Field(
         None,
         description="Whether the source's BatchNormalization statistics and scales are frozen; null means true for "
@@ -199,6 +297,21 @@ class TrainConfig(Section):
     head: HeadPhase = Field(HeadPhase(), description="Only the head, on features computed once.")
     stem: StemPhase = Field(StemPhase(), description="The head and the modified stem; the rest is frozen.")
     all: AllPhase = Field(AllPhase(), description="The whole network.")
+
+    @field_validator("optimizer_options")
+    @classmethod
+    def _options_are_the_optimizers(cls, options: dict[str, float | bool], info: ValidationInfo) -> dict:
+        optimizer = info.data.get("optimizer")  # None where that is wrong itself
+        known = OPTIMIZER_OPTIONS.get(str(optimizer))
+        unknown = [name for name in options if known is not None and name not in known]
+        if unknown:
+            raise RestemError(
+                f"the optimizer {optimizer} has no such option",
+                expected=f"some of {', '.join(known)}",
+                given=", ".join(unknown),
+                remedy="The learning rate and the weight decay are keys of each phase, clip_norm is a key of train",
+            )
+        return options
 
 
 class PretrainConfig(Section):
@@ -217,7 +330,7 @@ class PretrainConfig(Section):
         le=10_000,
         description="Passes over the training images; null means train.all.epochs, but at least 1.",
     )
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam's peak learning rate.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="The peak learning rate.")
     colourise: bool = Field(
         False,
         description="Paint grey images in new random colours at every step: dark ink on light paper, shifted by up to "

@@ -4,6 +4,7 @@ import keras
 
 from restem.run_record import Evaluation
 from restem.trainer.input import Split
+from restem.trainer.phases import predict
 
 
 def evaluate(model: keras.Model, test: Split, classes: list[str], batch_size: int) -> Evaluation:
@@ -17,5 +18,4 @@ def evaluate(model: keras.Model, test: Split, classes: list[str], batch_size: in
       classes: class names in label order.
       batch_size: images per batch.
     """
-    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(model.predict(test.pixels(batch_size), verbose=0)))
-    return Evaluation(tuple(classes), tuple(test.paths().tolist()), test.labels(), probabilities)
+    return Evaluation(tuple(classes), tuple(test.paths.tolist()), test.labels, predict(model, test, batch_size))

@@ -1,7 +1,8 @@
-"""The images of a split as a tf.data dataset, for training and for evaluation."""
+"""The images of a split, for training and for evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
@@ -11,104 +12,202 @@ from restem.images.graph.preprocess import preprocess_one
 from restem.images.graph.statistics import ChannelSums, channel_sums, mean_and_std
 from restem.images.graph.stored import decode_pixels
 
-# Decoded pixels are cached in memory up to this size; larger splits are decoded again in every pass.
+# Decoded pixels are kept in memory up to this; beyond it they are decoded in every pass.
 CACHE_BYTES = 2 * 2**30
+# Encoded images that are shuffled at once where the decoded ones are not in memory.
+SHUFFLED_IMAGES = 20_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
-    """One split of examples.
+    """One split of examples, in a fixed order.
 
     Attributes:
-      images: `pixels` uint8 or uint16 [height, width, channels], `label` int64 [], `path` string [] and, if weighted,
-        `weight` float32 []; unbatched, in a fixed order.
-      count: number of examples.
-      weighted: whether the examples have weights.
+      encoded: string [], unbatched.
+      decode: one element of `encoded` to pixels, uint8 or uint16 [height, width, channels].
+      labels: int64 [count].
+      paths: unicode [count].
+      weights: in training, float32 [count]; none: every example counts the same.
+      in_memory: whether all decoded pixels are kept in memory.
     """
 
-    images: tf.data.Dataset
-    count: int
-    weighted: bool = False
+    encoded: tf.data.Dataset
+    decode: Callable[[tf.Tensor], tf.Tensor]
+    labels: np.ndarray
+    paths: np.ndarray
+    weights: np.ndarray | None = None
+    in_memory: bool = True
 
-    def batches(self, batch_size: int, *, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Batches of pixels uint8 or uint16 [batch, height, width, channels], labels int64 [batch], and weights if any.
+    @property
+    def count(self) -> int:
+        """The number of examples."""
+        return len(self.labels)
 
-        Args:
-          batch_size: images per batch; the last batch of a pass may be smaller.
-          shuffle_seed: reshuffles in each pass, in the same way for the same seed; None keeps the order.
-        """
-        examples = self.images
-        if shuffle_seed is not None:
-            examples = examples.shuffle(min(self.count, 20_000), seed=shuffle_seed, reshuffle_each_iteration=True)
-        # Paths are dropped per batch: another function per image would cost a fifth of the speed.
-        batches = examples.batch(batch_size).map(lambda pixels, label, path, *weight: (pixels, label, *weight))
-        return batches.prefetch(tf.data.AUTOTUNE)
+    @cached_property
+    def images(self) -> tf.data.Dataset:
+        """Pixels, uint8 or uint16 [height, width, channels], unbatched."""
+        if self.in_memory:
+            return tf.data.Dataset.from_tensor_slices(self._pixels)
+        return self.encoded.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+    @cached_property
+    def _pixels(self) -> tf.Tensor:
+        decoded = self.encoded.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE).batch(256)
+        with tf.device("CPU"):
+            return tf.concat(list(decoded), axis=0)
 
     def pixels(self, batch_size: int) -> tf.data.Dataset:
-        """Only the images, as network input float32 [batch, height, width, channels], in the fixed order."""
-        return self.batches(batch_size).map(lambda pixels, *_: tf.cast(pixels, tf.float32))
+        """The images as a network takes them, float32 [batch, height, width, channels]."""
+        batches = self.images.batch(batch_size).map(lambda pixels: tf.cast(pixels, tf.float32))
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    def order(self, seed: int, epoch: int, repeats: np.ndarray | None = None) -> np.ndarray:
+        """A random order of one epoch's images, which depends on seed and epoch alone: positions, int64."""
+        once = np.arange(self.count)
+        return np.random.default_rng((seed, epoch)).permutation(once if repeats is None else np.repeat(once, repeats))
+
+    def epoch(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        epoch: int,
+        skip: int = 0,
+        repeats: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+    ) -> tf.data.Dataset:
+        """One pass over the images in a random order, which depends on seed and epoch alone.
+
+        Args:
+          batch_size: images in a batch; the last batch may be smaller.
+          seed, epoch: other numbers give another order.
+          skip: leaves out the first batches: a training that was interrupted goes on after them.
+          repeats: how often each image occurs, int64 [count]; none: once.
+          weights: float32 [count], in place of the examples' own.
+
+        Returns:
+          Pixels uint8 or uint16 [batch, height, width, channels], labels int64 [batch], and, where there are any,
+          weights float32 [batch].
+        """
+        weights = self.weights if weights is None else weights
+        columns = (self.labels,) if weights is None else (self.labels, weights)
+        return self._in_random_order(batch_size, seed, epoch, skip, repeats, columns, decode=True)
+
+    def paths_of_batch(
+        self, batch_size: int, *, seed: int, epoch: int, step: int, repeats: np.ndarray | None = None
+    ) -> list[str]:
+        """The files in one batch of `epoch`, which is number `step`, counted from 0."""
+        index = (np.arange(self.count),)
+        batches = self._in_random_order(batch_size, seed, epoch, step, repeats, index, decode=False)
+        _, positions = next(iter(batches))
+        return self.paths[positions.numpy()].tolist()
+
+    def _in_random_order(
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        skip: int,
+        repeats: np.ndarray | None,
+        columns: tuple[np.ndarray, ...],
+        *,
+        decode: bool,
+    ) -> tf.data.Dataset:
+        if self.in_memory:
+            order = self.order(seed, epoch, repeats)[skip * batch_size :]
+            taken = tf.data.Dataset.from_tensor_slices((order, *(column[order] for column in columns)))
+            batches = taken.batch(batch_size)
+            if decode:
+                pixels = self._pixels
+                batches = batches.map(lambda order, *rest: (tf.gather(pixels, order), *rest))
+            return batches.prefetch(tf.data.AUTOTUNE)
+        repeats = np.ones(self.count, np.int64) if repeats is None else repeats
+        examples = tf.data.Dataset.zip(self.encoded, tf.data.Dataset.from_tensor_slices((repeats, *columns)))
+        examples = examples.flat_map(
+            lambda encoded, row: tf.data.Dataset.from_tensors((encoded, *row[1:])).repeat(row[0])
+        )
+        shuffled = examples.shuffle(
+            min(int(repeats.sum()), SHUFFLED_IMAGES),
+            seed=int(np.random.default_rng((seed, epoch)).integers(2**31)),
+            reshuffle_each_iteration=False,
+        ).skip(skip * batch_size)
+        if decode:
+            shuffled = shuffled.map(
+                lambda encoded, *row: (self.decode(encoded), *row), num_parallel_calls=tf.data.AUTOTUNE
+            )
+        return shuffled.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def first(self, count: int) -> "Split":
+        """The first images."""
+        if count >= self.count:
+            return self
+        weights = None if self.weights is None else self.weights[:count]
+        return Split(
+            self.encoded.take(count), self.decode, self.labels[:count], self.paths[:count], weights, self.in_memory
+        )
 
     def sample(self, count: int, seed: int) -> np.ndarray:
-        """A random sample of the images, [up to count, height, width, channels]; the same for the same seed."""
-        pixels = self.images.map(lambda pixels, *_: pixels)
-        chosen = pixels.shuffle(min(self.count, 20_000), seed=seed).batch(count).take(1)
-        return next(iter(chosen.as_numpy_iterator()))
-
-    def labels(self) -> np.ndarray:
-        """All labels, int64 [count], in the fixed order."""
-        return self._column(1)
-
-    def paths(self) -> np.ndarray:
-        """All paths, unicode [count], in the fixed order."""
-        return np.array([path.decode() for path in self._column(2)])
-
-    def weights(self) -> np.ndarray | None:
-        """All sample weights, float32 [count], in the fixed order; None if the examples have no weights."""
-        return self._column(3) if self.weighted else None
+        """Some images of the whole split, [up to count, height, width, channels]; the same for the same seed."""
+        chosen = np.random.default_rng(seed).permutation(self.count)[:count]
+        wanted = np.zeros(self.count, bool)
+        wanted[chosen] = True
+        examples = tf.data.Dataset.zip(self.encoded, tf.data.Dataset.from_tensor_slices(wanted))
+        pixels = examples.filter(lambda _, wanted: wanted).map(lambda encoded, _: self.decode(encoded))
+        return np.stack(list(pixels.as_numpy_iterator()))
 
     def channel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each channel's pixel values, float64 [channels] each; reads the images once.
+        """The channels' mean and standard deviation in grey levels, float64 [channels] each; one pass over the images.
 
-        The sums are integers, so the order of the images does not matter.
+        The sums are whole numbers: the same in any order.
         """
-        sums = self.batches(32).map(
-            lambda pixels, *_: tuple(tf.reduce_sum(part, axis=0) for part in channel_sums(pixels)),
+        sums = self.images.batch(32).map(
+            lambda pixels: tuple(tf.reduce_sum(part, axis=0) for part in channel_sums(pixels)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         total = ChannelSums(*(sum(part) for part in zip(*sums.as_numpy_iterator(), strict=True)))
-        height, width, _ = self.images.element_spec[0].shape
+        height, width, _ = self.images.element_spec.shape
         return mean_and_std(total, self.count * height * width)
-
-    def _column(self, index: int) -> np.ndarray:
-        batches = self.images.map(lambda *columns: columns[index]).batch(4096)
-        return np.concatenate(list(batches.as_numpy_iterator()))
 
 
 def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = False) -> Split:
-    """Reads one split of transformed examples, or of raw examples with `image.store: none`.
+    """Reads one split: transformed examples, or, with `image.store: none`, raw ones.
 
     Args:
-      files: gzip TFRecord files or glob patterns.
-      image: size, type and storage of the pixels.
+      files: gzip TFRecord files, or patterns of them.
+      image: the pixels' size, type and how they are stored.
       weighted: whether the examples have weights.
     """
     encoded = "image_bytes" if image.store == "none" else "pixels"
-    to_pixels = preprocess_one if image.store == "none" else decode_pixels
-    wanted = {
-        encoded: tf.io.FixedLenFeature([], tf.string),
+    decode = preprocess_one if image.store == "none" else decode_pixels
+    columns = {
         "label_index": tf.io.FixedLenFeature([], tf.int64),
         "path": tf.io.FixedLenFeature([], tf.string),
         **({"weight": tf.io.FixedLenFeature([], tf.float32)} if weighted else {}),
     }
-
-    def parse(example: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        features = tf.io.parse_single_example(example, wanted)
-        return to_pixels(features[encoded], image), *(features[name] for name in wanted if name != encoded)
-
     found = sorted(file for pattern in files for file in tf.io.gfile.glob(pattern))
     records = tf.data.TFRecordDataset(found, compression_type="GZIP")
-    count = int(records.reduce(np.int64(0), lambda total, _: total + 1))
-    images = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-    if count * image.height * image.width * image.count * image.bits // 8 <= CACHE_BYTES:
-        images = images.cache()
-    return Split(images, count, weighted)
+    parsed = records.batch(1024).map(lambda batch: tf.io.parse_example(batch, columns)).as_numpy_iterator()
+    batches = list(parsed)
+    known = {name: np.concatenate([batch[name] for batch in batches]) for name in columns} if batches else None
+    count = len(known["label_index"]) if known else 0
+    image_column = {encoded: tf.io.FixedLenFeature([], tf.string)}
+    return Split(
+        encoded=records.map(
+            lambda record: tf.io.parse_single_example(record, image_column)[encoded],
+            num_parallel_calls=tf.data.AUTOTUNE,
+        ),
+        decode=lambda one: decode(one, image),
+        labels=known["label_index"] if known else np.zeros(0, np.int64),
+        paths=np.array([path.decode() for path in known["path"]] if known else [], str),
+        weights=known["weight"] if known and weighted else None,
+        in_memory=count * image.height * image.width * image.count * image.bits // 8 <= CACHE_BYTES,
+    )
+
+
+def arrays_as_split(
+    pixels: np.ndarray, labels: np.ndarray, paths: np.ndarray, weights: np.ndarray | None = None
+) -> Split:
+    """A split of images that are in memory: uint8 or uint16 [count, height, width, channels]."""
+    kind, shape = pixels.dtype, pixels.shape[1:]
+    encoded = tf.data.Dataset.from_tensor_slices(np.array([image.tobytes() for image in pixels], object))
+    return Split(encoded, lambda one: tf.reshape(tf.io.decode_raw(one, kind), shape), labels, paths, weights)

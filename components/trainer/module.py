@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,11 +10,12 @@ from tensorflow.python.util import _pywrap_util_port  # TensorFlow exposes only 
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.processor import describe_processor
 from restem.run_record import (
     STEM,
-    Epoch,
+    Kept,
     ModelInput,
     ModelRecord,
     write_evaluation,
@@ -24,17 +24,21 @@ from restem.run_record import (
     write_model,
 )
 from restem.stem import TransferReport
+from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
 from restem.trainer.config import ModelConfig, StemConfig, TrainConfig
 from restem.trainer.evaluation import evaluate
 from restem.trainer.export import export
-from restem.trainer.input import read_split
+from restem.trainer.input import Split, read_split
 from restem.trainer.network import Network, build_network, needs_statistics
-from restem.trainer.phases import set_seed, train_head, train_network
+from restem.trainer.phases import predict, set_seed, train_head, train_network
 from restem.trainer.pretrain import checkpoint_path
+from restem.trainer.scores import score
+from restem.trainer.training import Training
 
 log = logging.getLogger("restem")
 
 SAMPLE_IMAGES = 64
+SCORED_IMAGES = 2000  # of the training images
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -61,6 +65,10 @@ def run_fn(fn_args: FnArgs) -> None:
     weighted = has_weights(fn_args.schema_path)
     train = read_split(fn_args.train_files, image, weighted=weighted)
     test = read_split(fn_args.eval_files, image, weighted=weighted)
+    val = read_split(validation_files(fn_args.train_files), image, weighted=weighted)
+    if not val.count:
+        val = None
+        refuse_choices_without_validation(config)
 
     network = build_network(
         role,
@@ -73,9 +81,24 @@ def run_fn(fn_args: FnArgs) -> None:
         sample=train.sample(SAMPLE_IMAGES, config.seed),
     )
     log.info("%s", network.report.to_text().splitlines()[0])
-    history = train_phases(network, train, config, pretrained=model.weights != "none")
+    settings = {name: value for name, value in custom.items() if name != "config"}
+    checkpoints = checkpoints_of_this_run(role, settings, [*fn_args.train_files, *fn_args.eval_files])
+    training = train_phases(
+        network,
+        train,
+        val,
+        config,
+        checkpoints,
+        white=float(image.white),
+        pretrained=model.weights != "none",
+    )
 
     run_folder = Path(fn_args.model_run_dir)
+    scores = {
+        name: score(part.labels, predict(network.model, part, config.batch_size))
+        for name, part in (("train", train.first(SCORED_IMAGES)), ("val", val))
+        if part is not None
+    }
     evaluation = evaluate(network.model, test, classes, config.batch_size)
     log.info("Accuracy of the %s on %d test images: %.4f", role, test.count, evaluation.accuracy)
     record = ModelRecord(
@@ -92,11 +115,13 @@ def run_fn(fn_args: FnArgs) -> None:
         parameters=network.model.count_params(),
         train_images=train.count,
         seed=config.seed,
+        kept=None if training.best is None else Kept(training.best.phase, training.best.epoch, config.metric),
+        scores={**scores, "test": score(evaluation.labels, evaluation.probabilities)},
         processor=describe_processor(onednn=_pywrap_util_port.IsMklEnabled()),
         config=custom["config"],
     )
     write_model(run_folder, record)
-    write_history(run_folder, history)
+    write_history(run_folder, training.history)
     write_evaluation(run_folder, evaluation)
     write_stem(run_folder, network.report)
     export(network.model, image, classes, fn_args.serving_model_dir, record, network.report.to_dict())
@@ -120,17 +145,55 @@ def has_weights(schema_path: str) -> bool:
     return any(feature.name == "weight" for feature in read_schema(schema_path).feature)
 
 
-def train_phases(network: Network, train: Any, config: TrainConfig, *, pretrained: bool) -> list[Epoch]:
-    """Runs the phases that have epochs, in order, and returns the records of all their epochs."""
+def validation_files(train_files: list[str]) -> list[str]:
+    """The patterns of the split `val`, which TFX's Trainer does not name: its folder is beside that of `train`."""
+    return [pattern.replace("/Split-train/", "/Split-val/") for pattern in train_files]
+
+
+def refuse_choices_without_validation(config: TrainConfig) -> None:
+    """Nothing is chosen on test images.
+
+    Raises:
+      RestemError: the configuration asks for a choice that needs validation images.
+    """
+    asked = [
+        *(["train.keep: best"] if config.keep == "best" else []),
+        *(["train.patience"] if config.patience else []),
+    ]
+    if asked:
+        raise RestemError(
+            "there are no validation images, and nothing may be chosen on test images",
+            where=" and ".join(asked),
+            expected="a split val",
+            remedy="Set data.val_share: 0.1, or leave these keys out",
+        )
+
+
+def train_phases(
+    network: Network,
+    train: Split,
+    val: Split | None,
+    config: TrainConfig,
+    checkpoints: Checkpoints,
+    *,
+    white: float,
+    pretrained: bool,
+) -> Training:
+    """Runs the phases that have epochs, in order; the network then has the weights that are to be kept."""
     freeze = pretrained if config.freeze_batch_norm is None else config.freeze_batch_norm
-    history: list[Epoch] = []
-    if config.head.epochs:
-        log.info("head: computing the features of %d images once", train.count)
-        history += train_head(network, train, config.head, config)
-    for name, phase in (("stem", config.stem), ("all", config.all)):
-        if phase.epochs:
-            history += train_network(network, train, name, phase, config, freeze_batch_norm=freeze)
-    return history
+    phases = [name for name in ("head", "stem", "all") if getattr(config, name).epochs]
+    training = Training(config, phases, checkpoints, labels=None if val is None else val.labels)
+    for name in phases:
+        if training.is_over(name):
+            continue
+        if name == "head":
+            log.info("head: computing the features of %d images once", train.count)
+            train_head(training, network, train, val, config)
+        else:
+            phase = getattr(config, name)
+            train_network(training, network, train, val, name, phase, config, white=white, freeze_batch_norm=freeze)
+    training.keep_the_best(network.model.variables)
+    return training
 
 
 def write_stem(folder: Path, report: TransferReport) -> None:

@@ -1,110 +1,230 @@
-"""The training phases: the head on cached features, the stem, the whole network."""
+"""The phases of training: the head on cached features, the stem, the whole network."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from restem.run_record import Epoch
-from restem.trainer.config import PhaseConfig, TrainConfig
+from restem.trainer.augment import augmentation
+from restem.trainer.balance import balanced_repeats, balanced_weights, epoch_length
+from restem.trainer.config import NetworkPhase, TrainConfig
 from restem.trainer.input import Split
 from restem.trainer.network import Network
-from restem.trainer.optimizer import adam
-from restem.trainer.progress import EpochHistory
+from restem.trainer.optimizer import make_optimizer
+from restem.trainer.training import Phase, Training
 
 SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
+# The steps that a BatchNormalization's moving statistics remember: a fiftieth of the phase, within these limits.
+REMEMBERED_STEPS = (10, 100)
+STAGE = re.compile(r"^conv(\d)_")
 
 
 def set_seed(seed: int, *, deterministic: bool) -> None:
-    """Seeds Python, NumPy and TensorFlow; `deterministic` makes operations bit-reproducible."""
+    """Seeds Python, NumPy and TensorFlow; with `deterministic`, operations give the same bits each time."""
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
 
 
-def compile_classifier(model: keras.Model, learning_rate: float, steps: int) -> None:
-    """Compiles a model that outputs logits [N, classes] for labels int64 [N]."""
-    # On CPUs, XLA is five times slower than oneDNN's kernels; on GPUs, Keras turns it on by itself.
+def compile_classifier(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, label_smoothing: float = 0.0
+) -> keras.Metric:
+    """Compiles a model that outputs logits [N, classes] for labels int64 [N]; returns its metric "accuracy"."""
+    # XLA is five times slower than oneDNN's kernels on CPUs; Keras turns it on by itself where there is a GPU.
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    # If given only a name, Keras would create the metric, and the optimizer's variables, inside the training step's
+    # graph. TensorFlow then traces the step twice, which takes ten seconds for a ResNet50.
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     model.compile(
-        optimizer=adam(learning_rate, steps),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        # If given only a name, Keras would create the metric, and the optimizer's variables, inside the training step's
-        # graph. TensorFlow then traces the step twice, which takes ten seconds for a ResNet50.
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        optimizer=optimizer,
+        loss=_Smoothed(label_smoothing)
+        if label_smoothing
+        else keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[accuracy],
         jit_compile="auto" if on_gpu else False,
     )
     model.optimizer.build(model.trainable_variables)
+    return accuracy
 
 
-def train_head(network: Network, train: Split, phase: PhaseConfig, config: TrainConfig) -> list[Epoch]:
-    """Trains only the head on the backbone's features, which are computed once.
+class _Smoothed(keras.losses.Loss):
+    """The cross-entropy of logits [N, classes] with smoothed labels (Szegedy et al. 2015, arXiv 1512.00567)."""
 
-    The features are standardised for training, because Adam makes little progress on raw features (mean 13 for a
-    ResNet50). The standardisation is then folded into the head: with W, b trained on (f - m) / s, the head becomes
-    W / s and b - sum(m W / s).
+    def __init__(self, smoothing: float) -> None:
+        super().__init__()
+        self._smoothing = smoothing
 
-    Returns:
-      The phase's epochs.
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        classes = y_pred.shape[-1]
+        labels = keras.ops.one_hot(keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,)), classes)
+        labels = labels * (1 - self._smoothing) + self._smoothing / classes
+        return keras.losses.categorical_crossentropy(labels, y_pred, from_logits=True)
+
+
+def train_head(training: Training, network: Network, train: Split, val: Split | None, config: TrainConfig) -> None:
+    """Trains the head alone on the backbone's features, which are computed once, on images that are not augmented.
+
+    The features are standardised for the training and the standardisation is folded back into the head: on raw
+    features (mean 13 for a ResNet50) Adam hardly moves. With W, b trained on (f - m) / s, the head becomes W / s and
+    b - sum(m W / s).
     """
+    phase = config.head
     features = network.features.predict(train.pixels(config.batch_size), verbose=0)
-    labels = train.labels()
     mean, std = features.mean(axis=0), features.std(axis=0)
-    # A feature that hardly varies must not be scaled up: the head would rely on its noise, and the first steps that
-    # train the backbone would distort the logits.
+    # A feature that hardly varies must not be blown up: the head would hang on its noise, and the first steps that move
+    # the backbone would throw the logits off.
     std = np.maximum(std, SMALLEST_STD_SHARE * std.mean())
-    head = keras.Sequential([keras.Input((features.shape[1],)), keras.layers.Dense(network.head.units)])
-    steps = phase.epochs * -(-len(labels) // config.batch_size)
-    compile_classifier(head, phase.learning_rate, steps)
-    history = EpochHistory("head", phase.epochs, len(labels))
-    head.fit(
-        (features - mean) / std,
-        labels,
-        sample_weight=train.weights(),
-        batch_size=config.batch_size,
-        epochs=phase.epochs,
-        shuffle=True,
-        verbose=0,
-        callbacks=[history],
+    seen = (features - mean) / std
+    validation = (network.features.predict(val.pixels(config.batch_size), verbose=0) - mean) / std if val else None
+    head = keras.Sequential(
+        [
+            keras.Input((seen.shape[1],)),
+            *([keras.layers.Dropout(phase.dropout, seed=config.seed)] if phase.dropout else []),
+            keras.layers.Dense(network.head.units),
+        ]
     )
-    kernel, bias = head.get_weights()
-    network.head.set_weights([kernel / std[:, None], bias - (mean / std) @ kernel])
-    return history.epochs
+    repeats, weights = _balance(train, config)
+    images = epoch_length(train.labels, config)
+    steps = -(-images // config.batch_size)
+    accuracy = compile_classifier(head, make_optimizer(config, phase, phase.epochs * steps), config.label_smoothing)
+
+    def batches(epoch: int, skip: int) -> tf.data.Dataset:
+        order = train.order(config.seed, epoch, repeats(epoch))[skip * config.batch_size :]
+        columns = (seen, train.labels) if weights is None else (seen, train.labels, weights)
+        return tf.data.Dataset.from_tensor_slices(tuple(column[order] for column in columns)).batch(config.batch_size)
+
+    def fold() -> list[np.ndarray]:
+        kernel, bias = head.get_weights()[:2]
+        network.head.set_weights([kernel / std[:, None], bias - (mean / std) @ kernel])
+        return _values(network.model)
+
+    training.run(
+        Phase(
+            name="head",
+            model=head,
+            accuracy=accuracy,
+            epochs=phase.epochs,
+            steps=steps,
+            images=images,
+            batches=batches,
+            files=lambda epoch, step: train.paths[
+                train.order(config.seed, epoch, repeats(epoch))[step * config.batch_size :][: config.batch_size]
+            ].tolist(),
+            predict=None if validation is None else lambda: _softmax(head.predict(validation, verbose=0)),
+            weights=fold,
+            schedule=phase.schedule,
+        )
+    )
+    fold()
 
 
 def train_network(
+    training: Training,
     network: Network,
     train: Split,
+    val: Split | None,
     name: str,
-    phase: PhaseConfig,
+    phase: NetworkPhase,
     config: TrainConfig,
     *,
+    white: float,
     freeze_batch_norm: bool,
-) -> list[Epoch]:
+) -> None:
     """Trains the head and either the stem (`name` is "stem") or the whole network ("all").
 
     Args:
-      freeze_batch_norm: BatchNormalization layers outside the stem keep their statistics and scales.
-
-    Returns:
-      The phase's epochs.
+      white: the largest value of a pixel, for augmentation.
+      freeze_batch_norm: BatchNormalization layers keep their statistics and scales, except those of the stem.
     """
+    repeats, weights = _balance(train, config)
+    images = epoch_length(train.labels, config)
+    steps = -(-images // config.batch_size)
     for layer in network.layers():
         if layer.name == "to_rgb":
             continue
         in_stem = layer.name in network.stem_layers
+        is_norm = isinstance(layer, keras.layers.BatchNormalization)
         if name == "stem":
             layer.trainable = in_stem or layer is network.head
         else:
-            layer.trainable = not (
-                freeze_batch_norm and not in_stem and isinstance(layer, keras.layers.BatchNormalization)
-            )
-    steps_per_epoch = -(-train.count // config.batch_size)
-    compile_classifier(network.model, phase.learning_rate, phase.epochs * steps_per_epoch)
-    history = EpochHistory(name, phase.epochs, train.count)
-    network.model.fit(
-        train.batches(config.batch_size, shuffle_seed=config.seed),
-        epochs=phase.epochs,
-        verbose=0,
-        callbacks=[history],
+            layer.trainable = not (freeze_batch_norm and not in_stem and is_norm)
+        if is_norm and layer.trainable:
+            layer.momentum = min(layer.momentum, short_momentum(phase.epochs * steps))
+    augmented = augmentation(config.augment, white, config.seed)
+    model = keras.Sequential([network.model.input, *augmented, network.model]) if augmented else network.model
+    optimizer = make_optimizer(
+        config,
+        phase,
+        phase.epochs * steps,
+        rates=stage_rates(network, phase.lower_layers),
+        no_decay=[weight for weight in network.model.trainable_variables if len(weight.shape) < 2],
     )
-    return history.epochs
+    accuracy = compile_classifier(model, optimizer, config.label_smoothing)
+    batch = {"batch_size": config.batch_size, "seed": config.seed}
+    training.run(
+        Phase(
+            name=name,
+            model=model,
+            accuracy=accuracy,
+            epochs=phase.epochs,
+            steps=steps,
+            images=images,
+            batches=lambda epoch, skip: train.epoch(
+                **batch, epoch=epoch, skip=skip, repeats=repeats(epoch), weights=weights
+            ),
+            files=lambda epoch, step: train.paths_of_batch(**batch, epoch=epoch, step=step, repeats=repeats(epoch)),
+            predict=None if val is None else lambda: predict(network.model, val, config.batch_size),
+            weights=lambda: _values(network.model),
+            schedule=phase.schedule,
+        )
+    )
+
+
+def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
+    """Probabilities, float32 [count, classes], in the split's order."""
+    return _softmax(model.predict(split.pixels(batch_size), verbose=0))
+
+
+def short_momentum(steps: int) -> float:
+    """The momentum of moving statistics in a phase of so many steps.
+
+    Keras's 0.99 remembers hundreds of steps. In a training of fewer, the statistics lag behind the weights, and the
+    network that infers is not the one that was trained.
+    """
+    return 1 - 1 / min(max(steps / 50, REMEMBERED_STEPS[0]), REMEMBERED_STEPS[1])
+
+
+def stage_rates(network: Network, factor: float) -> Mapping[str, float]:
+    """Factors of the learning rate by a weight's path: 1 for the head, `factor` for the last stage, its square for the
+    one before it, and so on down to the stem."""
+    if factor == 1:
+        return {}
+    rates = {}
+    for layer in network.layers():
+        stage = STAGE.match(layer.name)
+        if layer is network.head:
+            depth = 0
+        else:
+            depth = 6 - int(stage[1]) if stage and layer.name not in network.stem_layers else 5
+        rates.update((weight.path, factor**depth) for weight in layer.weights)
+    return rates
+
+
+def _balance(train: Split, config: TrainConfig) -> tuple[Callable[[int], np.ndarray | None], np.ndarray | None]:
+    """How often each image occurs in an epoch, by its number, and the weights."""
+    if config.balance == "sampling":
+        return (lambda epoch: balanced_repeats(train.labels, config.seed, epoch)), train.weights
+    if config.balance == "weights":
+        return (lambda epoch: None), balanced_weights(train.labels, train.weights)
+    return (lambda epoch: None), train.weights
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype(np.float32)))
+
+
+def _values(model: keras.Model) -> Sequence[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in model.variables]

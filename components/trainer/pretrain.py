@@ -11,16 +11,14 @@ import tensorflow as tf
 from restem.images.config import ImageConfig
 from restem.run_record import Epoch
 from restem.stem import load_backbone
-from restem.trainer.config import Backbone
+from restem.trainer.checkpoint import Checkpoints
+from restem.trainer.config import Backbone, PhaseConfig, TrainConfig
 from restem.trainer.input import read_split
-from restem.trainer.phases import compile_classifier
-from restem.trainer.progress import EpochHistory
+from restem.trainer.optimizer import make_optimizer
+from restem.trainer.phases import compile_classifier, short_momentum
+from restem.trainer.training import Phase, Training
 
 CHECKPOINT = "backbone.weights.h5"
-
-# Keras's default of 0.99 averages over hundreds of steps, most of a short training. The statistics then lag behind the
-# weights, and inference differs from training (test accuracies of 0.79 to 0.92 for the same training accuracy).
-BATCH_NORM_MOMENTUM = 0.9
 
 # Ranges of the uniform random colours that `paint` gives to paper and ink.
 PAPER_RANGE = (180.0, 250.0)
@@ -51,7 +49,15 @@ def checkpoint_path(folder: str) -> str:
     return str(Path(folder) / CHECKPOINT)
 
 
-def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path, *, weighted: bool = False) -> list[Epoch]:
+def pretrain(
+    files: Sequence[str],
+    classes: int,
+    task: SourceTask,
+    out: Path,
+    checkpoints: Checkpoints,
+    *,
+    weighted: bool = False,
+) -> tuple[Epoch, ...]:
     """Trains the stock network on raw examples and writes its backbone's weights.
 
     Args:
@@ -59,49 +65,78 @@ def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path, *,
       classes: number of classes.
       task: what to train.
       out: the checkpoint to write: a `.weights.h5` file of `keras.applications.<backbone>(include_top=False)`.
+      checkpoints: of this training.
       weighted: whether the examples have weights.
 
     Returns:
       The epochs.
     """
     image = ImageConfig.model_validate(task.image or {"size": task.size, "channels": 3, "store": "none"})
+    config = TrainConfig(seed=task.seed, deterministic=task.deterministic, batch_size=task.batch_size)
+    phase = PhaseConfig(epochs=task.epochs, learning_rate=task.learning_rate)
     split = read_split(files, image, weighted=weighted)
-    pairs = split.batches(task.batch_size, shuffle_seed=task.seed)
-    if task.colourise:
-        pairs = pairs.map(lambda pixels, *rest: (paint(pixels), *rest), num_parallel_calls=tf.data.AUTOTUNE)
-
-    applications = keras.applications.resnet_v2 if task.backbone.endswith("V2") else keras.applications.resnet
-    pairs = pairs.map(
-        lambda pixels, *rest: (applications.preprocess_input(tf.cast(pixels, tf.float32)), *rest),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
+    steps = -(-split.count // task.batch_size)
 
     backbone = load_backbone(task.backbone, "none")
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = BATCH_NORM_MOMENTUM
+            layer.momentum = short_momentum(task.epochs * steps)
     inputs = keras.Input((task.size, task.size, 3))
     model = keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(backbone(inputs)))
-    compile_classifier(model, task.learning_rate, task.epochs * -(-split.count // task.batch_size))
-    history = EpochHistory("pretrain", task.epochs, split.count)
-    model.fit(pairs.prefetch(tf.data.AUTOTUNE), epochs=task.epochs, verbose=0, callbacks=[history])
+    accuracy = compile_classifier(model, make_optimizer(config, phase, task.epochs * steps))
+
+    batch = {"batch_size": task.batch_size, "seed": task.seed}
+    training = Training(config, ["pretrain"], checkpoints)
+    training.run(
+        Phase(
+            name="pretrain",
+            model=model,
+            accuracy=accuracy,
+            epochs=task.epochs,
+            steps=steps,
+            images=split.count,
+            batches=lambda epoch, skip: _as_the_source_sees_them(
+                split.epoch(**batch, epoch=epoch, skip=skip), task, epoch, skip
+            ),
+            files=lambda epoch, step: split.paths_of_batch(**batch, epoch=epoch, step=step),
+            predict=None,
+            weights=lambda: [],
+        )
+    )
     backbone.save_weights(out)
-    return history.epochs
+    return training.history
 
 
-def paint(pixels: tf.Tensor) -> tf.Tensor:
+def _as_the_source_sees_them(batches: tf.data.Dataset, task: SourceTask, epoch: int, skipped: int) -> tf.data.Dataset:
+    """Batches with Keras's preprocessing, and painted where the task asks for it."""
+    applications = keras.applications.resnet_v2 if task.backbone.endswith("V2") else keras.applications.resnet
+
+    def prepare(step: tf.Tensor, example: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        pixels, *rest = example
+        if task.colourise:
+            # The step's own seed: the colours are the same after an interruption.
+            pixels = paint(pixels, tf.stack([task.seed, epoch * 1_000_000 + tf.cast(step, tf.int32)]))
+        return applications.preprocess_input(tf.cast(pixels, tf.float32)), *rest
+
+    numbered = batches.enumerate(skipped)
+    return numbered.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def paint(pixels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Paints grey images in random colours: darker ink on light paper, shifted by up to two pixels.
 
     Args:
       pixels: uint8 [N, height, width, 3], three equal channels: the amount of ink, 0..255.
+      seed: int32 [2]; the same seed gives the same colours.
 
     Returns:
       float32 [N, height, width, 3], 0..255.
     """
     grey = tf.reduce_mean(tf.cast(pixels, tf.float32), axis=-1, keepdims=True) / 255.0
     count = tf.shape(pixels)[0]
-    shifts = tf.random.uniform((count, 2), -SHIFT_PIXELS, SHIFT_PIXELS + 1, tf.int32)
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+    shifts = tf.random.stateless_uniform((count, 2), seeds[0], -SHIFT_PIXELS, SHIFT_PIXELS + 1, tf.int32)
     grey = tf.map_fn(lambda item: tf.roll(item[0], item[1], (0, 1)), (grey, shifts), fn_output_signature=tf.float32)
-    paper = tf.random.uniform((count, 1, 1, 3), *PAPER_RANGE)
-    ink = tf.random.uniform((count, 1, 1, 3), *INK_RANGE)
+    paper = tf.random.stateless_uniform((count, 1, 1, 3), seeds[1], *PAPER_RANGE)
+    ink = tf.random.stateless_uniform((count, 1, 1, 3), seeds[2], *INK_RANGE)
     return paper + grey * (ink - paper)

@@ -1,14 +1,14 @@
 """A tiny network instead of a ResNet, and images that it can classify."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from restem.images.config import ImageConfig
-from restem.trainer.input import Split
+from restem.trainer.input import Split, arrays_as_split
 from restem.trainer.network import Network
 
 CLASSES = ["dark", "light", "striped"]
@@ -33,22 +33,31 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture
 def split(pictures) -> Split:
     pixels, labels = pictures
-    paths = np.array([f"class/{i}.png" for i in range(len(labels))])
-    return Split(tf.data.Dataset.from_tensor_slices((pixels, labels, paths)), len(labels))
+    return arrays_as_split(pixels, labels, np.array([f"class/{i}.png" for i in range(len(labels))]))
 
 
 @pytest.fixture
-def network() -> Network:
+def make_network() -> Callable[[], Network]:
+    """Makes a network; the same seed makes the same one."""
+
+    def make() -> Network:
+        pixels = keras.Input((8, 8, 1))
+        x = keras.layers.Rescaling(1 / 255)(pixels)
+        x = keras.layers.Conv2D(4, 3, name="conv1_conv")(x)
+        x = keras.layers.BatchNormalization(name="conv1_bn")(x)
+        x = keras.layers.Conv2D(6, 3, activation="relu", name="body_conv")(x)
+        x = keras.layers.BatchNormalization(name="body_bn")(x)
+        features = keras.layers.GlobalAveragePooling2D()(x)
+        head = keras.layers.Dense(len(CLASSES), name="head")
+        report = SimpleNamespace(to_text=lambda: "text", to_dict=dict)
+        return Network(
+            keras.Model(pixels, head(features)), keras.Model(pixels, features), head, ("conv1_conv", "conv1_bn"), report
+        )
+
+    return make
+
+
+@pytest.fixture
+def network(make_network) -> Network:
     keras.utils.set_random_seed(0)
-    pixels = keras.Input((8, 8, 1))
-    x = keras.layers.Rescaling(1 / 255)(pixels)
-    x = keras.layers.Conv2D(4, 3, name="conv1_conv")(x)
-    x = keras.layers.BatchNormalization(name="conv1_bn")(x)
-    x = keras.layers.Conv2D(6, 3, activation="relu", name="body_conv")(x)
-    x = keras.layers.BatchNormalization(name="body_bn")(x)
-    features = keras.layers.GlobalAveragePooling2D()(x)
-    head = keras.layers.Dense(len(CLASSES), name="head")
-    report = SimpleNamespace(to_text=lambda: "text", to_dict=dict)
-    return Network(
-        keras.Model(pixels, head(features)), keras.Model(pixels, features), head, ("conv1_conv", "conv1_bn"), report
-    )
+    return make_network()
