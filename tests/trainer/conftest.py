@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 
 from restem.images.config import ImageConfig
+from restem.trainer.checkpoint import Checkpoints
+from restem.trainer.config import TrainConfig
 from restem.trainer.input import Split, arrays_as_split
+from restem.trainer.module import train_phases
 from restem.trainer.network import Network
 
 CLASSES = ["dark", "light", "striped"]
+PHASES = {
+    "head": {"epochs": 3, "learning_rate": 0.03},
+    "stem": {"epochs": 2, "learning_rate": 1e-3},
+    "all": {"epochs": 2, "learning_rate": 1e-3},
+}
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +69,31 @@ def make_network() -> Callable[[], Network]:
 def network(make_network) -> Network:
     keras.utils.set_random_seed(0)
     return make_network()
+
+
+@pytest.fixture
+def val(pictures):
+    pixels, labels = pictures
+    return arrays_as_split(pixels[:30], labels[:30], np.array([f"val/{i}.png" for i in range(30)]))
+
+
+@pytest.fixture
+def train(make_network, split, val):
+    """train(**settings): a network trained with these settings, and its Training."""
+
+    def train(checkpoints=None, validation=val, images=split, make=make_network, **settings):
+        keras.utils.set_random_seed(0)
+        network = make()
+        config = TrainConfig.model_validate({"batch_size": 16, **PHASES, **settings})
+        training = train_phases(
+            network,
+            images,
+            validation,
+            config,
+            checkpoints or Checkpoints(None, "", 0),
+            white=255.0,
+            pretrained=False,
+        )
+        return SimpleNamespace(network=network, training=training, weights=network.model.get_weights())
+
+    return train

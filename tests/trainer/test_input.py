@@ -1,15 +1,18 @@
+import dataclasses
+
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from restem.images.config import ImageConfig
 from restem.images.graph.stored import encode_pixels
-from restem.trainer.input import Split, read_split
+from restem.trainer.input import arrays_as_split, read_split
 
 IMAGE = ImageConfig(size=4, channels=1)
 
 
 def write(path, count):
-    """Transformed examples; each has its index as pixel value and label, and half of it as weight."""
+    """Transformed examples, each with its number in every pixel, as label, and half of it as weight."""
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
         for index in range(count):
             pixels = encode_pixels(tf.fill([4, 4, 1], tf.cast(index, tf.uint8)), IMAGE).numpy()
@@ -23,27 +26,77 @@ def write(path, count):
     return [str(path)]
 
 
-def test_weights_stay_with_their_images(tmp_path):
-    split = read_split(write(tmp_path / "x.gz", 10), IMAGE, weighted=True)
-    assert (split.count, split.weighted) == (10, True)
-    for pixels, labels, weights in split.batches(3, shuffle_seed=1):
+@pytest.fixture(params=[True, False], ids=["in memory", "streamed"])
+def split(request, tmp_path):
+    read = read_split(write(tmp_path / "x.gz", 10), IMAGE, weighted=True)
+    assert read.in_memory
+    return dataclasses.replace(read, in_memory=request.param)
+
+
+def labels_of(batches):
+    return np.concatenate([labels for _, labels, *_ in batches]).tolist()
+
+
+def test_weights_and_labels_go_with_their_images(split):
+    assert split.count == 10
+    for pixels, labels, weights in split.epoch(3, seed=1, epoch=0):
+        assert pixels.dtype == tf.uint8
         np.testing.assert_array_equal(pixels[:, 0, 0, 0], labels)
         np.testing.assert_array_equal(weights, labels / 2)
-    np.testing.assert_array_equal(split.weights(), np.arange(10) / 2)
+    np.testing.assert_array_equal(split.weights, np.arange(10) / 2)
     np.testing.assert_array_equal(np.concatenate(list(split.pixels(4)))[:, 0, 0, 0], np.arange(10))
+    assert split.paths.tolist() == [str(i) for i in range(10)]
 
 
-def test_a_split_without_weights(tmp_path):
+def test_an_epoch_has_every_image_once_in_an_order_of_its_own(split):
+    orders = [labels_of(split.epoch(3, seed=seed, epoch=epoch)) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 3
+    assert labels_of(split.epoch(3, seed=0, epoch=1)) == orders[1]
+
+
+def test_what_an_interrupted_training_has_seen_is_skipped(split):
+    whole = list(split.epoch(3, seed=0, epoch=5))
+    rest = list(split.epoch(3, seed=0, epoch=5, skip=2))
+    assert labels_of(rest) == labels_of(whole[2:])
+    assert split.paths_of_batch(3, seed=0, epoch=5, step=2) == [str(label) for label in whole[2][1].numpy()]
+
+
+def test_images_occur_as_often_as_asked(split):
+    repeats = np.array([0, 2, 3] + [0] * 7)
+    found = labels_of(split.epoch(2, seed=0, epoch=0, repeats=repeats))
+    assert sorted(found) == [1, 1, 2, 2, 2]
+    assert labels_of(split.epoch(2, seed=0, epoch=0, repeats=repeats, skip=1)) == found[2:]
+
+
+def test_other_weights_take_the_place_of_the_examples_own(split):
+    for _, labels, weights in split.epoch(4, seed=0, epoch=0, weights=np.arange(10, dtype=np.float32) * 3):
+        np.testing.assert_array_equal(weights, labels * 3)
+
+
+def test_a_sample_is_spread_over_all_images_and_stays_the_same(split):
+    numbers = split.sample(4, seed=0)[:, 0, 0, 0].tolist()
+    assert len(set(numbers)) == 4
+    assert split.sample(4, seed=0)[:, 0, 0, 0].tolist() == numbers
+    assert split.sample(50, seed=0).shape == (10, 4, 4, 1)
+
+
+def test_the_first_images(split):
+    few = split.first(3)
+    assert few.labels.tolist() == [0, 1, 2]
+    assert np.concatenate(list(few.pixels(2)))[:, 0, 0, 0].tolist() == [0, 1, 2]
+
+
+def test_a_split_may_be_missing_or_without_weights(tmp_path):
+    assert read_split([str(tmp_path / "nothing-*")], IMAGE).count == 0
     split = read_split(write(tmp_path / "x.gz", 4), IMAGE)
-    assert split.weights() is None
-    assert [len(batch) for batch in split.batches(4)] == [2]
-    assert split.paths().tolist() == ["0", "1", "2", "3"]
+    assert split.weights is None
+    assert [len(batch) for batch in split.epoch(4, seed=0, epoch=0)] == [2]
 
 
-def test_statistics_cover_all_pixels(tmp_path):
+def test_statistics_are_those_of_all_pixels():
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 65536, (70, 4, 6, 2), np.uint16)
-    images = tf.data.Dataset.from_tensor_slices((pixels, np.zeros(70, np.int64), np.full(70, "x")))
-    mean, std = Split(images, 70).channel_statistics()
+    mean, std = arrays_as_split(pixels, np.zeros(70, np.int64), np.full(70, "x")).channel_statistics()
     np.testing.assert_allclose(mean, pixels.mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(std, pixels.std((0, 1, 2)), rtol=1e-9)

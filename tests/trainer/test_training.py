@@ -1,7 +1,6 @@
 """The loop of a training: what it keeps, when it ends, and that an interrupted one ends with the same weights."""
 
 import itertools
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -9,15 +8,8 @@ import pytest
 
 from restem.trainer import training as loop
 from restem.trainer.checkpoint import Checkpoints
-from restem.trainer.config import TrainConfig
-from restem.trainer.input import arrays_as_split
-from restem.trainer.module import train_phases
+from tests.trainer.conftest import PHASES
 
-PHASES = {
-    "head": {"epochs": 3, "learning_rate": 0.03},
-    "stem": {"epochs": 2, "learning_rate": 1e-3},
-    "all": {"epochs": 2, "learning_rate": 1e-3},
-}
 VARIED = {
     "batch_size": 16,
     "augment": {"flip_horizontal": True, "noise": 0.05, "brightness": 0.1, "contrast": 0.1, "rotation": 10},
@@ -28,34 +20,6 @@ VARIED = {
     "keep": "best",
     "metric": "loss",
 }
-
-
-@pytest.fixture
-def val(pictures):
-    pixels, labels = pictures
-    return arrays_as_split(pixels[:30], labels[:30], np.array([f"val/{i}.png" for i in range(30)]))
-
-
-@pytest.fixture
-def train(make_network, split, val):
-    """train(**settings): a network trained with these settings, and its Training."""
-
-    def train(checkpoints=None, validation=val, images=split, **settings):
-        keras.utils.set_random_seed(0)
-        network = make_network()
-        config = TrainConfig.model_validate({**PHASES, "batch_size": 16, **settings})
-        training = train_phases(
-            network,
-            images,
-            validation,
-            config,
-            checkpoints or Checkpoints(None, "", 0),
-            white=255.0,
-            pretrained=False,
-        )
-        return SimpleNamespace(network=network, training=training, weights=network.model.get_weights())
-
-    return train
 
 
 class Killed(BaseException):
