@@ -224,7 +224,7 @@ def _read_lines(parts: str, name: str) -> Iterator[Any]:
 
 
 def _read_counts(parts: str) -> dict[str, Counter]:
-    counts = {split: Counter() for split in SPLITS}
+    counts: dict[str, Counter] = {split: Counter() for split in SPLITS}
     for split, label, count in _read_lines(parts, _COUNTED):
         counts[split][label] = count
     return counts

@@ -27,6 +27,7 @@ class EpochHistory(keras.callbacks.Callback):
         self._start = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        assert logs is not None  # Keras hands them over.
         seconds = max(time.monotonic() - self._start, 1e-6)
         done = Epoch(
             phase=self._phase,

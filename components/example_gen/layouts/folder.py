@@ -57,11 +57,15 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
         elif not split_folders and len(parts) == 1:
             classes.add(_normalise(parts[0]))
 
-    images, strays = [], []
+    images: list[ImageFile] = []
+    strays: list[Stray] = []
     for name, kind in found:
         if kind != _FOLDER:
             placed = _place(name, kind, split_folders)
-            (strays if isinstance(placed, Stray) else images).append(placed)
+            if isinstance(placed, Stray):
+                strays.append(placed)
+            else:
+                images.append(placed)
 
     if not files and not classes:
         raise RestemError("the folder is empty", where=where, expected="a folder of images for each class")
@@ -254,8 +258,8 @@ def _walk_here(root: str) -> Iterator[tuple[str, str]]:
     while waiting:
         folder, ancestors = waiting.pop()
         try:
-            with os.scandir(os.path.join(root, folder)) as entries:
-                entries = list(entries)
+            with os.scandir(os.path.join(root, folder)) as scan:
+                entries = list(scan)
         except PermissionError as error:
             raise RestemError(
                 "this folder cannot be read",
