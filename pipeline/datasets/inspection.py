@@ -100,8 +100,10 @@ def inspect(config: Config, *, samples: int = 0) -> Inspection:
 
 
 def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
-    counts = {split: Counter() for split in listing.counts()}
-    formats, sizes, channels = Counter(), Counter(), Counter()
+    counts: dict[str, Counter] = {split: Counter() for split in listing.counts()}
+    formats: Counter = Counter()
+    sizes: Counter = Counter()
+    channels: Counter = Counter()
     kept: dict[str, list[ImageCheck]] = {name: [] for name in listing.classes}
     refused = [_refusal(listing, stray.path, stray.reason, stray.bytes) for stray in listing.strays]
     lines = []
@@ -110,6 +112,7 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
         if check.reason is not None:
             refused.append(_refusal(listing, file.path, check.reason, file.record.length if file.record else -1))
             continue
+        assert check.header is not None
         counts[file.split][file.label] += 1
         formats[check.header.format] += 1
         sizes[check.header.height, check.header.width] += 1
