@@ -18,6 +18,7 @@ ROOMS = (
     "restem.section",
     "restem.storage",
     "restem.tfrecords",
+    "restem.yaml_dialect",
     "restem.stem",
     "restem.images",
     "restem.example_gen",

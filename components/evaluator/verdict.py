@@ -1,4 +1,4 @@
-"""The verdict in words and figures, read from what the Evaluator wrote."""
+"""The verdict in words and numbers, read from what the Evaluator wrote."""
 
 import os
 from typing import Any
@@ -25,12 +25,12 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
     by_slice: dict[tuple[tuple[str, str], ...], dict[str, dict[str, float]]] = {}
     for record in tfma.load_metrics(evaluation_uri):
         key = tuple((part.column, part.bytes_value.decode()) for part in record.slice_key.single_slice_keys)
-        figures = by_slice.setdefault(key, {"candidate": {}, "baseline": {}})
+        metrics = by_slice.setdefault(key, {"candidate": {}, "baseline": {}})
         for item in record.metric_keys_and_values:
             # What compares the two (the difference) is left out: it can be had from the two.
             if not item.key.is_diff:
                 role = "baseline" if item.key.model_name == tfma.BASELINE_KEY else "candidate"
-                figures[role][item.key.name] = item.value.double_value.value
+                metrics[role][item.key.name] = item.value.double_value.value
     config = tfma.load_eval_result(evaluation_uri, model_name=tfma.BASELINE_KEY).config
     (threshold,) = (
         each.threshold for metric in config.metrics_specs[0].metrics for each in metric.per_slice_thresholds
@@ -45,11 +45,11 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
         {
             "column": column,
             "value": value,
-            "images": int(figures["candidate"]["images"]),
-            "candidate": figures["candidate"]["accuracy"],
-            "baseline": figures["baseline"]["accuracy"],
+            "images": int(metrics["candidate"]["images"]),
+            "candidate": metrics["candidate"]["accuracy"],
+            "baseline": metrics["baseline"]["accuracy"],
         }
-        for ((column, value),), figures in sorted(by_slice.items())
+        for ((column, value),), metrics in sorted(by_slice.items())
     ]
     return verdict | {"slices": slices}
 

@@ -1,33 +1,34 @@
 """The encoded image behind one entry of a listing, wherever it lies."""
 
+from dataclasses import replace
+
 from restem import storage
-from restem.example_gen.dataset import Record
+from restem.example_gen.dataset import ImageFile, Record, Refused
 from restem.images.header import UnreadableImage, check_bytes
 
 
-def content(folder: str, path: str, record: Record | None, max_bytes: int) -> bytes:
+def content(folder: str, file: ImageFile, max_bytes: int) -> bytes:
     """Reads one image; what is too large is not read.
 
     Args:
       folder: where paths start.
-      path: the image's path, or a record's name.
-      record: where the image is an example in a TFRecord file.
+      file: the image.
       max_bytes: the limit.
 
     Raises:
       UnreadableImage: it is too large, or cannot be read.
     """
     try:
-        if record is not None:
-            check_bytes(record.length, max_bytes)
-            return _image_of(record)
-        full = storage.join(folder, path)
+        if file.record is not None:
+            check_bytes(file.record.length, max_bytes)
+            return _image_of(file.record)
+        full = storage.join(folder, file.path)
         if not storage.is_remote(full):
             check_bytes(storage.status(full).bytes, max_bytes)
             return storage.read(full)
         # Asking a storage for the size first would be one more request for every file.
-        with storage.open_file(full) as file:
-            data = file.read(max_bytes + 1)
+        with storage.open_file(full) as opened:
+            data = opened.read(max_bytes + 1)
         if len(data) > max_bytes:
             check_bytes(storage.status(full).bytes, max_bytes)
         return data
@@ -47,11 +48,18 @@ def _image_of(record: Record) -> bytes:
     return image
 
 
-def size(folder: str, path: str, record: Record | None = None) -> int:
-    """An image's size in bytes as it is stored, -1 where it cannot be told."""
-    if record is not None:
-        return record.length
+def refuse(folder: str, file: ImageFile, reason: object) -> Refused:
+    """A listed image that turned out to be unreadable."""
+    if file.record is not None:
+        return Refused(file.path, str(reason), file.record.length)
+    return with_size(folder, Refused(file.path, str(reason)))
+
+
+def with_size(folder: str, refused: Refused) -> Refused:
+    """The same with its size as it is stored, where that was not known and can be told."""
+    if refused.bytes >= 0:
+        return refused
     try:
-        return storage.status(storage.join(folder, path)).bytes
+        return replace(refused, bytes=storage.status(storage.join(folder, refused.path)).bytes)
     except (OSError, ValueError):
-        return -1
+        return refused

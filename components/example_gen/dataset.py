@@ -1,8 +1,9 @@
 """The data set as it is listed: images, their classes and splits; and what can never be an example, with the reason."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 TRAIN, TEST = "train", "test"
 SPLITS = (TRAIN, TEST)
@@ -24,7 +25,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """One image to be read.
+    """An image on its way, from the listing to the example.
 
     path: relative to the listing's folder, with forward slashes; or absolute, or an address. Of a record, its name.
     label: the class's name, unicode-normalised (NFC).
@@ -45,14 +46,54 @@ class ImageFile:
     record: Record | None = None
     key: str | None = None
 
+    def to_json(self) -> str:
+        """One line of JSON, without what is empty."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value not in (None, "", ())})
+
+    @classmethod
+    def from_json(cls, text: str) -> "ImageFile":
+        """What `to_json` wrote."""
+        values = json.loads(text)
+        record = values.pop("record", None)
+        metadata = tuple(values.pop("metadata", ()))
+        return cls(**{"split": "", **values}, metadata=metadata, record=Record(**record) if record else None)
+
 
 @dataclass(frozen=True, slots=True)
-class Stray:
-    """A file that cannot be an example, and why, in words for the user; `bytes` -1 where its size is asked later."""
+class Refused:
+    """A file that cannot be an example.
+
+    path: as in `ImageFile`.
+    reason: why, as a sentence for the user.
+    bytes: its size; -1: not known.
+    """
 
     path: str
     reason: str
     bytes: int = -1
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Refused":
+        """What `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleFields:
+    """What an example says beside its image.
+
+    classes: all names; an example's label_index is the position here.
+    weighted: it has a `weight`.
+    metadata: the names of further features, each one text.
+    """
+
+    classes: tuple[str, ...]
+    weighted: bool = False
+    metadata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +103,7 @@ class Listing:
     folder: where the images' paths start.
     classes: their names, sorted; an example's label_index is the position here.
     files: sorted by path.
-    strays: what cannot be an example, sorted by path.
+    refused: what cannot be an example, sorted by path.
     given_splits: the user says which image is in which split.
     spans: the numbers of the spans read, where the path has {SPAN}.
     notes: what a user should know: columns that look useful and are not used, for instance.
@@ -71,7 +112,7 @@ class Listing:
     folder: str
     classes: tuple[str, ...]
     files: tuple[ImageFile, ...]
-    strays: tuple[Stray, ...]
+    refused: tuple[Refused, ...]
     given_splits: bool
     spans: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
@@ -85,7 +126,7 @@ class Listing:
 
     def __len__(self) -> int:
         """All that was looked at."""
-        return len(self.files) + len(self.strays)
+        return len(self.files) + len(self.refused)
 
 
 def relative(folder: str, path: str) -> str:

@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple
+from operator import itemgetter
 from typing import Any
 
 import apache_beam as beam
@@ -23,11 +23,11 @@ from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.artifacts import Quarantine
 from restem.example_gen.config import DataConfig
-from restem.example_gen.content import size
-from restem.example_gen.dataset import SPLITS, Listing, Record, Stray
+from restem.example_gen.content import with_size
+from restem.example_gen.dataset import SPLITS, ExampleFields, ImageFile, Listing, Refused
 from restem.example_gen.duplicates import Duplicates, check_leaks, digest_line, find_duplicates
 from restem.example_gen.listing import check_counts, check_listing
-from restem.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
+from restem.example_gen.reading import Accepted, ImageReader, Limits
 from restem.example_gen.schema import complete_schema
 from restem.images.config import Requirements
 from restem.tfrecords import WriteStoredTFRecords
@@ -72,13 +72,14 @@ class Executor(BaseBeamExecutor):
             examples.span = listing.spans[-1]
 
         limits = Limits(config.max_pixels, config.max_bytes, Requirements(**settings["image"]))
+        fields = ExampleFields(listing.classes, config.weight is not None, tuple(config.metadata))
         with self._make_beam_pipeline() as pipeline:
-            _build(pipeline, listing, config, limits, examples, parts)
-        refused = [Refused(**one) for one in _read_lines(parts, _REFUSED)]
-        refused += [Refused(one.path, one.reason, _stray_bytes(listing, one)) for one in listing.strays]
+            _build(pipeline, listing, fields, limits, examples, parts)
+        refused = [Refused.from_json(line) for line in _lines(parts, _REFUSED)]
+        refused += [with_size(listing.folder, one) for one in listing.refused]
         refused.sort(key=lambda one: one.path)
         counts = _read_counts(parts)
-        duplicates = find_duplicates(lambda: _raw_lines(parts, _DIGESTS))
+        duplicates = find_duplicates(lambda: _lines(parts, _DIGESTS))
         fileio.rmtree(parts)
 
         _check_quarantine(refused, len(listing), config)
@@ -86,8 +87,7 @@ class Executor(BaseBeamExecutor):
         check_leaks(duplicates, config, config.path)
         _write_quarantine(quarantine_uri, refused, listing, counts, duplicates)
         schema_file = os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), "schema.pbtxt")
-        schema = complete_schema(listing.classes, weighted=config.weight is not None, metadata=config.metadata)
-        io_utils.write_pbtxt_file(schema_file, schema)
+        io_utils.write_pbtxt_file(schema_file, complete_schema(fields))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
         _LOG.info(
@@ -106,7 +106,12 @@ def data_config(exec_properties: dict[str, Any]) -> DataConfig:
 
 
 def _build(
-    pipeline: beam.Pipeline, listing: Listing, config: DataConfig, limits: Limits, examples: types.Artifact, parts: str
+    pipeline: beam.Pipeline,
+    listing: Listing,
+    fields: ExampleFields,
+    limits: Limits,
+    examples: types.Artifact,
+    parts: str,
 ) -> None:
     """Reads the listing's images, and writes the examples of each split, the refused files, counts and digests.
 
@@ -115,7 +120,7 @@ def _build(
     """
     listed = os.path.join(parts, "listing.jsonl")
     with fileio.open(listed, "w") as file:
-        for line in listing_lines(listing, config):
+        for line in listing_lines(listing):
             file.write(line + "\n")
     outcomes = (
         pipeline
@@ -123,7 +128,7 @@ def _build(
         | "Group" >> beam.Map(_group)
         | "Shuffle" >> beam.GroupByKey()
         | "ReadImages"
-        >> beam.ParDo(ReadImages(listing.folder, limits, len(listing.files))).with_outputs(
+        >> beam.ParDo(ReadImages(listing.folder, limits, fields, len(listing.files))).with_outputs(
             *SPLITS, _REFUSED, _COUNTED, _DIGESTS
         )
     )
@@ -143,31 +148,31 @@ def _build(
 class ReadImages(beam.DoFn):
     """A group of images -> serialized examples (`train` and `test`); lines of refused files; counts; digests."""
 
-    def __init__(self, folder: str, limits: Limits, total: int) -> None:
+    def __init__(self, folder: str, limits: Limits, fields: ExampleFields, total: int) -> None:
         self._folder = folder
         self._limits = limits
+        self._fields = fields
         self._total = total
 
     def setup(self) -> None:
         """TensorFlow's graph cannot be sent to a worker; it is made there."""
-        self._reader = ImageReader(self._folder, self._limits)
+        self._reader = ImageReader(self._folder, self._limits, self._fields)
         self._done = 0
         self._reported = time.monotonic()
 
     def process(self, group: tuple[int, Iterable[str]]) -> Iterator[Any]:
         """Reads one group of listing lines."""
-        ranked = sorted((json.loads(line) for line in group[1]), key=lambda fields: fields[0])
-        sources = [_source(*fields) for _, *fields in ranked]
+        ranked = sorted(map(_ranked, group[1]), key=itemgetter(0))
         counts: Counter = Counter()
-        for outcome in self._reader.read(sources):
+        for outcome in self._reader.read(file for _, file in ranked):
             if isinstance(outcome, Accepted):
-                counts[outcome.source.split, outcome.source.label] += 1
-                source = outcome.source
-                yield beam.pvalue.TaggedOutput(source.split, outcome.example)
-                line = digest_line(outcome.digest, source.path, source.label, source.split)
+                file = outcome.file
+                counts[file.split, file.label] += 1
+                yield beam.pvalue.TaggedOutput(file.split, outcome.example)
+                line = digest_line(outcome.digest, file.path, file.label, file.split)
                 yield beam.pvalue.TaggedOutput(_DIGESTS, line)
             else:
-                yield beam.pvalue.TaggedOutput(_REFUSED, _refused_line(outcome))
+                yield beam.pvalue.TaggedOutput(_REFUSED, outcome.to_json())
             self._done += 1
             self._report()
         for key, count in counts.items():
@@ -179,53 +184,35 @@ class ReadImages(beam.DoFn):
             _LOG.info("%s of %s files read", f"{self._done:,}", f"{self._total:,}")
 
 
-def listing_lines(listing: Listing, config: DataConfig) -> Iterator[str]:
-    """One JSON array an image, shuffled by a hash of the path: rank, and the fields of a Source."""
-    positions = {name: position for position, name in enumerate(listing.classes)}
+def listing_lines(listing: Listing) -> Iterator[str]:
+    """One line an image, shuffled by a hash of the path: its rank, a tab, and the `ImageFile` as JSON."""
     shuffled = sorted(listing.files, key=lambda file: hashlib.sha256(file.path.encode()).digest())
     for rank, file in enumerate(shuffled):
-        weight = file.weight if config.weight is not None else None
-        metadata = list(zip(config.metadata, file.metadata, strict=True)) if config.metadata else []
-        record = astuple(file.record) if file.record is not None else None
-        yield json.dumps([rank, file.path, file.label, positions[file.label], file.split, weight, metadata, record])
+        yield f"{rank}\t{file.to_json()}"
 
 
-def _source(
-    path: str, label: str, index: int, split: str, weight: float | None, metadata: list, record: list | None
-) -> Source:
-    pairs = tuple((name, value) for name, value in metadata)
-    return Source(path, label, index, split, weight, pairs, None if record is None else Record(*record))
-
-
-def _stray_bytes(listing: Listing, stray: Stray) -> int:
-    return stray.bytes if stray.bytes >= 0 else size(listing.folder, stray.path)
+def _ranked(line: str) -> tuple[int, ImageFile]:
+    rank, _, file = line.partition("\t")
+    return int(rank), ImageFile.from_json(file)
 
 
 def _group(line: str) -> tuple[int, str]:
-    return json.loads(line)[0] // _GROUP_FILES, line
-
-
-def _refused_line(refused: Refused) -> str:
-    return json.dumps({"path": refused.path, "reason": refused.reason, "bytes": refused.bytes})
+    return int(line.partition("\t")[0]) // _GROUP_FILES, line
 
 
 def _count_line(key: tuple[str, str], count: int) -> str:
     return json.dumps([*key, count])
 
 
-def _raw_lines(parts: str, name: str) -> Iterator[str]:
+def _lines(parts: str, name: str) -> Iterator[str]:
     for shard in sorted(fileio.glob(os.path.join(parts, f"{name}-*"))):
         with fileio.open(shard) as lines:
             yield from lines
 
 
-def _read_lines(parts: str, name: str) -> Iterator[Any]:
-    return map(json.loads, _raw_lines(parts, name))
-
-
 def _read_counts(parts: str) -> dict[str, Counter]:
     counts: dict[str, Counter] = {split: Counter() for split in SPLITS}
-    for split, label, count in _read_lines(parts, _COUNTED):
+    for split, label, count in map(json.loads, _lines(parts, _COUNTED)):
         counts[split][label] = count
     return counts
 
@@ -248,7 +235,7 @@ def _write_quarantine(
     uri: str, refused: list[Refused], listing: Listing, counts: dict[str, Counter], duplicates: Duplicates
 ) -> None:
     with fileio.open(os.path.join(uri, Quarantine.LINES), "w") as file:
-        file.write("".join(_refused_line(one) + "\n" for one in refused))
+        file.write("".join(one.to_json() + "\n" for one in refused))
     with fileio.open(os.path.join(uri, Quarantine.DUPLICATES), "w") as file:
         file.write("".join(line + "\n" for line in duplicates.lines()))
     images = {split: sum(counts[split].values()) for split in SPLITS}

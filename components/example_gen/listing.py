@@ -79,7 +79,7 @@ def merge(base: str, listings: Sequence[Listing], numbers: tuple[int, ...] = ())
         folder=base,
         classes=tuple(sorted({name for one in listings for name in one.classes})),
         files=tuple(sorted((file for one in listings for file in one.files), key=lambda file: file.path)),
-        strays=tuple(sorted((stray for one in listings for stray in one.strays), key=lambda stray: stray.path)),
+        refused=tuple(sorted((one for listing in listings for one in listing.refused), key=lambda one: one.path)),
         given_splits=listings[0].given_splits,
         spans=numbers,
         notes=tuple(dict.fromkeys(note for one in listings for note in one.notes)),

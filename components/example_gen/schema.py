@@ -1,11 +1,10 @@
 """The schema of raw examples: what is committed in schemas/, completed with what only the data can tell."""
 
-from collections.abc import Sequence
-
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from restem import schemas
+from restem.example_gen.dataset import ExampleFields
 
 # Validation leaves out the features that are not in this environment: they are in the examples, not in the statistics.
 STATISTICS_ENVIRONMENT = "STATISTICS"
@@ -16,15 +15,8 @@ def committed_schema() -> schema_pb2.Schema:
     return text_format.Parse(schemas.raw_examples(), schema_pb2.Schema())
 
 
-def complete_schema(
-    classes: Sequence[str], *, weighted: bool = False, metadata: Sequence[str] = ()
-) -> schema_pb2.Schema:
-    """The schema for data of these classes.
-
-    Args:
-      classes: all names, in the order of label_index.
-      weighted: the examples have a `weight`.
-      metadata: the names of more features, each one text.
+def complete_schema(fields: ExampleFields) -> schema_pb2.Schema:
+    """The schema for examples with these fields.
 
     Returns:
       The committed schema, in which `label` is one of the names and `label_index` one of their positions, with the
@@ -32,13 +24,13 @@ def complete_schema(
     """
     schema = committed_schema()
     features = {feature.name: feature for feature in schema.feature}
-    features["label"].string_domain.CopyFrom(schema_pb2.StringDomain(name="label", value=classes))
+    features["label"].string_domain.CopyFrom(schema_pb2.StringDomain(name="label", value=fields.classes))
     features["label_index"].int_domain.CopyFrom(
-        schema_pb2.IntDomain(name="label_index", min=0, max=len(classes) - 1, is_categorical=True)
+        schema_pb2.IntDomain(name="label_index", min=0, max=len(fields.classes) - 1, is_categorical=True)
     )
-    for name in metadata:
+    for name in fields.metadata:
         _add(schema, name, schema_pb2.BYTES)
-    if weighted:
+    if fields.weighted:
         _add(schema, "weight", schema_pb2.FLOAT)
     return schema
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from restem.baseline.choice import Choice
+from restem.example_gen.dataset import Refused
 from restem.report.pictures import Thumbnail
 from restem.run_record import Epoch, Evaluation, ModelRecord
 
@@ -94,15 +95,6 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Quarantined:
-    """A file that was refused."""
-
-    path: str
-    reason: str
-    bytes: int  # -1: not known
-
-
-@dataclass(frozen=True)
 class DataSummary:
     """What the run was fed with."""
 
@@ -110,7 +102,7 @@ class DataSummary:
     classes: tuple[str, ...]
     splits: Mapping[str, Mapping[str, int]]  # split -> class -> images
     quarantined: int
-    quarantine: tuple[Quarantined, ...]  # the first ones
+    quarantine: tuple[Refused, ...]  # the first ones
     equal: int = 0  # groups of images that are equal byte for byte
     leaks: int = 0  # of them, those in both splits
     conflicts: int = 0  # of them, those in several classes

@@ -130,43 +130,35 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> Ca
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """int64 [classes, classes]: row = true class, column = predicted class."""
-    cells = labels.astype(np.int64) * classes + predicted.astype(np.int64)
-    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+    from sklearn.metrics import confusion_matrix
+
+    return confusion_matrix(labels, predicted, labels=np.arange(classes))
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fares. None where the figure has no images to stand on."""
+    """How one class fares. None where a figure has no images to be measured on."""
 
     index: int
     images: int
-    predicted: int
     precision: float | None
     recall: float | None
-    f1: float | None
+    f1: float | None  # 0 for a class that has images and no hit, None for one that is neither present nor predicted
 
 
-def class_scores(matrix: np.ndarray) -> tuple[ClassScore, ...]:
-    """Precision, recall and F1 of every class, from `confusion`'s matrix.
+def class_scores(labels: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[ClassScore, ...]:
+    """Precision, recall and F1 of every class."""
+    from sklearn.metrics import precision_recall_fscore_support
 
-    F1 is 2*hits / (images + predictions): 0 for a class that has images and no hit, None for one
-    that is neither present nor ever predicted.
-    """
-    hits, images, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    precision, recall, f1, images = precision_recall_fscore_support(
+        labels, predicted, labels=np.arange(classes), zero_division=np.nan
+    )
 
-    def share(part: int, whole: int) -> float | None:
-        return float(part) / float(whole) if whole else None
+    def known(value: float) -> float | None:
+        return None if math.isnan(value) else float(value)
 
     return tuple(
-        ClassScore(
-            index=i,
-            images=int(images[i]),
-            predicted=int(predicted[i]),
-            precision=share(hits[i], predicted[i]),
-            recall=share(hits[i], images[i]),
-            f1=share(2 * hits[i], images[i] + predicted[i]),
-        )
-        for i in range(len(matrix))
+        ClassScore(i, int(images[i]), known(precision[i]), known(recall[i]), known(f1[i])) for i in range(classes)
     )
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from restem.report import formatting, measures, plots
 from restem.report.data import DataSummary, ReportData, Run, Slice, StemTransfer
 from restem.report.formatting import percent
-from restem.run_record import Epoch
+from restem.run_record import Epoch, Evaluation
 from restem.trainer.config import StemConfig
+from restem.yaml_dialect import dump
 
 SHOWN_CLASSES = 20  # tables and matrix show at most this many classes, the worst; the rest is folded away
 SHOWN_CONFUSIONS = 10
@@ -42,7 +43,6 @@ def render(data: ReportData) -> str:
     if candidate.paths != baseline.paths:
         raise ValueError("the evaluations of candidate and baseline must hold the same images in the same order")
     matrix = measures.confusion(candidate.labels, candidate.predicted, len(candidate.classes))
-    baseline_matrix = measures.confusion(baseline.labels, baseline.predicted, len(baseline.classes))
     return _template().render(
         data=data,
         accuracy=_accuracy(data),
@@ -56,7 +56,7 @@ def render(data: ReportData) -> str:
         stem=_stem(data.candidate.stem) if data.candidate.stem else None,
         training=_training(data),
         slices=_slices(data.verdict.slices),
-        classes=_classes(data, matrix, baseline_matrix),
+        classes=_classes(candidate, baseline),
         confusion=_confusion_table(candidate.classes, matrix),
         confusions=_frequent_confusions(candidate.classes, matrix),
         calibration=_calibration(data),
@@ -210,15 +210,15 @@ def _training(data: ReportData) -> list[tuple[str, Plot]]:
     ]
 
 
-def _classes(data: ReportData, matrix: np.ndarray, baseline_matrix: np.ndarray) -> dict[str, Any]:
-    names = data.candidate.evaluation.classes
-    # The baseline may know its classes in another order.
-    baseline_recall = dict(
-        zip(data.baseline.evaluation.classes, (s.recall for s in measures.class_scores(baseline_matrix)), strict=True)
-    )
+def _classes(candidate: Evaluation, baseline: Evaluation) -> dict[str, Any]:
+    def scores(of: Evaluation) -> tuple[measures.ClassScore, ...]:
+        return measures.class_scores(of.labels, of.predicted, len(of.classes))
+
+    # The baseline may have its classes in another order.
+    baseline_recall = {baseline.classes[score.index]: score.recall for score in scores(baseline)}
     rows = [
-        {"name": names[s.index], "score": s, "baseline": baseline_recall.get(names[s.index])}
-        for s in measures.class_scores(matrix)
+        {"name": name, "score": score, "baseline": baseline_recall.get(name)}
+        for name, score in zip(candidate.classes, scores(candidate), strict=True)
     ]
     if len(rows) <= SHOWN_CLASSES:
         return {"shown": rows, "folded": [], "total": len(rows)}
@@ -357,10 +357,8 @@ def _data_summary(data: DataSummary) -> dict[str, Any]:
 
 
 def _repeat(data: ReportData) -> dict[str, Any]:
-    import yaml
-
     config = _plain(data.candidate.model.config)
-    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100) if config else ""
+    text = dump(config) if config else ""
     encoded = base64.b64encode(text.encode("utf-8")).decode("ascii")
     return {
         "yaml": text,

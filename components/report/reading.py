@@ -15,10 +15,10 @@ from tfx.dsl.io import fileio
 from restem.baseline.choice import FILE as BASELINE
 from restem.baseline.choice import Choice
 from restem.errors import RestemError
+from restem.example_gen.dataset import Refused
 from restem.report.answers import choose_answers
 from restem.report.data import (
     DataSummary,
-    Quarantined,
     ReportData,
     Run,
     Slice,
@@ -198,15 +198,12 @@ def _by_compression(files: Iterable[str]) -> list[tuple[str, list[str]]]:
 def _read_data_summary(uri: str) -> DataSummary:
     summary = _json(uri, "summary.json")
     lines = (_optional_bytes(uri, "quarantine.jsonl") or b"").decode("utf-8").splitlines()
-    entries = [json.loads(line) for line in lines[:SHOWN_QUARANTINE] if line.strip()]
     return DataSummary(
         files=summary["files"],
         classes=tuple(summary["classes"]),
         splits={name: dict(split["by_class"]) for name, split in summary["splits"].items()},
         quarantined=summary["quarantined"],
-        quarantine=tuple(
-            Quarantined(str(entry["path"]), str(entry["reason"]), int(entry["bytes"])) for entry in entries
-        ),
+        quarantine=tuple(Refused.from_json(line) for line in lines[:SHOWN_QUARANTINE]),
         equal=summary["duplicates"]["groups"],
         leaks=summary["duplicates"]["leaks"],
         conflicts=summary["duplicates"]["conflicts"],

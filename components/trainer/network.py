@@ -135,6 +135,9 @@ def _to_rgb(names: Sequence[str]) -> keras.layers.Layer:
 def _match_statistics(names: Sequence[str], mean: np.ndarray, std: np.ndarray) -> keras.layers.Layer:
     """Moves each channel from the training split's mean and standard deviation to those the source network expects.
 
+    For candidate and baseline alike: the baseline takes means of bands, whose statistics do not follow from those of
+    the bands. `StemSpec(normalise="statistics")` would do it for the candidate alone.
+
     Raises:
       RestemError: if a channel has the same value in every pixel of the training split.
     """

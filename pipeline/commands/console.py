@@ -101,8 +101,8 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for role in ("candidate", "baseline"):
-        figures = summary["metrics"].get(role, {})
-        table.add_row(role, escape(", ".join(f"{name} {_figure(value)}" for name, value in figures.items())))
+        metrics = summary["metrics"].get(role, {})
+        table.add_row(role, escape(", ".join(f"{name} {_figure(value)}" for name, value in metrics.items())))
     table.add_row("compared with", escape(_compared_with(summary["baseline"])))
     table.add_row("verdict", "[green]approved[/green]" if summary["blessed"] else "[yellow]not approved[/yellow]")
     table.add_row("why", escape(summary["reason"]))

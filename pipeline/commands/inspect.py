@@ -78,8 +78,8 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
     for note in inspection.notes:
         console.print(escape(note))
     console.print(f"quarantined: {len(inspection.quarantined)}")
-    for entry in inspection.quarantined[:SHOWN_FILES]:
-        console.print(f"  {escape(entry['path'])}{in_brackets(entry['bytes'])}: {escape(entry['reason'])}")
+    for refused in inspection.quarantined[:SHOWN_FILES]:
+        console.print(f"  {escape(refused.path)}{in_brackets(refused.bytes)}: {escape(refused.reason)}")
     if len(inspection.quarantined) > SHOWN_FILES:
         console.print(f"  and {len(inspection.quarantined) - SHOWN_FILES} more (--json lists them all)")
     if inspection.problem:

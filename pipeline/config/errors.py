@@ -11,6 +11,9 @@ from pydantic_core import ErrorDetails
 from restem.errors import RestemError
 from restem.pipeline.config.yaml_source import KeyPath
 
+# Keys of earlier versions. The nearest spelling is a wrong hint for them: step is nearest to steps.
+RENAMED: dict[KeyPath, KeyPath] = {("kubeflow", "step"): ("kubeflow", "step_defaults")}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -157,7 +160,9 @@ def _remedy(item: ErrorDetails) -> str | None:
 
 
 def _suggestion(key: KeyPath, model: type[BaseModel]) -> str:
-    """The nearest known key: in the same section, or the same name in another one."""
+    """A renamed key's new name, else the nearest known key: in the same section, or the same name in another one."""
+    if key in RENAMED:
+        return f"It is called {dotted(RENAMED[key])} now"
     here = _known_at(key[:-1], model)
     name = str(key[-1])
     near = difflib.get_close_matches(name, here, n=1, cutoff=0.6)

@@ -86,7 +86,10 @@ class Retry(Section):
 
 
 class StepConfig(Section):
-    """What a step may use and how long it may take. None means what `kubeflow.step` says; there, Kubernetes's own."""
+    """What a step may use and how long it may take.
+
+    None means what `kubeflow.step_defaults` says; there, it means what Kubernetes itself does.
+    """
 
     cpu: str | None = Field(
         None, description="Processors requested, e.g. 500m or 4.", json_schema_extra={"pattern": CPU.pattern}
@@ -128,7 +131,7 @@ class StepConfig(Section):
         raise RestemError("this is not a quantity", expected=expected, given=repr(value))
 
 
-class EveryStepConfig(StepConfig):
+class StepDefaults(StepConfig):
     """What every step may use, where it says nothing else itself."""
 
     retry: Retry = Field(Retry(), description="What becomes of a step whose container failed.")
@@ -210,13 +213,13 @@ class KubeflowConfig(Section):
     caching: bool = Field(
         True, description="Whether steps whose inputs are the same artifacts are taken from earlier runs."
     )
-    step: EveryStepConfig = Field(EveryStepConfig(), description="For every step.")
+    step_defaults: StepDefaults = Field(StepDefaults(), description="What holds for every step.")
     steps: dict[Step, StepConfig] = Field(
-        {}, description="For single steps, by name; what they leave out is as for every step."
+        {}, description="For single steps, by name; what they leave out is as step_defaults says."
     )
     schedule: ScheduleConfig | None = Field(None, description="When the pipeline runs by itself.")
 
-    def of_step(self, name: str) -> EveryStepConfig:
+    def of_step(self, name: str) -> StepDefaults:
         """What holds for one step: its own values, and for what it leaves out those of every step."""
         own = self.steps.get(cast(Step, name), StepConfig())
-        return self.step.model_copy(update={key: value for key, value in own if value is not None})
+        return self.step_defaults.model_copy(update={key: value for key, value in own if value is not None})

@@ -1,12 +1,12 @@
 """YAML as configurations need it: safe, every key with its line, a key given twice refused."""
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from restem.errors import RestemError
+from restem.yaml_dialect import Loader
 
 KeyPath = tuple[str | int, ...]
 MAX_KEYS = 20_000
@@ -21,21 +21,10 @@ class YamlDocument:
     duplicates: tuple[tuple[KeyPath, int, int], ...] = ()  # (key path, first line, second line)
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that also reads 1e-4 as a number: YAML 1.1, which PyYAML follows, wants 1.0e-4."""
-
-
-# A copy first: add_implicit_resolver on a subclass would otherwise share lists with SafeLoader.
-_Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
 def parse_value(text: str) -> Any:
     """One value as YAML types it: "3" is 3, "[a, b]" a list, "" is null. Raises RestemError."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+        return yaml.load(text, Loader=Loader)  # noqa: S506 - a subclass of SafeLoader
     except (yaml.YAMLError, ValueError) as error:
         raise RestemError(
             "the value is not valid YAML", given=repr(text), remedy=f"{_problem(error)}; quote it if it is text"
@@ -50,7 +39,7 @@ def parse_document(text: str, name: str) -> YamlDocument:
     """
     loader = None
     try:
-        loader = _Loader(text)
+        loader = Loader(text)
         node = loader.get_single_node()
         if node is None:
             return YamlDocument(None)
@@ -69,7 +58,9 @@ def parse_document(text: str, name: str) -> YamlDocument:
             loader.dispose()
 
 
-def _collect(loader: _Loader, node: yaml.Node, path: KeyPath, lines: dict, duplicates: list, seen: set) -> None:
+# ruamel.yaml has lines and an error for duplicates, but its loader with lines turns an alias that refers to itself into
+# null, and ends with the first duplicate, without its key path. By its nodes this walk would be the same.
+def _collect(loader: Loader, node: yaml.Node, path: KeyPath, lines: dict, duplicates: list, seen: set) -> None:
     """Walks the node tree; `seen` are the nodes above this one."""
     lines.setdefault(path, node.start_mark.line + 1)
     if id(node) in seen:

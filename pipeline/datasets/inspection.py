@@ -7,11 +7,11 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from restem.errors import RestemError
-from restem.example_gen.content import content, size
-from restem.example_gen.dataset import TRAIN, ImageFile, Listing
+from restem.example_gen.content import content, refuse, with_size
+from restem.example_gen.dataset import TRAIN, ImageFile, Listing, Refused
 from restem.example_gen.duplicates import Duplicates, describe_leaks, digest_line, find_duplicates
 from restem.example_gen.listing import check_counts, check_listing
 from restem.images.arrays import read_array
@@ -27,16 +27,15 @@ BATCH_FILES = 256
 
 @dataclass(frozen=True)
 class ImageCheck:
-    """One image: its header, or the reason why it would be put to quarantine.
+    """A readable image and its header.
 
-    digest: the SHA-256 of the file, where it could be read.
+    digest: the SHA-256 of the file.
     encoded: what the model is given, where it was asked for.
     """
 
     file: ImageFile
-    header: Header | None
-    reason: str | None = None
-    digest: bytes = b""
+    header: Header
+    digest: bytes
     encoded: bytes = b""
 
 
@@ -47,7 +46,7 @@ class Inspection:
     Attributes:
         classes: names, sorted.
         counts: split -> class -> readable images.
-        quarantined: path, reason and size in bytes (-1: not known) of every refused file, sorted by path.
+        quarantined: every refused file, sorted by path.
         formats, sizes, channels: how many images of each format, (height, width), number of channels.
         duplicates: identical images under several names.
         spans: the numbers of the spans, where data.path has {SPAN}.
@@ -58,7 +57,7 @@ class Inspection:
 
     classes: tuple[str, ...]
     counts: dict[str, Counter]
-    quarantined: tuple[dict[str, str | int], ...]
+    quarantined: tuple[Refused, ...]
     formats: Counter
     sizes: Counter
     channels: Counter
@@ -74,7 +73,7 @@ class Inspection:
             "classes": list(self.classes),
             "splits": {split: sum(counts.values()) for split, counts in self.counts.items()},
             "by_class": {split: {name: counts[name] for name in self.classes} for split, counts in self.counts.items()},
-            "quarantined": list(self.quarantined),
+            "quarantined": [asdict(refused) for refused in self.quarantined],
             "formats": dict(self.formats),
             "channels": {str(channels): images for channels, images in self.channels.items()},
             "duplicates": self.duplicates.counts(),
@@ -105,14 +104,13 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
     sizes: Counter = Counter()
     channels: Counter = Counter()
     kept: dict[str, list[ImageCheck]] = {name: [] for name in listing.classes}
-    refused = [_refusal(listing, stray.path, stray.reason, stray.bytes) for stray in listing.strays]
+    refused = [with_size(listing.folder, one) for one in listing.refused]
     lines = []
     for check in check_images(listing, listing.files, config, encode=samples > 0):
-        file = check.file
-        if check.reason is not None:
-            refused.append(_refusal(listing, file.path, check.reason, file.record.length if file.record else -1))
+        if isinstance(check, Refused):
+            refused.append(check)
             continue
-        assert check.header is not None
+        file = check.file
         counts[file.split][file.label] += 1
         formats[check.header.format] += 1
         sizes[check.header.height, check.header.width] += 1
@@ -120,7 +118,7 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
         lines.append(digest_line(check.digest, file.path, file.label, file.split))
         if file.split == TRAIN and len(kept[file.label]) < samples:
             kept[file.label].append(check)
-    refused.sort(key=lambda entry: entry["path"])
+    refused.sort(key=lambda one: one.path)
     duplicates = find_duplicates(lambda: lines)
     return Inspection(
         listing.classes,
@@ -137,14 +135,10 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
     )
 
 
-def _refusal(listing: Listing, path: str, reason: str, known: int) -> dict[str, str | int]:
-    return {"path": path, "reason": reason, "bytes": known if known >= 0 else size(listing.folder, path)}
-
-
 def check_images(
     listing: Listing, files: Sequence[ImageFile], config: Config, *, encode: bool = False
-) -> Iterator[ImageCheck]:
-    """Decodes images of a listing, as many at once as there are processors, and yields the check of each, in order.
+) -> Iterator[ImageCheck | Refused]:
+    """Decodes images of a listing, as many at once as there are processors; yields them in order.
 
     Args:
         listing: where the files' paths start.
@@ -154,13 +148,13 @@ def check_images(
     """
     wanted = config.image.requirements()
 
-    def check(file: ImageFile) -> ImageCheck:
+    def check(file: ImageFile) -> ImageCheck | Refused:
         try:
-            data = content(listing.folder, file.path, file.record, config.data.max_bytes)
+            data = content(listing.folder, file, config.data.max_bytes)
             header, encoded = _decoded(data, config, wanted, encode)
         except UnreadableImage as error:
-            return ImageCheck(file, None, str(error))
-        return ImageCheck(file, header, digest=hashlib.sha256(data).digest(), encoded=encoded)
+            return refuse(listing.folder, file, error)
+        return ImageCheck(file, header, hashlib.sha256(data).digest(), encoded)
 
     # Not in the threads: filters are the whole process's.
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:

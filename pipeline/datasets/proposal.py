@@ -13,14 +13,13 @@ from statistics import median
 
 import imagecodecs
 import numpy as np
-import yaml
 from PIL import Image
 
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
 from restem.example_gen.content import content
-from restem.example_gen.dataset import ImageFile, Listing
+from restem.example_gen.dataset import ImageFile, Listing, Refused
 from restem.example_gen.listing import check_listing
 from restem.images.arrays import read_array
 from restem.images.bands import Bands, find_bands
@@ -29,8 +28,9 @@ from restem.images.formats.pillow import explain_failure, open_image
 from restem.images.header import Header, UnreadableImage
 from restem.images.probe import probe
 from restem.pipeline.config import Config, slug
-from restem.pipeline.datasets.inspection import check_images
+from restem.pipeline.datasets.inspection import ImageCheck, check_images
 from restem.pipeline.datasets.layout import InferredLayout, infer_layout
+from restem.yaml_dialect import dump_inline
 
 SAMPLE_FILES = 400
 BAND_FILES = 20  # of the sample, that are asked for the names of their bands
@@ -101,16 +101,17 @@ def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
     bands = _find_bands(listing, sample, data)
     config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None))
     checks = list(check_images(listing, sample, config))
-    good = [(check.file, check.header) for check in checks if check.header is not None]
+    good = [(check.file, check.header) for check in checks if isinstance(check, ImageCheck)]
+    refused = [check for check in checks if isinstance(check, Refused)]
     if not good:
         raise RestemError(
             "there is no readable image",
             where=data.path,
-            given=f"{len(checks)} files were looked at; {checks[0].file.path}: {checks[0].reason}",
+            given=f"{len(checks)} files were looked at; {refused[0].path}: {refused[0].reason}",
         )
     colour = [(file, header) for file, header in good if header.channels >= 3 and bands is None]
     colourless = all(_is_grey(listing, file, header) for file, header in colour)
-    return Survey(inferred, listing, tuple(header for _, header in good), len(checks) - len(good), colourless, bands)
+    return Survey(inferred, listing, tuple(header for _, header in good), len(refused), colourless, bands)
 
 
 def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig) -> Bands | None:
@@ -118,7 +119,7 @@ def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig)
     found: Counter[Bands | None] = Counter()
     for file in sample[:: max(1, len(sample) // BAND_FILES)]:
         try:
-            encoded = content(listing.folder, file.path, file.record, data.max_bytes)
+            encoded = content(listing.folder, file, data.max_bytes)
             header = probe(encoded, max_pixels=data.max_pixels, max_bytes=data.max_bytes)
             found[find_bands(encoded, header, partial(_pixels, encoded, header))] += 1
         except UnreadableImage:
@@ -128,7 +129,7 @@ def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig)
 
 def _is_grey(listing: Listing, file: ImageFile, header: Header) -> bool:
     """Whether red, green and blue of a readable image are alike."""
-    pixels = _pixels(content(listing.folder, file.path, file.record, 2**31 - 1), header)[..., :3]
+    pixels = _pixels(content(listing.folder, file, 2**31 - 1), header)[..., :3]
     differences = np.abs(np.diff(pixels.astype(np.int64), axis=-1))
     return bool(differences.max() <= (GREY_SPREAD if header.bit_depth <= 8 else 0))
 
@@ -191,7 +192,7 @@ def propose(path: str | Path, out: Path | None) -> str:
         f"name: {_name(path)}",
         "",
         "data:",
-        f"  path: {_quoted(_path(path, out))}",
+        f"  path: {dump_inline(_path(path, out))}",
         *_data_lines(found),
         *_split_lines(found, train_images, test_images),
         *_quarantine_lines(found),
@@ -259,7 +260,7 @@ def _data_lines(found: Survey) -> list[str]:
         if key in reasons:
             value = getattr(data, key)
             value = value.model_dump(exclude_unset=True) if key in ("columns", "features") else value
-            lines.append(f"  {key}: {_flow(value)}  # {reasons[key]}")
+            lines.append(f"  {key}: {dump_inline(value)}  # {reasons[key]}")
     return lines
 
 
@@ -279,16 +280,20 @@ def _split_lines(found: Survey, train_images: int, test_images: int) -> list[str
 
 def _slice_lines(found: Survey) -> list[str]:
     metadata = found.inferred.data.metadata
-    return [f"  slices: {_flow(metadata)}  # the report shows the accuracy by each of their values"] if metadata else []
+    return (
+        [f"  slices: {dump_inline(metadata)}  # the report shows the accuracy by each of their values"]
+        if metadata
+        else []
+    )
 
 
 def _quarantine_lines(found: Survey) -> list[str]:
     sampled = len(found.headers) + found.refused
-    strays = len(found.listing.strays)
-    files = len(found.listing.files) + strays
-    share = (found.refused / max(1, sampled) * len(found.listing.files) + strays) / max(1, files)
+    no_images = len(found.listing.refused)
+    files = len(found.listing.files) + no_images
+    share = (found.refused / max(1, sampled) * len(found.listing.files) + no_images) / max(1, files)
     limit = 0.05 if share <= 0.03 else min(1.0, math.ceil(share * 150) / 100)
-    seen = f"{found.refused} of {sampled} looked at are unreadable, {strays} more are not images of a class"
+    seen = f"{found.refused} of {sampled} looked at are unreadable, {no_images} more are not images of a class"
     return [f"  max_quarantined: {limit:g}  # share of bad files that stops the run; {seen}"]
 
 
@@ -380,14 +385,3 @@ def _path(path: str, out: Path | None) -> str:
         return path
     relative = os.path.relpath(path, out.resolve().parent)
     return path if relative.startswith("..") else relative
-
-
-def _quoted(text: str) -> str:
-    return yaml.safe_dump(text, allow_unicode=True, width=10_000).removesuffix("\n").removesuffix("...").strip()
-
-
-def _flow(value: object) -> str:
-    """A value on one line."""
-    plain = list(value) if isinstance(value, tuple) else value
-    text = yaml.safe_dump(plain, allow_unicode=True, width=10_000, default_flow_style=True, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("...").strip()

@@ -44,7 +44,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     return {
         "blessed": verdict["blessed"],
         "reason": verdict["reason"],
-        "metrics": {role: _finite(figures) for role, figures in verdict["metrics"].items()},
+        "metrics": {role: _finite(metrics) for role, metrics in verdict["metrics"].items()},
         "slices": verdict["slices"],
         "baseline": read_baseline(uri("Baseline", "model_run")),
         "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
@@ -53,9 +53,9 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     }
 
 
-def _finite(figures: dict[str, float]) -> dict[str, float | None]:
+def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
     """JSON has no words for infinity and for what is not a number."""
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def find_report(folder: str) -> str | None:
@@ -84,6 +84,5 @@ def read_quarantine(folder: str) -> dict[str, Any]:
         for line in lines:
             count += 1
             if count <= MAX_REASONS:
-                entry = json.loads(line)
-                first.append({"path": entry["path"], "reason": entry["reason"], "bytes": entry["bytes"]})
+                first.append(json.loads(line))
     return {"quarantined": count, "quarantine": first}

@@ -159,7 +159,9 @@ def test_a_run_with_nothing_changed_computes_nothing(second, cluster):
 
 def test_a_step_that_exhausts_its_retries_ends_the_run_with_its_own_error(compile_digits, cluster, volume, tmp_path):
     cluster = cluster(
-        compile_digits(f"--set=data.path={volume}/nothing", "--set=kubeflow.step={retry: {count: 1, wait_seconds: 0}}"),
+        compile_digits(
+            f"--set=data.path={volume}/nothing", "--set=kubeflow.step_defaults={retry: {count: 1, wait_seconds: 0}}"
+        ),
         tmp_path,
     )
     assert not cluster.run()

@@ -10,6 +10,7 @@ import tensorflow as tf
 from restem.errors import RestemError
 from restem.example_gen.component import ImageExampleGen
 from restem.example_gen.config import DataConfig
+from restem.example_gen.dataset import ExampleFields
 from restem.example_gen.executor import ReadImages, listing_lines
 from restem.example_gen.listing import list_data
 from restem.example_gen.reading import Limits
@@ -151,9 +152,11 @@ def test_a_class_left_without_readable_training_images_is_refused(run, tmp_path)
 
 def test_workers_get_what_they_need_by_pickle_alone(odd_folder):
     listing = list_data(str(odd_folder), ODD_CONFIG)
-    lines = list(listing_lines(listing, ODD_CONFIG))
+    lines = list(listing_lines(listing))
     assert len(lines) == len(listing.files)
-    read = pickle.loads(pickle.dumps(ReadImages(str(odd_folder), Limits(10_000, 2**20), len(lines))))
+    read = pickle.loads(
+        pickle.dumps(ReadImages(str(odd_folder), Limits(10_000, 2**20), ExampleFields(listing.classes), len(lines)))
+    )
     read.setup()
     outputs = list(read.process((0, reversed(lines))))
     assert sum(output.value[1] for output in outputs if output.tag == "counted") == len(GOOD) + 20
@@ -164,7 +167,7 @@ def test_workers_get_what_they_need_by_pickle_alone(odd_folder):
         if o.tag == "train"
     ]
     assert 0 < np.count_nonzero(np.diff(labels)) > 4
-    assert lines == list(listing_lines(listing, ODD_CONFIG))
+    assert lines == list(listing_lines(listing))
 
 
 @pytest.fixture

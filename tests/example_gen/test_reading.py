@@ -4,12 +4,14 @@ import pytest
 import tensorflow as tf
 
 from restem.example_gen import reading
-from restem.example_gen.reading import Accepted, ImageReader, Limits, Refused, Source
+from restem.example_gen.dataset import ExampleFields, ImageFile, Record, Refused
+from restem.example_gen.reading import Accepted, ImageReader, Limits
 from restem.images.config import Requirements
 
 from .conftest import array, grey16, image_bytes
 
 LIMITS = Limits(max_pixels=10_000, max_bytes=2**20)
+FIELDS = ExampleFields(classes=("a",))
 
 
 @pytest.fixture
@@ -19,9 +21,11 @@ def read(tmp_path):
     def start(files: dict[str, bytes], limits: Limits = LIMITS) -> dict[str, Accepted | Refused]:
         for name, data in files.items():
             (tmp_path / name).write_bytes(data)
-        outcomes = list(ImageReader(str(tmp_path), limits).read(Source(name, "a", 0, "train") for name in files))
+        outcomes = list(
+            ImageReader(str(tmp_path), limits, FIELDS).read(ImageFile(name, "a", "train") for name in files)
+        )
         assert len(outcomes) == len(files)
-        return {one.path if isinstance(one, Refused) else one.source.path: one for one in outcomes}
+        return {one.path if isinstance(one, Refused) else one.file.path: one for one in outcomes}
 
     return start
 
@@ -68,12 +72,12 @@ def test_another_number_of_channels_than_named_bands_is_refused(read):
 def test_a_large_file_is_refused_without_being_read(read, tmp_path):
     (tmp_path / "sparse").touch()
     os.truncate(tmp_path / "sparse", 2**40)
-    (outcome,) = ImageReader(str(tmp_path), LIMITS).read([Source("sparse", "a", 0, "train")])
+    (outcome,) = ImageReader(str(tmp_path), LIMITS, FIELDS).read([ImageFile("sparse", "a", "train")])
     assert (outcome.bytes, outcome.reason.split(";")[0]) == (2**40, "The file has 1,099,511,627,776 bytes")
 
 
 def test_a_file_that_is_gone_since_the_listing_is_refused(tmp_path):
-    (outcome,) = ImageReader(str(tmp_path), LIMITS).read([Source("gone", "a", 0, "train")])
+    (outcome,) = ImageReader(str(tmp_path), LIMITS, FIELDS).read([ImageFile("gone", "a", "train")])
     assert outcome == Refused("gone", "The file cannot be read: No such file or directory.", -1)
 
 
@@ -82,3 +86,26 @@ def test_the_example_has_every_feature_of_the_committed_schema(read):
 
     example = tf.train.Example.FromString(read({"one": image_bytes()})["one"].example)
     assert set(example.features.feature) == {feature.name for feature in committed_schema().feature}
+
+
+def test_the_example_has_the_further_fields(tmp_path):
+    (tmp_path / "x.png").write_bytes(image_bytes())
+    fields = ExampleFields(("a", "b"), weighted=True, metadata=("site", "day"))
+    file = ImageFile("x.png", "b", "train", weight=0.5, metadata=("Ulm", "7"))
+    (outcome,) = ImageReader(str(tmp_path), LIMITS, fields).read([file])
+    features = tf.train.Example.FromString(outcome.example).features.feature
+    assert features["weight"].float_list.value[:] == [0.5]
+    assert features["label_index"].int64_list.value[:] == [1]
+    assert [features[name].bytes_list.value[0] for name in fields.metadata] == [b"Ulm", b"7"]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        ImageFile("é\t\n.png", "a", ""),
+        ImageFile("x", "a", "test", "g", 0.0, ("", "2"), Record("f", 0, 9, "image"), "k"),
+    ],
+)
+def test_an_image_on_its_way_is_one_line(file):
+    assert "\n" not in file.to_json()
+    assert ImageFile.from_json(file.to_json()) == file

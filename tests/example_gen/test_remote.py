@@ -7,7 +7,8 @@ import pytest
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
-from restem.example_gen.content import content, size
+from restem.example_gen.content import content, refuse
+from restem.example_gen.dataset import ImageFile
 from restem.example_gen.listing import fingerprint, list_data
 from restem.images.header import UnreadableImage
 
@@ -30,7 +31,7 @@ def test_a_folder_is_what_names_have_in_common(files):
     path = "mem://bucket/images"
     listing = list_data(path, DataConfig(path=path))
     assert [file.path for file in listing.files] == ["a/1.png", "a/deep/2.png", "b/3.png"]
-    assert (listing.classes, [stray.path for stray in listing.strays]) == (("a", "b", "c"), ["README"])
+    assert (listing.classes, [one.path for one in listing.refused]) == (("a", "b", "c"), ["README"])
     assert storage.read(storage.join(listing.folder, listing.files[2].path)) == b"b/3.png"
     with pytest.raises(RestemError, match="there is no such folder"):
         list_data("mem://bucket/nothing", DataConfig(path="mem://bucket/nothing"))
@@ -51,12 +52,13 @@ def test_spans_are_found(files):
 
 def test_files_are_read_up_to_the_limit_and_refused_with_a_reason(files):
     files["mem://b/large"] = bytes(100)
-    assert content("mem://b", "large", None, 100) == bytes(100)
+    large, gone = ImageFile("large", "a", "train"), ImageFile("gone", "a", "train")
+    assert content("mem://b", large, 100) == bytes(100)
     with pytest.raises(UnreadableImage, match="The file has 100 bytes"):
-        content("mem://b", "large", None, 99)
+        content("mem://b", large, 99)
     with pytest.raises(UnreadableImage, match="cannot be read: there is no mem://b/gone"):
-        content("mem://b", "gone", None, 99)
-    assert (size("mem://b", "large"), size("mem://b", "gone")) == (100, -1)
+        content("mem://b", gone, 99)
+    assert [refuse("mem://b", file, "why").bytes for file in (large, gone)] == [100, -1]
 
 
 def test_a_manifest_in_a_storage_becomes_examples(run, files, tmp_path):

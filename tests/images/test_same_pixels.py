@@ -16,7 +16,8 @@ import tifffile
 from PIL import Image
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from restem.example_gen.reading import Accepted, ImageReader, Limits, Source
+from restem.example_gen.dataset import ExampleFields, ImageFile
+from restem.example_gen.reading import Accepted, ImageReader, Limits
 from restem.images import encode_for_serving
 from restem.images.config import ImageConfig
 from restem.trainer.export import export
@@ -125,10 +126,10 @@ def compare(files: dict[str, bytes], config: ImageConfig, folder) -> None:
 
 def ingested(folder: str, names: list[str], config: ImageConfig) -> dict[str, bytes]:
     """The raw examples, by file."""
-    reader = ImageReader(folder, Limits(10_000, 1 << 20, config.requirements()))
-    outcomes = list(reader.read(Source(name, "a", 0, "train") for name in names))
+    reader = ImageReader(folder, Limits(10_000, 1 << 20, config.requirements()), ExampleFields(("a",)))
+    outcomes = list(reader.read(ImageFile(name, "a", "train") for name in names))
     assert all(isinstance(outcome, Accepted) for outcome in outcomes), outcomes
-    found = {outcome.source.path: outcome.example for outcome in outcomes}
+    found = {outcome.file.path: outcome.example for outcome in outcomes}
     return {name: found[name] for name in names}
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restem.example_gen.dataset import Refused
 from restem.report.answers import choose_answers
 from restem.report.data import (
     DataSummary,
-    Quarantined,
     ReportData,
     Run,
     StemTransfer,
@@ -163,7 +163,7 @@ def make_data(sample: Sample, title: str = "Digits") -> ReportData:
             splits={"train": {name: 4 * n for name, n in by_class.items()}, "test": by_class},
             quarantined=sample.quarantined,
             quarantine=tuple(
-                Quarantined(f"7/broken{i}.jpg", "the JPEG ends early", 1204 * 10**i if i < 3 else -1)
+                Refused(f"7/broken{i}.jpg", "the JPEG ends early", 1204 * 10**i if i < 3 else -1)
                 for i in range(sample.quarantined)
             ),
         ),

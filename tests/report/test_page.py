@@ -163,7 +163,8 @@ def test_disagreements_say_who_is_right_and_what_the_baseline_sees(report_data):
     assert f"Only the candidate is right: {data.only_candidate.total} images" in page.text
     assert f"Only the baseline is right: {data.only_baseline.total} image" in page.text
     assert "three channels" not in page.text  # Grey is all that either sees.
-    candidate = dataclasses.replace(data.candidate, names=("red", "green", "blue", "nir", "swir"))
+    seen = dataclasses.replace(data.candidate.model.input, names=("red", "green", "blue", "nir", "swir"))
+    candidate = dataclasses.replace(data.candidate, model=dataclasses.replace(data.candidate.model, input=seen))
     page = Page(render(dataclasses.replace(data, candidate=candidate)))
     assert "sees red, green and blue; the candidate also sees nir and swir." in page.text
 

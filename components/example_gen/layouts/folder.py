@@ -6,7 +6,7 @@
 
 The path is of this machine or an address such as gs://bucket/images. Files may lie in sub-folders of a class folder.
 Hidden files and folders are not looked at. What cannot be an example (a file outside the class folders, a socket) is
-listed as a stray with its reason: ImageExampleGen puts it to quarantine, so that every file is accounted for.
+listed as refused with its reason: ImageExampleGen puts it to quarantine, so that every file is accounted for.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from dataclasses import replace
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig, compiled_group
-from restem.example_gen.dataset import SPLITS, ImageFile, Listing, Stray, first_few, relative, text_of
+from restem.example_gen.dataset import SPLITS, ImageFile, Listing, Refused, first_few, relative, text_of
 
 # What operating systems leave behind; they say no more about the images than names that begin with a dot.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"})
@@ -58,12 +58,12 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
             classes.add(_normalise(parts[0]))
 
     images: list[ImageFile] = []
-    strays: list[Stray] = []
+    refused: list[Refused] = []
     for name, kind in found:
         if kind != _FOLDER:
             placed = _place(name, kind, split_folders)
-            if isinstance(placed, Stray):
-                strays.append(placed)
+            if isinstance(placed, Refused):
+                refused.append(placed)
             else:
                 images.append(placed)
 
@@ -81,12 +81,12 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
     prefix = relative(folder, path)
     if prefix:
         images = [replace(file, path=f"{prefix}/{file.path}") for file in images]
-        strays = [replace(stray, path=f"{prefix}/{stray.path}") for stray in strays]
+        refused = [replace(one, path=f"{prefix}/{one.path}") for one in refused]
     return Listing(
         folder=folder,
         classes=tuple(sorted(text_of(name) for name in classes)),
         files=grouped_by_path(images, config.group),
-        strays=tuple(strays),
+        refused=tuple(refused),
         given_splits=bool(split_folders),
     )
 
@@ -164,18 +164,18 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
     return digest.hexdigest()
 
 
-def _place(name: str, kind: str, split_folders: dict[str, str]) -> ImageFile | Stray:
+def _place(name: str, kind: str, split_folders: dict[str, str]) -> ImageFile | Refused:
     parts = name.split("/")
     if not _is_text(name):
-        return Stray(text_of(name), "Its name is not valid UTF-8: rename it.")
+        return Refused(text_of(name), "Its name is not valid UTF-8: rename it.")
     if kind == _OTHER:
-        return Stray(name, "It is neither a file nor a folder, or a link to nothing.")
+        return Refused(name, "It is neither a file nor a folder, or a link to nothing.")
     if split_folders:
         if parts[0] not in split_folders or len(parts) < 3:
-            return Stray(name, "It is outside the class folders, so its class is unknown.")
+            return Refused(name, "It is outside the class folders, so its class is unknown.")
         return ImageFile(name, _normalise(parts[1]), split_folders[parts[0]])
     if len(parts) < 2:
-        return Stray(name, "It is outside the class folders, so its class is unknown.")
+        return Refused(name, "It is outside the class folders, so its class is unknown.")
     return ImageFile(name, _normalise(parts[0]), "")
 
 

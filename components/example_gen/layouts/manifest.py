@@ -3,7 +3,7 @@
     path,label,split,patient,weight
     scans/0001.png,healthy,train,p17,1.0
 
-Paths are relative to the manifest, or absolute, or addresses. Every row becomes an image to be read or a stray with
+Paths are relative to the manifest, or absolute, or addresses. Every row becomes an image to be read, or is refused with
 its line number and the reason; files that no row names are not looked at.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
-from restem.example_gen.dataset import SPLITS, ImageFile, Listing, Stray, relative
+from restem.example_gen.dataset import SPLITS, ImageFile, Listing, Refused, relative
 from restem.example_gen.layouts.folder import grouped_by_path
 
 # Large fields (polygons, captions) beside the images are no reason to refuse a manifest.
@@ -59,7 +59,7 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
     prefix = relative(folder, path.rpartition("/")[0])
     folder_exists = _Exists(folder)
     files: list[ImageFile] = []
-    strays: list[Stray] = []
+    refused: list[Refused] = []
     seen: dict[str, str] = {}
     for where, row in table.rows:
         values = {name: _text(row[at]) if at < len(row) else "" for name, at in columns.items()}
@@ -74,8 +74,8 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
             seen[shown] = where
             files.append(file)
         except _BadRow as error:
-            strays.append(Stray(shown, f"{where}: {error}."))
-    if not files and not strays:
+            refused.append(Refused(shown, f"{where}: {error}."))
+    if not files and not refused:
         raise RestemError("the manifest has no rows", where=f"data.path ({path})", expected="a row for each image")
     files.sort(key=lambda file: file.path)
     pattern = config.group if config.group is not None and config.group not in table.columns else None
@@ -83,7 +83,7 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
         folder=folder,
         classes=tuple(sorted({file.label for file in files})),
         files=grouped_by_path(files, pattern) if pattern else tuple(files),
-        strays=tuple(sorted(strays, key=lambda stray: stray.path)),
+        refused=tuple(sorted(refused, key=lambda one: one.path)),
         given_splits=given,
         notes=_notes(table, config),
     )

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig, looks_like_records
-from restem.example_gen.dataset import ImageFile, Listing, Record, Stray, relative
+from restem.example_gen.dataset import ImageFile, Listing, Record, Refused, relative
 
 _GZIP = b"\x1f\x8b"
 _HEADER, _FOOTER = 12, 4
@@ -78,29 +78,29 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
       RestemError: there are no such files, one is gzip and there is no scratch, or the first example of all lacks the
         image or the label.
     """
-    files, strays = [], []
+    files, refused = [], []
     for number, shard in enumerate(shards(path)):
         name = relative(folder, shard)
         plain = _unpacked(shard, number, scratch)
         for index, (record, data, damage) in enumerate(read_records(plain)):
             where = f"{name}#{index}"
             if damage:
-                strays.append(Stray(where, damage, record.length))
+                refused.append(Refused(where, damage, record.length))
                 continue
             try:
                 files.append(_image(data, record, where, config))
             except BadRecord as error:
-                if not files and not strays:
+                if not files and not refused:
                     _explain_features(data, shard, config, error)
-                strays.append(Stray(where, str(error), record.length))
-    if not files and not strays:
+                refused.append(Refused(where, str(error), record.length))
+    if not files and not refused:
         raise RestemError("there are no examples in the files", where=f"data.path ({path})")
-    _name_once(files, strays)
+    _name_once(files, refused)
     return Listing(
         folder=folder,
         classes=tuple(sorted({file.label for file in files})),
         files=tuple(sorted(files, key=lambda file: file.path)),
-        strays=tuple(sorted(strays, key=lambda stray: stray.path)),
+        refused=tuple(sorted(refused, key=lambda one: one.path)),
         given_splits=config.features.split is not None,
     )
 
@@ -235,14 +235,14 @@ def _image(data: bytes, record: Record, where: str, config: DataConfig) -> Image
     )
 
 
-def _name_once(files: list[ImageFile], strays: list[Stray]) -> None:
+def _name_once(files: list[ImageFile], refused: list[Refused]) -> None:
     """Of several examples with the same name the first stays: a name must lead to one image."""
     seen: set[str] = set()
     kept = []
     for file in files:
         if file.path in seen:
             assert file.record is not None
-            strays.append(Stray(file.path, "Another example has the same name.", file.record.length))
+            refused.append(Refused(file.path, "Another example has the same name.", file.record.length))
         else:
             seen.add(file.path)
             kept.append(file)

@@ -1,14 +1,14 @@
-"""Which server is talked to, as whom: the command line, the configuration and the environment decide, in this order.
+"""The server's address and the credentials: from the command line, the configuration or the environment, in this order.
 
-Secrets come from files and the environment only, and are kept out of what is printed.
+Secrets come from files and the environment only, and are never printed.
 """
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+
+from urllib3.util import parse_url
 
 from restem.errors import RestemError
 from restem.pipeline.config.kubeflow import KubeflowConfig
@@ -19,19 +19,20 @@ HOST = "KF_PIPELINES_ENDPOINT"  # kfp's own
 UI_HOST = "KF_PIPELINES_UI_ENDPOINT"
 # Kubernetes's own places in a pod, and kfp's.
 POD_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+POD_NAMESPACE = POD_TOKEN.with_name("namespace")
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 
 
 @dataclass(frozen=True)
 class Access:
-    """The way to a server.
+    """How a server is reached.
 
     Attributes:
         host: the address, without a slash at its end.
-        ui: the address of its web pages; None where it is not known (inside the cluster).
+        ui: the address of its web pages; None where it is unknown (inside the cluster).
         namespace: the user's, or None.
         token: as it is sent, or None.
-        token_file: a file that is read again for each request, because Kubernetes renews such tokens; or None.
+        token_file: a file that holds the token, or None.
         cookie: as it is sent, or None.
         ca_cert: certificates to trust instead of the usual ones, or None.
     """
@@ -44,11 +45,13 @@ class Access:
     cookie: str | None = field(default=None, repr=False)
     ca_cert: str | None = None
 
+    def current_token(self) -> str | None:
+        """The token to send now. The file is read each time, because Kubernetes renews such tokens."""
+        return _line_of(self.token_file, "the token") if self.token_file else self.token
+
     def without_secrets(self, text: str) -> str:
-        """`text` with the token and the cookie blotted out, should a server repeat them."""
-        secrets = [self.token, self.cookie, *(self.cookie or "").split("=", 1)[1:]]
-        if self.token_file and Path(self.token_file).is_file():
-            secrets.append(_line_of(self.token_file, "the token"))
+        """`text` with *** for the token and the cookie, in case a server repeats them."""
+        secrets = [self.token, self.current_token(), self.cookie, *(self.cookie or "").split("=", 1)[1:]]
         for secret in sorted(filter(None, secrets), key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
@@ -64,7 +67,7 @@ def find_access(
     ca_cert: str | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Access:
-    """Decides.
+    """Finds the address and the credentials.
 
     Args:
         kubeflow: the configuration's section, where there is a configuration.
@@ -72,7 +75,7 @@ def find_access(
         environ: the environment.
 
     Raises:
-        RestemError: there is no address, or a file cannot be read, or what is in it is not a token or cookie.
+        RestemError: there is no address, or a file cannot be read, or its content is not a token or cookie.
     """
     given = host or (kubeflow and kubeflow.host) or environ.get(HOST)
     token = _checked(environ.get(TOKEN), TOKEN)
@@ -110,17 +113,13 @@ def find_access(
     )
 
 
-def credentials_of(access: Access) -> Any:
-    """kfp's object that reads the token's file for each request; None without such a file."""
-    if access.token_file is None:
-        return None
-    from kfp.client import ServiceAccountTokenVolumeCredentials
-
-    return ServiceAccountTokenVolumeCredentials(access.token_file)
+def pod_namespace() -> str:
+    """The namespace of the pod that this runs in; empty outside a pod."""
+    return POD_NAMESPACE.read_text(encoding="utf-8").strip() if POD_NAMESPACE.is_file() else ""
 
 
 def _projected_token(environ: Mapping[str, str]) -> str | None:
-    """The service account's token that Kubeflow puts into a pod's volume, as kfp looks for it."""
+    """The service account's token that Kubeflow mounts into pods, at kfp's path."""
     path = environ.get("KF_PIPELINES_SA_TOKEN_PATH", "/var/run/secrets/kubeflow/pipelines/token")
     return path if Path(path).is_file() else None
 
@@ -129,11 +128,11 @@ def _address(host: str) -> str:
     host = host.strip()
     host = (host if "://" in host else f"https://{host}").rstrip("/")
     try:
-        parts = urlsplit(host)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        parts = parse_url(host)
+        usable = parts.scheme in ("http", "https") and bool((parts.host or "").encode("idna")) and parts.port != 0
     except ValueError:
         usable = False
-    if usable and not parts.query and not parts.fragment and not parts.username and " " not in host:
+    if usable and not parts.query and not parts.fragment and not parts.auth and " " not in host:
         return host
     raise RestemError(
         "this is not an address",
@@ -156,7 +155,7 @@ def _line_of(path: str, what: str) -> str:
 
 
 def _checked(secret: str | None, where: str) -> str | None:
-    """Without what would break a request's header; the message never shows the value."""
+    """The secret without spaces around it; one that would break a request's header is refused, and is not shown."""
     secret = (secret or "").strip()
     if any(ord(character) < 32 or ord(character) > 126 for character in secret):
         raise RestemError("this is not a token or cookie", where=where, expected="one line of ASCII")

@@ -1,14 +1,14 @@
 """Why a run failed, in the failing step's own words.
 
-The server itself tells little of a failed container ("failed" and no more); what happened stands in the pod's log. It
-is asked for where the API's server keeps logs, and where Kubeflow's pages get them from: a host may be either.
+The server itself says little about a failed container ("failed" and no more); the reason is in the pod's log. It is
+requested where the API's server keeps logs, and where Kubeflow's pages get them from: a host may be either.
 """
 
 import json
 from typing import Any
 
 from restem.pipeline.kubeflow.client.server import Server
-from restem.pipeline.kubeflow.client.server_errors import ServerError, login_page
+from restem.pipeline.kubeflow.client.server_errors import ServerError
 from restem.pipeline.kubeflow.client.steps import Step, first_failed
 
 OWN_WORDS = "restem: "  # how the steps' entrypoint begins its last line
@@ -18,7 +18,7 @@ LOG_SECONDS = 20
 
 
 def failure_of(server: Server, run: Any, steps: list[Step]) -> str | None:
-    """What the reader has to know first about a run that failed.
+    """Why a run failed, as the first thing to read about it.
 
     Args:
         server: as reached.
@@ -47,21 +47,21 @@ def failure_of(server: Server, run: Any, steps: list[Step]) -> str | None:
 
 
 def own_words(log: str) -> str | None:
-    """The paragraph that a failing step ends its log with; None where it died without one."""
+    """The last paragraph that a failing step wrote into its log as its error; None where there is none."""
     lines = [line.strip() for line in log.splitlines()]
     return next((line.removeprefix(OWN_WORDS) for line in reversed(lines) if line.startswith(OWN_WORDS)), None)
 
 
 def _log(server: Server, run: Any, step: Step) -> tuple[str | None, str]:
-    """The end of the log of a step's last pod, or why it cannot be had."""
+    """The end of the log of a step's last pod, or why it is not available."""
     if not step.pods:
         return None, "no pod was started for it"
     reasons: list[str] = []
     for pod in step.pods:
         for path, query in _places(server, run.run_id, pod):
             try:
-                answer = server.raw(path, query=query, answer_seconds=LOG_SECONDS, last_bytes=LAST_BYTES)
-                text = _text(server, answer)
+                text = server.get(path, query, answer_seconds=LOG_SECONDS, last_bytes=LAST_BYTES)
+                _refuse_error(server, text)
             except ServerError as error:
                 reasons.append(error.paragraph())
                 continue
@@ -78,12 +78,11 @@ def _places(server: Server, run_id: str, pod: str) -> tuple[tuple[str, tuple[tup
     return (f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log", ()), ("/k8s/pod/logs", query)
 
 
-def _text(server: Server, answer: Any) -> str:
-    """The log itself. The API's server answers 200 before it looks for the log, and writes its error behind."""
-    text = answer if isinstance(answer, str) else json.dumps(answer)
-    if text.lstrip().lower().startswith(("<!doctype html", "<html")):
-        raise login_page(server.access.host)
-    error = answer if isinstance(answer, dict) else {}
-    if "error_message" in error:
-        raise ServerError(f"the server says: {error['error_message']}", where=server.access.host)
-    return text
+def _refuse_error(server: Server, text: str) -> None:
+    """The API's server answers 200 before it looks for the log, and then sends an error in the log's place."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return
+    if isinstance(answer, dict) and "error_message" in answer:
+        raise ServerError(f"the server says: {answer['error_message']}", where=server.access.host)

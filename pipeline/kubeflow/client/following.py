@@ -13,21 +13,21 @@ from restem.pipeline.kubeflow.client.server_errors import ServerError
 from restem.pipeline.kubeflow.client.steps import Step, steps_of
 
 POLL_SECONDS = 5
-REMIND_SECONDS = 60  # how often a step that takes long is mentioned
-PATIENCE_SECONDS = 300  # how long a server that does not answer is waited for
+REMIND_SECONDS = 60  # how often a long step is mentioned
+PATIENCE_SECONDS = 300  # how long to wait for a server that does not answer
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Report:
-    """Where a run stands.
+    """The state of a run.
 
     Attributes:
         run: the server's V2beta1Run.
-        steps: those that were begun.
-        error: why it failed; None where it has not.
-        link: its page, where the address of the pages is known.
-        now: the server's time of this.
+        steps: those that have begun.
+        error: why it failed; None where it has not failed.
+        link: its page; None where the address of the pages is unknown.
+        now: the server's time of this state.
     """
 
     run: Any
@@ -43,7 +43,7 @@ class Report:
 
     @property
     def seconds(self) -> float | None:
-        """How long the run has taken so far, or took."""
+        """How long the run has taken so far, or took in all."""
         began = moment(self.run.created_at)
         return ((moment(self.run.finished_at) or self.now) - began).total_seconds() if began else None
 
@@ -61,7 +61,7 @@ class Report:
 
 
 def report(server: Server, run_id: str) -> Report:
-    """Asks once."""
+    """The state of a run now."""
     run = get_run(server, run_id)
     steps = steps_of(run)
     link = server.link(f"runs/details/{run.run_id}")
@@ -69,19 +69,19 @@ def report(server: Server, run_id: str) -> Report:
 
 
 def follow(server: Server, run_id: str, say: Say, sleep: Callable[[float], None] = time.sleep) -> Report:
-    """Tells of each step as it begins and finishes, until the run has ended.
+    """Reports each step as it begins and finishes, until the run has ended.
 
     Args:
         server: as reached.
         run_id: the run's.
-        say: told each line.
+        say: called with each line.
         sleep: how to wait.
 
     Raises:
         ServerError: the server refuses, or has not answered for five minutes.
         Interrupted: by a signal; the run itself goes on, and the message says how to go on following.
     """
-    told: dict[str, tuple[str, int]] = {}
+    said: dict[str, tuple[str, int]] = {}
     silent_for = waited = 0.0
     try:
         while True:
@@ -96,7 +96,7 @@ def follow(server: Server, run_id: str, say: Say, sleep: Callable[[float], None]
                 silent_for += POLL_SECONDS
                 sleep(POLL_SECONDS)
                 continue
-            changed = _tell(now, told, say)
+            changed = _report_changes(now, said, say)
             if now.ended:
                 return now
             waited = 0.0 if changed else waited + POLL_SECONDS
@@ -109,17 +109,17 @@ def follow(server: Server, run_id: str, say: Say, sleep: Callable[[float], None]
         raise Interrupted(interrupt.signum, story) from None
 
 
-def _tell(now: Report, told: dict[str, tuple[str, int]], say: Say) -> bool:
+def _report_changes(now: Report, said: dict[str, tuple[str, int]], say: Say) -> bool:
     changed = False
     for step in now.steps:
         current = (step.state, step.attempts)
-        if told.get(step.name) == current or step.state == "waiting":
+        if said.get(step.name) == current or step.state == "waiting":
             continue
         line = line_of(step, now)
-        if step.name in told and step.state == "running" and step.attempts > 1:
+        if step.name in said and step.state == "running" and step.attempts > 1:
             line = f"  {step.name:<20} failed and is tried again, attempt {step.attempts}"
         say(line)
-        told[step.name] = current
+        said[step.name] = current
         changed = True
     return changed
 

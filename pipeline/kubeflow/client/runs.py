@@ -6,11 +6,11 @@ from itertools import islice
 from typing import Any
 
 from restem.pipeline.config.kubeflow import KubeflowConfig
-from restem.pipeline.kubeflow.client.server import Server
-from restem.pipeline.kubeflow.client.upload import Version, find_pipeline, made_or_found, named
+from restem.pipeline.kubeflow.client.server import Server, named
+from restem.pipeline.kubeflow.client.upload import Version, find_pipeline, found_or_made
 
 FINAL = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
-LOOKED_AT = 500  # runs, newest first, among which a pipeline's are looked for
+LOOKED_AT = 500  # the newest runs of all pipelines, among which one pipeline's are searched
 
 
 def start_run(server: Server, kubeflow: KubeflowConfig, name: str, version: Version) -> Any:
@@ -34,31 +34,33 @@ def start_run(server: Server, kubeflow: KubeflowConfig, name: str, version: Vers
         runtime_config=api.V2beta1RuntimeConfig(pipeline_root=kubeflow.pipeline_root),
         service_account=kubeflow.service_account,
     )
-    return server.call(server.client.runs.run_service_create_run, run=run)
+    return server.call(server.runs.run_service_create_run, run=run)
 
 
 def reference(version: Version) -> Any:
-    """The server's way to name a version: both IDs are required."""
+    """The version as requests name it: both IDs are required."""
     import kfp_server_api as api
 
     return api.V2beta1PipelineVersionReference(pipeline_id=version.pipeline_id, pipeline_version_id=version.version_id)
 
 
 def experiment_id(server: Server, name: str) -> str:
-    """The ID of the experiment of that name, which is made where it is missing."""
+    """The ID of the experiment of that name, which is created where it is missing."""
     import kfp_server_api as api
 
-    found = _experiment(server, name)
-    if found is None:
-        experiment = api.V2beta1Experiment(display_name=name, namespace=server.namespace or None)
-        create = server.client.experiments.experiment_service_create_experiment
-        found = made_or_found(lambda: server.call(create, experiment=experiment), lambda: _experiment(server, name))
+    experiment = api.V2beta1Experiment(display_name=name, namespace=server.namespace or None)
+    service = server.experiments
+    listing, create = service.experiment_service_list_experiments, service.experiment_service_create_experiment
+    found, _ = found_or_made(
+        lambda: server.find(listing, "experiments", name, namespace=server.namespace),
+        lambda: server.call(create, experiment=experiment),
+    )
     return found.experiment_id
 
 
 def get_run(server: Server, run_id: str) -> Any:
     """The run, its steps included."""
-    return server.call(server.client.runs.run_service_get_run, run_id=run_id)
+    return server.call(server.runs.run_service_get_run, run_id=run_id)
 
 
 def newest_runs(server: Server, name: str, count: int) -> list[Any]:
@@ -71,42 +73,27 @@ def newest_runs(server: Server, name: str, count: int) -> list[Any]:
 
 
 def runs_of_schedule(server: Server, recurring_run_id: str) -> Iterator[Any]:
-    """What a recurring run has started, newest first."""
+    """The runs that a recurring run has started, newest first."""
     return _runs(server, filter=named(recurring_run_id, "recurring_run_id"))
 
 
 def in_progress(server: Server, recurring_run_id: str) -> list[Any]:
-    """Those among a recurring run's runs that have not ended."""
+    """The runs of a recurring run that have not ended."""
     # Only the newest can be: a recurring run has at most ten at a time.
     newest = islice(runs_of_schedule(server, recurring_run_id), 20)
     return [run for run in newest if run.state not in FINAL]
 
 
 def moment(value: datetime | None) -> datetime | None:
-    """A time as the server tells it; None for its zero, which stands for "not yet"."""
+    """A time from the server, in UTC; None for its zero, which means "not yet"."""
     if value is None or value.timestamp() <= 0:
         return None
     return value.astimezone(UTC)
 
 
 def _runs(server: Server, **more: str) -> Iterator[Any]:
-    return server.pages(
-        server.client.runs.run_service_list_runs,
-        "runs",
-        namespace=server.namespace,
-        sort_by="created_at desc",
-        **more,
-    )
-
-
-def _experiment(server: Server, name: str) -> Any:
-    found = server.pages(
-        server.client.experiments.experiment_service_list_experiments,
-        "experiments",
-        namespace=server.namespace,
-        filter=named(name),
-    )
-    return next(found, None)
+    listing = server.runs.run_service_list_runs
+    return server.pages(listing, "runs", namespace=server.namespace, sort_by="created_at desc", **more)
 
 
 def _pipeline_id(run: Any) -> str | None:

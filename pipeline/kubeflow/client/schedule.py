@@ -1,7 +1,7 @@
-"""The pipeline's schedule on the server: one recurring run of the pipeline's name, whatever happens.
+"""The pipeline's schedule on the server: exactly one recurring run of the pipeline's name.
 
 The API cannot change a recurring run: a new one is created, then the old ones are deleted. The server's controller
-looks at each recurring run every 30 seconds and starts what is due (kubeflow/pipelines,
+checks each recurring run every 30 seconds and starts what is due (kubeflow/pipelines,
 backend/src/crd/controller/scheduledworkflow): a run that is due when its recurring run is deleted would be lost. So the
 new one begins in the past, where the old one's last run was due. One run may start late.
 """
@@ -18,9 +18,9 @@ from restem.errors import RestemError
 from restem.pipeline.config.kubeflow import KubeflowConfig, ScheduleConfig
 from restem.pipeline.kubeflow.client.cron import Cron
 from restem.pipeline.kubeflow.client.runs import experiment_id, in_progress, moment, reference, runs_of_schedule
-from restem.pipeline.kubeflow.client.server import Server
+from restem.pipeline.kubeflow.client.server import Server, named
 from restem.pipeline.kubeflow.client.server_errors import ServerError
-from restem.pipeline.kubeflow.client.upload import Version, named
+from restem.pipeline.kubeflow.client.upload import Version
 
 Say = Callable[[str], None]
 ON, OFF = "ENABLE", "DISABLE"
@@ -34,13 +34,13 @@ LATE = timedelta(seconds=90)
 
 @dataclass
 class Outcome:
-    """What became of a schedule.
+    """The result of a command on a schedule.
 
     Attributes:
         action: "created", "replaced", "unchanged", "paused", "resumed", "deleted" or "none".
-        recurring_run_id: of the one that is there now, or None.
-        deleted: IDs of those that are gone.
-        left: IDs of those that are switched off, and stay until the run that they started has ended.
+        recurring_run_id: of the recurring run that exists now, or None.
+        deleted: IDs of those that were deleted.
+        left: IDs of those that are disabled, and stay until the run that they started has ended.
     """
 
     action: str
@@ -65,13 +65,9 @@ def schedule_of(kubeflow: KubeflowConfig) -> tuple[ScheduleConfig, Cron]:
 
 
 def recurring_runs(server: Server, name: str) -> list[Any]:
-    """Those of the pipeline's name, oldest first."""
-    found = server.pages(
-        server.client.recurring_runs.recurring_run_service_list_recurring_runs,
-        "recurring_runs",
-        namespace=server.namespace,
-        filter=named(name),
-    )
+    """The recurring runs of the pipeline's name, oldest first."""
+    listing = server.recurring_runs.recurring_run_service_list_recurring_runs
+    found = server.pages(listing, "recurring_runs", namespace=server.namespace, filter=named(name))
     return sorted(found, key=lambda one: (one.created_at, one.recurring_run_id))
 
 
@@ -83,7 +79,7 @@ def schedule(server: Server, kubeflow: KubeflowConfig, name: str, version: Versi
         kubeflow: the section.
         name: the pipeline's, and the recurring run's.
         version: what it runs.
-        say: told what becomes of runs in progress.
+        say: called with what happens to runs in progress.
 
     Raises:
         RestemError: the configuration has no schedule, or one that the server could not keep.
@@ -94,24 +90,32 @@ def schedule(server: Server, kubeflow: KubeflowConfig, name: str, version: Versi
     existing = recurring_runs(server, name)
     alike = [one for one in existing if _same(one, body)]
     if alike:
-        # What else there is was left by a call that was cut off.
-        return _keep(server, alike[-1], existing, wanted, say)
-    if existing:
-        # The server's times are whole seconds: what is made later must look later, to every process.
-        wait(max(0.0, (existing[-1].created_at + timedelta(seconds=2) - server.now()).total_seconds()))
-    enabled = [one for one in existing if one.mode == ON]
-    if enabled and not wanted.paused:
-        body.trigger.cron_schedule.start_time = _begin(server, enabled, wanted)
-    return _converge(server, name, _create(server, body), existing, say)
+        outcome = Outcome("unchanged", alike[-1].recurring_run_id)
+    else:
+        outcome, existing = _replace(server, name, body, existing, say)
+    # An unchanged one may have others beside it, left by a call that was interrupted.
+    for one in existing:
+        if one.recurring_run_id != outcome.recurring_run_id:
+            _remove(server, one, outcome, say)
+    if alike and alike[-1].mode != body.mode:
+        _switch(server, alike[-1].recurring_run_id, not wanted.paused)
+        outcome.action = "paused" if wanted.paused else "resumed"
+    return outcome
 
 
 def pause(server: Server, name: str, on: bool) -> Outcome:
-    """Switches the schedule off (`on` False) or on again.
+    """Disables the schedule (`on` False) or enables it again.
 
     Raises:
         RestemError: there is no schedule.
     """
-    existing = _existing(server, name)
+    existing = recurring_runs(server, name)
+    if not existing:
+        raise ServerError(
+            "there is no schedule",
+            where=name,
+            remedy=f"restem kubeflow schedule makes one; runs are listed by restem kubeflow status --name {name}",
+        )
     newest = existing[-1]
     action = "resumed" if on else "paused"
     changed = [newest] if on else existing
@@ -130,17 +134,6 @@ def unschedule(server: Server, name: str, say: Say) -> Outcome:
     return outcome if outcome.deleted or outcome.left else Outcome("none")
 
 
-def _existing(server: Server, name: str) -> list[Any]:
-    existing = recurring_runs(server, name)
-    if existing:
-        return existing
-    raise ServerError(
-        "there is no schedule",
-        where=name,
-        remedy=f"restem kubeflow schedule makes one; runs are listed by restem kubeflow status --name {name}",
-    )
-
-
 def _body(kubeflow: KubeflowConfig, wanted: ScheduleConfig, name: str, version: Version, experiment: str) -> Any:
     import kfp_server_api as api
 
@@ -156,7 +149,7 @@ def _body(kubeflow: KubeflowConfig, wanted: ScheduleConfig, name: str, version: 
     return api.V2beta1RecurringRun(
         experiment_id=experiment,
         display_name=name,
-        # The server fills in what was not asked for (the service account): what was asked for is told by this.
+        # The server fills in what was not requested (the service account). The digest shows what was requested.
         description=f"kept by restem kubeflow schedule, settings {digest}",
         mode=OFF if wanted.paused else ON,
         pipeline_version_reference=reference(version),
@@ -169,50 +162,48 @@ def _body(kubeflow: KubeflowConfig, wanted: ScheduleConfig, name: str, version: 
 
 
 def _same(one: Any, body: Any) -> bool:
-    """Whether a recurring run is what is asked for, switched on or not."""
+    """Whether a recurring run has the requested settings and version, enabled or not."""
     version = one.pipeline_version_reference
     wanted = body.pipeline_version_reference.pipeline_version_id
     return one.description == body.description and version is not None and version.pipeline_version_id == wanted
 
 
-def _keep(server: Server, kept: Any, existing: list[Any], wanted: ScheduleConfig, say: Say) -> Outcome:
-    outcome = Outcome("unchanged", kept.recurring_run_id)
-    for other in existing:
-        if other is not kept:
-            _remove(server, other, outcome, say)
-    if kept.mode != (OFF if wanted.paused else ON):
-        _switch(server, kept.recurring_run_id, not wanted.paused)
-        outcome.action = "paused" if wanted.paused else "resumed"
-    return outcome
+def _replace(server: Server, name: str, body: Any, existing: list[Any], say: Say) -> tuple[Outcome, list[Any]]:
+    """Creates a recurring run.
+
+    Returns:
+        The newest one, which is to be kept, and all that are there now. Processes that do the same at once agree on
+        which one is the newest.
+    """
+    if existing:
+        # The server's times are whole seconds: the new one must look newer, to every process.
+        wait(max(0.0, (existing[-1].created_at + timedelta(seconds=2) - server.now()).total_seconds()))
+    enabled = [one for one in existing if one.mode == ON]
+    if enabled and body.mode == ON:
+        body.trigger.cron_schedule.start_time = _begin(server, enabled, catch_up=not body.no_catchup)
+    created = _create(server, body)
+    present = recurring_runs(server, name)
+    kept = present[-1].recurring_run_id if present else None
+    if kept != created.recurring_run_id:
+        say("Another process created a newer schedule of this name, or removed it, at the same time: that one counts")
+    return Outcome("replaced" if existing else "created", kept), present
 
 
 def _create(server: Server, body: Any) -> Any:
-    return server.call(server.client.recurring_runs.recurring_run_service_create_recurring_run, recurring_run=body)
+    return server.call(server.recurring_runs.recurring_run_service_create_recurring_run, recurring_run=body)
 
 
-def _begin(server: Server, enabled: list[Any], wanted: ScheduleConfig) -> datetime:
+def _begin(server: Server, enabled: list[Any], catch_up: bool) -> datetime:
     """The start time of a new schedule: the last run that an old one started; not long ago, unless it catches up."""
     newest = [next(runs_of_schedule(server, one.recurring_run_id), None) for one in enabled]
     started = [at for run in newest if run and (at := moment(run.scheduled_at))]
-    if wanted.catch_up and started:
+    if catch_up and started:
         return max(started)
     return max([server.now() - LATE, *started])
 
 
-def _converge(server: Server, name: str, created: Any, replaced: list[Any], say: Say) -> Outcome:
-    """Deletes all but the newest. Processes that do the same at once agree on which that is."""
-    present = recurring_runs(server, name)
-    kept = present[-1].recurring_run_id if present else None
-    outcome = Outcome("replaced" if replaced else "created", kept)
-    if kept != created.recurring_run_id:
-        say("Another process created a newer schedule of this name, or removed it, at the same time: that one counts")
-    for one in present[:-1]:
-        _remove(server, one, outcome, say)
-    return outcome
-
-
 def _remove(server: Server, one: Any, outcome: Outcome, say: Say) -> None:
-    """Deletes a recurring run, but not the runs that it has started, which are its own in Kubernetes's eyes."""
+    """Deletes a recurring run, but not the runs that it has started, which Kubernetes regards as its parts."""
     identifier = one.recurring_run_id
     active = in_progress(server, identifier)
     if active and not (server.version and server.version >= ORPHANS_SINCE):
@@ -228,11 +219,11 @@ def _remove(server: Server, one: Any, outcome: Outcome, say: Say) -> None:
         full = one.mode == ON and len(active) >= int(one.max_concurrency or 1)
         say(
             f"Run {active[0].run_id}, which the old schedule started, is in progress and goes on"
-            + ("; a run that fell due meanwhile was waiting for its end, and is not made up for" if full else "")
+            + ("; a run that fell due meanwhile was waiting for its end, and is not started" if full else "")
         )
     try:
-        path = f"/apis/v2beta1/recurringruns/{identifier}"
-        server.raw(path, "DELETE", (("propagation_policy", "ORPHAN"),))
+        delete = server.recurring_runs.recurring_run_service_delete_recurring_run
+        server.call(delete, recurring_run_id=identifier, propagation_policy="ORPHAN")
     except ServerError as error:
         if error.status != GONE:
             raise
@@ -240,10 +231,6 @@ def _remove(server: Server, one: Any, outcome: Outcome, say: Say) -> None:
 
 
 def _switch(server: Server, identifier: str, on: bool) -> None:
-    service = server.client.recurring_runs
-    method = (
-        service.recurring_run_service_enable_recurring_run
-        if on
-        else (service.recurring_run_service_disable_recurring_run)
-    )
-    server.call(method, recurring_run_id=identifier)
+    api = server.recurring_runs
+    call = api.recurring_run_service_enable_recurring_run if on else api.recurring_run_service_disable_recurring_run
+    server.call(call, recurring_run_id=identifier)

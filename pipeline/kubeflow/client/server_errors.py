@@ -1,24 +1,23 @@
-"""What the server, or the way to it, said, as one paragraph that says what to do.
+"""Errors of the server and of the connection, as one paragraph that says what to do.
 
-The bodies of errors come in three forms (read in kubeflow/pipelines, backend/src/apiserver): grpc-gateway's
+The bodies of errors have three forms (seen in kubeflow/pipelines, backend/src/apiserver): grpc-gateway's
 {"code", "message", "details"}, {"error_message", "error_details"} of uploads and logs, and plain text of proxies.
 """
 
 import json
 import re
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 from restem.errors import RestemError
 
 MAX_WORDS = 600  # characters of the server's message
-AGAIN = "Try again; if it stays so, its administrator finds more in the log of the deployment ml-pipeline"
+AGAIN = "Try again; if the error persists, its administrator finds more in the log of the deployment ml-pipeline"
 REMEDIES = {
     401: "Give a token that is still valid (RESTEM_KUBEFLOW_TOKEN or --token-file) or a session's cookie "
     "(RESTEM_KUBEFLOW_COOKIE or --cookie-file)",
     403: "Check the token and the namespace (--namespace); in it the account needs the role kubeflow-edit",
-    404: "Check the name or the ID; a wrong --host shows itself in this way too",
+    404: "Check the name or the ID; a wrong --host has this effect too",
     409: "Another process did the same at this moment: run the command again",
     413: "A proxy before the server refuses files of this size: its administrator has to raise the limit",
     429: "The server asks for fewer requests: wait a minute and run the command again",
@@ -41,22 +40,22 @@ class ServerError(RestemError):
         self.temporary = temporary
 
 
-def from_answer(status: int, reason: str | None, headers: Any, body: str | None, host: str) -> RestemError:
-    """For an answer that is an error.
+def from_answer(status: int, reason: str | None, headers: Any, body: str | None, host: str) -> ServerError:
+    """The error for an answer.
 
     Args:
         status: the HTTP status.
-        reason: the words beside it.
+        reason: the phrase that came with it, or None.
         headers: a mapping, or None.
         body: as text.
-        host: the address that was asked.
+        host: the address of the server.
     """
     headers = {name.lower(): value for name, value in dict(headers or {}).items()}
     if 300 <= status < 400:
         return _redirected(host, headers.get("location", ""), status)
     if is_page(headers.get("content-type"), body) and status in (200, 401, 403):
         return login_page(host, status)
-    words = words_of(body) or reason or HTTPStatus(status).phrase
+    words = words_of(body) or reason or "no reason is given"
     remedy, temporary = (AGAIN, True) if status >= 500 else (REMEDIES.get(status), status in (408, 429))
     if status == 404 and is_page(headers.get("content-type"), body):
         words, remedy = "there is no Kubeflow Pipelines at this address", _with_pipeline(host)
@@ -67,19 +66,17 @@ def from_answer(status: int, reason: str | None, headers: Any, body: str | None,
     )
 
 
-def from_failure(error: BaseException, host: str, ca_cert: str | None = None) -> RestemError:
-    """For a request that got no answer.
+def from_failure(error: BaseException, host: str, ca_cert: str | None = None) -> ServerError:
+    """The error for a request without an answer.
 
     Args:
         error: urllib3's.
-        host: the address that was asked.
-        ca_cert: the certificates it was checked against, where not the usual ones.
+        host: the address of the server.
+        ca_cert: the certificates that it was checked against, where not the usual ones.
     """
     from urllib3 import exceptions
 
     cause = getattr(error, "reason", None) or error
-    if isinstance(cause, exceptions.LocationValueError):
-        return _bad_address(host)
     if isinstance(cause, exceptions.SSLError):
         remedy = (
             f"Check that {ca_cert} holds the certificate of the authority that signed the server's"
@@ -88,12 +85,12 @@ def from_failure(error: BaseException, host: str, ca_cert: str | None = None) ->
             "the server speaks no TLS: http:// instead of https://"
         )
         return ServerError("the connection is not secure", where=host, given=_words(cause), remedy=remedy)
-    # The next three are each a kind of the one after.
+    # The order matters: each of the next three is a subclass of the one after it.
     if isinstance(cause, exceptions.NameResolutionError):
         return ServerError(
             "there is no such host",
             where=host,
-            remedy="Check the address; names ending in .svc.cluster.local are known inside the cluster only",
+            remedy="Check the address; names ending in .svc.cluster.local exist inside the cluster only",
         )
     if isinstance(cause, exceptions.NewConnectionError):
         return ServerError(
@@ -110,7 +107,7 @@ def from_failure(error: BaseException, host: str, ca_cert: str | None = None) ->
             f"the server no longer {what} (time-out)",
             where=host,
             temporary=True,
-            remedy="Try again; a firewall or a stopped port-forward shows itself in this way too",
+            remedy="Try again; a firewall or a stopped port-forward has this effect too",
         )
     return ServerError(
         "the connection broke off", where=host, given=_words(cause), temporary=True, remedy="Run the command again"
@@ -118,7 +115,7 @@ def from_failure(error: BaseException, host: str, ca_cert: str | None = None) ->
 
 
 def login_page(host: str, status: int = 200) -> ServerError:
-    """For a web page where the API's JSON should be."""
+    """The error for a web page in place of the API's JSON."""
     return ServerError(
         "a web page answers instead of the API: probably a login page",
         where=host,
@@ -160,16 +157,6 @@ def _redirected(host: str, location: str, status: int) -> ServerError:
         status=status,
         given=place,
         remedy=REMEDIES[401],
-    )
-
-
-def _bad_address(host: str) -> RestemError:
-    return RestemError(
-        "this is not an address",
-        where="--host (kubeflow.host)",
-        expected="http:// or https://, a host, and where needed a port and a path",
-        given=repr(host),
-        remedy="For instance https://kubeflow.example.org/pipeline",
     )
 
 

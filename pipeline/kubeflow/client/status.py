@@ -1,4 +1,4 @@
-"""What there is of a pipeline on the server: its schedule, its newest runs, one run's steps."""
+"""A pipeline on the server: its schedule, its newest runs, one run's steps."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,12 +18,12 @@ NEWEST = 5
 
 @dataclass(frozen=True)
 class Overview:
-    """A pipeline at a glance.
+    """A pipeline's schedule and runs.
 
     Attributes:
         name: the pipeline's.
-        schedule: what is known of its recurring run; None where there is none.
-        others: how many more recurring runs of this name there are (switched off, or left by a call cut off).
+        schedule: its recurring run; None where there is none.
+        others: how many more recurring runs of this name there are (disabled, or left by an interrupted call).
         runs: the newest, newest first.
         newest: the newest one with its steps; None where there is none.
     """
@@ -41,12 +41,12 @@ class Overview:
 
 
 def overview(server: Server, name: str, stated: ScheduleConfig | None) -> Overview:
-    """Asks the server.
+    """The schedule and the runs of a pipeline.
 
     Args:
         server: as reached.
         name: the pipeline's.
-        stated: the configuration's schedule, for its time zone: the server does not tell it.
+        stated: the configuration's schedule, for its time zone, which the server does not report.
     """
     recurring = recurring_runs(server, name)
     runs = newest_runs(server, name, NEWEST)
@@ -76,13 +76,14 @@ def show_overview(seen: Overview, stream: TextIO) -> None:
     if seen.schedule is None:
         print(f"{seen.name} has no schedule", file=stream)
     else:
-        print(f"{seen.name} runs at {seen.schedule['cron'] or 'intervals'}{_state(seen.schedule)}", file=stream)
+        state = ", but is paused (restem kubeflow resume)" if seen.schedule["paused"] else ""
+        print(f"{seen.name} runs at {seen.schedule['cron'] or 'intervals'}{state}", file=stream)
         for line in seen.schedule["next"]:
             print(f"  {line}", file=stream)
     if seen.others:
         print(
             f"{seen.others} more of this name: the next restem kubeflow schedule leaves one; a former one whose run is "
-            "in progress stays, switched off, until that has ended",
+            "in progress stays, disabled, until that run has ended",
             file=stream,
         )
     print("newest runs:" if seen.runs else "no runs yet", file=stream)
@@ -116,13 +117,9 @@ def _schedule(one: Any, zone: str, now: datetime) -> dict[str, Any]:
     on = one.mode == ON
     try:
         upcoming = next_runs(Cron(cron, zone), now) if on and cron else []
-    except RestemError:  # made by hand, in a way that only the server understands
+    except RestemError:  # created by hand, with an expression that only the server accepts
         upcoming = []
     return {"recurring_run_id": one.recurring_run_id, "cron": cron, "paused": not on, "next": upcoming}
-
-
-def _state(schedule: dict[str, Any]) -> str:
-    return ", but is paused (restem kubeflow resume)" if schedule["paused"] else ""
 
 
 def _brief(run: Any, server: Server) -> dict[str, Any]:

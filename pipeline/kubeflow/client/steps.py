@@ -1,10 +1,10 @@
-"""The steps of a run, read from the nodes that the server tells of.
+"""The steps of a run, derived from the nodes that the server reports.
 
-A run's `task_details` are the nodes of the Argo workflow that Kubeflow makes of the pipeline (read in
-kubeflow/pipelines, backend/src/v2/compiler/argocompiler): for a step `trainer` the pod `trainer-driver`, which looks
-into the cache, then `trainer`, a graph with the single node `executor`; where the step has retries, `executor` has a
-pod for each attempt, `executor(0)`, `executor(1)`, ... The server tells neither a node's ID nor its pod's name, only
-the IDs of its children; both follow from the node's path by Argo's rules, with which the children are found.
+A run's `task_details` are the nodes of the Argo workflow that Kubeflow makes of the pipeline (see
+kubeflow/pipelines, backend/src/v2/compiler/argocompiler): for a step `trainer` the pod `trainer-driver`, which checks
+the cache, then `trainer`, a graph with the single node `executor`; where the step has retries, `executor` has a pod for
+each attempt, `executor(0)`, `executor(1)`, ... The server reports neither a node's ID nor its pod's name, only the IDs
+of its children. Argo computes both from the node's path; so does this module, to find the children.
 """
 
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ class Step:
         started, finished: in UTC, or None.
         attempts: how many pods were started for it; 0 where it has no retries, or none was started.
         error: what the server says about a failure, which is little; or None.
-        pods: the names that the last pod may have, the likeliest first.
+        pods: the names that the last pod may have, the most likely first.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Step:
     pods: tuple[str, ...] = field(default=(), repr=False)
 
     def seconds(self, now: datetime) -> float | None:
-        """How long it has taken so far, or took."""
+        """How long it has taken so far, or took in all."""
         return ((self.finished or now) - self.started).total_seconds() if self.started else None
 
     def to_dict(self, now: datetime) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Step:
 
 
 def steps_of(run: Any) -> list[Step]:
-    """The steps that were begun, in the order in which they were.
+    """The steps that have begun, in the order of their beginnings.
 
     Args:
         run: the server's V2beta1Run.
@@ -98,20 +98,20 @@ def fnv1a(text: str) -> int:
 
 
 class _Nodes:
-    """The names that Argo gives to nodes, and which of them the server has told of."""
+    """The names that Argo gives to nodes, and which of them the server reports."""
 
     def __init__(self, details: Iterable[Any]) -> None:
-        self.told = {child.pod_name for detail in details for child in detail.child_tasks or () if child.pod_name}
-        self.workflow = next((name.rsplit("-", 1)[0] for name in sorted(self.told)), None)
+        self.reported = {child.pod_name for detail in details for child in detail.child_tasks or () if child.pod_name}
+        self.workflow = next((name.rsplit("-", 1)[0] for name in sorted(self.reported)), None)
 
     def attempts(self, step: str) -> int:
         """How many pods a step with retries has had."""
         if self.workflow is None:
             return 0
-        return sum(self._id(f"{step}.{EXECUTOR}({i})") in self.told for i in range(MOST_ATTEMPTS))
+        return sum(self._id(f"{step}.{EXECUTOR}({i})") in self.reported for i in range(MOST_ATTEMPTS))
 
     def pods(self, step: str, attempts: int, *, driver: bool) -> tuple[str, ...]:
-        """The names that the pod may have: as Argo gives them since 3.3, and as it did before."""
+        """The names that the pod may have: Argo's since version 3.3, and its former one."""
         if self.workflow is None:
             return ()
         if driver:
@@ -136,7 +136,7 @@ def _step(name: str, tasks: dict[str, Any], details: Iterable[Any], nodes: _Node
     last = driver if task is None or driver_failed else task
     state = STATES.get(last.state, "waiting")
     if last is driver and state == "succeeded":
-        state = "running"  # the driver is through, the step is about to begin
+        state = "running"  # the driver has ended, the step is about to begin
     if last is task and state == "succeeded" and _from_cache(task, details):
         state = "cached"
     ended = state not in ("running", "waiting")

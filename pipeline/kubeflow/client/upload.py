@@ -1,4 +1,4 @@
-"""The pipeline on the server: uploaded once for each content, as a version that is named after it."""
+"""The pipeline on the server: each content is uploaded once, as a version that is named after it."""
 
 import hashlib
 import tempfile
@@ -24,7 +24,7 @@ class Version:
         pipeline_id, version_id: the server's.
         name: the pipeline's name, a hyphen, and twelve digits of its content's SHA-256.
         new: whether this call made it.
-        link: its page, where the address of the pages is known.
+        link: its page; None where the address of the pages is unknown.
     """
 
     pipeline_id: str
@@ -52,28 +52,20 @@ def upload(server: Server, name: str, package: str) -> Version:
     """
     wanted = version_name(name, package)
     pipeline_id = _pipeline_id(server, name)
-    found = _version_id(server, pipeline_id, wanted)
-    version_id = found or _upload(server, pipeline_id, wanted, package)
+    listing = server.pipelines.pipeline_service_list_pipeline_versions
+    version, new = found_or_made(
+        lambda: server.find(listing, "pipeline_versions", wanted, pipeline_id=pipeline_id),
+        lambda: _upload(server, pipeline_id, wanted, package),
+    )
+    version_id = version.pipeline_version_id
     link = server.link(f"pipelines/details/{pipeline_id}/version/{version_id}")
-    return Version(pipeline_id, version_id, wanted, new=not found, link=link)
+    return Version(pipeline_id, version_id, wanted, new=new, link=link)
 
 
 def find_pipeline(server: Server, name: str) -> Any:
     """The server's pipeline of that name, or None."""
-    found = server.pages(
-        server.client.pipelines.pipeline_service_list_pipelines,
-        "pipelines",
-        namespace=server.namespace,
-        filter=named(name),
-    )
-    return next(found, None)
-
-
-def named(name: str, key: str = "display_name") -> str:
-    """The API's filter for items of that name."""
-    import json
-
-    return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "string_value": name}]})
+    listing = server.pipelines.pipeline_service_list_pipelines
+    return server.find(listing, "pipelines", name, namespace=server.namespace)
 
 
 def read_package(path: str) -> tuple[str, str]:
@@ -107,50 +99,40 @@ def read_package(path: str) -> tuple[str, str]:
     return name, text
 
 
-def made_or_found(make: Callable[[], Any], find: Callable[[], Any]) -> Any:
-    """What `make` gives; where somebody else made the same at this moment, what `find` then finds.
+def found_or_made(find: Callable[[], Any], make: Callable[[], Any]) -> tuple[Any, bool]:
+    """What `find` finds; otherwise what `make` makes, or what another process has made at the same moment.
+
+    Returns:
+        It, and whether this call made it.
 
     Raises:
-        ServerError: it could not be made, for another reason or for none that can be found.
+        ServerError: it could not be made.
     """
+    found = find()
+    if found is not None:
+        return found, False
     try:
-        return make()
+        return make(), True
     except ServerError as error:
         found = find() if error.status == CONFLICT else None
         if found is None:
             raise
-        return found
+        return found, False
 
 
 def _pipeline_id(server: Server, name: str) -> str:
-    found = find_pipeline(server, name)
-    if found is None:
-        import kfp_server_api
+    import kfp_server_api
 
-        # Uploading a new pipeline would name its first version after the pipeline, not after the content.
-        pipeline = kfp_server_api.V2beta1Pipeline(display_name=name, namespace=server.namespace or None)
-        create = server.client.pipelines.pipeline_service_create_pipeline
-        found = made_or_found(lambda: server.call(create, pipeline=pipeline), lambda: find_pipeline(server, name))
+    # Uploading a new pipeline would name its first version after the pipeline, not after the content.
+    pipeline = kfp_server_api.V2beta1Pipeline(display_name=name, namespace=server.namespace or None)
+    create = server.pipelines.pipeline_service_create_pipeline
+    found, _ = found_or_made(lambda: find_pipeline(server, name), lambda: server.call(create, pipeline=pipeline))
     return found.pipeline_id
 
 
-def _version_id(server: Server, pipeline_id: str, name: str) -> str | None:
-    versions = server.pages(
-        server.client.pipelines.pipeline_service_list_pipeline_versions,
-        "pipeline_versions",
-        pipeline_id=pipeline_id,
-        filter=named(name),
-    )
-    return next((version.pipeline_version_id for version in versions), None)
-
-
-def _upload(server: Server, pipeline_id: str, name: str, package: str) -> str:
+def _upload(server: Server, pipeline_id: str, name: str, package: str) -> Any:
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
-        # The server tells a package's format by its file's name.
+        # The server recognises a package's format by its file's name.
         path = Path(folder) / "pipeline.yaml"
         path.write_text(package, encoding="utf-8")
-        create = server.client.pipeline_uploads.upload_pipeline_version
-        return made_or_found(
-            lambda: server.call(create, str(path), name=name, pipelineid=pipeline_id).pipeline_version_id,
-            lambda: _version_id(server, pipeline_id, name),
-        )
+        return server.call(server.uploads.upload_pipeline_version, str(path), name=name, pipelineid=pipeline_id)

@@ -43,7 +43,7 @@ def many(folder: str, count: int = 40) -> list[str]:
 
 def test_a_folder_for_each_class(make):
     listing = check_listing(make(*many("dog"), *many("cat"), "cat/deeper/x.png"), CONFIG)
-    assert (listing.classes, listing.given_splits, listing.strays) == (("cat", "dog"), False, ())
+    assert (listing.classes, listing.given_splits, listing.refused) == (("cat", "dog"), False, ())
     assert Counter(file.label for file in listing.files) == {"cat": 41, "dog": 40}
     assert [file.path for file in listing.files] == sorted(file.path for file in listing.files)
 
@@ -84,10 +84,10 @@ def test_class_names_are_unicode_normalised(make):
 
 def test_hidden_files_are_not_looked_at(make):
     listing = listed(make("a/1.png", "b/1.png", ".git/x", "a/.DS_Store", "a/Thumbs.db", "__MACOSX/a/1.png"))
-    assert ([file.path for file in listing.files], listing.strays) == (["a/1.png", "b/1.png"], ())
+    assert ([file.path for file in listing.files], listing.refused) == (["a/1.png", "b/1.png"], ())
 
 
-def test_every_other_file_is_a_stray_with_its_reason(make, tmp_path):
+def test_every_other_file_is_refused_with_its_reason(make, tmp_path):
     folder = make("a/1.png", "b/1.png", "README.md")
     (tmp_path / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "a" / "itself.png").symlink_to(tmp_path / "a" / "itself.png")
@@ -95,7 +95,7 @@ def test_every_other_file_is_a_stray_with_its_reason(make, tmp_path):
     (tmp_path / "b" / os.fsdecode(b"caf\xe9.png")).touch()
     listing = listed(folder)
     assert [file.path for file in listing.files] == ["a/1.png", "b/1.png"]
-    reasons = {stray.path: stray.reason for stray in listing.strays}
+    reasons = {one.path: one.reason for one in listing.refused}
     assert set(reasons) == {"README.md", "a/gone.png", "a/itself.png", "b/pipe.png", "b/caf\\udce9.png"}
     assert "outside the class folders" in reasons["README.md"]
     assert "neither a file nor a folder" in reasons["b/pipe.png"]

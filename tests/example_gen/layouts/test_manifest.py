@@ -30,7 +30,7 @@ def rows(count: int = 40, mark: str = ",") -> str:
     return "".join(f"x{index}.png{mark}{'ab'[index % 2]}\n" for index in range(count))
 
 
-def test_every_row_becomes_an_image_or_a_stray_with_its_line_and_reason(write, tmp_path):
+def test_every_row_becomes_an_image_or_refused_with_its_line_and_reason(write, tmp_path):
     lines = [
         "path,label,split",
         "x0.png,a,train",
@@ -53,7 +53,7 @@ def test_every_row_becomes_an_image_or_a_stray_with_its_line_and_reason(write, t
         ("x6.png", "a", "train"),
     ]
     assert listing.given_splits
-    assert {stray.reason for stray in listing.strays} == {
+    assert {one.reason for one in listing.refused} == {
         "Line 5: there is no such file.",
         "Line 6: the label is empty.",
         "Line 7: the split 'valid' is neither train nor test.",
@@ -64,7 +64,7 @@ def test_every_row_becomes_an_image_or_a_stray_with_its_line_and_reason(write, t
         "Line 12: the split is empty.",
     }
     assert len(listing) == 11
-    assert "all.csv line 8" in {stray.path for stray in listing.strays}
+    assert "all.csv line 8" in {one.path for one in listing.refused}
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
@@ -74,7 +74,7 @@ def test_marks_between_fields_and_encodings_are_found(write, tmp_path, mark, enc
     text = f'path{mark}"label"\n{rows(4, mark)}"grüße, 犬; x.png"{mark}"ä ""b"""\n'
     listing = listed(write(text.encode(encode)))
     assert {file.path: file.label for file in listing.files}["grüße, 犬; x.png"] == 'ä "b"'
-    assert (len(listing.files), listing.strays) == (5, ())
+    assert (len(listing.files), listing.refused) == (5, ())
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -82,7 +82,7 @@ def test_lines_end_as_any_system_ends_them(write, end):
     text = f"path;label{end}" + "".join(f"x{i}.png;{'ab'[i % 2]}{end}" for i in range(4)) + f";a{end}"
     listing = listed(write(text.encode()))
     assert [file.path for file in listing.files] == [f"x{i}.png" for i in range(4)]
-    assert [stray.reason for stray in listing.strays] == ["Line 6: the path is empty."]
+    assert [one.reason for one in listing.refused] == ["Line 6: the path is empty."]
 
 
 def test_columns_have_the_names_they_are_given(write):
@@ -116,8 +116,8 @@ def test_useful_columns_that_are_not_used_are_named(write):
 
 @pytest.mark.parametrize("weight", ["-1", "much", "inf", "nan", ""])
 def test_a_weight_that_is_none_is_a_bad_row(write, weight):
-    (stray,) = listed(write(f"path,label,w\nx0.png,a,1\nx1.png,b,{weight}\n"), weight="w").strays
-    assert stray.reason == f"Line 3: the weight {weight!r} is not a number from 0 upwards."
+    (one,) = listed(write(f"path,label,w\nx0.png,a,1\nx1.png,b,{weight}\n"), weight="w").refused
+    assert one.reason == f"Line 3: the weight {weight!r} is not a number from 0 upwards."
 
 
 def test_parquet(write, tmp_path):
@@ -128,7 +128,7 @@ def test_parquet(write, tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "all.parquet")
     listing = listed(str(tmp_path / "all.parquet"))
     assert [(file.path, file.label) for file in listing.files] == [("x0.png", "3"), ("x1.png", "4")]
-    assert [stray.reason for stray in listing.strays] == ["Row 3: the path is empty."]
+    assert [one.reason for one in listing.refused] == ["Row 3: the path is empty."]
     with pytest.raises(RestemError, match="this is not a Parquet file"):
         listed(write("path,label\n", "bad.parquet"))
 

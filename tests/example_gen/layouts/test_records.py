@@ -102,13 +102,13 @@ def test_damage_loses_nothing_but_what_is_damaged(write, tmp_path):
     broken[3 * size + 20] ^= 1  # In the fourth record's data.
     (tmp_path / "x.tfrecord").write_bytes(broken)
     listing = listed(path)
-    assert (len(listing.files), [stray.path for stray in listing.strays]) == (9, ["x.tfrecord#3"])
-    assert "checksum is wrong" in listing.strays[0].reason
+    assert (len(listing.files), [one.path for one in listing.refused]) == (9, ["x.tfrecord#3"])
+    assert "checksum is wrong" in listing.refused[0].reason
     for cut in (1, 5, 13, size - 1):
         (tmp_path / "x.tfrecord").write_bytes(whole[: 4 * size + cut])
         listing = listed(path)
-        assert (len(listing.files), len(listing.strays)) == (4, 1)
-        assert "in the middle of a record" in listing.strays[0].reason
+        assert (len(listing.files), len(listing.refused)) == (4, 1)
+        assert "in the middle of a record" in listing.refused[0].reason
 
 
 @pytest.mark.parametrize("length", [2**31, 2**40, 2**64 - 1])
@@ -125,7 +125,7 @@ def test_a_length_that_cannot_be_is_not_asked_for(write, tmp_path, length):
         file.write(head + struct.pack("<I", masked) + b"not that much")
     listing = listed(path)
     assert len(listing.files) == 2
-    assert [stray.reason for stray in listing.strays] == [
+    assert [one.reason for one in listing.refused] == [
         "From here on this is not a TFRecord file: a record's length is wrong."
     ]
 
@@ -137,10 +137,10 @@ def test_gzip_that_is_cut_off_keeps_what_came_before(tmp_path, write):
     (tmp_path / "scratch").mkdir()
     listing = listed(path, str(tmp_path / "scratch"))
     assert 0 < len(listing.files) < 200
-    assert len(listing.strays) == 1
+    assert len(listing.refused) == 1
 
 
-def test_bad_examples_are_strays_with_their_reason(write):
+def test_bad_examples_are_refused_with_their_reason(write):
     good = images(1)
     bad = {
         b"\xff\xff no example": "It is not a tf.Example.",
@@ -154,16 +154,16 @@ def test_bad_examples_are_strays_with_their_reason(write):
     }
     listing = listed(write("x.tfrecord", [*good, *bad]))
     assert len(listing.files) == 1
-    for stray, reason in zip(listing.strays, bad.values(), strict=True):
-        assert stray.reason.startswith(reason)
-        assert stray.bytes > 0
+    for one, reason in zip(listing.refused, bad.values(), strict=True):
+        assert one.reason.startswith(reason)
+        assert one.bytes > 0
 
 
 def test_names_of_examples_stand_once(write):
     made = [example(image__encoded=bytes([i]), image__class__text="a", name=f"n{i // 2}") for i in range(4)]
     listing = list_data(path := write("x.tfrecord", made), DataConfig(path=path, features={**NAMES, "path": "name"}))
     assert [file.path for file in listing.files] == ["n0", "n1"]
-    assert {stray.reason for stray in listing.strays} == {"Another example has the same name."}
+    assert {one.reason for one in listing.refused} == {"Another example has the same name."}
 
 
 def test_wrong_names_of_features_are_told_at_the_first_example(write, tmp_path):

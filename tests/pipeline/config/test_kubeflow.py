@@ -16,7 +16,7 @@ def load(tmp_path):
 
 
 def test_a_steps_own_values_come_before_those_of_every_step(load):
-    kubeflow = load("{step: {memory: 4Gi, cpu: '1'}, steps: {Trainer: {memory: 16Gi, retry: {count: 7}}}}")
+    kubeflow = load("{step_defaults: {memory: 4Gi, cpu: '1'}, steps: {Trainer: {memory: 16Gi, retry: {count: 7}}}}")
     assert kubeflow.of_step("Trainer").memory == "16Gi"
     assert kubeflow.of_step("Trainer").cpu == "1"
     assert kubeflow.of_step("Trainer").retry.count == 7
@@ -28,9 +28,10 @@ def test_a_steps_own_values_come_before_those_of_every_step(load):
 @pytest.mark.parametrize(
     ("kubeflow", "told"),
     [
-        ("{step: {cpu: two}}", "kubeflow.step.cpu ("),
-        ("{step: {memory: 4 GB}}", "kubeflow.step.memory ("),
-        ("{step: {memory: 4}}", "Quote it"),
+        ("{step_defaults: {cpu: two}}", "kubeflow.step_defaults.cpu ("),
+        ("{step_defaults: {memory: 4 GB}}", "kubeflow.step_defaults.memory ("),
+        ("{step_defaults: {memory: 4}}", "Quote it"),
+        ("{step: {cpu: '1'}}", "It is called kubeflow.step_defaults now"),
         ("{steps: {Trainer: {gpu: 1}}}", "Did you mean kubeflow.steps.Trainer.gpus?"),
         ("{steps: {Trianer: {gpus: 1}}}", "Did you mean kubeflow.steps.Trainer?"),
         ("{volumes: [{mount: /m}]}", "Add kubeflow.volumes[0].claim"),

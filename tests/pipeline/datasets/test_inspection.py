@@ -27,7 +27,7 @@ def test_refused_files_with_their_reasons(write, images):
     (images / "cat" / "empty.png").write_bytes(b"")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(images / "cat" / "x.jp2")
     (images / "stray.txt").write_text("x")
-    reasons = {entry["path"]: entry["reason"] for entry in look(write, "data.max_quarantined=0.5").quarantined}
+    reasons = {one.path: one.reason for one in look(write, "data.max_quarantined=0.5").quarantined}
     assert list(reasons) == ["cat/empty.png", "cat/x.jp2", "stray.txt"]
     assert "0 bytes" in reasons["cat/empty.png"]
     assert "JPEG2000" in reasons["cat/x.jp2"]
@@ -36,11 +36,11 @@ def test_refused_files_with_their_reasons(write, images):
 
 def test_limits_and_bands_refuse(write, images):
     Image.fromarray(np.zeros((60, 60), np.uint8)).save(images / "cat" / "large.png")
-    (entry,) = look(write, "data.max_pixels=1000").quarantined
-    assert "max_pixels" in entry["reason"]
+    (refused,) = look(write, "data.max_pixels=1000").quarantined
+    assert "max_pixels" in refused.reason
     found = look(write, "image.bands=[a, b]")
     assert len(found.quarantined) == 41
-    assert "image.bands names 2" in found.quarantined[0]["reason"]
+    assert "image.bands names 2" in found.quarantined[0].reason
 
 
 def test_says_when_the_run_would_be_stopped(write, images):

@@ -18,7 +18,7 @@ kubeflow:
   image: {image}
   image_pull_secret: registry-login
   volumes: [{{claim: restem, mount: /mnt/restem, holds: .}}]
-  step: {{cpu: "1", memory: 4Gi, timeout_seconds: 7200}}
+  step_defaults: {{cpu: "1", memory: 4Gi, timeout_seconds: 7200}}
   steps:
     Trainer:
       memory: 16Gi

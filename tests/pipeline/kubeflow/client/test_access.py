@@ -56,6 +56,7 @@ def test_nowhere_to_go_is_told_with_what_to_do():
         "https://h?token=x",
         "http://h:port",
         "http://[x",
+        "http://a..b",
     ],
 )
 def test_what_is_no_address(host):
@@ -75,7 +76,7 @@ def test_a_token_from_a_file_is_read_again_for_each_request(local, tmp_path):
     server = Server(find_access(None, host=local.host, token_file=str(path), environ={TOKEN: "not this"}))
     assert local.headers[-1]["authorization"] == "Bearer first"
     path.write_text("second\n")
-    server.call(server.client.runs.run_service_list_runs)
+    server.call(server.runs.run_service_list_runs)
     assert local.headers[-1]["authorization"] == "Bearer second"
 
 
@@ -86,7 +87,7 @@ def test_a_cookie_arrives_with_every_request(local, tmp_path, from_file):
     given = {"cookie_file": str(path)} if from_file else {}
     environ = {} if from_file else {COOKIE: "authservice_session=secret"}
     server = Server(find_access(None, host=local.host, environ=environ, **given))
-    server.call(server.client.runs.run_service_list_runs)
+    server.call(server.runs.run_service_list_runs)
     assert {headers["cookie"] for headers in local.headers} == {"authservice_session=secret"}
     assert local.operations()[-1] == "list_runs"
     assert "authorization" not in local.headers[-1]

@@ -200,7 +200,7 @@ def test_the_server_is_reached_before_anything_is_compiled(call, config, local):
     assert call.compiled == []
 
 
-@pytest.mark.parametrize("package", ["kfp", "cronsim"])
+@pytest.mark.parametrize("package", ["kfp_server_api", "cronsim"])
 def test_a_package_that_is_not_installed(call, config, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(

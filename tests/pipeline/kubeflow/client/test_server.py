@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from restem.pipeline.config.kubeflow import KubeflowConfig
+from restem.pipeline.kubeflow.client import access
 from restem.pipeline.kubeflow.client import server as module
 from restem.pipeline.kubeflow.client.access import Access
 from restem.pipeline.kubeflow.client.runs import get_run, newest_runs, start_run
@@ -21,7 +22,7 @@ LOGIN = "<!DOCTYPE html><html><head><title>Log in to Dex</title></head></html>"
 
 
 def list_runs(server):
-    return list(server.pages(server.client.runs.run_service_list_runs, "runs"))
+    return list(server.pages(server.runs.run_service_list_runs, "runs"))
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,16 @@ def test_several_users_and_no_namespace(local):
     local.kubeflow.multi_user = True
     with pytest.raises(ServerError, match=r"has several users.*--namespace"):
         Server(Access(local.host))
+
+
+def test_in_a_pod_of_several_users_the_pods_namespace_counts(local, tmp_path, monkeypatch):
+    pod = tmp_path / "namespace"
+    pod.write_text("mine\n")
+    monkeypatch.setattr(access, "POD_NAMESPACE", pod)
+    assert Server(Access(local.host)).namespace == ""
+    local.kubeflow.multi_user = True
+    assert Server(Access(local.host)).namespace == "mine"
+    assert Server(Access(local.host, namespace="other")).namespace == "other"
 
 
 def test_the_namespace_goes_wherever_the_api_wants_it(local, package):

@@ -18,7 +18,7 @@ name: spans
 data: {{path: "{volume}/day-{{SPAN}}"}}
 image: {{size: 8}}
 model: {{weights: none}}
-kubeflow: {{image: {image}, volumes: [{{claim: restem, mount: {volume}}}], step: {{retry: {{count: 0}}}}}}
+kubeflow: {{image: {image}, volumes: [{{claim: restem, mount: {volume}}}], step_defaults: {{retry: {{count: 0}}}}}}
 """
 
 

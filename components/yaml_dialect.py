@@ -1,0 +1,33 @@
+"""YAML as configurations are read and written: what `dump` writes, `Loader` reads as the same value."""
+
+import re
+from typing import Any
+
+import yaml
+
+
+class Loader(yaml.SafeLoader):
+    """Reads 1e-4 as a number too: YAML 1.1, which PyYAML follows, wants 1.0e-4."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes a text that `Loader` would read as a number."""
+
+
+for _kind in (Loader, _Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
+
+
+def dump(value: Any, *, width: int = 100) -> str:
+    """A value as YAML, a key a line; mappings keep their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)  # a safe dumper
+
+
+def dump_inline(value: Any) -> str:
+    """A value on one line."""
+    text = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
