@@ -16,7 +16,7 @@ help:  ## these words
 
 setup:  ## makes .venv and installs what requirements.lock names
 	@bash pipeline/environment/setup.sh
-	@mkdir -p $(types) && find -L $(types) -maxdepth 1 -type l -delete
+	@mkdir -p $(types) && find -L $(types) -maxdepth 1 -type l -exec rm {} +
 	@ln -sfn $(addprefix ../../../,$(filter-out %/__pycache__,$(wildcard components/*)) pipeline schemas) $(types)
 
 demo: setup  ## trains, compares and pushes a model on the embedded digits (minutes), and prints the report's path
