@@ -112,7 +112,7 @@ def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pu
         assert again.result["pushed_to"] == str(pushed)
     assert {"Transform", "Trainer"} <= set(second.result["cached"])
     assert not {"Baseline", "Evaluator", "Report", "Pusher"} & set(second.result["cached"])
-    assert f"the newest version, {pushed}, is this model already" in second.err
+    assert f"the newest version, {pushed}, is already this model" in second.err
     assert set(third.result["cached"]) == set(third.result["seconds"]) - {"start-up"}
     assert [path.name for path in pushed.parent.iterdir()] == [pushed.name]
     assert f"compared with the approved version {pushed.name}" in Path(second.result["report"]).read_text("utf-8")
