@@ -81,7 +81,7 @@ def test_the_report_and_the_result_show_both_models_by_site(run):
         right = sum(part["images"] * part[role] for part in slices)
         whole = done.result["metrics"][role]
         assert right == pytest.approx(whole["accuracy"] * whole["images"], abs=1e-4)
-    assert "Slice by slice" in Path(done.result["report"]).read_text("utf-8")
+    assert "Results by slice" in Path(done.result["report"]).read_text("utf-8")
 
 
 def test_the_naive_recipes_stem_ends_in_a_served_model(run, folder, restem):
