@@ -81,7 +81,7 @@ def test_the_report_and_the_result_show_both_models_by_site(run):
         right = sum(part["images"] * part[role] for part in slices)
         whole = done.result["metrics"][role]
         assert right == pytest.approx(whole["accuracy"] * whole["images"], abs=1e-4)
-    assert "Slice by slice" in Path(done.result["report"]).read_text("utf-8")
+    assert "Results by slice" in Path(done.result["report"]).read_text("utf-8")
 
 
 def test_the_naive_recipes_stem_ends_in_a_served_model(run, folder, restem):
@@ -112,7 +112,7 @@ def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pu
         assert again.result["pushed_to"] == str(pushed)
     assert {"Transform", "Trainer"} <= set(second.result["cached"])
     assert not {"Baseline", "Evaluator", "Report", "Pusher"} & set(second.result["cached"])
-    assert f"the newest version, {pushed}, is this model already" in second.err
+    assert f"the newest version, {pushed}, is already this model" in second.err
     assert set(third.result["cached"]) == set(third.result["seconds"]) - {"start-up"}
     assert [path.name for path in pushed.parent.iterdir()] == [pushed.name]
     assert f"compared with the approved version {pushed.name}" in Path(second.result["report"]).read_text("utf-8")
