@@ -113,14 +113,14 @@ def test_checkpoints_are_known_by_their_first_bytes(write, images, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["image.bands=[grey, red]"], "names grey beside a colour"),
+        (["image.bands=[grey, red]"], "combines grey with a colour"),
         (["image.bands=[b1, b2, b3, b4]"], "set extra_bands to 'mean'"),
         (["stem={small_images: true, stride: 1}"], "leave stride out"),
-        (["stem={deep: true, kernel: 5}"], "exclude each other"),
+        (["stem={deep: true, kernel: 5}"], "cannot be combined"),
         (["stem={deep_filters: [8, 8]}"], "only with deep"),
         (["stem={cifar: true, kernel: 5}"], "CIFAR stem .* leave out kernel"),
         (["stem={cifar: true, small_images: true, stride: 2}"], "leave out stride, small_images"),
-        (["stem.band_statistics={nir: [1, 2]}"], "none of the bands"),
+        (["stem.band_statistics={nir: [1, 2]}"], "not one of the bands"),
     ],
 )
 def test_stems_that_cannot_be_are_refused_before_the_images_are_looked_at(write, overrides, message):
