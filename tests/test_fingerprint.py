@@ -60,7 +60,7 @@ def test_the_fingerprint_changes_with_the_sources(write, tmp_path):
 
 def test_a_missing_module_is_an_error(write):
     write(one="")
-    with pytest.raises(ModuleNotFoundError, match=r"components\.two"):
+    with pytest.raises(ModuleNotFoundError, match=r"restem\.two"):
         code_fingerprint("one", "two")
 
 
