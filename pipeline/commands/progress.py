@@ -22,7 +22,7 @@ def follow(
         The work's result, and what the console learned: `seconds` by step, `cached` steps, `root` and `log`.
 
     Raises:
-        RootTaken: another run works there.
+        RootTaken: another run is using the folder.
         WorkFailed: with the step and the log.
         Interrupted: by a signal; it says what was finished and how to go on.
     """
@@ -35,17 +35,17 @@ def follow(
             with console:
                 result = run_worker(target, request, log=log, on_event=console.on_event, inherit=(lock,))
         except Interrupted as interrupt:
-            raise Interrupted(interrupt.signum, how_to_go_on(console.current, console.finished)) from None
+            raise Interrupted(interrupt.signum, how_to_continue(console.current, console.finished)) from None
         except WorkFailed as failure:
             raise WorkFailed(str(failure), where=None if console.current in str(failure) else console.current) from None
     learned = {"seconds": console.seconds, "cached": console.cached, "root": str(folder.root), "log": str(log)}
     return result, learned
 
 
-def how_to_go_on(current: str, finished: list[str]) -> str:
+def how_to_continue(current: str, finished: list[str]) -> str:
     """What an interrupted run says."""
     done = f"finished and kept: {', '.join(finished)}" if finished else "no step was finished"
-    return f"during {current}; {done}. Go on with: {this_command()}"
+    return f"during {current}; {done}. Continue with: {this_command()}"
 
 
 def this_command() -> str:

@@ -1,4 +1,4 @@
-"""What Restem needs from a machine: the setup scripts, the doctor that checks it, TensorFlow's environment variables."""
+"""What Restem needs from a machine: setup scripts, the doctor that checks it, TensorFlow's environment variables."""
 
 # Set for every process that trains or serves, unless the user's environment overrides it.
 # TensorFlow enables oneDNN's kernels by default only on processors with AVX-512. Without them a ResNet50 trains at a
