@@ -1,4 +1,4 @@
-"""TFX's local runner, telling of each step."""
+"""TFX's local runner, with a callback for each step."""
 
 import copy
 import time
@@ -16,7 +16,7 @@ OnStep = Callable[[str, str, float], None]  # node id, "started" | "done" | "cac
 
 
 class LocalRunner(local_dag_runner.LocalDagRunner):
-    """TFX's local runner, telling of each step; `executions` has the finished ones' ids by node id."""
+    """TFX's local runner, with a callback for each step; `executions` has the finished execution ids by node id."""
 
     def __init__(self, on_step: OnStep, before: Callable[[], object] = lambda: None) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         self._before = before
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None) -> None:
-        """One step at a time through the runner that TFX has: what a step finds is in the metadata database."""
+        """Runs one step at a time with TFX's runner; each step finds its inputs in the metadata database."""
         self._before()
         run_id = datetime.now().isoformat()
         parameters = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
@@ -46,7 +46,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
             self._on_step(step, state, time.monotonic() - start)
 
     def _finish(self, pipeline: pipeline_pb2.Pipeline, step: str, run_id: str) -> str:
-        """Finds the step's execution. TFX's launcher only logs where inputs are missing: here that is an error."""
+        """Finds the step's execution. TFX's launcher only logs missing inputs: here they are an error."""
         deployment = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
         with metadata.Metadata(getattr(deployment, deployment.WhichOneof("connection_config"))) as handle:
             run = handle.store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
