@@ -1,15 +1,15 @@
 # The image that every step of the pipeline runs in. `make image` builds it; the build arguments:
 #   ACCELERATOR            cpu, or gpu: with NVIDIA's libraries for TensorFlow
-#   BASE_IMAGE             what it stands on: glibc 2.38 or newer and Python 3.11, 3.12 or 3.13
-#   BUILD_IMAGE            where it is put together: the same Python at the same place, and a C++ compiler
+#   BASE_IMAGE             the base: glibc 2.38 or newer and Python 3.11, 3.12 or 3.13
+#   BUILD_IMAGE            the build stage: the same Python at the same path, and a C++ compiler
 #   VERSION, REVISION, SOURCE   for the labels
-# The secrets pip.conf and ca.pem, both optional, say where packages come from; they are in no layer.
+# The secrets pip.conf and ca.pem, both optional, configure the package index; they are in no layer.
 ARG BASE_IMAGE=python:3.11-slim-trixie
 ARG BUILD_IMAGE=python:3.11-trixie
 
-# Every package, exactly as locked. Five come as source only; without --no-build-isolation pip would fetch what
-# builds them unpinned. pip compiles the bytecode: where the image runs, nobody may write it. TensorFlow's C++ headers,
-# an eighth of all, go: they are for a compiler.
+# Every package, exactly as locked. Five come as source only; without --no-build-isolation pip would fetch unpinned
+# build tools for them. pip compiles the bytecode here because no user may write it at run time.
+# TensorFlow's C++ headers, an eighth of the total size, are removed: only a compiler needs them.
 FROM ${BUILD_IMAGE} AS packages
 ARG ACCELERATOR=cpu
 COPY pipeline/environment/image/*.lock /locks/
@@ -18,7 +18,7 @@ RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.pem --mount=type=c
     case "$ACCELERATOR" in \
       cpu) more= ;; \
       gpu) more="-r /locks/gpu.lock" ;; \
-      *) echo "ACCELERATOR is cpu or gpu, not '$ACCELERATOR'" >&2; exit 2 ;; \
+      *) echo "ACCELERATOR must be cpu or gpu, not '$ACCELERATOR'" >&2; exit 2 ;; \
     esac; \
     export PIP_CONFIG_FILE=/run/secrets/pip.conf PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1; \
     if [ -e /run/secrets/ca.pem ]; then export PIP_CERT=/run/secrets/ca.pem; fi; \
@@ -29,7 +29,7 @@ RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.pem --mount=type=c
     rm -r /opt/restem/lib/python3*/site-packages/tensorflow/include; \
     /opt/restem/bin/python -m pip check
 
-# The project, in a layer of its own: a change of code is a megabyte to push and to pull.
+# The project is in a separate layer: after a code change, only a megabyte is pushed and pulled.
 FROM packages AS project
 COPY . /source
 RUN set -eu; \
@@ -40,8 +40,8 @@ RUN set -eu; \
 FROM ${BASE_IMAGE}
 COPY --from=packages /opt/restem /opt/restem
 COPY --from=project /project/opt/restem /opt/restem
-# Under whatever user a cluster chooses: the one folder that all may write is everybody's home, and a name stands in
-# the environment, because numbers that /etc/passwd does not know have none.
+# A cluster may choose any user. So HOME is a folder that all users may write to, and USER is set because a user id
+# that is not in /etc/passwd has no name.
 ENV PATH=/opt/restem/bin:$PATH \
     HOME=/tmp \
     USER=restem \
@@ -49,9 +49,9 @@ ENV PATH=/opt/restem/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     TF_ENABLE_ONEDNN_OPTS=1
 USER 1000:0
-# No ENTRYPOINT: a step's own command starts, and `docker run IMAGE restem ...` as well.
+# No ENTRYPOINT, so that a step's own command and `docker run IMAGE restem ...` both work.
 CMD ["restem", "--help"]
-# Last: another commit's labels leave the layers above as they are.
+# Last, so that the labels of a new commit do not change the layers above.
 ARG BASE_IMAGE
 ARG ACCELERATOR=cpu
 ARG VERSION

@@ -1,24 +1,28 @@
 # make demo    sets everything up, then runs the whole pipeline on the embedded digits
-# make test    sets everything up, then runs every test
-# make setup   the set-up alone; nothing to do takes under a second
+# make test    sets everything up, then runs all tests
+# make setup   only sets everything up; takes less than a second if that is done
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-image image bench lint format lock schemas clean
 
 bin := .venv/bin
 demo_root := runs/digits
-# A process a core, at most four: each loads TensorFlow and TFX, 3 GB. A file's tests share one, for their fixtures.
+# What editors and mypy find `restem` by: they do not see the import hook of setuptools' editable install.
+types := build/types/restem
+# One process per core, at most four: each loads TensorFlow and TFX, 3 GB. Tests of one file share a process and fixtures.
 pytest := $(bin)/python -m pytest tests --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-help:  ## these words
+help:  ## shows this help
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-setup:  ## makes .venv and installs what requirements.lock names
+setup:  ## creates .venv and installs the packages in requirements.lock
 	@bash pipeline/environment/setup.sh
+	@mkdir -p $(types) && find -L $(types) -maxdepth 1 -type l -exec rm {} +
+	@ln -sfn $(addprefix ../../../,$(filter-out %/__pycache__,$(wildcard components/*)) pipeline schemas) $(types)
 
 demo: setup  ## trains, compares and pushes a model on the embedded digits (minutes), and prints the report's path
 	@$(bin)/restem run --config pipeline/configs/digits.yaml --root $(demo_root)
 
-test: setup lint  ## every test but those of the image (minutes)
+test: setup lint  ## all tests except those of the container image (minutes)
 	@$(pytest) -m "not image"
 
 test-fast: setup  ## the tests that do not run a whole pipeline
@@ -27,27 +31,28 @@ test-fast: setup  ## the tests that do not run a whole pipeline
 image:  ## builds the image for Kubeflow with docker or podman; IMAGE=name:tag, ACCELERATOR=gpu, BASE_IMAGE=...
 	@bash pipeline/environment/image/build.sh
 
-test-image: setup  ## builds the image and tests it; installs podman on Debian where no engine is (many minutes)
+test-image: setup  ## builds the image and tests it; installs podman on Debian if there is no engine (many minutes)
 	@bash pipeline/environment/image/test.sh
 
-bench: setup  ## the benchmarks; writes tests/benchmarks/results.json
+bench: setup  ## runs the benchmarks; writes tests/benchmarks/results.json
 	@$(bin)/python -m tests.benchmarks
 
-lint: setup  ## style and types of errors a machine finds
-	@$(bin)/ruff check .
-	@$(bin)/ruff format --check .
+lint: setup  ## checks style and common errors with ruff, and types with mypy
+	@$(bin)/ruff check --quiet .
+	@$(bin)/ruff format --check --quiet .
+	@bash -o pipefail -c "$(bin)/mypy | sed 's,^$(types)/pipeline/,pipeline/,; s,^$(types)/schemas/,schemas/,; s,^$(types)/,components/,'"
 
-format: setup  ## puts the source into shape
+format: setup  ## formats the source
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
 schemas: setup  ## writes schemas/config.schema.json from the configuration's classes
 	@$(bin)/python -m pipeline.config > schemas/config.schema.json
 
-lock: setup  ## pins what setup.py asks for, with hashes, for Linux and macOS
+lock: setup  ## pins the requirements of setup.py, with hashes, for Linux and macOS
 	@$(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --custom-compile-command "make lock" setup.py -o requirements.lock
 	@$(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pipeline/environment/setup-tools.in -o pipeline/environment/setup-tools.lock
 	@bash pipeline/environment/image/lock.sh
 
-clean:  ## removes .venv and what runs made
-	@rm -rf .venv runs .pytest_cache .ruff_cache .hypothesis
+clean:  ## removes .venv, runs/ and caches
+	@rm -rf .venv build runs .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,1 +1,1 @@
-"""Restem: one folder a step of the pipeline, each importable without the others."""
+"""Restem: one folder per pipeline step; each can be imported without the others."""

@@ -1,17 +1,17 @@
-"""The one exception for what a user can put right: a configuration, a folder of images, a missing file."""
+"""The exception for everything that a user can fix: a configuration, a folder of images, a missing file."""
 
 
 class RestemError(ValueError):
-    """A mistake that the reader of the message can mend; shown as one paragraph, never with a stack trace.
+    """An error that the user can fix; shown as one paragraph, never with a stack trace.
 
-    It is a ValueError so that pydantic's validators may raise it and have it collected with the others.
+    It is a ValueError so that pydantic validators can raise it and pydantic collects it with the other errors.
 
     Args:
-        what: what is wrong, a sentence without its full stop.
-        where: the key, file or example concerned, e.g. "image.size (digits.yaml, line 4)".
-        expected: what would have been right.
+        what: what is wrong, as a sentence without a full stop.
+        where: the affected key, file or example, e.g. "image.size (digits.yaml, line 4)".
+        expected: what would be correct.
         given: what was found instead.
-        remedy: what to do about it, a sentence.
+        remedy: how to fix it, as a sentence.
     """
 
     def __init__(
@@ -34,12 +34,12 @@ class RestemError(ValueError):
         """The message: "where: what. Expected ..., given .... Remedy."."""
         start = f"{self.where}: {self.what}" if self.where else self.what
         sides = [f"expected {self.expected}" if self.expected else "", f"given {self.given}" if self.given else ""]
-        sides = ", ".join(side for side in sides if side)
-        parts = [start, sides[:1].upper() + sides[1:], self.remedy or ""]
+        told = ", ".join(side for side in sides if side)
+        parts = [start, told[:1].upper() + told[1:], self.remedy or ""]
         return " ".join(part if part.endswith((".", "!", "?", ":")) else part + "." for part in parts if part)
 
     def __reduce__(self):
-        """Survives pickling: Beam carries exceptions between processes."""
+        """Supports pickling, because Beam sends exceptions between processes."""
         return _rebuild, (type(self), self.__dict__.copy())
 
 

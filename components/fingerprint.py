@@ -1,4 +1,4 @@
-"""Fingerprints of source code and checkpoints, so that a step is not taken from the cache when they changed."""
+"""Fingerprints of source code and checkpoints, so that a step is not taken from the cache after they change."""
 
 import ast
 import hashlib
@@ -7,20 +7,20 @@ from functools import cache
 from pathlib import Path
 
 _COMPONENTS = Path(__file__).parent
-_BESIDE = {".html", ".css"}  # what a module may read from its own folder
+_BESIDE = {".html", ".css"}  # files that a module may read from its folder
 
 
 def code_fingerprint(*modules: str) -> str:
-    """The fingerprint of the sources that some modules import, directly and through each other.
+    """The fingerprint of some modules and of all sources that they import, directly or indirectly.
 
     TFX's cache compares a step's inputs and properties, not the code behind `preprocessing_fn` or `run_fn`
-    (tensorflow/tfx issue 2247), so the steps carry this as a property.
+    (tensorflow/tfx issue 2247), so each step has this fingerprint as a property.
 
     Args:
-      *modules: names below `restem`, "trainer.module" for instance.
+      *modules: names inside `restem`, for example "trainer.module".
 
     Returns:
-      16 hexadecimal digits; the same for the same sources on every machine.
+      16 hexadecimal digits; the same sources give the same digits on every machine.
     """
     digest = hashlib.sha256()
     for source in sources(*modules):
@@ -30,12 +30,12 @@ def code_fingerprint(*modules: str) -> str:
 
 
 def sources(*modules: str) -> list[Path]:
-    """The files of `components` that some modules consist of: their own, all that these import, and pages and styles.
+    """The files of some modules, of everything in `components` that they import, and the HTML and CSS next to them.
 
-    Imports inside functions count as well: a step imports there what is heavy.
+    Imports inside functions count too, because steps import heavy packages there.
 
     Raises:
-      ModuleNotFoundError: a name is not one of a module.
+      ModuleNotFoundError: there is no module with that name.
     """
     found: set[Path] = set()
     waiting = [("restem", *name.split(".")) for name in modules]
@@ -44,7 +44,7 @@ def sources(*modules: str) -> list[Path]:
             raise ModuleNotFoundError(".".join(name))
     while waiting:
         name = waiting.pop()
-        # A module's packages are imported before it; a name imported from a module is not a module.
+        # Python imports a module's packages first. An imported name may be a function or class, not a module.
         for length in range(1, len(name) + 1):
             file = _file(name[:length])
             if file is not None and file not in found:
@@ -56,9 +56,9 @@ def sources(*modules: str) -> list[Path]:
 
 
 def _file(name: tuple[str, ...]) -> Path | None:
-    """The file of a module or package below `components`; none where there is none of that name."""
+    """The file of a module or package in `components`; None if there is none with that name."""
     if name[1:2] == ("schemas",):
-        return None  # in a folder of its own in the repository; the steps that read it say so in a property
+        return None  # a separate folder of the repository; steps that read it have its hash as a property
     path = _COMPONENTS.joinpath(*name[1:])
     if (path / "__init__.py").is_file():
         return path / "__init__.py"
@@ -67,7 +67,7 @@ def _file(name: tuple[str, ...]) -> Path | None:
 
 @cache
 def _imports(source: bytes, package: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """What a module of that package imports of `restem`: modules, or names in them."""
+    """The modules of `restem`, or names in them, that a module in that package imports."""
     return tuple(name for name in _imported(ast.parse(source), package) if name[0] == "restem")
 
 
@@ -82,13 +82,13 @@ def _imported(tree: ast.Module, package: tuple[str, ...]) -> Iterator[tuple[str,
 
 
 def file_fingerprint(path: str) -> str | None:
-    """The fingerprint of a file's content: a checkpoint that was replaced must not be taken for the old one.
+    """The fingerprint of a file's content, so that a replaced checkpoint is not mistaken for the old one.
 
     Args:
       path: a local file, or anything else.
 
     Returns:
-      16 hexadecimal digits; none where there is no such file here (`imagenet`, a path on another machine).
+      16 hexadecimal digits; None if this is not a local file (`imagenet`, a path on another machine).
     """
     if not Path(path).is_file():
         return None

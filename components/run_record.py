@@ -1,15 +1,15 @@
-"""The record of a network: what the Trainer and the Baseline write of it, and the Pusher and the report read.
+"""The record of a network. The Trainer and the Baseline write it; the Pusher and the report read it.
 
-A run's folder (the artifact ModelRun) holds
+A run's folder (the artifact ModelRun) contains
 
     model.json       a `ModelRecord`
     history.json     the epochs of its training, each an `Epoch`
-    evaluation.json  accuracy, loss (mean cross-entropy in nats), images, and the class names by label
-    evaluation.npz   its answers on the test split: an `Evaluation`
-    stem.*           the transfer report of its stem; none for a stock one
+    evaluation.json  accuracy, loss (mean cross-entropy in nats), number of images, and the class names by label
+    evaluation.npz   its predictions on the test split: an `Evaluation`
+    stem.*           the transfer report of its stem; absent for a stock stem
 
-and the folder assets.extra of a SavedModel model.json, classes.json (the names by label) and stem.json. The JSON files
-carry the number of their format.
+The folder assets.extra of a SavedModel contains model.json, classes.json (the class names by label) and stem.json.
+model.json, history.json and evaluation.json contain their format version.
 """
 
 import io
@@ -23,28 +23,28 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-VERSION = 1  # raised when a reader of the old format would misunderstand the new one
+VERSION = 1  # increased when code for the old format would misread the new one
 MODEL, HISTORY, EVALUATION, ANSWERS = "model.json", "history.json", "evaluation.json", "evaluation.npz"
 CLASSES, STEM = "classes.json", "stem.json"
-# TensorFlow's own folder for files that go along with a SavedModel and that serving leaves alone.
+# TensorFlow's folder for additional files in a SavedModel; serving ignores them.
 EXTRA = "assets.extra"
 
 Kind = TypeVar("Kind")
-Folder = str | PathLike[str]  # a path of this machine or an address of a storage
+Folder = str | PathLike[str]  # a local path or a storage URL
 
 
 class DamagedRecord(ValueError):
-    """A file of a record cannot be used; the message is "FILE is damaged: ..." or the like, without a full stop."""
+    """A record's file cannot be used; the message is "FILE is damaged: ..." or similar, without a full stop."""
 
 
 @dataclass(frozen=True)
 class ModelInput:
-    """What a network takes in.
+    """A network's input.
 
     Attributes:
-      height, width, channels: of the pixels that it sees.
-      names: of the channels.
-      file_channels: what an image file has; of its bands the model may see a selection.
+      height, width, channels: the shape of the pixels that it sees.
+      names: the channels' names.
+      file_channels: number of channels in an image file; the model may see only some of its bands.
     """
 
     height: int
@@ -94,14 +94,14 @@ class ModelRecord:
     """What a network is and how it was trained.
 
     Attributes:
-      weights: where its training started: "imagenet", "none", "pretrain" or a path.
-      parameters: how many it has.
-      train_images: how many it was trained on.
-      kept: the epoch whose weights these are; None: the last one.
+      weights: the initial weights: "imagenet", "none", "pretrain" or a path.
+      parameters: number of parameters.
+      train_images: number of training images.
+      kept: the epoch of these weights; None: the last one.
       scores: by split: "train" (on up to 2,000 of its images), "val" and "test".
-      processor: of the machine that trained it.
-      config: the whole configuration of its run.
-      version: of this file's format; the first was not numbered.
+      processor: the processor of the machine that trained it.
+      config: the complete configuration of its run.
+      version: the file's format; the first format had no number.
     """
 
     role: Literal["candidate", "baseline"]
@@ -127,8 +127,8 @@ class Epoch:
       epoch: counted from 1 within the phase.
       loss: mean cross-entropy in nats.
       accuracy: on the training images, 0..1.
-      seconds: how long it took.
-      images_per_second: how many images were trained on in a second.
+      seconds: duration.
+      images_per_second: training images per second.
     """
 
     phase: str
@@ -149,12 +149,12 @@ class _History:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A network's answers on the test split.
+    """A network's predictions on the test split.
 
     Attributes:
-      classes: the names by label.
-      paths: N of them, relative to the data's folder.
-      labels: int64 [N], positions in `classes`.
+      classes: the class names by label.
+      paths: N paths, relative to the data folder.
+      labels: int64 [N], the true classes: indices into `classes`.
       probabilities: float32 [N, classes].
     """
 
@@ -165,7 +165,7 @@ class Evaluation:
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """int64 [N]: the most probable classes, positions in `classes`."""
+        """int64 [N]: the most probable classes, as indices into `classes`."""
         return self.probabilities.argmax(axis=1)
 
     @cached_property
@@ -175,12 +175,12 @@ class Evaluation:
 
     @property
     def right(self) -> np.ndarray:
-        """bool [N]: which answers are right."""
+        """bool [N]: which predictions are correct."""
         return self.labels == self.predicted
 
     @property
     def accuracy(self) -> float:
-        """The share of right answers, 0..1."""
+        """The share of correct predictions, 0..1."""
         return float(np.mean(self.right))
 
     @property
@@ -190,7 +190,7 @@ class Evaluation:
         return float(np.mean(-np.log(np.maximum(true_class, np.finfo(np.float32).tiny))))
 
     def at(self, positions: np.ndarray) -> "Evaluation":
-        """The answers on some of the images: int64 [M], positions in `paths`."""
+        """The predictions for the images at `positions`: int64 [M], indices into `paths`."""
         paths = tuple(self.paths[i] for i in positions.tolist())
         return Evaluation(self.classes, paths, self.labels[positions], self.probabilities[positions])
 
@@ -298,7 +298,7 @@ def _parse(folder: Folder, name: str, kind: type[Kind]) -> Kind:
 def _check_version(name: str, document: dict[str, Any]) -> None:
     version = document.get("version", VERSION)
     if version != VERSION:
-        raise DamagedRecord(f"{name} has format {version}, and this version of restem reads format {VERSION}")
+        raise DamagedRecord(f"{name} has format {version}, but this version of restem reads format {VERSION}")
 
 
 def _read(folder: Folder, name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What the sections of the configuration have in common."""
+"""The base class of the configuration's sections."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -1,6 +1,6 @@
-"""Files wherever they are: this machine's by the operating system, all others by Beam's file systems (gs:// ...).
+"""Access to local files through the operating system, and to remote files (gs:// ...) through Beam's file systems.
 
-What is named here is a text, so that a worker elsewhere opens the same file. Beam is imported for remote paths only.
+Paths are strings, so that a worker on another machine opens the same file. Beam is imported for remote paths only.
 """
 
 import errno
@@ -15,10 +15,10 @@ from restem.errors import RestemError
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A file's state: another one means another content.
+    """A file's state. If the state differs, the content counts as changed.
 
     bytes: its size.
-    modified: its time of modification, in a unit of the storage's own.
+    modified: its modification time; the unit depends on the storage.
     """
 
     bytes: int
@@ -26,22 +26,22 @@ class Status:
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is the address of a storage: gs://bucket/folder."""
+    """Whether a path is a storage URL, such as gs://bucket/folder."""
     return "://" in path
 
 
 def join(folder: str, path: str) -> str:
-    """`path` below `folder`; an absolute path, or an address, stands for itself."""
+    """`path` inside `folder`; an absolute path or a URL is returned unchanged."""
     if is_remote(path) or not path:
         return path or folder
     return posixpath.join(folder, path) if is_remote(folder) else os.path.join(folder, path)
 
 
 def open_file(path: str) -> BinaryIO:
-    """A file for reading its bytes as they are; it can seek.
+    """Opens a file to read its raw bytes; the result supports seek.
 
     Raises:
-      OSError: there is none, or it cannot be read.
+      OSError: the file does not exist or cannot be read.
     """
     if not is_remote(path):
         return open(path, "rb")
@@ -55,10 +55,10 @@ def open_file(path: str) -> BinaryIO:
 
 
 def create(path: str) -> BinaryIO:
-    """A new file for writing; the folder of one on this machine exists.
+    """Creates a file for writing; the folder of a local file must exist.
 
     Raises:
-      OSError: it cannot be made.
+      OSError: the file cannot be created.
     """
     if not is_remote(path):
         return open(path, "wb")
@@ -69,20 +69,20 @@ def create(path: str) -> BinaryIO:
 
 
 def read(path: str) -> bytes:
-    """A whole file.
+    """Reads a whole file.
 
     Raises:
-      OSError: there is none, or it cannot be read.
+      OSError: the file does not exist or cannot be read.
     """
     with open_file(path) as file:
         return file.read()
 
 
 def status(path: str) -> Status:
-    """A file's size and time.
+    """A file's size and modification time.
 
     Raises:
-      OSError: there is none.
+      OSError: the file does not exist.
     """
     if not is_remote(path):
         found = os.stat(path)
@@ -94,10 +94,10 @@ def status(path: str) -> Status:
 
 
 def match(pattern: str) -> Iterator[tuple[str, Status]]:
-    """The remote files that a pattern names (`**` goes through folders), each with its state, sorted.
+    """The remote files that match a pattern (`**` includes subfolders), each with its state, sorted by path.
 
     Raises:
-      OSError: the storage cannot be asked.
+      OSError: the storage cannot be listed.
     """
     from apache_beam.io.filesystem import BeamIOError
     from apache_beam.io.filesystems import FileSystems
@@ -111,10 +111,10 @@ def match(pattern: str) -> Iterator[tuple[str, Status]]:
 
 
 def statuses(paths: Iterable[str]) -> dict[str, Status]:
-    """The states of many remote files, of those that are there: their folders are listed, each once.
+    """The states of those remote files that exist. It lists each of their folders once.
 
     Raises:
-      OSError: the storage cannot be asked.
+      OSError: the storage cannot be listed.
     """
     wanted = set(paths)
     found: dict[str, Status] = {}
@@ -127,7 +127,7 @@ def statuses(paths: Iterable[str]) -> dict[str, Status]:
 
 
 def files_like(pattern: str) -> list[str]:
-    """The files that a pattern names, here or remote, sorted."""
+    """The local or remote files that match a pattern, sorted."""
     if is_remote(pattern):
         return [path for path, _ in match(pattern)]
     import glob
@@ -136,7 +136,7 @@ def files_like(pattern: str) -> list[str]:
 
 
 def reading_failed(path: str, error: OSError) -> RestemError:
-    """What a user is told of a file that was named and cannot be read."""
+    """The error for a file in the configuration that cannot be read."""
     missing = isinstance(error, FileNotFoundError)
     what = "there is no such file" if missing else "the file cannot be read"
     return RestemError(what, where=f"data.path ({path})", given=None if missing else error.strerror)

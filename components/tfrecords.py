@@ -1,8 +1,8 @@
-"""Writing TFRecords in gzip files that are not deflated.
+"""Writes TFRecords to gzip files without compression.
 
-TFX wants gzip. Encoded images are compressed already: deflating them once more saves 1% and takes 2 ms for a
-photograph, longer than decoding it. Stored blocks (level 0) are gzip all the same, are written ten times faster, and
-are read three times faster by every later step.
+TFX requires gzip. Encoded images are already compressed: deflating them again saves 1% and takes 2 ms per photograph,
+longer than decoding it. Stored blocks (level 0) are valid gzip too. They are written ten times faster, and every later
+step reads them three times faster.
 """
 
 import gzip
@@ -25,7 +25,7 @@ class WriteStoredTFRecords(beam.PTransform):
         self._prefix = prefix
 
     def expand(self, records: beam.PCollection) -> beam.PCollection:
-        """Writes every bundle as it comes: nothing is kept in memory."""
+        """Writes each bundle as it arrives, without keeping it in memory."""
         sink = _StoredSink(
             self._prefix,
             coder=BytesCoder(),
@@ -43,11 +43,11 @@ class _StoredSink(_TFRecordSink):
 
 
 class _StoredGzip:
-    """The two methods of a file that the sink calls."""
+    """The two file methods that the sink calls."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        # Without the time the same examples make the same file.
+        # Without a timestamp, the same examples give the same file.
         self._gzip = gzip.GzipFile(filename="", mode="wb", compresslevel=0, fileobj=file, mtime=0)
 
     def write(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""YAML as configurations are read and written: what `dump` writes, `Loader` reads as the same value."""
+"""The YAML of configurations: `Loader` reads whatever `dump` writes as the same value."""
 
 import re
 from typing import Any
@@ -7,11 +7,11 @@ import yaml
 
 
 class Loader(yaml.SafeLoader):
-    """Reads 1e-4 as a number too: YAML 1.1, which PyYAML follows, wants 1.0e-4."""
+    """Reads 1e-4 as a number too; YAML 1.1, which PyYAML implements, requires 1.0e-4."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes a text that `Loader` would read as a number."""
+    """Quotes a string that `Loader` would read as a number."""
 
 
 for _kind in (Loader, _Dumper):
@@ -21,12 +21,12 @@ for _kind in (Loader, _Dumper):
 
 
 def dump(value: Any, *, width: int = 100) -> str:
-    """A value as YAML, a key a line; mappings keep their order."""
+    """A value as YAML, one key per line; mappings keep their order."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)  # a safe dumper
 
 
 def dump_inline(value: Any) -> str:
-    """A value on one line."""
+    """A value as YAML on one line."""
     text = yaml.dump(
         value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
     )

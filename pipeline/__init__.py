@@ -1,1 +1,1 @@
-"""The wiring: configuration, the pipeline, its runners and the command line."""
+"""Configuration, the pipeline, its runners and the command line."""

@@ -1,4 +1,4 @@
-"""The command line `restem`. Nothing heavy is imported before a command needs it."""
+"""The command line `restem`. Heavy modules are imported only when a command needs them."""
 
 import os
 import signal
@@ -6,9 +6,9 @@ import sys
 
 
 def main() -> None:
-    """The console script: runs one command; ends with 0, 1 (the work failed), 2 (a mistake in what was given)."""
+    """The console script: runs one command. Exit codes: 0, 1 (the work failed), 2 (the user's input is wrong)."""
     signal.signal(signal.SIGINT, _nothing_done)
-    # Output that is piped into `head` ends quietly.
+    # No error message when the output is piped into `head`.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     import click
 
@@ -37,13 +37,13 @@ def main() -> None:
 
 def _end(message: str, code: int) -> None:
     print(message, file=sys.stderr, flush=True)
-    # No teardown: threads of heavy libraries must not hold up the exit, nor a second Ctrl-C show a stack trace.
+    # No teardown: threads of heavy libraries must not delay the exit, and a second Ctrl-C must not show a stack trace.
     sys.stdout.flush()
     os._exit(code)
 
 
 def _nothing_done(_signum: int, _frame: object) -> None:
-    _end("restem: interrupted (SIGINT) before anything was started", 130)
+    _end("restem: interrupted (SIGINT) before any work started", 130)
 
 
 def _unexpected(error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""What ends a command: work that failed, in words, and signals."""
+"""What ends a command: failed work, with its explanation, and signals."""
 
 import signal
 import sys
@@ -8,21 +8,21 @@ from restem.stem import StemError
 
 
 class WorkFailed(RestemError):
-    """The work itself failed; the message is one paragraph that names the log."""
+    """The work itself failed; the message is one paragraph with the path of the log."""
 
     exit_code = 1
 
 
 class Interrupted(BaseException):
-    """A signal asked us to stop. Not an Exception: nothing on the way up may swallow it."""
+    """A signal requests a stop. Not an Exception, so that no handler on the way up catches it."""
 
-    def __init__(self, signum: int, story: str = "") -> None:
-        super().__init__(f"interrupted ({signal.Signals(signum).name}) {story}".strip())
+    def __init__(self, signum: int, details: str = "") -> None:
+        super().__init__(f"interrupted ({signal.Signals(signum).name}) {details}".strip())
         self.signum = signum
 
 
 def raise_on_signals() -> None:
-    """SIGINT, SIGTERM and SIGHUP become `Interrupted` in the main thread; while it is handled they are ignored."""
+    """Raises `Interrupted` in the main thread on SIGINT, SIGTERM and SIGHUP, and ignores further signals."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def handle(signum: int, _frame: object) -> None:
@@ -31,18 +31,18 @@ def raise_on_signals() -> None:
         raise Interrupted(signum)
 
     for signum in signals:
-        # A program started with nohup, or in the background of a script, ignores a signal on purpose.
+        # A program started with nohup or in the background of a script ignores a signal on purpose.
         if signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, handle)
 
 
 def explain_failure(error: BaseException) -> tuple[str, bool]:
-    """What failed as one sentence or paragraph, and whether the reader can mend it (then no log is needed)."""
+    """The failure as one sentence or paragraph, and whether the user can fix it (then no log is needed)."""
     chain = _chain(error)
     for cause in reversed(chain):
         if isinstance(cause, RestemError | StemError):
             return str(cause), True
-        # Beam carries a worker's exception as text.
+        # Beam passes a worker's exception as text.
         for kind in (RestemError, StemError):
             name = f"{kind.__module__}.{kind.__name__}: "
             if name in str(cause):
@@ -55,16 +55,16 @@ def explain_failure(error: BaseException) -> tuple[str, bool]:
 
 
 def _hint(error: BaseException) -> str:
-    tensorflow = sys.modules.get("tensorflow")  # none was loaded: the error is not one of its errors
+    tensorflow = sys.modules.get("tensorflow")  # if it is not loaded, the error is not one of its errors
     if isinstance(error, MemoryError) or (tensorflow and isinstance(error, tensorflow.errors.ResourceExhaustedError)):
-        return " There was too little memory: a smaller train.batch_size or image.size needs less."
+        return " There is too little memory: a smaller train.batch_size or image.size needs less."
     if isinstance(error, OSError) and error.errno == 28:
         return " The disk is full."
     return ""
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The error and what led to it, the root cause last."""
+    """The error and its causes, the root cause last."""
     chain = [error]
     while True:
         cause = chain[-1].__cause__ or (None if chain[-1].__suppress_context__ else chain[-1].__context__)

@@ -1,9 +1,9 @@
-"""Compiles the pipeline for Kubeflow Pipelines v2. Also the file that TFX's own command line takes:
+"""Compiles the pipeline for Kubeflow Pipelines v2. TFX's own command line loads this file:
 
     tfx pipeline compile --engine=vertex --pipeline_path=pipeline/kubeflow_runner.py
 
-(`--engine=kubeflow` cannot work in TFX 1.21: it imports a module that was removed.) RESTEM_CONFIG names the
-configuration, RESTEM_OUT the file to write; default: <name>.yaml in the current folder.
+(`--engine=kubeflow` cannot work in TFX 1.21: it imports a module that was removed.) RESTEM_CONFIG is the path of the
+configuration, RESTEM_OUT the file to write (default: <name>.yaml in the current folder).
 """
 
 import os
@@ -16,7 +16,7 @@ from tfx.orchestration.pipeline import Pipeline
 
 
 class KubeflowRunner(kubeflow_v2_dag_runner.KubeflowV2DagRunner):
-    """TFX's compiler, writing what the open-source server takes."""
+    """TFX's compiler with output for the open-source server."""
 
     def __init__(self, config: Any, out: Path) -> None:
         """Args: config: as the steps see it (`in_the_cluster`); out: the YAML file to write."""
@@ -31,12 +31,12 @@ class KubeflowRunner(kubeflow_v2_dag_runner.KubeflowV2DagRunner):
         from restem.pipeline.kubeflow.compiler.compile import to_yaml
 
         job = super().run(pipeline, write_out=False)
-        if job is not None:  # TFX's command line may switch the compiler off.
+        if job is not None:  # TFX's command line may disable the compiler.
             self._out.write_text(to_yaml(job, self._restem_config), encoding="utf-8")
 
 
 def main() -> None:
-    """What `tfx pipeline compile` loads."""
+    """The entry point for `tfx pipeline compile`."""
     from restem.pipeline.config import load_config
     from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
     from restem.pipeline.pipeline import create_pipeline

@@ -1,9 +1,9 @@
-"""Runs the pipeline on this machine. Also the file that TFX's own command line takes:
+"""Runs the pipeline on this machine. TFX's own command line loads this file:
 
     tfx pipeline create --engine=local --pipeline_path=pipeline/local_runner.py
     tfx run create --engine=local --pipeline_name=digits
 
-There RESTEM_CONFIG names the configuration (default: the embedded digits) and RESTEM_ROOT the run's folder.
+RESTEM_CONFIG is the path of the configuration (default: the embedded digits), RESTEM_ROOT the run's folder.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """What `tfx pipeline create` loads (with LocalDagRunner.run switched off) and `tfx run create` executes."""
+    """The entry point: `tfx pipeline create` loads it with LocalDagRunner.run disabled, `tfx run create` runs it."""
     from contextlib import ExitStack
 
     from restem.pipeline.config import load_config
@@ -24,7 +24,7 @@ def main() -> None:
     config = load_config(os.environ.get("RESTEM_CONFIG") or default)
     folder = RunFolder.of(config, os.environ.get("RESTEM_ROOT"))
     with ExitStack() as stack:
-        # Only a real run locks and writes; the one that is switched off touches nothing.
+        # Only a real run locks and writes; a disabled run changes nothing.
         runner = LocalRunner(
             lambda step, state, seconds: print(f"restem: {step}: {state}", file=sys.stderr),
             before=lambda: (stack.enter_context(folder.locked()), prepare(config, folder)),

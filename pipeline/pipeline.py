@@ -1,4 +1,4 @@
-"""The pipeline: read top to bottom, it is the picture in the README."""
+"""The pipeline; from top to bottom it follows the diagram in the README."""
 
 import os
 
@@ -19,14 +19,15 @@ from restem.transform.component import transform
 
 
 def create_pipeline(config: Config, *, root: str) -> Pipeline:
-    """Wires the steps. It reads no environment, and of the user's files only the checkpoint, for its fingerprint.
+    """Wires the steps. It reads no environment variables, and no user file except the checkpoint, to fingerprint it.
 
     Args:
       config: the resolved configuration; `data.path` is a folder.
-      root: everything the runs make goes below it: artifacts, metadata, and the released models unless
-        `push.destination` names another place.
+      root: the folder for all output of the runs: artifacts, metadata, and the released models unless
+        `push.destination` is set.
     """
-    # What decides the trained networks. Thresholds, destinations and engines do not: changing them trains nothing.
+    # The values that determine the trained networks. Thresholds, destinations and runners do not: changing them does
+    # not train again.
     record = config.model_dump(
         mode="json",
         include={"name", "data", "image", "model", "stem", "train", "pretrain"},
@@ -41,8 +42,8 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
 
     transformed = transform(example_gen.outputs["examples"], example_gen.outputs["schema"], config.image)
     for step in (transformed, *source):
-        step.add_upstream_node(validator)  # Anomalies stop the run before anything is computed on them.
-    # With nothing stored in between, the trainings preprocess the raw examples themselves, by the same function.
+        step.add_upstream_node(validator)  # Anomalies stop the run before any computation on the data.
+    # With store: none, the training steps preprocess the raw examples themselves, with the same function.
     preprocessed = config.image.store != "none"
     training = {
         "examples": transformed.outputs["transformed_examples"] if preprocessed else example_gen.outputs["examples"],
@@ -98,21 +99,21 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
 
 
 def create_pretrain_pipeline(config: Config, *, root: str) -> Pipeline:
-    """The steps of `restem pretrain`: images in, the checkpoint of a stock RGB network out (the Pretrain step)."""
+    """The steps of `restem pretrain`: from images to the checkpoint of a stock RGB network (the Pretrain step)."""
     example_gen, source = _source_steps(config, always=True)
     steps = [step for step in (example_gen, *source) if config.pretrain.path is None or step is not example_gen]
     return _pipeline(config, root, steps)
 
 
 def push_destination(config: Config, root: str) -> str:
-    """The folder whose numbered sub-folders are released models, as TensorFlow Serving reads them."""
+    """The folder whose numbered sub-folders are the released models, in TensorFlow Serving's layout."""
     return config.push.destination or os.path.join(root, "serving", config.name)
 
 
 def _source_steps(config: Config, *, always: bool = False) -> tuple[ImageExampleGen, list[BaseComponent]]:
-    """The ingestion of the user's images, and the steps that make the source checkpoint where one is to be made.
+    """The ingestion of the user's images, and the steps that train the source checkpoint if it has to be trained.
 
-    The source task's images are the user's own training split, or those of `pretrain.path`.
+    The images of the source task are the user's own training split, or those of `pretrain.path`.
     """
     example_gen = ImageExampleGen(config.data, config.image)
     if not always and config.model.weights != "pretrain":
@@ -148,7 +149,7 @@ def _pipeline(config: Config, root: str, steps: list[BaseComponent]) -> Pipeline
 
 
 def _metadata(path: str) -> metadata_store_pb2.ConnectionConfig:
-    """SQLite in a file. TFX's own function for this also makes the folder, which may be one of another machine."""
+    """SQLite in a file. TFX's function for this also creates the folder, but that may be on another machine."""
     connection = metadata_store_pb2.ConnectionConfig()
     connection.sqlite.filename_uri = path
     connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE

@@ -1,4 +1,4 @@
-"""What can be found wrong before anything heavy is loaded: missing folders, empty classes, unusable files."""
+"""Checks that run before TensorFlow and TFX are loaded: missing folders, empty classes, unusable files."""
 
 import os
 import threading
@@ -16,15 +16,15 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
 IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet"
 ANSWER_SECONDS = 4.0
-BUCKETS = ("gs://",)  # the remote storage that TensorFlow reads without further packages
+BUCKETS = ("gs://",)  # the remote storage that TensorFlow reads without more packages
 
 
 def preflight(config: Config, *, pretrain: bool = False) -> None:
-    """Checks what the configuration points at; reads names and first bytes only.
+    """Checks the files and folders in the configuration; reads only names and first bytes.
 
     Args:
         config: as `load_config` returned it.
-        pretrain: the source network will be trained, whatever model.weights says.
+        pretrain: the source network is trained, even if model.weights is not `pretrain`.
 
     Raises:
         RestemError: with the key, what was expected, what was given and the remedy.
@@ -43,10 +43,10 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
 
 
 def _check_runner(config: Config) -> None:
-    """Refuses a runner whose workers cannot reach what a run on this machine makes."""
+    """Rejects a runner whose workers cannot read the files of a run on this machine."""
     if config.beam.runner == "dataflow":
         raise RestemError(
-            "Dataflow's workers reach buckets alone, and a run on this machine keeps what it makes in a folder",
+            "Dataflow's workers can read only buckets, and a run on this machine writes its files into a folder",
             where="beam.runner",
             given="dataflow",
             expected="direct, prism, flink or spark",
@@ -55,9 +55,9 @@ def _check_runner(config: Config) -> None:
 
 
 def check_release(config: Config) -> None:
-    """The share of `preflight` that concerns evaluate.baseline and push.destination."""
+    """The part of `preflight` for evaluate.baseline and push.destination."""
     baseline, destination = config.evaluate.baseline, config.push.destination
-    # What is in a bucket is looked at by the steps.
+    # The steps check the content of buckets.
     if baseline not in KEYWORDS["evaluate", "baseline"] and "://" not in baseline:
         _check_baseline(Path(baseline))
     for key, path in (("evaluate.baseline", baseline), ("push.destination", destination)):
@@ -68,7 +68,7 @@ def check_release(config: Config) -> None:
 
 
 def check_storage(key: str, path: str) -> None:
-    """Refuses remote storage that TensorFlow cannot reach; a path without a scheme is none.
+    """Rejects remote storage that TensorFlow cannot reach; a path without a scheme is not remote.
 
     Raises:
         RestemError: with the key and the remedy.
@@ -85,7 +85,7 @@ def check_storage(key: str, path: str) -> None:
 
 
 def check_images(config: Config) -> None:
-    """The share of `preflight` that concerns data.path: all that looking at the images needs."""
+    """The part of `preflight` for data.path: enough to read the images."""
     _check_images(config.data, "data")
 
 
@@ -101,7 +101,7 @@ def _check_images(data: DataConfig, section: str) -> None:
         known = ", ".join(KEYWORDS[section, "path"])
         raise RestemError("there are no such embedded images", where=f"{section}.path", expected=known, given=path)
     if data.found_layout == "tfrecord":
-        # To list TFRecord files is to read them whole.
+        # Listing TFRecord files would read them completely.
         for span in newest(path, data.spans):
             check_first(span.path, data)
     else:
@@ -109,28 +109,28 @@ def _check_images(data: DataConfig, section: str) -> None:
 
 
 def check_stem(config: Config) -> None:
-    """What the stem library refuses (names of bands, combinations) is refused before the images are read."""
+    """Rejects band names and combinations that the stem library rejects, before the images are read."""
     from restem.stem import PREPROCESSING, StemError
     from restem.stem.rules.channels import plan_channels
     from restem.trainer.config import stem_spec
 
-    measured = dict.fromkeys(config.image.names, (0.0, 1.0))  # Any will do: they are not looked at.
+    measured = dict.fromkeys(config.image.names, (0.0, 1.0))  # Placeholders: the values are not checked.
     try:
         spec = stem_spec(config.stem, config.image, measured=measured)
         if config.model.weights in KEYWORDS["model", "weights"]:
-            # Such a source reads red, green and blue; what a checkpoint's reads is seen when it is loaded.
+            # Such a source has red, green and blue; the bands of a checkpoint are known only when it is loaded.
             plan_channels(spec, PREPROCESSING["none"])
     except StemError as error:
         raise RestemError(str(error), where="the sections image and stem") from None
 
 
 def _check_imagenet(backbone: str) -> None:
-    """Whether Keras has the weights already, or can get them: else the run would fail after the data steps."""
+    """Checks that Keras has the weights or can download them. Otherwise the run would fail after the data steps."""
     name = f"{backbone.lower()}_weights_tf_dim_ordering_tf_kernels_notop.h5"
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     if (home / "models" / name).is_file():
         return
-    # In a thread: where there is no network, looking up a name may take half a minute.
+    # In a thread: without a network, a DNS lookup may take half a minute.
     answers: list[str] = []
     asking = threading.Thread(target=lambda: answers.append(_ask(f"{IMAGENET_URL}/{name}")), daemon=True)
     asking.start()
@@ -140,24 +140,24 @@ def _check_imagenet(backbone: str) -> None:
         raise RestemError(
             "ImageNet's weights are not on this machine and cannot be downloaded",
             where="model.weights",
-            expected=f"{name} in {home / 'models'}, or from {IMAGENET_URL}",
+            expected=f"{name} in {home / 'models'}, or at {IMAGENET_URL}",
             given=problem,
             remedy=(
-                "Copy that file there from a machine that has it; or name a checkpoint of yours; or train a source "
-                "network on images you have (restem pretrain, or model.weights: pretrain); or start from nothing "
-                "with model.weights: none"
+                "Copy that file from a machine that has it; or set model.weights to your own checkpoint; or train a "
+                "source network on your own images (restem pretrain, or model.weights: pretrain); or start from "
+                "random weights with model.weights: none"
             ),
         )
 
 
 def _ask(url: str) -> str:
-    """Why the file behind `url` cannot be had; empty where it can."""
+    """Why `url` cannot be downloaded; empty if it can."""
     from urllib.request import Request, urlopen
 
     try:
         with urlopen(Request(url, method="HEAD"), timeout=ANSWER_SECONDS):  # noqa: S310 - a fixed https address
             return ""
-    except (OSError, ValueError, HTTPException) as error:  # ValueError: a proxy that is set to no address
+    except (OSError, ValueError, HTTPException) as error:  # ValueError: the proxy is not a valid address
         return str(getattr(error, "reason", None) or error) or type(error).__name__
 
 
@@ -166,12 +166,12 @@ def _check_weights(path: Path) -> None:
     expected = "imagenet, none, pretrain, or a checkpoint: a file ending in .weights.h5, .h5 or .keras"
     if not path.is_file():
         given = "a folder" if path.is_dir() else None
-        remedy = "Name an existing file; restem pretrain --out FILE.weights.h5 makes one"
+        remedy = "Give an existing file; restem pretrain --out FILE.weights.h5 makes one"
         raise RestemError(
             "there is no such checkpoint file", where=where, expected=expected, given=given, remedy=remedy
         )
     if path.suffix not in (".h5", ".hdf5", ".keras"):
-        raise RestemError("the file's name does not end like a checkpoint's", where=where, expected=expected)
+        raise RestemError("the file does not have the suffix of a checkpoint", where=where, expected=expected)
     magic, kind = (ZIP, "a Keras archive") if path.suffix == ".keras" else (HDF5, "an HDF5 file")
     try:
         with open(path, "rb") as file:
@@ -179,21 +179,22 @@ def _check_weights(path: Path) -> None:
     except OSError as error:
         raise RestemError("the checkpoint cannot be read", where=where, given=error.strerror) from None
     if start != magic:
-        given = f"a file of {path.stat().st_size:,} bytes that begins with {start!r}"
-        remedy = "It may be damaged, incomplete, or of another kind: download it again"
+        given = f"a file of {path.stat().st_size:,} bytes that starts with {start!r}"
+        remedy = "The file may be damaged, incomplete or of another type: download it again"
         raise RestemError("this file is not a checkpoint", where=where, expected=kind, given=given, remedy=remedy)
 
 
 def _check_baseline(path: Path) -> None:
-    """Whether all files of a model are there; that TensorFlow reads it, and its classes, the step looks at."""
+    """Checks that all files of a model exist. The step checks its classes and that TensorFlow can load it."""
     if not path.is_dir():
         raise unusable(str(path), "a file" if path.exists() else "there is no such folder")
     versions = [folder for folder in path.iterdir() if folder.name.isdigit() and folder.is_dir()]
     folders = [path] if (path / "saved_model.pb").exists() or not versions else versions
     reasons = {folder.name: missing(_sizes(folder)) for folder in folders}
-    if all(reasons.values()):
-        told = [f"version {name}: {reason}" if folders == versions else reason for name, reason in reasons.items()]
-        raise unusable(str(path), "; ".join(sorted(told)))
+    bad = {name: reason for name, reason in reasons.items() if reason}
+    if len(bad) == len(reasons):
+        listed = [f"version {name}: {reason}" if folders == versions else reason for name, reason in bad.items()]
+        raise unusable(str(path), "; ".join(sorted(listed)))
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -209,6 +210,6 @@ def _check_destination(path: Path) -> None:
         raise RestemError(
             "models cannot be written there",
             where=f"push.destination ({path})",
-            expected="a folder that can be made and written",
-            given=f"{existing} is {'a folder without the right to write' if existing.is_dir() else 'a file'}",
+            expected="a folder that can be created and written to",
+            given=f"{existing} is {'a folder without write permission' if existing.is_dir() else 'a file'}",
         )

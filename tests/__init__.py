@@ -1,4 +1,4 @@
-"""What every test and benchmark process needs before anything imports TensorFlow."""
+"""Settings that every test and benchmark process needs before TensorFlow is imported."""
 
 import os
 

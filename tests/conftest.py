@@ -1,4 +1,4 @@
-"""Fixtures that tests of several rooms share."""
+"""Fixtures for the tests of several packages."""
 
 import shutil
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """A pushed model's folder, made once; see tests/tiny_model.py."""
+    """The folder of a pushed model, exported once; see tests/tiny_model.py."""
     from tests.tiny_model import export_tiny
 
     return export_tiny(tmp_path_factory.mktemp("tiny") / "model")
@@ -17,7 +17,7 @@ def tiny_model(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def put(tiny_model, tmp_path) -> Callable[..., Path]:
-    """Copies the tiny model to `<destination>/<version>` in the test's folder; returns that."""
+    """put(version, destination): copies the tiny model to `<destination>/<version>` in the test's folder; its path."""
 
     def put(version: int | str, destination: str = "serving") -> Path:
         return Path(shutil.copytree(tiny_model, tmp_path / destination / str(version)))

@@ -1,4 +1,4 @@
-"""An environment in which the project is installed from its wheel, for the tests that start it as its users do."""
+"""An environment with the project installed from its wheel, for tests that start it the way users do."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def build_wheel(folder: Path) -> Path:
-    """Builds the wheel from a copy of what is committed, so that nothing is left beside the sources."""
+    """Builds the wheel from a copy of the sources, so that no build files are left in the repository."""
     source = folder / "source"
     source.mkdir(parents=True)
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
@@ -26,20 +26,20 @@ def build_wheel(folder: Path) -> Path:
 
 
 def install(wheel: Path, environment: Path) -> Path:
-    """Makes a virtual environment with that wheel in it; the other packages are those of the environment of the tests.
+    """Makes a virtual environment with the wheel; it shares all other packages with the tests' environment.
 
     Returns:
-        The folder of its commands.
+        The folder with its commands.
     """
     ours = Path(sys.prefix)
     commands = environment / "bin"
     commands.mkdir(parents=True)
-    # A copy, not `venv`: this interpreter may have been given a C library of its own.
+    # A copy instead of `venv`, because this interpreter may have its own C library.
     shutil.copy(ours / "bin" / "python", commands)
     shutil.copy(ours / "pyvenv.cfg", environment)
     packages = environment / Path(sysconfig.get_path("purelib")).relative_to(ours)
     packages.mkdir(parents=True)
-    # As a line in a file: the .pth files over there, this project's own among them, are not read.
+    # Through a .pth file, Python does not read the .pth files in that folder, including this project's.
     (packages / "other-packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
     uv = [ours / "bin" / "uv", "pip", "install", "--quiet", "--python", commands / "python", "--offline"]
     subprocess.run([*uv, "--no-deps", wheel], check=True)

@@ -1,4 +1,4 @@
-"""Some steps of the pipeline, run by TFX on this machine as `restem run` does, without a configuration."""
+"""Runs single pipeline steps with TFX on this machine, like `restem run`, but without a configuration."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from restem.pipeline.config.beam import BeamConfig
 def run_locally(
     steps: Sequence[BaseComponent], root: Path, beam: BeamConfig | None = None
 ) -> metadata_store_pb2.ConnectionConfig:
-    """Runs the steps; what they make lies below <root>/pipeline. Returns where TFX's records are."""
+    """Runs the steps, with outputs in <root>/pipeline. Returns the connection to TFX's metadata."""
     connection = sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
     pipeline = Pipeline(
         pipeline_name="steps",

@@ -6,7 +6,7 @@ from restem.fingerprint import code_fingerprint, file_fingerprint, sources
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """Writes files of a package that stands in for components."""
+    """Writes the files of a package that replaces components."""
     monkeypatch.setattr(fingerprint, "_COMPONENTS", tmp_path)
 
     def files(**texts: str) -> None:
@@ -39,14 +39,14 @@ def test_every_form_of_import_is_followed(write, statement):
     assert names("one.step") == ["__init__.py", "one/__init__.py", "one/step.py", "two/__init__.py", "two/other.py"]
 
 
-def test_imports_of_imports_circles_and_packages(write):
+def test_indirect_and_circular_imports_and_packages(write):
     write(a="from restem import b", b="from . import c", c="import restem.a, numpy", d="")
     assert names("a") == ["__init__.py", "a.py", "b.py", "c.py"]
     write(two__in____init__="from restem.two.part import f", two__in__part="from .more import g", two__in__more="")
     assert names("two") == ["__init__.py", "two/__init__.py", "two/more.py", "two/part.py"]
 
 
-def test_the_fingerprint_follows_the_sources(write, tmp_path):
+def test_the_fingerprint_changes_with_the_sources(write, tmp_path):
     write(one__in____init__="", one__in__step="from restem import two", two="a = 1", three="a = 1")
     before = code_fingerprint("one.step")
     write(three="a = 2")
@@ -58,13 +58,13 @@ def test_the_fingerprint_follows_the_sources(write, tmp_path):
     assert len({before, with_page, code_fingerprint("one.step")}) == 3
 
 
-def test_a_step_that_moved_is_not_forgotten(write):
+def test_a_missing_module_is_an_error(write):
     write(one="")
-    with pytest.raises(ModuleNotFoundError, match=r"components\.two"):
+    with pytest.raises(ModuleNotFoundError, match=r"restem\.two"):
         code_fingerprint("one", "two")
 
 
-def test_file_fingerprint_is_of_the_content(tmp_path):
+def test_file_fingerprint_depends_on_the_content(tmp_path):
     checkpoint = tmp_path / "a.weights.h5"
     checkpoint.write_bytes(b"old")
     old = file_fingerprint(str(checkpoint))

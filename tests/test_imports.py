@@ -1,4 +1,4 @@
-"""Who may import whom: no circles, and nothing imports upwards."""
+"""Which package may import which: no cycles, and no imports of higher packages."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-# From below to above: a room imports itself and those before it in this list, none behind it.
-ROOMS = (
+# From low to high: a package may import itself and the packages before it in this list, but none after it.
+PACKAGES = (
     "restem.schemas",
     "restem",
     "restem.errors",
@@ -61,7 +61,7 @@ MODULES = find_modules()
 
 
 def imports(name: str) -> set[str]:
-    """The modules that a module imports, inside its functions too."""
+    """The modules that a module imports, including imports inside functions."""
     package = name.split(".") if MODULES[name].name == "__init__.py" else name.split(".")[:-1]
     found = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
@@ -75,19 +75,19 @@ def imports(name: str) -> set[str]:
     return (found & set(MODULES)) - {name}
 
 
-def room(name: str) -> str:
-    return max((room for room in ROOMS if f"{name}.".startswith(f"{room}.")), key=len)
+def package_of(name: str) -> str:
+    return max((package for package in PACKAGES if f"{name}.".startswith(f"{package}.")), key=len)
 
 
-def test_there_are_no_circles():
+def test_there_are_no_cycles():
     TopologicalSorter({name: imports(name) for name in MODULES}).prepare()
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_nothing_imports_upwards(name):
-    upwards = {other for other in imports(name) if ROOMS.index(room(other)) > ROOMS.index(room(name))}
+    upwards = {other for other in imports(name) if PACKAGES.index(package_of(other)) > PACKAGES.index(package_of(name))}
     assert not upwards
 
 
-def test_every_room_is_there():
-    assert {room(name) for name in MODULES} == set(ROOMS)
+def test_the_list_matches_the_packages():
+    assert {package_of(name) for name in MODULES} == set(PACKAGES)

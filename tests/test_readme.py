@@ -1,4 +1,4 @@
-"""What README.md says of the demo is what was measured, and the pages name files that are there."""
+"""README.md gives the measured results of the demo, and links in the documentation point to existing files."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_the_demos_range_is_the_measured_one():
 
 
 def test_every_measured_run_of_the_demo_was_approved_beyond_chance():
-    """With the margin that tests/e2e/test_demo.py asks of this machine."""
+    """With the margin that tests/e2e/test_demo.py requires on this machine."""
     rows = demo.read()
     assert [(one["setting"], one["seed"]) for one in rows] == demo.RUNS
     for one in rows:
@@ -29,10 +29,10 @@ def test_every_measured_run_of_the_demo_was_approved_beyond_chance():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
-def test_what_a_page_links_to_is_there(page):
+def test_links_point_to_existing_files(page):
     assert [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()] == []
 
 
-def test_every_page_is_found_from_the_first_one():
+def test_the_readme_links_to_every_page():
     linked = {README.parent / link for link in LINK.findall(README.read_text(encoding="utf-8"))}
     assert set(PAGES) - linked <= {README, REPOSITORY / "CHANGELOG.md"}

@@ -17,7 +17,7 @@ ANSWERS = Evaluation(
 )
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_records_are_read_as_written(tmp_path):
     run_record.write_model(tmp_path, MODEL)
     run_record.write_history(tmp_path, EPOCHS)
     run_record.write_evaluation(tmp_path, ANSWERS)
@@ -46,22 +46,22 @@ def test_accuracy_and_loss():
         ("{", "model.json is damaged: it is not valid JSON"),
         ("[]", "model.json is damaged: it is not a JSON object"),
         ('{"input": {"height": 3}}', "model.json lacks role, backbone, weights, input.width, input.channels"),
-        ('{"version": 2}', "model.json has format 2, and this version of restem reads format 1"),
+        ('{"version": 2}', "model.json has format 2, but this version of restem reads format 1"),
     ],
 )
-def test_damage_is_named(tmp_path, text, problem):
+def test_damage_is_described(tmp_path, text, problem):
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(DamagedRecord, match=f"^{problem}"):
         run_record.read_model(tmp_path)
 
 
-def test_a_value_of_another_type_is_named(tmp_path):
+def test_a_value_of_the_wrong_type_is_described(tmp_path):
     run_record.write_model(tmp_path, replace(MODEL, parameters="many"))
     with pytest.raises(DamagedRecord, match=r"^model\.json is damaged: parameters: Input should be a valid integer"):
         run_record.read_model(tmp_path)
 
 
-def test_a_record_without_a_number_is_of_the_first_format(tmp_path):
+def test_a_record_without_a_version_has_the_first_format(tmp_path):
     run_record.write_model(tmp_path, MODEL)
     document = json.loads((tmp_path / "model.json").read_text())
     del document["version"], document["processor"]

@@ -7,7 +7,7 @@ import tensorflow as tf
 from restem.tfrecords import WriteStoredTFRecords
 
 
-def test_tensorflow_and_beam_read_what_was_written_and_nothing_is_deflated(tmp_path):
+def test_tensorflow_and_beam_read_the_files_and_nothing_is_deflated(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (50, 2000), np.uint8)
     records = [b"", *(row.tobytes() for row in noise)]
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
@@ -17,7 +17,7 @@ def test_tensorflow_and_beam_read_what_was_written_and_nothing_is_deflated(tmp_p
     read = list(tf.data.TFRecordDataset(str(file), compression_type="GZIP").as_numpy_iterator())
     assert read == records
     content = gzip.decompress(file.read_bytes())
-    # Framing is 16 bytes a record; gzip adds its header, its checksum, and five bytes for each stored block.
+    # Framing takes 16 bytes per record; gzip adds its header, its checksum, and five bytes per stored block.
     assert len(content) == sum(len(record) + 16 for record in records)
     assert len(content) < file.stat().st_size < 1.01 * len(content) + 100
 

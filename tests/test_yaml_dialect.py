@@ -16,13 +16,13 @@ from restem.yaml_dialect import dump, dump_inline
 @example("~")
 @example("# a")
 @example("")
-def test_a_text_that_is_written_is_read_as_that_text(text):
+def test_a_string_is_read_as_the_same_string(text):
     assert parse_value(dump_inline(text)) == text
     assert parse_value(dump_inline([text, {text: 1}])) == [text, {text: 1}]
     assert parse_document(dump({"a": [text]}), "x.yaml").data == {"a": [text]}
 
 
 @pytest.mark.parametrize("value", [1e-4, 0.1, 1, True, None, [], ["a", 2], {"a": {"b": [1.5]}}])
-def test_other_values_stay_as_they_are(value):
+def test_other_values_are_read_as_the_same_values(value):
     assert parse_value(dump_inline(value)) == value
     assert "\n" not in dump_inline(value)

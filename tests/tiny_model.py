@@ -1,4 +1,4 @@
-"""A model as the pipeline pushes it, of a few weights: what tests of the Baseline and of the Pusher work on."""
+"""A pushed model with a few weights, for the tests of the Baseline and the Pusher."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ STEM = {"claim": "exact", "error": 1e-7, "weights": [], "dropped": []}
 def export_tiny(
     folder: Path, classes: list[str] = CLASSES, *, size: int = 8, channels: int = 1, threshold: float = 128.0
 ) -> Path:
-    """Exports a network that calls an image light where its mean is above the threshold; further classes are rare.
+    """Exports a network that predicts "light" if an image's mean is above the threshold; other classes are unlikely.
 
     Args:
-        folder: where the SavedModel goes, with both signatures and assets.extra.
+        folder: the folder for the SavedModel, with both signatures and assets.extra.
         classes: class names by label.
         size: height and width of the input in pixels.
-        channels: 1 and 3 are grey and colour, any other number bands.
+        channels: 1 is grey and 3 is colour; other numbers are bands.
         threshold: 0..255.
     """
     import keras
@@ -43,7 +43,7 @@ def export_tiny(
 
 
 def record(image: ImageConfig) -> ModelRecord:
-    """The record of a model that sees such images."""
+    """The record of a model with this image configuration."""
     height, width, channels = image.height, image.width, image.count
     return ModelRecord(
         role="candidate",
@@ -58,14 +58,14 @@ def record(image: ImageConfig) -> ModelRecord:
 
 
 def png(level: int, size: int = 8, channels: int = 1) -> bytes:
-    """A plain image."""
+    """A uniform PNG image."""
     return tf.io.encode_png(tf.fill((size, size, channels), tf.cast(level, tf.uint8))).numpy()
 
 
 def write_examples(
     folder: Path, levels: list[int], labels: list[int], **metadata: list[str]
 ) -> standard_artifacts.Examples:
-    """Raw examples of plain images, in the split test, with further columns."""
+    """Writes raw examples of uniform images to the split test, with additional features."""
     (folder / "Split-test").mkdir(parents=True)
     with tf.io.TFRecordWriter(str(folder / "Split-test" / "data-00000-of-00001.gz"), "GZIP") as writer:
         for i, (level, label) in enumerate(zip(levels, labels, strict=True)):
@@ -85,7 +85,7 @@ def write_examples(
 
 
 def artifact(kind: type, folder: Path, **properties: int) -> object:
-    """An artifact of that kind in that folder."""
+    """An artifact of this type in this folder."""
     made = kind()
     made.uri = str(folder)
     for name, value in properties.items():

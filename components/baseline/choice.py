@@ -82,6 +82,7 @@ def choose(asked: str, destination: str | None, classes: Sequence[str]) -> Choic
     if asked == STOCK:
         return Choice("stock")
     if asked == LATEST_APPROVED:
+        assert destination is not None
         version, skipped = _newest_usable(destination, classes)
         return _chosen("latest_approved", version, skipped) if version else Choice("stock", skipped=skipped)
     if fileio.exists(f"{asked}/{SAVED_MODEL}") or not versions(asked):

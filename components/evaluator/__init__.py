@@ -1,1 +1,1 @@
-"""The Evaluator: candidate against baseline on the same raw examples, and the verdict in words."""
+"""The Evaluator: compares candidate and baseline on the same raw examples and explains the verdict."""

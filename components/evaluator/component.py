@@ -1,4 +1,4 @@
-"""The Evaluator step: both models on the same raw test examples, through the same signature."""
+"""The Evaluator step: evaluates both models on the same raw test examples, through the same signature."""
 
 import tensorflow_model_analysis as tfma
 from tfx import types
@@ -18,7 +18,7 @@ def evaluator(
     Args:
       examples: raw examples.
       model: the candidate.
-      baseline_model: what it is compared with.
+      baseline_model: the model that it is compared with.
       config: the thresholds and the slices.
     """
     return Evaluator(
@@ -31,9 +31,9 @@ def evaluator(
 
 
 def eval_config(config: EvaluateConfig) -> tfma.EvalConfig:
-    """The thresholds in TFMA's words: an absolute one on the accuracy, and one on its change against the baseline.
+    """The thresholds for TFMA: one on the accuracy, and one on its difference from the baseline's.
 
-    Both are on all images together: TFMA would hold a plain `threshold` against every slice, however few its images.
+    Both apply to all images together. TFMA would apply a plain `threshold` to every slice, even one with few images.
     """
     everything = tfma.SlicingSpec()
     threshold = tfma.MetricThreshold(

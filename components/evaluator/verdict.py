@@ -1,4 +1,4 @@
-"""The verdict in words and numbers, read from what the Evaluator wrote."""
+"""The verdict with its reason and metrics, read from the Evaluator's output."""
 
 import os
 from typing import Any
@@ -14,9 +14,9 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
       blessing_uri: folder of the ModelBlessing artifact.
 
     Returns:
-      `blessed` (bool), `reason` (a sentence), `metrics` (`candidate` and `baseline`, each with `accuracy`, `loss` and
+      `blessed` (bool), `reason` (text), `metrics` (`candidate` and `baseline`, each with `accuracy`, `loss` and
       `images`), `thresholds` (a list of `name`, `kind` ("absolute" or "relative"), `limit`, `value`, `passed`), and
-      `slices`: a list, by column and value, of `column`, `value`, `images`, and the accuracies `candidate` and
+      `slices`: a list, sorted by column and value, of `column`, `value`, `images`, and the accuracies `candidate` and
       `baseline` on those images.
     """
     import tensorflow_model_analysis as tfma
@@ -27,7 +27,7 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
         key = tuple((part.column, part.bytes_value.decode()) for part in record.slice_key.single_slice_keys)
         metrics = by_slice.setdefault(key, {"candidate": {}, "baseline": {}})
         for item in record.metric_keys_and_values:
-            # What compares the two (the difference) is left out: it can be had from the two.
+            # TFMA also gives the differences; they follow from the two values.
             if not item.key.is_diff:
                 role = "baseline" if item.key.model_name == tfma.BASELINE_KEY else "candidate"
                 metrics[role][item.key.name] = item.value.double_value.value
@@ -57,16 +57,16 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
 def judge(
     metrics: dict[str, dict[str, float]], *, min_accuracy: float, min_improvement: float, blessed: bool
 ) -> dict[str, Any]:
-    """Puts the Evaluator's decision into words.
+    """Explains the Evaluator's decision.
 
     Args:
       metrics: `candidate` and `baseline`, each with `accuracy`.
       min_accuracy: the absolute threshold.
-      min_improvement: the threshold on candidate less baseline.
-      blessed: what the Evaluator decided.
+      min_improvement: the threshold on candidate minus baseline.
+      blessed: the Evaluator's decision.
 
     Returns:
-      See read_verdict; all of it but the slices.
+      See read_verdict; without the slices.
     """
     candidate, baseline = metrics["candidate"]["accuracy"], metrics["baseline"]["accuracy"]
     difference = candidate - baseline
@@ -79,25 +79,27 @@ def judge(
             "passed": candidate >= min_accuracy,
         },
         {
-            "name": "accuracy less the baseline's",
+            "name": "improvement over the baseline",
             "kind": "relative",
             "limit": min_improvement,
             "value": difference,
             "passed": difference >= min_improvement,
         },
     ]
-    comparison = f"the candidate's accuracy {candidate:.4f} against the baseline's {baseline:.4f} ({difference:+.4f})"
+    comparison = (
+        f"the candidate's accuracy is {candidate:.4f}, the baseline's is {baseline:.4f} (difference {difference:+.4f})"
+    )
     failed = [threshold for threshold in thresholds if not threshold["passed"]]
     if blessed:
         reason = (
-            f"Approved: {comparison}; at least {min_accuracy:.4f} and a difference of at least "
-            f"{min_improvement:+.4f} were asked for."
+            f"Approved: {comparison}. The required minimum is {min_accuracy:.4f}, and {min_improvement:+.4f} for the "
+            "difference."
         )
     elif failed:
-        asked = " and ".join(
-            f"{item['name']} is {item['value']:.4f}, below the {item['limit']:.4f} asked for" for item in failed
+        missed = " and ".join(
+            f"the {item['name']} is {item['value']:.4f}, below the required {item['limit']:.4f}" for item in failed
         )
-        reason = f"Not approved: {asked}; {comparison}."
+        reason = f"Not approved: {missed}; {comparison}."
     else:
-        reason = f"Not approved: the Evaluator refused the candidate; {comparison}. Its validation result says why."
+        reason = f"Not approved: the Evaluator rejected the candidate; {comparison}. See its validation result."
     return {"blessed": blessed, "reason": reason, "metrics": metrics, "thresholds": thresholds}

@@ -1,6 +1,6 @@
-"""From a folder of images to raw examples: every file becomes an example or goes to quarantine with its reason.
+"""From a folder of images to raw examples: every file becomes an example or is quarantined with the reason.
 
-`config`, `folder` and `embedded` import neither TensorFlow nor TFX: the command line uses them before anything heavy.
+`config`, `layouts` and `embedded` import neither TensorFlow nor TFX, so that the command line starts quickly.
 """
 
 from restem.example_gen.config import DataConfig

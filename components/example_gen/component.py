@@ -1,4 +1,4 @@
-"""ImageExampleGen: a TFX component that makes raw examples of a folder, a manifest or TFRecord files of images."""
+"""ImageExampleGen: a TFX component that makes raw examples from a folder of images, a manifest or TFRecord files."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ from restem.images.config import ImageConfig, Requirements
 
 
 class ImageExampleGenSpec(ComponentSpec):
-    """What goes in and out."""
+    """Inputs, outputs and parameters."""
 
     PARAMETERS: ClassVar = {
         "input_base": ExecutionParameter(type=str),
@@ -34,10 +34,10 @@ class ImageExampleGenSpec(ComponentSpec):
         "output_config": ExecutionParameter(type=example_gen_pb2.Output),
         "output_data_format": ExecutionParameter(type=int),
         "output_file_format": ExecutionParameter(type=int),
-        # JSON of what the executor needs: a change of anything in it, or of the code, is a reason to run again.
+        # The executor's settings as JSON. The step runs again if they, or its code, change.
         "settings": ExecutionParameter(type=str),
     }
-    INPUTS: ClassVar = {}
+    INPUTS: ClassVar[dict[str, ChannelParameter]] = {}
     OUTPUTS: ClassVar = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "quarantine": ChannelParameter(type=Quarantine),
@@ -46,7 +46,7 @@ class ImageExampleGenSpec(ComponentSpec):
 
 
 class ImageExampleGen(FileBasedExampleGen):
-    """Makes tf.Examples of images, and puts every file that is not a good image to quarantine.
+    """Makes tf.Examples from images, and quarantines every file that is not a good image.
 
     Outputs:
       examples: splits `train` and `test`, as schemas/raw_examples.pbtxt describes them.
@@ -66,13 +66,13 @@ class ImageExampleGen(FileBasedExampleGen):
         """Configures the component.
 
         Args:
-          data: where the images are, how they are laid out and split, limits. Spans are looked up where the step runs.
-          image: files that do not suit it go to quarantine: see `Requirements`. Nothing else of it is used, so that
-            another preprocessing does not read the files again.
+          data: where the images are, their layout and split, and limits. Spans are looked up where the step runs.
+          image: files that do not suit it are quarantined, see `Requirements`. The step uses nothing else of it, so a
+            change of preprocessing does not read the files again.
         """
         input_base, below = spans.base(data.path, data.found_layout)
         settings = {
-            # The rest of the path: input_base alone is a folder, which TFX's driver on Kubeflow can look into.
+            # The rest of the path: input_base is only the folder, which TFX's driver on Kubeflow can list.
             "below": below,
             "data": {**data.model_dump(mode="json", exclude={"path"}), "layout": data.found_layout},
             "image": asdict(Requirements() if image is None else image.requirements()),
@@ -81,7 +81,7 @@ class ImageExampleGen(FileBasedExampleGen):
             "schema": hashlib.sha256(schemas.raw_examples().encode()).hexdigest()[:16],
         }
         output_config = example_gen_pb2.Output(
-            # Both are decided in the executor; the shares here are never used, TFX wants to see the names.
+            # The executor decides the split. TFX requires the names here, but the shares are not used.
             split_config=example_gen_pb2.SplitConfig(
                 splits=[example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=1) for name in SPLITS]
             )
@@ -97,5 +97,5 @@ class ImageExampleGen(FileBasedExampleGen):
             quarantine=types.Channel(type=Quarantine),
             schema=types.Channel(type=standard_artifacts.Schema),
         )
-        # Not FileBasedExampleGen's own, which knows no other outputs than the examples.
+        # Not FileBasedExampleGen's, which supports no output other than the examples.
         BaseBeamComponent.__init__(self, spec=spec)

@@ -1,4 +1,4 @@
-"""The encoded image behind one entry of a listing, wherever it lies."""
+"""Reads the encoded image for one entry of a listing, from any storage."""
 
 from dataclasses import replace
 
@@ -8,15 +8,15 @@ from restem.images.header import UnreadableImage, check_bytes
 
 
 def content(folder: str, file: ImageFile, max_bytes: int) -> bytes:
-    """Reads one image; what is too large is not read.
+    """Reads one image, unless it is too large.
 
     Args:
-      folder: where paths start.
+      folder: the folder that paths are relative to.
       file: the image.
       max_bytes: the limit.
 
     Raises:
-      UnreadableImage: it is too large, or cannot be read.
+      UnreadableImage: the file is too large or cannot be read.
     """
     try:
         if file.record is not None:
@@ -26,7 +26,7 @@ def content(folder: str, file: ImageFile, max_bytes: int) -> bytes:
         if not storage.is_remote(full):
             check_bytes(storage.status(full).bytes, max_bytes)
             return storage.read(full)
-        # Asking a storage for the size first would be one more request for every file.
+        # Checking the size in the storage first would need one more request per file.
         with storage.open_file(full) as opened:
             data = opened.read(max_bytes + 1)
         if len(data) > max_bytes:
@@ -49,14 +49,14 @@ def _image_of(record: Record) -> bytes:
 
 
 def refuse(folder: str, file: ImageFile, reason: object) -> Refused:
-    """A listed image that turned out to be unreadable."""
+    """The `Refused` entry for a listed image that cannot be read."""
     if file.record is not None:
         return Refused(file.path, str(reason), file.record.length)
     return with_size(folder, Refused(file.path, str(reason)))
 
 
 def with_size(folder: str, refused: Refused) -> Refused:
-    """The same with its size as it is stored, where that was not known and can be told."""
+    """Adds the stored size if it is missing and can be determined."""
     if refused.bytes >= 0:
         return refused
     try:

@@ -1,4 +1,4 @@
-"""The data set as it is listed: images, their classes and splits; and what can never be an example, with the reason."""
+"""The listed dataset: images with classes and splits, and the files that cannot become examples, with the reason."""
 
 import json
 from collections import Counter
@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 
 TRAIN, TEST = "train", "test"
 SPLITS = (TRAIN, TEST)
-SHOWN = 5  # of many names, in a message
+SHOWN = 5  # at most this many names in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Where a serialized tf.Example lies: `length` bytes from `offset` in a file that is not compressed.
+    """The location of a serialized tf.Example: `length` bytes from `offset` in an uncompressed file.
 
-    feature: the name of the one that holds the encoded image.
+    feature: the name of the feature with the encoded image.
     """
 
     file: str
@@ -25,16 +25,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image on its way, from the listing to the example.
+    """A listed image, before it becomes an example.
 
-    path: relative to the listing's folder, with forward slashes; or absolute, or an address. Of a record, its name.
-    label: the class's name, unicode-normalised (NFC).
-    split: 'train' or 'test'; empty before it is decided.
-    group: what must not be in two splits.
-    weight: in training.
+    path: relative to the listing's folder, with forward slashes; or absolute, or a URL. For a record, its name.
+    label: the class name, unicode-normalised (NFC).
+    split: 'train' or 'test'; empty until it is decided.
+    group: images of one group stay in one split.
+    weight: the weight in training.
     metadata: values of data.metadata, in its order.
-    record: where the image is an example in a TFRecord file.
-    key: what the split is decided by; none: the path.
+    record: the location, if the image is an example in a TFRecord file.
+    key: the string whose hash decides the split; None means the path.
     """
 
     path: str
@@ -47,12 +47,12 @@ class ImageFile:
     key: str | None = None
 
     def to_json(self) -> str:
-        """One line of JSON, without what is empty."""
+        """One line of JSON, without empty fields."""
         return json.dumps({name: value for name, value in asdict(self).items() if value not in (None, "", ())})
 
     @classmethod
     def from_json(cls, text: str) -> "ImageFile":
-        """What `to_json` wrote."""
+        """Reads the output of `to_json`."""
         values = json.loads(text)
         record = values.pop("record", None)
         metadata = tuple(values.pop("metadata", ()))
@@ -61,11 +61,11 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A file that cannot be an example.
+    """A file that cannot become an example.
 
     path: as in `ImageFile`.
-    reason: why, as a sentence for the user.
-    bytes: its size; -1: not known.
+    reason: a sentence for the user.
+    bytes: its size; -1 if unknown.
     """
 
     path: str
@@ -78,17 +78,17 @@ class Refused:
 
     @classmethod
     def from_json(cls, text: str) -> "Refused":
-        """What `to_json` wrote."""
+        """Reads the output of `to_json`."""
         return cls(**json.loads(text))
 
 
 @dataclass(frozen=True, slots=True)
 class ExampleFields:
-    """What an example says beside its image.
+    """The fields of an example besides its image.
 
-    classes: all names; an example's label_index is the position here.
-    weighted: it has a `weight`.
-    metadata: the names of further features, each one text.
+    classes: all class names; an example's label_index is an index into them.
+    weighted: whether examples have a `weight`.
+    metadata: the names of additional features, each with one string.
     """
 
     classes: tuple[str, ...]
@@ -98,15 +98,15 @@ class ExampleFields:
 
 @dataclass(frozen=True)
 class Listing:
-    """What was found.
+    """The images and refused files that were found.
 
-    folder: where the images' paths start.
-    classes: their names, sorted; an example's label_index is the position here.
+    folder: the folder that the images' paths are relative to.
+    classes: the class names, sorted; an example's label_index is an index into them.
     files: sorted by path.
-    refused: what cannot be an example, sorted by path.
-    given_splits: the user says which image is in which split.
-    spans: the numbers of the spans read, where the path has {SPAN}.
-    notes: what a user should know: columns that look useful and are not used, for instance.
+    refused: the files that cannot become examples, sorted by path.
+    given_splits: whether the data say which image is in which split.
+    spans: the numbers of the spans that were read, if the path has {SPAN}.
+    notes: hints for the user, for example about columns that look useful but are not used.
     """
 
     folder: str
@@ -118,25 +118,25 @@ class Listing:
     notes: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, Counter]:
-        """Split -> Counter of the files of each class."""
-        counts = {split: Counter() for split in SPLITS}
+        """Split -> Counter of files per class."""
+        counts: dict[str, Counter] = {split: Counter() for split in SPLITS}
         for file in self.files:
             counts[file.split][file.label] += 1
         return counts
 
     def __len__(self) -> int:
-        """All that was looked at."""
+        """The number of all files, including refused ones."""
         return len(self.files) + len(self.refused)
 
 
 def relative(folder: str, path: str) -> str:
-    """`path` as seen from `folder`, where it lies inside; nothing for the folder itself; else as it is."""
+    """`path` relative to `folder` if it is inside; empty for the folder itself; otherwise unchanged."""
     folder, path = folder.rstrip("/"), path.rstrip("/")
     return "" if path == folder else path.removeprefix(folder + "/")
 
 
 def text_of(name: str) -> str:
-    """A name in which bytes that are not text are written out."""
+    """A name in which invalid bytes are escaped."""
     return name.encode(errors="backslashreplace").decode()
 
 

@@ -1,9 +1,9 @@
-"""The demo's images: overwritten documents in four bands, made of scikit-learn's digits.
+"""The demo's images: overwritten documents in four bands, made from scikit-learn's digits.
 
-Forensic laboratories photograph documents in infrared: inks made of carbon stay black there, inks made of dyes become
-transparent. Most of these documents are a digit in carbon ink under another digit in dye ink: red, green and blue show
-both, and only near infrared tells which is the text. The others are one digit in dye ink: infrared shows blank paper,
-and only red, green and blue can be read. So neither red, green and blue nor infrared alone is enough.
+Forensic laboratories photograph documents in infrared: carbon inks stay black there, dye inks become transparent. Most
+of these documents are a digit in carbon ink under another digit in dye ink: red, green and blue show both, and only
+near infrared shows which one is the text. The others are one digit in dye ink: infrared shows blank paper, and the
+digit is visible only in red, green and blue. So neither colour nor infrared is enough on its own.
 """
 
 from pathlib import Path
@@ -14,33 +14,33 @@ from PIL import Image
 
 BANDS = ("red", "green", "blue", "nir")
 SIZE = 32  # pixels
-DYE_SHARE = 0.25  # of the documents are written in dye ink, with nothing over it
-SHIFT_PIXELS = 2  # the upper digit is moved by at most this, in both directions
-# Reflectances, 0 (black) to 1 (white). A document's colours are drawn anew: uniform, red, green and blue independently.
+DYE_SHARE = 0.25  # share of the documents that are written in dye ink, with no other digit on top
+SHIFT_PIXELS = 2  # the upper digit is shifted by at most this, in both directions
+# Reflectances, 0 (black) to 1 (white). Each document's colours are uniform random, independent in red, green and blue.
 PAPER = (0.75, 0.95)
 INK = (0.1, 0.45)
 PAPER_NIR, CARBON_NIR = 0.85, 0.15
 NOISE = 0.03  # standard deviation of the sensor's noise, in reflectance
 _SEED = 0
-_GDAL_METADATA = 42112  # the TIFF tag in which GDAL keeps the names of bands
+_GDAL_METADATA = 42112  # the TIFF tag in which GDAL stores band names
 
 
 def documents(pixels: np.ndarray, in_test: np.ndarray) -> np.ndarray:
-    """Makes one document of each digit; the same ones every time.
+    """Makes one document from each digit; the results are always the same.
 
-    The inks overlap as filters do (Beer and Lambert): reflectance = paper * (ink / paper) ** coverage, so that the
-    order in which they were written leaves no trace in the picture.
+    The inks overlap like filters (Beer-Lambert): reflectance = paper * (ink / paper) ** coverage, so that the writing
+    order is not visible in the picture.
 
     Args:
-      pixels: uint8 [N, height, width], how much ink each pixel of a scan has, 0..255.
-      in_test: bool [N]. A digit is overwritten by one of its own split: no scan of the test split is ever trained on.
+      pixels: uint8 [N, height, width], the amount of ink in each pixel of a scan, 0..255.
+      in_test: bool [N]. The upper digit is from the same split, so no scan of the test split is used in training.
 
     Returns:
-      uint8 [N, SIZE, SIZE, 4]: red, green, blue, near infrared; 0..255 is reflectance 0..1.
+      uint8 [N, SIZE, SIZE, 4]: red, green, blue, near infrared; 0..255 means reflectance 0..1.
     """
     rng = np.random.default_rng(_SEED)
-    coverage = [np.asarray(Image.fromarray(scan).resize((SIZE, SIZE), Image.Resampling.BICUBIC)) for scan in pixels]
-    coverage = np.stack(coverage) / 255
+    drawn = [np.asarray(Image.fromarray(scan).resize((SIZE, SIZE), Image.Resampling.BICUBIC)) for scan in pixels]
+    coverage = np.stack(drawn) / 255
     of_split = {split: np.flatnonzero(in_test == split) for split in (False, True)}
     images = np.empty((len(pixels), SIZE, SIZE, len(BANDS)), np.uint8)
     for index, text in enumerate(coverage):
@@ -61,13 +61,13 @@ def documents(pixels: np.ndarray, in_test: np.ndarray) -> np.ndarray:
 
 
 def write_tiff(path: Path, image: np.ndarray) -> None:
-    """Writes one document; ordinary viewers show its colours, and GDAL's tag names its four bands.
+    """Writes one document. Ordinary viewers show its colours, and GDAL's tag names its four bands.
 
     Args:
       path: the file.
       image: uint8 [height, width, 4].
     """
-    import tifffile  # Most of a second to import.
+    import tifffile  # takes most of a second to import
 
     names = "".join(
         f'<Item name="DESCRIPTION" sample="{place}" role="description">{escape(name)}</Item>'
@@ -84,5 +84,5 @@ def write_tiff(path: Path, image: np.ndarray) -> None:
 
 
 def _inked(paper: np.ndarray, ink: np.ndarray, coverage: np.ndarray) -> np.ndarray:
-    """Reflectance [height, width, bands] of ink [bands] on paper [bands], where it covers [height, width], 0..1."""
+    """Reflectance [height, width, bands] of ink [bands] on paper [bands] with coverage [height, width], 0..1."""
     return paper * (ink / paper) ** coverage[..., None]

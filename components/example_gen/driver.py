@@ -1,8 +1,8 @@
 """The driver of ImageExampleGen: decides whether the data changed since the last run.
 
-TFX's own fingerprint adds up the sizes and the modification times (in whole seconds) of what the input pattern matches:
-a file that moves to another class leaves it as it was, and so does a window of spans that moves on. This one covers
-path, size and time of every file in all spans that will be read.
+TFX's fingerprint adds up the sizes and modification times (in whole seconds) of the files that match the input pattern.
+It does not change if a file moves to another class or if the window of spans moves on. This fingerprint covers path,
+size and time of every file in all spans that will be read.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from restem.example_gen.listing import fingerprint
 
 
 class ImageDriver(FileBasedDriver):
-    """TFX's driver, with spans and a fingerprint of our own."""
+    """TFX's driver with our own spans and fingerprint."""
 
     def resolve_exec_properties(
         self,
@@ -38,12 +38,14 @@ class ImageDriver(FileBasedDriver):
         range_config: range_config_pb2.RangeConfig | None = None,
         input_base_uri: str | None = None,
     ) -> FileBasedInputProcessor:
-        """What resolves the span and takes the fingerprint."""
+        """The processor that resolves the span and computes the fingerprint."""
         return _ImageInputProcessor(input_base_uri, splits, self._config)
 
 
 class _ImageInputProcessor(FileBasedInputProcessor):
-    def __init__(self, input_base_uri: str, splits: Iterable[example_gen_pb2.Input.Split], config: DataConfig) -> None:
+    def __init__(
+        self, input_base_uri: str | None, splits: Iterable[example_gen_pb2.Input.Split], config: DataConfig
+    ) -> None:
         super().__init__(input_base_uri, splits)
         self._config = config
 

@@ -1,7 +1,7 @@
-"""The same image, byte for byte, under several names: in both splits it makes the test easier than the task.
+"""Finds byte-identical images under several names. In both splits, they make the test easier than the real task.
 
-What was read leaves a line for every image; of a million lines only the 8 bytes that tell most images apart are held
-in memory, and those images alone that share them.
+Reading writes one line per image. To save memory for a million images, only the first 8 bytes of each digest are kept,
+and full lines only for images that share these bytes.
 """
 
 import json
@@ -28,11 +28,11 @@ class Copy:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Equal images; each group has at least two, sorted by path.
+    """Groups of identical images; each has at least two, sorted by path.
 
-    groups: all of them.
-    leaks: those that are in both train and test.
-    conflicts: those with different labels.
+    groups: all groups.
+    leaks: groups in both train and test.
+    conflicts: groups with different labels.
     """
 
     groups: tuple[tuple[Copy, ...], ...] = ()
@@ -46,11 +46,11 @@ class Duplicates:
         return tuple(group for group in self.groups if len({copy.label for copy in group}) > 1)
 
     def counts(self) -> dict[str, int]:
-        """How many groups of identical images there are; of them leaks, and of them conflicts."""
+        """The number of groups of identical images, of leaks and of conflicts."""
         return {"groups": len(self.groups), "leaks": len(self.leaks), "conflicts": len(self.conflicts)}
 
     def lines(self) -> Iterator[str]:
-        """One JSON line a group: `leak`, `conflict`, and `copies` with path, label and split."""
+        """One JSON line per group: `leak`, `conflict`, and `copies` with path, label and split."""
         for group in self.groups:
             copies = [{"path": copy.path, "label": copy.label, "split": copy.split} for copy in group]
             leak, conflict = (len({copy[key] for copy in copies}) > 1 for key in ("split", "label"))
@@ -58,7 +58,7 @@ class Duplicates:
 
 
 def digest_line(digest: bytes, path: str, label: str, split: str) -> str:
-    """What is written down of an image that was read."""
+    """The line to write for an image that was read."""
     return json.dumps([digest.hex(), path, label, split])
 
 
@@ -66,9 +66,9 @@ def find_duplicates(lines: Callable[[], Iterable[str]]) -> Duplicates:
     """Finds identical images.
 
     Args:
-      lines: gives all lines of `digest_line`; it is called twice.
+      lines: returns all lines from `digest_line`; it is called twice.
     """
-    # The hexadecimal digits stand right after '["'.
+    # The hexadecimal digits follow '["'.
     prefixes = np.fromiter((int(line[2:18], 16) for line in lines()), dtype=np.uint64)
     values, counts = np.unique(prefixes, return_counts=True)
     repeated = set(values[counts > 1].tolist())
@@ -84,7 +84,7 @@ def find_duplicates(lines: Callable[[], Iterable[str]]) -> Duplicates:
 
 
 def describe_leaks(leaks: Sequence[tuple[Copy, ...]]) -> str:
-    """What a user is told of identical images in both splits: a sentence, and a line for each of the first."""
+    """The message about identical images in both splits: a sentence, and one line for each of the first leaks."""
     shown = "".join(
         "\n  " + " = ".join(f"{copy.path} ({copy.split})" for copy in _both_sides(group)) for group in leaks[:_SHOWN]
     )
@@ -94,12 +94,12 @@ def describe_leaks(leaks: Sequence[tuple[Copy, ...]]) -> str:
 
 
 def _both_sides(group: tuple[Copy, ...]) -> list[Copy]:
-    """One of each side; all the others are in duplicates.jsonl."""
+    """One copy per split; duplicates.jsonl has all of them."""
     return [next(copy for copy in group if copy.split == split) for split in sorted({copy.split for copy in group})]
 
 
 def check_leaks(found: Duplicates, config: DataConfig, where: str) -> None:
-    """Stops what would measure memory instead of knowledge.
+    """Refuses data on which the test would reward memorised images.
 
     Raises:
       RestemError: identical images are in both train and test, and data.allow_leaks is not set.
@@ -110,7 +110,7 @@ def check_leaks(found: Duplicates, config: DataConfig, where: str) -> None:
     raise RestemError(
         what,
         where=f"data.path ({where})",
-        expected="every image in one split only; otherwise the test shows what was memorised",
-        remedy="Remove the copies, give identical images one group (data.group), or set data.allow_leaks: true:"
+        expected="every image in one split only; otherwise the test measures memorisation",
+        remedy="Remove the copies, give identical images the same group (data.group), or set data.allow_leaks: true:"
         + "".join(f"\n{lines}" for lines in examples),
     )

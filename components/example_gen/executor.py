@@ -1,4 +1,4 @@
-"""What ImageExampleGen does: lists the images, reads them on Beam, and writes examples, quarantine and schema."""
+"""The executor of ImageExampleGen: lists the images, reads them on Beam, and writes examples, quarantine and schema."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ _REFUSED, _COUNTED, _DIGESTS = "refused", "counted", "digests"
 
 
 class Executor(BaseBeamExecutor):
-    """Executor of ImageExampleGen."""
+    """The executor of ImageExampleGen."""
 
     def Do(
         self,
@@ -51,8 +51,8 @@ class Executor(BaseBeamExecutor):
         """Makes examples, quarantine and schema.
 
         Raises:
-          RestemError: the data cannot be trained on (see `check_listing`), too many files are bad, a class is left
-            without readable training images, or the same image is in both splits.
+          RestemError: the data are not suitable for training (see `check_listing`), too many files are bad, a class has
+            no readable training images, or the same image is in both splits.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         settings = json.loads(exec_properties["settings"])
@@ -96,11 +96,11 @@ class Executor(BaseBeamExecutor):
             len(refused),
         )
         if duplicates.groups:
-            _LOG.warning("identical images: %s (duplicates.jsonl beside the quarantine)", duplicates.counts())
+            _LOG.warning("identical images: %s (see duplicates.jsonl in the quarantine)", duplicates.counts())
 
 
 def data_config(exec_properties: dict[str, Any]) -> DataConfig:
-    """The section data as the step was given it: its path in two pieces, the rest as settings."""
+    """The data section from the step's properties: the path in two parts, and the rest in the settings."""
     settings = json.loads(exec_properties["settings"])
     return DataConfig(path=storage.join(exec_properties["input_base"], settings["below"]), **settings["data"])
 
@@ -113,10 +113,11 @@ def _build(
     examples: types.Artifact,
     parts: str,
 ) -> None:
-    """Reads the listing's images, and writes the examples of each split, the refused files, counts and digests.
+    """Reads the listed images, and writes the examples of each split, the refused files, counts and digests.
 
-    The listing travels as a file: a pipeline that held it would be too large to submit for a million images. It is
-    shuffled by a hash of the paths, so that the examples come shuffled, and, from one worker, always in the same order.
+    Workers read the listing from a file, because a pipeline that contained a million images would be too large to
+    submit. The listing is shuffled by a hash of the paths, so that the examples are shuffled too, and always in the
+    same order with one worker.
     """
     listed = os.path.join(parts, "listing.jsonl")
     with fileio.open(listed, "w") as file:
@@ -155,7 +156,7 @@ class ReadImages(beam.DoFn):
         self._total = total
 
     def setup(self) -> None:
-        """TensorFlow's graph cannot be sent to a worker; it is made there."""
+        """Builds the TensorFlow graph on the worker, because it cannot be sent there."""
         self._reader = ImageReader(self._folder, self._limits, self._fields)
         self._done = 0
         self._reported = time.monotonic()
@@ -185,7 +186,7 @@ class ReadImages(beam.DoFn):
 
 
 def listing_lines(listing: Listing) -> Iterator[str]:
-    """One line an image, shuffled by a hash of the path: its rank, a tab, and the `ImageFile` as JSON."""
+    """One line per image, shuffled by a hash of the path: its rank, a tab, and the `ImageFile` as JSON."""
     shuffled = sorted(listing.files, key=lambda file: hashlib.sha256(file.path.encode()).digest())
     for rank, file in enumerate(shuffled):
         yield f"{rank}\t{file.to_json()}"
@@ -211,7 +212,7 @@ def _lines(parts: str, name: str) -> Iterator[str]:
 
 
 def _read_counts(parts: str) -> dict[str, Counter]:
-    counts = {split: Counter() for split in SPLITS}
+    counts: dict[str, Counter] = {split: Counter() for split in SPLITS}
     for split, label, count in map(json.loads, _lines(parts, _COUNTED)):
         counts[split][label] = count
     return counts
@@ -225,7 +226,7 @@ def _check_quarantine(refused: list[Refused], files: int, config: DataConfig) ->
     raise RestemError(
         f"{len(refused)} of {files} files cannot be read as images",
         where=f"data.path ({config.path})",
-        expected=f"at most the share data.max_quarantined = {config.max_quarantined:g}",
+        expected=f"at most a share of data.max_quarantined = {config.max_quarantined:g}",
         given=f"{len(refused) / files:.3g}",
         remedy=f"Fix or remove them, or raise data.max_quarantined:{shown}{more}",
     )

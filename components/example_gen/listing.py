@@ -1,4 +1,4 @@
-"""What there is to read: the spans of a path come together here, and every image gets its split."""
+"""Lists the data: merges the spans of a path and assigns a split to every image."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from restem.example_gen.dataset import SHOWN, TEST, TRAIN, Listing, first_few
 from restem.example_gen.layouts import folder, manifest, records
 from restem.example_gen.splits import assign_splits
 
-# data.layout -> the module that lists it and fingerprints it.
+# data.layout -> the module that lists it and computes its fingerprint.
 LAYOUTS = {"folders": folder, "manifest": manifest, "tfrecord": records}
 
 
 def list_data(path: str, config: DataConfig, *, scratch: str | None = None) -> Listing:
-    """Lists what a path holds, all its spans together, and decides every image's split.
+    """Lists the images in all spans of a path and decides every image's split.
 
     Args:
       path: as data.path.
       config: layout, names, splits.
-      scratch: a folder that those who read can reach: compressed TFRecord files are unpacked into it.
+      scratch: a folder that the workers can access, for unpacked TFRecord files.
 
     Raises:
-      RestemError: no such file or folder, nothing in it, or it is not laid out as `config` says.
+      RestemError: the file or folder does not exist, is empty, or does not have the layout in `config`.
     """
     base = spans.base(path, config.found_layout)[0]
     found = spans.newest(path, config.spans)
@@ -34,11 +34,10 @@ def list_data(path: str, config: DataConfig, *, scratch: str | None = None) -> L
 
 
 def check_listing(path: str, config: DataConfig, *, scratch: str | None = None) -> Listing:
-    """Lists a path and refuses what cannot be trained on; takes a second for 100,000 files.
+    """Lists a path and refuses data that are not suitable for training; takes a second for 100,000 files.
 
     Raises:
-      RestemError: whatever `list_data` raises; fewer than two classes; a class without training images; no test
-        images at all.
+      RestemError: the errors of `list_data`; fewer than two classes; a class without training images; no test images.
     """
     listing = list_data(path, config, scratch=scratch)
     if len(listing.classes) == 1 and config.found_layout == "folders" and not listing.given_splits:
@@ -48,13 +47,13 @@ def check_listing(path: str, config: DataConfig, *, scratch: str | None = None) 
 
 
 def fingerprint(path: str, config: DataConfig) -> str:
-    """Changes whenever an image is added, removed, renamed, edited, or gets another label.
+    """A fingerprint that changes if an image is added, removed, renamed, edited, or relabelled.
 
     Returns:
-      One line a span: 64 hexadecimal digits over the path, size and time of modification of everything in it.
+      One line per span: 64 hexadecimal digits that cover the path, size and modification time of everything in it.
 
     Raises:
-      RestemError: there is no such thing.
+      RestemError: the path does not exist.
     """
     base = spans.base(path, config.found_layout)[0]
     layout = LAYOUTS[config.found_layout]
@@ -62,16 +61,16 @@ def fingerprint(path: str, config: DataConfig) -> str:
 
 
 def merge(base: str, listings: Sequence[Listing], numbers: tuple[int, ...] = ()) -> Listing:
-    """Several listings with paths from the same folder as one.
+    """Merges several listings with paths from the same folder.
 
     Raises:
-      RestemError: some have given splits and some have none.
+      RestemError: some have given splits and some do not.
     """
     if len({one.given_splits for one in listings}) > 1:
         raise RestemError(
-            "some spans say which images are for testing, and some do not",
+            "some spans have splits and some do not",
             where=f"data.path ({base})",
-            expected="the same in every span that is read",
+            expected="splits in all spans or in none",
         )
     if len(listings) == 1:
         return replace(listings[0], spans=numbers)
@@ -89,17 +88,17 @@ def merge(base: str, listings: Sequence[Listing], numbers: tuple[int, ...] = ())
 def check_counts(
     classes: tuple[str, ...], counts: dict[str, Counter], path: str, *, given_splits: bool, readable: bool = False
 ) -> None:
-    """Refuses what cannot be trained on.
+    """Refuses data that are not suitable for training.
 
     Args:
       classes: the names of all classes.
       counts: split -> class -> number of images.
       path: data.path, for the message.
-      given_splits: the user's own train and test folders, or column, say which image is in which split.
-      readable: the counts are of images that were read, not of files.
+      given_splits: the data say which image is in which split.
+      readable: the counts are for readable images, not for all files.
 
     Raises:
-      RestemError: fewer than two classes; a class without training images; no test images at all.
+      RestemError: fewer than two classes; a class without training images; no test images.
     """
     kind = "readable images" if readable else "images"
     if len(classes) < 2:
@@ -113,14 +112,14 @@ def check_counts(
         tested = [name for name in untrained if counts[TEST][name]]
         how = f"{kind} of every class for training"
         if given_splits:
-            remedy = "Put images of it into train/, or remove its folder"
+            remedy = "Add images of it to train/, or remove the class"
         elif tested:
             remedy = (
-                "All its images fell to the test split (a hash of their paths decides): add images, lower "
-                "data.test_share, set data.split: stratified, or make the sub-folders train/ and test/ yourself"
+                "All its images are in the test split (a hash of their paths decides): add images, lower "
+                "data.test_share, set data.split: stratified, or create the sub-folders train/ and test/ yourself"
             )
         else:
-            remedy = "Put images into it, or remove it"
+            remedy = "Add images to it, or remove it"
         raise RestemError(
             f"{_plural(len(untrained), 'class has', 'classes have')} no {kind} to train on: {first_few(untrained)}",
             where=f"data.path ({path})",
@@ -130,7 +129,7 @@ def check_counts(
         )
     if not sum(counts[TEST].values()):
         remedy = (
-            "Put some into test/" if given_splits else "Add images, raise data.test_share, or make train/ and test/"
+            "Add some to test/" if given_splits else "Add images, raise data.test_share, or create train/ and test/"
         )
         raise RestemError(
             f"there are no {kind} to test with",

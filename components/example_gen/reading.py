@@ -1,4 +1,4 @@
-"""Files -> examples, or the reason why not: read, look at the header, decode once with the decoder of training."""
+"""Turns files into examples or refuses them: reads, checks the header, and decodes once with training's decoder."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -15,8 +15,8 @@ from restem.images.graph.decode import decode_raw
 from restem.images.header import Header, UnreadableImage, check_suits
 from restem.images.probe import probe
 
-# How much is decoded at once: so many files, or fewer large ones. An image takes 1 to 4 bytes a pixel, twice that while
-# 16 bits are rescaled.
+# How much is decoded at once: this many files, or fewer if they are large. An image takes 1 to 4 bytes per pixel, and
+# twice as much while 16 bits are rescaled.
 _BATCH_FILES = 64
 _BATCH_PIXELS = 2**25
 
@@ -26,10 +26,10 @@ _NONE = Requirements()
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused from the header alone.
+    """The limits that are checked on the header.
 
     max_pixels, max_bytes: as in DataConfig.
-    image: what the configuration's section image asks of each file.
+    image: what the configuration's image section requires of each file.
     """
 
     max_pixels: int
@@ -39,7 +39,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A file that is a good example: its serialized tf.Example, and the SHA-256 of the file as it was."""
+    """An accepted file: its serialized tf.Example, and the SHA-256 of the original file."""
 
     file: ImageFile
     example: bytes
@@ -47,18 +47,18 @@ class Accepted:
 
 
 class ImageReader:
-    """Reads files of a folder in batches; one TensorFlow graph for all of them."""
+    """Reads the files of a folder in batches, with one TensorFlow graph for all of them."""
 
     def __init__(self, folder: str, limits: Limits, fields: ExampleFields) -> None:
         self._folder = folder
         self._limits = limits
         self._fields = fields
         self._positions = {name: position for position, name in enumerate(fields.classes)}
-        # Nothing in it is Python control flow for autograph to convert, which costs a second.
+        # It has no Python control flow, and autograph takes a second.
         self._shapes = tf.function(_shapes, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
     def read(self, files: Iterable[ImageFile]) -> Iterator[Accepted | Refused]:
-        """One result a file; in memory at once are at most 64 files, and 32 million pixels or one image."""
+        """One result per file. It keeps at most 64 files in memory, with 32 million pixels or one image."""
         batch: list[tuple[ImageFile, bytes, Header]] = []
         pixels = 0
         for file in files:
@@ -84,7 +84,7 @@ class ImageReader:
         return data, header
 
     def _convert(self, file: ImageFile, data: bytes, header: Header) -> Accepted | Refused:
-        """One file that TensorFlow does not decode: the example holds its pixels, losslessly, as one that it does."""
+        """Converts a file that TensorFlow does not decode; the example contains its pixels in a lossless format."""
         try:
             stored = decodable(data, header)
         except UnreadableImage as error:
@@ -97,7 +97,7 @@ class ImageReader:
             return
         try:
             shapes = self._shapes([data for _, data, _ in batch]).numpy()
-        except (tf.errors.OpError, UnicodeDecodeError):  # Messages with raw bytes in them end as the latter.
+        except (tf.errors.OpError, UnicodeDecodeError):  # Messages with raw bytes raise the latter.
             if len(batch) == 1:
                 file, data, header = batch[0]
                 yield Refused(file.path, explain_failure(data, header.format), len(data))
@@ -110,13 +110,13 @@ class ImageReader:
             yield Accepted(file, example.SerializeToString(), hashlib.sha256(data).digest())
 
     def _example(self, file: ImageFile, data: bytes, header: Header, shape: tuple[int, int, int]) -> tf.train.Example:
-        """The raw example, as schemas/raw_examples.pbtxt describes it.
+        """The raw example as described in schemas/raw_examples.pbtxt.
 
         Args:
-          file: its path and class.
-          data: its content, or what `decodable` made of it.
-          header: its format and bit depth.
-          shape: height, width and channels, as decoded.
+          file: path and class.
+          data: the file's content, or the output of `decodable`.
+          header: format and bit depth.
+          shape: height, width and channels after decoding.
         """
         height, width, channels = shape
         weight = {"weight": _float(file.weight)} if self._fields.weighted else {}
@@ -141,7 +141,7 @@ class ImageReader:
 
 
 def _shapes(images: tf.Tensor) -> tf.Tensor:
-    """string [N] -> int32 [N, 3]: height, width, channels. Every image is decoded whole, several at once."""
+    """string [N] -> int32 [N, 3]: height, width, channels. It decodes every image completely, several in parallel."""
     return tf.map_fn(lambda data: tf.shape(decode_raw(data)), images, fn_output_signature=tf.TensorSpec([3], tf.int32))
 
 

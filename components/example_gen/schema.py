@@ -1,4 +1,4 @@
-"""The schema of raw examples: what is committed in schemas/, completed with what only the data can tell."""
+"""The schema of raw examples: the committed schema in schemas/, completed with what depends on the data."""
 
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -6,7 +6,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from restem import schemas
 from restem.example_gen.dataset import ExampleFields
 
-# Validation leaves out the features that are not in this environment: they are in the examples, not in the statistics.
+# Validation skips features outside this environment: they are in the examples, but not in the statistics.
 STATISTICS_ENVIRONMENT = "STATISTICS"
 
 
@@ -19,8 +19,7 @@ def complete_schema(fields: ExampleFields) -> schema_pb2.Schema:
     """The schema for examples with these fields.
 
     Returns:
-      The committed schema, in which `label` is one of the names and `label_index` one of their positions, with the
-      further features.
+      The committed schema with the additional features; `label` is one of the class names and `label_index` its index.
     """
     schema = committed_schema()
     features = {feature.name: feature for feature in schema.feature}
@@ -36,14 +35,14 @@ def complete_schema(fields: ExampleFields) -> schema_pb2.Schema:
 
 
 def _add(schema: schema_pb2.Schema, name: str, kind: "schema_pb2.FeatureType") -> None:
-    """A scalar in every example, of which no statistics are made: their features are the committed ones."""
+    """Adds a scalar that every example has. Statistics skip it: they use only the committed features."""
     feature = schema.feature.add(name=name, type=kind, not_in_environment=[STATISTICS_ENVIRONMENT])
     feature.shape.SetInParent()
     feature.presence.min_fraction = 1.0
 
 
 def small_features() -> schema_pb2.Schema:
-    """The part of the committed schema that statistics are made of."""
+    """The part of the committed schema that is used for statistics."""
     schema = committed_schema()
     small = [feature for feature in schema.feature if STATISTICS_ENVIRONMENT not in feature.not_in_environment]
     return schema_pb2.Schema(feature=small)

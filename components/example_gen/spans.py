@@ -1,10 +1,10 @@
-"""{SPAN} and {VERSION} in a path: data that arrives in numbered portions, of which a run reads the newest ones.
+"""{SPAN} and {VERSION} in a path: data arrive in numbered spans, and a run reads the newest ones.
 
     /data/day-{SPAN}                       the folder with the largest number
-    /data/day-{SPAN}/version-{VERSION}     of the newest days, each day's newest version
-    gs://bucket/day-{SPAN}/images.csv      files too
+    /data/day-{SPAN}/version-{VERSION}     the newest version of each of the newest days
+    gs://bucket/day-{SPAN}/images.csv      also works for files
 
-Where a step runs is where its data is looked for: on a schedule each run finds what has arrived since the last.
+Spans are looked up when and where the step runs, so each run of a schedule finds the latest data.
 """
 
 import os
@@ -21,7 +21,7 @@ _GROUPS = {SPAN: r"(?P<span>\d+)", VERSION: r"(?P<version>\d+)"}
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One portion: its number, its version (None where the path names none), and its path."""
+    """One span: its number, its version (None if the path has no {VERSION}), and its path."""
 
     number: int | None
     version: int | None
@@ -29,9 +29,9 @@ class Span:
 
 
 def base(path: str, layout: Layout) -> tuple[str, str]:
-    """A path's fixed folder, and what comes below it: ('/data', 'day-{SPAN}'); the paths of examples start there.
+    """Splits a path into its fixed folder and the rest: ('/data', 'day-{SPAN}'). Examples' paths start at the folder.
 
-    A manifest, and a pattern of files, are below their folder; a folder without numbers is all base.
+    For a manifest or a file pattern, the rest is the file name. For a folder without placeholders, the rest is empty.
     """
     parts = path.split("/")
     numbered = [position for position, part in enumerate(parts) if SPAN in part or VERSION in part]
@@ -48,11 +48,11 @@ def newest(path: str, count: int = 1) -> tuple[Span, ...]:
     """The newest spans of a path, each in its newest version, oldest first.
 
     Args:
-      path: with {SPAN}, perhaps with {VERSION} or with wildcards after it; without {SPAN} it is the only span itself.
-      count: how many at most.
+      path: with {SPAN}, and optionally {VERSION} or wildcards after it; a path without {SPAN} is itself the only span.
+      count: the maximum number of spans.
 
     Raises:
-      RestemError: there is none.
+      RestemError: there is no span.
     """
     if SPAN not in path:
         return (Span(None, None, path),)
@@ -64,14 +64,14 @@ def newest(path: str, count: int = 1) -> tuple[Span, ...]:
         raise RestemError(
             "there is no span",
             where=f"data.path ({path})",
-            expected="a number where {SPAN} stands" + (" and where {VERSION} stands" if VERSION in path else ""),
-            given=f"nothing like it below {base(path, 'folders')[0]}",
+            expected="a number in place of {SPAN}" + (" and of {VERSION}" if VERSION in path else ""),
+            given=f"no match in {base(path, 'folders')[0]}",
         )
     return tuple(found[number] for number in sorted(found)[-count:])
 
 
 def _numbered(path: str) -> list[tuple[int, int | None, str]]:
-    """Span, version and path of everything that exists where a path with placeholders points."""
+    """Span, version and path of everything that exists and matches a path with placeholders."""
     parts = path.split("/")
     last = max(i for i, part in enumerate(parts) if SPAN in part or VERSION in part)
     head, rest = "/".join(parts[: last + 1]), "/".join(parts[last + 1 :])
@@ -91,7 +91,7 @@ def _numbered(path: str) -> list[tuple[int, int | None, str]]:
         if found := compiled.match(candidate):
             version = found.groupdict().get("version")
             place = found[0] + (f"/{rest}" if rest else "")
-            # With a wildcard in the name itself the pattern goes on: only its numbers are known now.
+            # A path with a wildcard in the name stays a pattern; only its numbers are filled in.
             if set(head) & {"*", "?"}:
                 place = path.replace(SPAN, found["span"]).replace(VERSION, version or "")
             results.add((int(found["span"]), None if version is None else int(version), place))
@@ -101,7 +101,7 @@ def _numbered(path: str) -> list[tuple[int, int | None, str]]:
 def _existing(head: str) -> list[str]:
     pattern = head.replace("[", "[[]").replace(SPAN, "*").replace(VERSION, "*")
     if storage.is_remote(head):
-        # Storage has files only; a folder is what files' names have in common.
+        # An object storage has only files; a folder is a common prefix of their names.
         return [path for form in (pattern, f"{pattern}/**") for path, _ in storage.match(form)]
     import glob
 

@@ -1,12 +1,12 @@
-"""Which image is for training and which for testing: given, or decided by hashes that stay as they are.
+"""Assigns images to training or testing: as given, or by hashes that never change.
 
-- `hash`: an image (or its group) is for testing where the hash of its path (or of the group's name) is below
-  data.test_share. Nothing that comes or goes beside it changes that.
-- `stratified`: of every class the smallest hashes, so many that the class keeps its share, at least one where it has
-  two images. When images of a class come or go, only those next to the limit change sides: at most one for each that
-  came or went, and none of another class.
-- `stratified` with groups: groups in the order of their hashes go to testing while that brings the classes' shares
-  nearer to what was asked.
+- `hash`: an image (or its group) is for testing if the hash of its path (or of the group's name) is below
+  data.test_share. Adding or removing other images does not change this.
+- `stratified`: in every class, the images with the smallest hashes, as many as the class's share; at least one if it
+  has two images. If images of a class are added or removed, only images next to the limit change their split: at most
+  one for each added or removed image, and none of another class.
+- `stratified` with groups: groups are assigned to testing in the order of their hashes, as long as this brings the
+  classes' shares closer to data.test_share.
 """
 
 import hashlib
@@ -23,17 +23,18 @@ def assign_splits(listing: Listing, config: DataConfig) -> Listing:
     """The listing with a split for every image.
 
     Raises:
-      RestemError: data.split is 'given' and nothing gives it; a group stands in two given splits.
+      RestemError: data.split is 'given' but the data have no splits; a group is in two given splits.
     """
     if config.split == "given" and not listing.given_splits:
         raise RestemError(
-            "nothing says which images are for testing",
+            "the data do not say which images are for testing",
             where="data.split: given",
-            expected="sub-folders train and test, or a column or feature as data.columns.split or data.features.split",
-            remedy="Leave data.split out to have them split by a hash of their paths",
+            expected="sub-folders train and test, or a column or feature named in data.columns.split or "
+            "data.features.split",
+            remedy="Remove data.split to split the images by a hash of their paths",
         )
     if listing.given_splits and config.split in (None, "given"):
-        _refuse_torn_groups(listing.files, config)
+        _check_groups(listing.files, config)
         return listing
     if config.split == "stratified":
         chosen = _stratified(listing.files, config.test_share)
@@ -44,9 +45,9 @@ def assign_splits(listing: Listing, config: DataConfig) -> Listing:
 
 
 def hashed_split(key: str, test_share: float) -> str:
-    """The split by a path (or a group's name) alone: the same for ever, whatever lies beside it.
+    """The split, determined only by a path (or a group's name), so that it never changes.
 
-    The path is unicode-normalised first: macOS and Linux write the same accented name in different bytes.
+    The path is unicode-normalised first, because macOS and Linux write the same accented name with different bytes.
     """
     return TEST if _rank(key) < test_share * 2**64 else TRAIN
 
@@ -57,8 +58,8 @@ def _rank(key: str) -> int:
 
 
 def _unit(file: ImageFile) -> str:
-    """What is never torn apart: the group, or the image itself."""
-    return file.path if file.group is None and file.key is None else file.group or file.key
+    """What stays in one split: the group, or the image itself."""
+    return file.group or file.key or file.path
 
 
 def _stratified(files: tuple[ImageFile, ...], share: float) -> list[str]:
@@ -79,17 +80,17 @@ def _stratified(files: tuple[ImageFile, ...], share: float) -> list[str]:
     return [TEST if _unit(file) in tested else TRAIN for file in files]
 
 
-def _refuse_torn_groups(files: tuple[ImageFile, ...], config: DataConfig) -> None:
+def _check_groups(files: tuple[ImageFile, ...], config: DataConfig) -> None:
     sides: dict[str, set[str]] = defaultdict(set)
     for file in files:
         if file.group is not None:
             sides[file.group].add(file.split)
-    torn = sorted(group for group, splits in sides.items() if len(splits) > 1)
-    if torn and not config.allow_leaks:
+    divided = sorted(group for group, splits in sides.items() if len(splits) > 1)
+    if divided and not config.allow_leaks:
         raise RestemError(
-            f"{len(torn)} of {len(sides)} groups are in both train and test",
+            f"{len(divided)} of {len(sides)} groups are in both train and test",
             where=f"data.group: {config.group}",
             expected="every group in one split",
-            given=first_few(torn),
-            remedy="Fix the splits, let restem make them (data.split: hash), or set data.allow_leaks: true",
+            given=first_few(divided),
+            remedy="Fix the splits, let Restem make them (data.split: hash), or set data.allow_leaks: true",
         )

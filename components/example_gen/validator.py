@@ -1,4 +1,4 @@
-"""Statistics over the small features, and a validator that stops the pipeline on anomalies."""
+"""Statistics for the small features, and a validator that stops the pipeline on anomalies."""
 
 import os
 from typing import Any
@@ -16,29 +16,29 @@ from tfx.utils import writer_utils
 from restem.errors import RestemError
 from restem.example_gen.schema import STATISTICS_ENVIRONMENT, small_features
 
-# What statistics are made of: everything in a raw example but image_bytes and path.
+# The features with statistics: everything in a raw example except image_bytes and path.
 SMALL_FEATURES = tuple(feature.name for feature in small_features().feature)
 
 
 def statistics_gen(examples: types.BaseChannel) -> StatisticsGen:
-    """StatisticsGen over SMALL_FEATURES alone: the images' bytes are not even parsed.
+    """StatisticsGen for SMALL_FEATURES only; image bytes are not parsed.
 
-    TFX parses only the features of a schema in the options (and cannot do the same for a `feature_allowlist`: it wants
-    paths there, which do not survive its own JSON).
+    With a schema in the options, TFX parses only its features. A `feature_allowlist` does not work, because it needs
+    paths, which TFX's JSON cannot represent.
     """
     options = tfdv.StatsOptions(schema=small_features(), experimental_filter_read_paths=True)
     return StatisticsGen(examples=examples, stats_options=options)
 
 
 def example_validator(statistics: types.BaseChannel, schema: types.BaseChannel) -> ExampleValidator:
-    """An ExampleValidator that fails on anomalies, with their text; TFX's own only records them."""
+    """An ExampleValidator that fails on anomalies and shows them; TFX's validator only records them."""
     return StrictExampleValidator(statistics=statistics, schema=schema).with_id("ExampleValidator")
 
 
 class StrictExecutor(tfx_validator.Executor):
-    """Validates in the environment of the statistics, and stops on anomalies.
+    """Validates in the statistics environment, and fails on anomalies.
 
-    Without the environment, TFDV reports every feature without statistics (the image bytes) as a missing column.
+    Without the environment, TFDV reports every feature without statistics (such as image bytes) as a missing column.
     """
 
     def Do(
@@ -57,10 +57,10 @@ class StrictExecutor(tfx_validator.Executor):
         if self._found:
             count = f"{len(self._found)} anomal{'y' if len(self._found) == 1 else 'ies'}"
             raise RestemError(
-                f"the examples are not as their schema says: {count}",
+                f"the examples do not match their schema: {count}",
                 where="ExampleValidator",
-                expected="what schemas/raw_examples.pbtxt says",
-                remedy="Mend the data, or, where they are right, the schema:" + "".join(self._found),
+                expected="examples as in schemas/raw_examples.pbtxt",
+                remedy="Fix the data, or, if they are correct, the schema:" + "".join(self._found),
             )
         return result
 
@@ -84,7 +84,7 @@ class StrictExampleValidator(ExampleValidator):
 
 
 def describe(anomalies: anomalies_pb2.Anomalies) -> list[str]:
-    """One line an anomaly: the feature, what TFDV calls it, and its description."""
+    """One line per anomaly: the feature, TFDV's name of the anomaly, and its description."""
     lines = [
         f"feature {name}: {info.short_description}: {info.description}"
         for name, info in sorted(anomalies.anomaly_info.items())

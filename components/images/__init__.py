@@ -1,7 +1,7 @@
-"""From encoded bytes to pixels: the one decoding and the one preprocessing of training, evaluation and serving.
+"""From encoded bytes to pixels: training, evaluation and serving share this decoding and preprocessing.
 
-`probe` finds a file's format and reads its header; `graph/` decodes and preprocesses in TensorFlow; `arrays` reads what
-TensorFlow does not decode, by the readers in `formats/`.
+`probe` detects a file's format and reads its header; `graph/` decodes and preprocesses in TensorFlow; `arrays` reads
+the formats that TensorFlow does not decode, with the readers in `formats/`.
 """
 
 from pathlib import Path
@@ -10,8 +10,8 @@ from restem.images.config import ImageConfig
 
 
 def encode_for_serving(path: str | Path) -> bytes:
-    """What a client sends to the served model for a file; see `restem.images.arrays.encode_for_serving`."""
-    from restem.images import arrays  # NumPy and Pillow, which a configuration's check has no need of
+    """The bytes that a client sends to the served model for a file; see `restem.images.arrays.encode_for_serving`."""
+    from restem.images import arrays  # imports NumPy and Pillow, which checking a configuration does not need
 
     return arrays.encode_for_serving(path)
 

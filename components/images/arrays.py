@@ -1,4 +1,4 @@
-"""Pixels of the files that TensorFlow does not decode: NumPy's arrays, WebP, TIFF and the rarer BMP and GIF files."""
+"""Reads the files that TensorFlow does not decode: NumPy arrays, WebP, TIFF and the rarer BMP and GIF files."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from restem.images.formats import npy, pillow
 from restem.images.header import Header, UnreadableImage
 from restem.images.probe import probe
 
-# Limits of a file that a user names one by one, for a served model.
+# Limits for single files that a client sends to a served model.
 _MAX_PIXELS = 2**30
 _MAX_BYTES = 2**31 - 1
 _FLOAT32_WHOLE = 2**24
@@ -18,12 +18,12 @@ _FLOAT32_WHOLE = 2**24
 def encode_for_serving(path: str | Path) -> bytes:
     """What a client sends to the served model for a file: `image_bytes`, or the feature of that name in a tf.Example.
 
-    PNG, JPEG and the usual GIF and BMP files go as they are. TIFF, WebP, `.npy`, other BMP files, and GIF files with
-    transparency or several frames are decoded here, and encoded losslessly as `restem.images.container` says: so
-    the model is served with TensorFlow alone.
+    PNG, JPEG and the usual GIF and BMP files are sent unchanged. TIFF, WebP, `.npy`, other BMP files, and GIF files
+    with transparency or several frames are decoded here and encoded losslessly, see `restem.images.container`. So
+    serving the model needs only TensorFlow.
 
     Raises:
-      UnreadableImage: the file is not an image, or damaged; its message is a sentence.
+      UnreadableImage: the file is not an image, or is damaged; the message is a sentence.
       OSError: the file cannot be read.
     """
     data = Path(path).read_bytes()
@@ -31,11 +31,11 @@ def encode_for_serving(path: str | Path) -> bytes:
 
 
 def decodable(data: bytes, header: Header) -> bytes:
-    """The file as it is where the graph decodes it, else its pixels in a form that the graph decodes.
+    """The file unchanged if the graph decodes it, otherwise its pixels in a format that the graph decodes.
 
     Args:
       data: the file's content.
-      header: `probe`'s, which has checked the limits.
+      header: the result of `probe`, which has checked the limits.
 
     Raises:
       UnreadableImage: the image data are damaged.
@@ -50,7 +50,7 @@ def read_array(data: bytes, header: Header) -> np.ndarray:
       uint8, uint16, or (header.needs_range) float32 [height, width, channels].
 
     Raises:
-      UnreadableImage: the image data are damaged, or hold values that float32 cannot.
+      UnreadableImage: the image data are damaged, or contain values that float32 cannot represent.
     """
     if header.format == "NPY":
         pixels = npy.read_npy(data)
@@ -64,10 +64,10 @@ def read_array(data: bytes, header: Header) -> np.ndarray:
 
 
 def as_stored(pixels: np.ndarray) -> np.ndarray:
-    """uint8 and uint16 as they are, true and false as 255 and 0, everything else as float32.
+    """uint8 and uint16 unchanged, true and false as 255 and 0, everything else as float32.
 
     Raises:
-      UnreadableImage: values that are not finite numbers, or whole numbers beyond what float32 holds exactly.
+      UnreadableImage: values are not finite, or are integers too large for float32 to represent exactly.
     """
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype in (np.uint8, np.uint16):
@@ -78,7 +78,7 @@ def as_stored(pixels: np.ndarray) -> np.ndarray:
         if pixels.size and (pixels.max() > _FLOAT32_WHOLE or pixels.min() < -_FLOAT32_WHOLE):
             raise UnreadableImage(f"It has values beyond {_FLOAT32_WHOLE:,}: scale them to 16 bits, or to floats.")
     elif not np.isfinite(pixels).all():
-        raise UnreadableImage("It has values that are not finite numbers (NaN or infinite): replace them.")
+        raise UnreadableImage("It has values that are not finite (NaN or infinity): replace them.")
     with np.errstate(over="ignore"):
         values = pixels.astype(np.float32)
     if not np.isfinite(values).all():

@@ -1,4 +1,4 @@
-"""Whether a file's channels are bands, and what they are called, as far as the file tells."""
+"""Decides whether a file's channels are bands, and finds the names that the file gives them."""
 
 import re
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from restem.images.config import GREY, RGB
 from restem.images.formats.tiff import open_tiff
 from restem.images.header import Header
 
-_GDAL_METADATA = 42112  # the TIFF tag in which GDAL, and with it rasterio, keeps the names of bands
-_MOST_LETTERS = 1 << 16  # of that tag
+_GDAL_METADATA = 42112  # the TIFF tag in which GDAL, and therefore rasterio, stores band names
+_MOST_LETTERS = 1 << 16  # in that tag
 _ORDINARY = {1: GREY, 3: RGB}
 _WITH_ALPHA = (2, 4)  # channels
 
@@ -22,7 +22,7 @@ _WITH_ALPHA = (2, 4)  # channels
 class Bands:
     """The names of a file's channels in order.
 
-    as_alpha: the file calls the last of them alpha, but it holds a picture.
+    as_alpha: the file marks the last channel as alpha, but it contains image data.
     """
 
     names: tuple[str, ...]
@@ -30,17 +30,17 @@ class Bands:
 
 
 def find_bands(data: bytes, header: Header, read: Callable[[], np.ndarray]) -> Bands | None:
-    """A file's bands; None where its channels are grey, or RGB, with or without alpha.
+    """A file's bands; None if its channels are grey or RGB, with or without alpha.
 
-    TIFF files may name them (GDAL's metadata), or say that the channels behind RGB are not alpha; `.npy` arrays say
-    nothing of their channels, and alpha is not expected in them. Channels without a name are called band_1 and so on.
-    What a file calls alpha is not always alpha: GDAL marks the fourth channel so unless it is told otherwise, near
-    infrared too, and microscopes' four channels are kept in PNG files.
+    A TIFF file may name them (GDAL's metadata), or say that the channels after RGB are not alpha. A `.npy` array does
+    not describe its channels, and alpha is not expected in it. Channels without a name are called band_1 and so on.
+    A channel marked as alpha is not always alpha: by default GDAL marks the fourth channel this way, even if it is
+    near infrared, and four-channel images from microscopes are stored as PNG files.
 
     Args:
       data: the whole file.
-      header: what `probe` says of it.
-      read: gives the file's pixels, [height, width, channels]; called where alpha has to be looked at.
+      header: the result of `probe`.
+      read: returns the file's pixels, [height, width, channels]; called only if the alpha values must be checked.
     """
     count = header.channels
     if header.format == "NPY":
@@ -63,7 +63,7 @@ def find_bands(data: bytes, header: Header, read: Callable[[], np.ndarray]) -> B
 
 
 def _in_alpha(count: int, read: Callable[[], np.ndarray]) -> Bands | None:
-    """Bands where the last channel is not alpha in fact: most of alpha is fully transparent or fully opaque."""
+    """Bands if the last channel is not really alpha. Most alpha pixels are fully transparent or fully opaque."""
     if count not in _WITH_ALPHA:
         return None
     alpha = read()[..., -1]
@@ -77,17 +77,17 @@ def _numbered(count: int) -> tuple[str, ...]:
 
 
 def _text(page: TiffPage, code: int) -> str:
-    """A tag's text; empty where there is none, or a damaged one."""
+    """A tag's text; empty if the tag is missing or damaged."""
     try:
         value = page.tags[code].value
-    except Exception:  # whatever damaged bytes lead tifffile to
+    except Exception:  # tifffile may raise anything on damaged bytes
         return ""
     return value if isinstance(value, str) else ""
 
 
 def _gdal_names(text: str, count: int) -> tuple[str, ...]:
-    """The names of the bands in GDAL's XML; empty where it does not name each of them."""
-    if len(text) > _MOST_LETTERS or "<!" in text:  # GDAL writes no declarations; entities could blow the text up.
+    """The band names in GDAL's XML; empty if it does not name all of them."""
+    if len(text) > _MOST_LETTERS or "<!" in text:  # GDAL writes no declarations; entities could expand without limit.
         return ()
     try:
         items = ElementTree.fromstring(text).iter("Item")  # noqa: S314 - without declarations there are no entities
@@ -101,6 +101,6 @@ def _gdal_names(text: str, count: int) -> tuple[str, ...]:
 
 
 def _as_name(text: str) -> str:
-    """As image.bands and the stem take it: small letters, digits and _ . + -."""
+    """The name as image.bands and the stem accept it: lower-case letters, digits and _ . + -."""
     name = re.sub(r"[^a-z0-9_.+-]+", "_", text.strip().lower()).strip("_.+-")
     return "grey" if name == "gray" else name

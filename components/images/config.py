@@ -1,4 +1,4 @@
-"""The configuration's section for what the model sees of an image: resolution, channels, depth."""
+"""The configuration's image section: resolution, channels and depth of the model's input."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ BandName = Annotated[str, Field(min_length=1)]
 
 
 def _checked_size(value: Any) -> Any:
-    """One readable refusal instead of one for each form a size may take."""
+    """Gives one readable error instead of one for each form that a size can have."""
 
     def is_side(side: Any) -> bool:
         return isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= MAX_SIDE_PIXELS
@@ -38,7 +38,7 @@ def _is_colour(value: str) -> str:
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
-    # Pillow is only needed where a colour is given.
+    # Pillow is needed only if a colour is given.
     from PIL import ImageColor
 
     try:
@@ -49,12 +49,12 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a configuration asks of an image before it is decoded, told by the file's header.
+    """What a configuration requires of an image; checked on the file's header, before decoding.
 
-    channels: how many the file must have (as many as image.bands names), or None for 1 to 4.
-    value_range: whether image.value_range is given, without which floating point values mean nothing.
-    max_upsampling: images that would have to be enlarged more than this, on the way to height x width with `fit`, are
-      refused; None refuses none, and then height, width and fit are left at their defaults.
+    channels: number of channels that the file must have (as many as image.bands names), or None for 1 to 4.
+    value_range: whether image.value_range is given; without it, floating point values have no meaning.
+    max_upsampling: images that need more enlargement than this to reach height x width with `fit` are refused; None
+      means no limit, and height, width and fit then keep their defaults.
     """
 
     channels: int | None = None
@@ -65,7 +65,7 @@ class Requirements:
     fit: Fit = "stretch"
 
     def upsampling(self, height: int, width: int) -> float:
-        """How many times an image of these pixels is enlarged: the larger of the two directions."""
+        """The factor by which an image of this size is enlarged: the larger of both directions, the smaller for pad."""
         down, across = self.height / height, self.width / width
         return min(down, across) if self.fit == "pad" else max(down, across)
 
@@ -75,62 +75,62 @@ class ImageConfig(Section):
 
     size: Annotated[Side | tuple[Side, Side], BeforeValidator(_checked_size)] = Field(
         description="The model's input size in pixels: one number for a square, or [height, width]. Images of other "
-        "sizes are resized with antialiasing, as 'fit' says."
+        "sizes are resized with antialiasing, according to 'fit'."
     )
     fit: Fit = Field(
         "stretch",
-        description="How an image of another shape comes to the size: 'stretch' does not keep the aspect ratio; 'pad' "
-        "keeps it and fills the rest with 'background' (black where there is none); 'crop' keeps it and takes the "
-        "largest centred part of the right shape.",
+        description="How an image with another aspect ratio is resized: 'stretch' changes the aspect ratio; 'pad' "
+        "keeps it and fills the rest with 'background' (black if not set); 'crop' keeps it and takes the largest "
+        "centred part with the model's aspect ratio.",
     )
     max_upsampling: float | None = Field(
         4.0,
         ge=1,
-        description="Images that would have to be enlarged more than this many times are put to quarantine with that "
-        "reason; null enlarges any. The pushed model takes images of every size.",
+        description="Images that need more enlargement than this factor are quarantined with that reason; null means "
+        "no limit. The pushed model accepts images of every size.",
     )
     channels: Literal[1, 3] | None = Field(
         None,
-        description="1 makes every image grey (Rec. 601 luma of the stored, gamma-encoded values), 3 makes it red, "
-        "green, blue. Left out, it is the number of bands, or 3.",
+        description="1 converts every image to grey (Rec. 601 luma of the stored, gamma-encoded values), 3 to red, "
+        "green, blue. The default is the number of bands, or 3 without bands.",
     )
     bands: Annotated[tuple[BandName, ...], Field(min_length=1, max_length=MAX_BANDS)] | None = Field(
         None,
-        description="The names of the file's channels, in the file's order, to take them as they are: every image must "
-        f"have exactly that many (1 to {MAX_BANDS}); the pages of a TIFF are channels too. Channels named red, green "
-        "and blue keep their pretrained stem weights.",
+        description="The names of the file's channels, in the file's order; the channels are used without conversion. "
+        f"Every image must have exactly that many (1 to {MAX_BANDS}); the pages of a TIFF are channels too. Channels "
+        "named red, green and blue keep their pretrained stem weights.",
     )
     select: Annotated[tuple[BandName, ...], Field(min_length=1)] | None = Field(
-        None, description="Which of the bands the model sees, and in which order; left out, all of them."
+        None, description="Which bands the model sees, and in which order. The default is all bands."
     )
     background: Annotated[str, AfterValidator(_is_colour)] | None = Field(
         None,
-        description="A colour as in HTML ('white', '#ff8000') on which transparent images are laid; it also fills what "
-        "'fit: pad' leaves free. Left out, transparency is dropped and the stored colour stands. Not with bands.",
+        description="A colour as in HTML ('white', '#ff8000') that is blended with transparent images; it also fills "
+        "the border of 'fit: pad'. By default, transparency is dropped and the stored colour is used. Not with bands.",
     )
     bits: Literal[8, 16] = Field(
         8,
-        description="Bits a channel that the model sees: 8 (deeper images are rounded), or 16 (0..65535; images of 8 "
-        "bits are stretched to that).",
+        description="Bits per channel of the model's input: 8 (deeper images are rounded), or 16 (0..65535; 8-bit "
+        "images are scaled to this range).",
     )
     value_range: tuple[float, float] | None = Field(
         None,
-        description="The stored values that mean black and white, [0, 4095] for instance; values outside are clipped. "
-        "Of images with floating point or signed values, which mean nothing without it, and of 16 bits; images of 8 "
-        "bits are not changed. Left out, 16 bits are 0..65535.",
+        description="The stored values for black and white, for example [0, 4095]; values outside are clipped. It is "
+        "required for floating point and signed values, and also applies to 16-bit images; 8-bit images are not "
+        "changed. The default for 16 bits is 0..65535.",
     )
     normalise: Literal["source", "dataset"] = Field(
         "source",
-        description="'source' gives the network the pixel scale that its source weights were trained with; 'dataset' "
-        "also brings each channel's mean and standard deviation, learned on the training split, to the source's.",
+        description="'source' scales pixels the way the source weights were trained; 'dataset' also matches each "
+        "channel's mean and standard deviation, computed on the training split, to those of the source.",
     )
 
     store: Literal["lossless", "jpeg", "none"] = Field(
         "lossless",
-        description="What lies between Transform and the Trainer: 'lossless' is PNG, some 0.6 of the raw bytes of "
-        "photographs; 'jpeg' is a quarter of that, and whatever uses the model sees the pixels as they come out of it; "
-        "'none' is nothing: every pass of training decodes and resizes the images anew, or once where they fit into "
-        "memory.",
+        description="How Transform stores images for the Trainer: 'lossless' is PNG, about 0.6 of the raw bytes for "
+        "photographs; 'jpeg' is a quarter of that, and training, evaluation and serving all see the changed pixels; "
+        "'none' stores nothing: each epoch decodes and resizes the images again, or only the first epoch if they fit "
+        "into memory.",
     )
     jpeg_quality: int = Field(95, ge=50, le=100, description="The quality of 'store: jpeg'.")
 
@@ -138,7 +138,7 @@ class ImageConfig(Section):
     def _jpeg_can_hold_it(self) -> "ImageConfig":
         if self.store == "jpeg" and (self.bits != 8 or self.names not in (GREY, RGB)):
             raise ValueError(
-                "store: jpeg holds grey or red, green and blue of 8 bits alone; leave it out, or say 'none', for "
+                "store: jpeg supports only 8-bit grey or red, green, blue; use 'lossless' or 'none' for "
                 + (f"{self.bits} bits" if self.bits != 8 else f"the channels {', '.join(self.names)}")
             )
         return self
@@ -147,7 +147,7 @@ class ImageConfig(Section):
     def _channels_and_bands_agree(self) -> "ImageConfig":
         if self.bands is None:
             if self.select is not None:
-                raise ValueError("select picks from bands: name the file's channels in image.bands")
+                raise ValueError("select needs bands: name the file's channels in image.bands")
             return self
         for key, names in (("bands", self.bands), ("select", self.select or ())):
             if len(set(names)) != len(names):
@@ -162,7 +162,7 @@ class ImageConfig(Section):
                 f"{len(self.names)} ({', '.join(self.names)}); leave one of them out"
             )
         if self.background is not None:
-            raise ValueError("background and bands contradict each other: bands are taken as they are, alpha included")
+            raise ValueError("background and bands contradict each other: bands are used unchanged, including alpha")
         return self
 
     @model_validator(mode="after")
@@ -183,14 +183,14 @@ class ImageConfig(Section):
 
     @property
     def count(self) -> int:
-        """Number of channels into the model."""
+        """Number of the model's input channels."""
         if self.bands is not None:
             return len(self.names)
         return 3 if self.channels is None else self.channels
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The model's channels' names in order: ('grey',), ('red', 'green', 'blue'), or the (selected) bands."""
+        """The names of the model's channels in order: ('grey',), ('red', 'green', 'blue'), or the (selected) bands."""
         if self.bands is not None:
             return self.bands if self.select is None else self.select
         return GREY if self.count == 1 else RGB
@@ -202,18 +202,18 @@ class ImageConfig(Section):
 
     @property
     def dtype(self) -> Literal["uint8", "uint16"]:
-        """The pixels' type, by NumPy's and TensorFlow's name."""
+        """The pixels' dtype, as named in NumPy and TensorFlow."""
         return "uint8" if self.bits == 8 else "uint16"
 
     @property
     def background_rgb(self) -> tuple[int, int, int] | None:
-        """The background's red, green and blue, 0..255."""
+        """Red, green and blue of the background, 0..255."""
         return None if self.background is None else _rgb(self.background)
 
     def as_source(self, size: int) -> "ImageConfig":
-        """What a source network sees of the same files: red, green and blue of 8 bits, `size` pixels high and wide.
+        """The input of a source network for the same files: 8-bit red, green and blue, `size` x `size` pixels.
 
-        Bands of these names are taken; where there are none, up to four channels count as grey or RGB, with or without
+        It uses the bands with these names. Without them, up to four channels count as grey or RGB, with or without
         alpha.
         """
         changes = {"size": size, "bits": 8, "normalise": "source", "channels": 3, "select": None, "store": "none"}
@@ -224,7 +224,7 @@ class ImageConfig(Section):
         return ImageConfig.model_validate(self.model_dump() | changes)
 
     def requirements(self) -> Requirements:
-        """What files must be like: only what ingestion has to know, so that nothing else makes it run again."""
+        """The requirements for files. Ingestion depends only on these, so other changes do not make it run again."""
         channels = None if self.bands is None else len(self.bands)
         given = self.value_range is not None
         if self.max_upsampling is None:

@@ -1,4 +1,4 @@
-"""What a file's header says, whether it suits a configuration, and the sentences that tell why a file is not read."""
+"""A file's header, the check that it suits a configuration, and the sentences that say why a file is refused."""
 
 import struct
 from dataclasses import dataclass
@@ -7,28 +7,28 @@ import numpy as np
 
 from restem.images.config import Requirements
 
-# Without names at most these many channels mean something: RGB and alpha.
+# Without names, the meaning of at most this many channels is known: RGB and alpha.
 _UNNAMED_CHANNELS = 4
 _MOST_WORDS = 120
 ENDS_EARLY = "it ends too early"
 
 
 class UnreadableImage(ValueError):
-    """A file that cannot become an example; the message is a sentence for the user, with its full stop."""
+    """A file that cannot become an example; the message is a sentence for the user, with a full stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a file's header says.
 
-    format: one of FORMATS, found by content; the file's name does not matter.
-    width, height: pixels, of the image as it is to be seen: a JPEG's EXIF orientation counts.
-    channels: what decoding gives before anything is converted: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or any
-      number of bands. A palette counts as RGB (with alpha, where it has transparent entries), CMYK as RGB.
-    bit_depth: bits a channel, as stored. A palette's colours have 8.
-    pages: of a TIFF; they are channels too.
-    needs_range: floating point or signed values, which have no meaning without image.value_range.
-    in_graph: whether TensorFlow decodes the file; if not, `restem.images.arrays` does, when it is taken in.
+    format: "PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF" or "NPY", by content; the file's name does not matter.
+    width, height: of the upright image in pixels, after applying a JPEG's EXIF orientation.
+    channels: what decoding gives before any conversion: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or any number
+      of bands. A palette counts as RGB (with alpha if it has transparent entries), CMYK as RGB.
+    bit_depth: bits per channel, as stored. A palette's colours have 8.
+    pages: number of pages of a TIFF; they are channels too.
+    needs_range: the values are floating point or signed, which have no meaning without image.value_range.
+    in_graph: whether TensorFlow decodes the file; if not, `restem.images.arrays` decodes it during ingestion.
     """
 
     format: str
@@ -47,24 +47,24 @@ class Header:
 
 
 def check_bytes(size: int, max_bytes: int) -> None:
-    """Refuses a file by its size in bytes.
+    """Refuses a file that is too large in bytes.
 
     Raises:
       UnreadableImage: it is larger than max_bytes.
     """
     if size > max_bytes:
-        raise UnreadableImage(f"The file has {size:,} bytes; more than data.max_bytes ({max_bytes:,}) are refused.")
+        raise UnreadableImage(f"The file has {size:,} bytes; the limit is data.max_bytes ({max_bytes:,}).")
 
 
 def check_suits(header: Header, wanted: Requirements) -> None:
-    """Refuses a file that is not an image for this configuration.
+    """Refuses a file that does not suit this configuration.
 
     Raises:
-      UnreadableImage: another number of channels than named bands, values without a meaning, or too small.
+      UnreadableImage: the number of channels differs from image.bands, the values need a range, or it is too small.
     """
     if wanted.channels is None:
         if header.pages > 1:
-            raise UnreadableImage(f"It has {header.pages} pages: name the channel(s) of each in image.bands.")
+            raise UnreadableImage(f"It has {header.pages} pages: name the channels of each page in image.bands.")
         if header.channels > _UNNAMED_CHANNELS:
             raise UnreadableImage(f"It has {header.channels} channels: name them in image.bands.")
     elif header.channels != wanted.channels:
@@ -78,24 +78,24 @@ def check_suits(header: Header, wanted: Requirements) -> None:
     times = wanted.upsampling(header.height, header.width)
     if wanted.max_upsampling is not None and times > wanted.max_upsampling:
         raise UnreadableImage(
-            f"It has {header.width} x {header.height} pixels: image.size needs it {times:.3g} times as large, and more "
-            f"than image.max_upsampling ({wanted.max_upsampling:g}) times is refused."
+            f"It has {header.width} x {header.height} pixels: image.size would enlarge it {times:.3g} times; the limit "
+            f"is image.max_upsampling ({wanted.max_upsampling:g})."
         )
 
 
 def damaged(kind: str, what: str) -> UnreadableImage:
-    """The refusal of a header that cannot be true."""
+    """The error for a header with impossible values."""
     return UnreadableImage(f"The {kind} file's header is damaged ({what}).")
 
 
 def incomplete(kind: str) -> str:
-    """The sentence for a file that was cut."""
-    return f"The {kind} file is incomplete: it ends before its image does."
+    """The sentence for a truncated file."""
+    return f"The {kind} file is incomplete: the image data are cut off."
 
 
 def in_brackets(error: Exception) -> str:
-    """An error's own words, to be put in brackets; of those that speak of Python's types, what they mean."""
-    # Pillow's plugins raise a SyntaxError in place of what they met.
+    """An error's message, to put in brackets; messages about Python types are replaced by their meaning."""
+    # Pillow's plugins raise a SyntaxError instead of the original error.
     if isinstance(error.__cause__ or error, struct.error | IndexError | EOFError) or "Truncated File" in str(error):
         return ENDS_EARLY
     if isinstance(error, TypeError | AttributeError | LookupError | ArithmeticError):
@@ -105,5 +105,5 @@ def in_brackets(error: Exception) -> str:
 
 
 def needs_range(dtype: np.dtype) -> bool:
-    """Whether values of this type mean nothing without a declared black and white."""
+    """Whether values of this type have no meaning without a black and white value."""
     return dtype.newbyteorder("=") not in (np.uint8, np.uint16, np.bool_)

@@ -1,4 +1,4 @@
-"""What a person can be shown of an image of many bands: its colours, and each further band in grey."""
+"""Pictures that show an image with many bands: its colours, and each other band in grey."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ def panels(pixels: np.ndarray, names: Sequence[str] = ()) -> list[tuple[str, np.
 
     Args:
       pixels: uint8 [height, width] or [height, width, channels].
-      names: the channels' names in order. Without them the channels are grey, grey and alpha, RGB, RGB and alpha, or
-        numbered bands, as their number says.
+      names: the channels' names in order. Without them, the number of channels decides: grey, grey and alpha, RGB, RGB
+        and alpha, or numbered bands.
 
     Returns:
-      (caption, uint8 [height, width] or [height, width, 3]) each: first what has colours (red, green and blue by name;
-      of bands without such names none), then every other channel. Alpha is not shown.
+      (caption, uint8 [height, width] or [height, width, 3]) pairs: first the colour picture, if there are bands named
+      red, green and blue, then every other channel. Alpha is not shown.
     """
     if pixels.ndim == 2:
         return [("grey", pixels)]

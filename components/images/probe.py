@@ -1,4 +1,4 @@
-"""The format of a file and what its header says. No pixel is decoded, so a decompression bomb costs nothing."""
+"""Detects a file's format and reads its header. No pixel is decoded, so a decompression bomb costs nothing."""
 
 from restem.images.config import MAX_BANDS
 from restem.images.formats.npy import npy_header
@@ -8,24 +8,25 @@ from restem.images.header import Header, UnreadableImage, check_bytes, damaged
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY_START = b"\x93NUMPY"
-# A file may hold this many times data.max_pixels values, counted over all its channels.
-_VALUES_A_PIXEL = 4
+# A file may have this many times data.max_pixels values in all its channels together.
+_VALUES_PER_PIXEL = 4
 
 
 def probe(data: bytes, *, max_pixels: int, max_bytes: int) -> Header:
     """Reads a file's header and checks it against the limits.
 
     Args:
-      data: the file's content, or at least its beginning up to the header's end (of a TIFF, all of it).
-      max_pixels: more pixels (width x height) are refused, and more than four times as many values in all channels.
-      max_bytes: longer data are refused.
+      data: the file's content, or at least its header (for TIFF, the whole file).
+      max_pixels: the limit for pixels (width x height); the limit for the values in all channels is four times this.
+      max_bytes: the limit for the length of data.
 
     Raises:
-      UnreadableImage: empty, too large, no image, of a format that is not read, or with a damaged header.
+      UnreadableImage: the file is empty, too large, not an image, in an unsupported format, or has a damaged header.
     """
     if not data:
         raise UnreadableImage("The file is empty (0 bytes).")
     check_bytes(len(data), max_bytes)
+    header: Header | None
     if data.startswith(_TIFF_STARTS):
         from restem.images.formats.tiff import tiff_header  # tifffile takes most of a second to import.
 
@@ -40,13 +41,13 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int) -> Header:
         raise damaged(header.format, f"size {header.width} x {header.height}")
     if header.pixels > max_pixels:
         raise UnreadableImage(
-            f"It has {header.width} x {header.height} pixels; more than data.max_pixels ({max_pixels:,}) are refused."
+            f"It has {header.width} x {header.height} pixels; the limit is data.max_pixels ({max_pixels:,})."
         )
     if header.channels > MAX_BANDS:
-        raise UnreadableImage(f"It has {header.channels:,} channels; more than {MAX_BANDS} are refused.")
-    if header.pixels * header.channels > max_pixels * _VALUES_A_PIXEL:
+        raise UnreadableImage(f"It has {header.channels:,} channels; the limit is {MAX_BANDS}.")
+    if header.pixels * header.channels > max_pixels * _VALUES_PER_PIXEL:
         raise UnreadableImage(
-            f"It has {header.width} x {header.height} pixels in {header.channels} channels; more values than "
-            f"{_VALUES_A_PIXEL} times data.max_pixels ({max_pixels:,}) are refused."
+            f"It has {header.width} x {header.height} pixels in {header.channels} channels; the limit for the values "
+            f"in all channels is {_VALUES_PER_PIXEL} times data.max_pixels ({max_pixels:,})."
         )
     return header

@@ -1,1 +1,1 @@
-"""The release: an approved model becomes the newest version in the folder that a model server reads."""
+"""The Pusher: an approved model becomes the newest version in the folder that a model server reads."""

@@ -1,4 +1,4 @@
-"""The Pusher step: TFX's, with a push that is all or nothing and that repeats nothing."""
+"""The Pusher step: TFX's Pusher with atomic pushes, which skip a model that is already the newest version."""
 
 import tfx.components
 from tfx import types
@@ -31,9 +31,9 @@ class Pusher(tfx.components.Pusher):
           model: the candidate.
           model_blessing: the Evaluator's `blessing`.
           destination: the folder of versions, as TensorFlow Serving reads it.
-          name: the served model's.
-          storage_uri: where a serving cluster reads the destination; a manifest for KServe is written where this is
-            known. A destination in a bucket is its own.
+          name: the name of the served model.
+          storage_uri: where a serving cluster reads the destination; the default is the destination itself if it is in
+            a bucket. If this is known, a manifest for KServe is written.
         """
         super().__init__(
             model=model,

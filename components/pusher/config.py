@@ -1,4 +1,4 @@
-"""The configuration's section for the release."""
+"""The configuration section for the Pusher."""
 
 from pydantic import Field
 
@@ -10,11 +10,11 @@ class PushConfig(Section):
 
     destination: str | None = Field(
         None,
-        description="The folder TensorFlow Serving reads: versions land in <destination>/<version>. None means "
+        description="The folder that TensorFlow Serving reads, with versions in <destination>/<version>. null means "
         "<root>/serving/<name>.",
     )
     storage_uri: str | None = Field(
         None,
-        description="Where the serving cluster reads the destination: pvc://claim/path, gs://..., s3://... None means: "
-        "the destination itself where that is a bucket, on Kubeflow the claim of its volume.",
+        description="Where the serving cluster reads the destination: pvc://claim/path, gs://..., s3://... null means "
+        "the destination itself if it is in a bucket and, on Kubeflow, the claim of its volume.",
     )

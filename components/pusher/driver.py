@@ -1,8 +1,8 @@
-"""The Pusher's driver: decides on this machine which version a run's model becomes.
+"""The Pusher's driver: in local runs, decides which version a run's model becomes.
 
-The number is part of the step's cache key. A model that already is the newest version keeps its number, so that a run
-with nothing changed is taken from the cache; where the version was removed, or another is newer by now, the number is
-a new one, and the model is pushed again.
+The number is part of the step's cache key. A model that is already the newest version keeps its number, so an unchanged
+run is taken from the cache. If the version was removed or another version is newer, the number is new and the model is
+pushed again.
 """
 
 import json
@@ -24,14 +24,14 @@ NOT_PUSHED = 0
 
 
 class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
-    """Adds the property `version` (int); 0 where the model is not approved."""
+    """Adds the property `version` (int); 0 if the model is not approved."""
 
     def __init__(self, metadata_handle: metadata.Metadata) -> None:
         base_driver.BaseDriver.__init__(self, metadata_handle)
         portable_base_driver.BaseDriver.__init__(self, metadata_handle)
 
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
-        """Looks at the destination."""
+        """Decides the version number from the versions in the destination."""
         inputs, properties = execution_info.input_dict, execution_info.exec_properties
         version = NOT_PUSHED
         if model_utils.is_model_blessed(artifact_utils.get_single_instance(inputs["model_blessing"])):
@@ -45,5 +45,5 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
 
 
 def base_directory(properties: dict) -> str:
-    """The destination in the step's properties, where TFX keeps it as JSON."""
+    """The destination from the step's properties, where TFX stores it as JSON."""
     return json.loads(properties["push_destination"])["filesystem"]["base_directory"]

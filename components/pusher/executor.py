@@ -16,13 +16,13 @@ from restem.pusher.versions import newest_if_same
 from restem.storage import is_remote
 
 log = logging.getLogger("restem")
-details = logging.getLogger(__name__)  # for the log file alone
+details = logging.getLogger(__name__)  # only for the log file
 
 
 class Executor(executor.Executor):
-    """TFX's, pushing all or nothing, and nothing twice.
+    """TFX's executor with atomic pushes, which skip a model that is already the newest version.
 
-    Beside TFX's properties it reads `version`, which the driver decided on this machine; on Kubeflow there is none.
+    Besides TFX's properties it reads `version` from the driver; it is missing on Kubeflow, which runs no drivers.
     """
 
     def Do(
@@ -42,13 +42,13 @@ class Executor(executor.Executor):
         if version is None:
             version = push(model, destination, at_least=exec_properties.get("version", 0))
         else:
-            log.info("Pusher: the newest version, %s, is this model already: nothing new is pushed", version.path)
+            log.info("Pusher: the newest version, %s, is already this model; nothing is pushed", version.path)
         settings = json.loads(exec_properties["custom_config"])
         storage_uri = settings["storage_uri"] or (destination if is_remote(destination) else None)
         if storage_uri:
             written = write_manifest(destination, version, name=settings["name"], storage_uri=storage_uri)
-            log.info("Pusher: %s describes the version to KServe", written)
+            log.info("Pusher: KServe manifest written to %s", written)
         else:
-            details.info("no manifest for KServe: push.storage_uri does not say where it would read %s", destination)
+            details.info("no KServe manifest: push.storage_uri does not say where KServe reads %s", destination)
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=version.path, pushed_version=str(version.number))

@@ -1,6 +1,6 @@
-"""What KServe needs to serve the pushed versions, and a request that the model answers.
+"""Writes the manifest with which KServe serves the pushed versions, and a sample request.
 
-Both files go to <destination>/kserve/: TensorFlow Serving passes over a folder whose name is not a number.
+Both files are in <destination>/kserve/; TensorFlow Serving ignores folders whose name is not a number.
 """
 
 import base64
@@ -17,9 +17,9 @@ from restem.storage import is_remote
 
 FOLDER = "kserve"
 MANIFEST, REQUEST = "inference-service.yaml", "request.json"
-# KServe's own default is TensorFlow Serving 2.6.2, of 2021; this is the newest release.
+# KServe's default is TensorFlow Serving 2.6.2 from 2021; this is the newest release.
 TENSORFLOW_SERVING = "2.19.1"
-# Kubernetes names a service <name>-predictor, of at most 63 characters.
+# The service is called <name>-predictor, and Kubernetes allows 63 characters.
 MAX_NAME = 63 - len("-predictor")
 
 
@@ -28,7 +28,7 @@ def write_manifest(destination: str, version: Version, *, name: str, storage_uri
 
     Args:
       destination: the folder of versions.
-      version: the newest of them.
+      version: the newest version.
       name: the pipeline's name.
       storage_uri: where the serving cluster reads the destination.
 
@@ -46,19 +46,19 @@ def write_manifest(destination: str, version: Version, *, name: str, storage_uri
 
 
 def request(*images: bytes) -> dict[str, Any]:
-    """The body of a prediction: TensorFlow Serving's REST API, which KServe calls its protocol V1.
+    """The body of a prediction request for TensorFlow Serving's REST API, which is KServe's protocol V1.
 
     Args:
-      images: encoded images. In JSON bytes are base64, in an object whose one key is b64.
+      images: encoded images. In JSON, bytes are base64 in an object whose only key is b64.
     """
     return {"instances": [{"image_bytes": {"b64": base64.b64encode(image).decode("ascii")}} for image in images]}
 
 
 def manifest(name: str, storage_uri: str, version: int, classes: list[str]) -> str:
-    """An InferenceService as YAML, with how to apply and to ask it in comments; its namespace is that of `kubectl`.
+    """An InferenceService as YAML; comments explain how to apply and call it. `kubectl` sets the namespace.
 
-    The version is an annotation of the pods: where it changed, applying the manifest starts new ones. From a bucket
-    they download the versions once, when they start; on a volume TensorFlow Serving finds new versions by itself.
+    The version is an annotation of the pods, so applying a manifest with a new version starts new pods. Pods download
+    the versions from a bucket only when they start; on a volume, TensorFlow Serving finds new versions by itself.
     """
     import yaml
 
@@ -81,32 +81,32 @@ def manifest(name: str, storage_uri: str, version: int, classes: list[str]) -> s
         },
     }
     comments = [
-        f"Serves the versions in {storage_uri}; the newest is {version}. Written by restem's Pusher with each push.",
+        f"Serves the versions in {storage_uri}; the newest is {version}. Written by Restem's Pusher with each push.",
         "",
         f"    kubectl apply --namespace NAMESPACE --filename {MANIFEST}",
         f"    curl --header 'Content-Type: application/json' --data @{REQUEST} http://HOST/v1/models/{name}:predict",
         "",
-        f"HOST is that of: kubectl get inferenceservice {name} --namespace NAMESPACE",
-        f"{REQUEST} asks for one image; each further one is one more element of its instances. The answer:",
+        f"To find HOST: kubectl get inferenceservice {name} --namespace NAMESPACE",
+        f"{REQUEST} has one image; for more images, add elements to its instances. The response:",
         "",
         '    {"predictions": [{"label": NAME, '
         f'"labels": [{top} NAMES], "scores": [{top} NUMBERS], "probabilities": [{len(classes)} NUMBERS]}}]}}',
         "",
-        "labels are the most probable classes, best first, and scores their probabilities; probabilities are those of",
-        "all classes in the order of the model's assets.extra/classes.json.",
+        "labels has the most probable classes, best first, and scores their probabilities. probabilities has those of",
+        "all classes, in the order of the model's assets.extra/classes.json.",
     ]
     lines = "".join(f"# {line}".rstrip() + "\n" for line in comments)
     return lines + yaml.safe_dump(document, sort_keys=False, width=120)
 
 
 def service_name(name: str) -> str:
-    """A pipeline's name as KServe takes it: it begins with a letter, and is short enough for what is made of it."""
+    """A pipeline's name in the form KServe accepts: it starts with a letter, and `<name>-predictor` is short enough."""
     name = name if re.match("[a-z]", name) else f"model-{name}"
     return name[:MAX_NAME].rstrip("-")
 
 
 def sample_image(height: int, width: int, channels: int) -> bytes:
-    """A grey ramp of that many pixels and channels as the model takes it: a PNG, or for many bands the container."""
+    """A grey ramp with this size and number of channels, encoded as PNG or, for many bands, as the raw container."""
     import numpy as np
 
     from restem.images.container import to_decodable
@@ -116,7 +116,7 @@ def sample_image(height: int, width: int, channels: int) -> bytes:
 
 
 def _write(path: str, text: str) -> None:
-    """All or nothing: an object in a bucket appears whole, a file is renamed when it is."""
+    """Writes atomically: an object in a bucket appears complete, and a file is renamed once it is complete."""
     work = path if is_remote(path) else f"{path}.{secrets.token_hex(4)}"
     with fileio.open(work, "wb") as file:
         file.write(text.encode("utf-8"))

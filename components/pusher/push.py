@@ -1,7 +1,7 @@
-"""Putting a model among the versions, all or nothing: a server never sees half of one.
+"""Pushes a model as a new version, atomically: a server never loads an incomplete version.
 
-In a folder the files are copied beside the versions under a name that is not a number, and the whole is renamed. In a
-bucket, where renaming copies, they are copied in place with saved_model.pb last: a server loads nothing without it.
+In a file system, the files are copied to a folder whose name is not a number, and the folder is renamed. In a bucket,
+where renaming copies, they are copied in place with saved_model.pb last, because a server loads nothing without it.
 """
 
 import re
@@ -14,13 +14,13 @@ from tfx.utils import io_utils
 from restem.pusher.versions import SAVED_MODEL, Version, entries, file_sizes, versions
 from restem.storage import is_remote
 
-# A push at work: when it began (Unix time), and a random word (the folder it fills) or a number (the version it fills).
+# A push in progress: its start (Unix time), and a random token (temporary folder) or a version number (mark file).
 AT_WORK = re.compile(r"^pushing-(\d+)-(\w+)$")
 LEFTOVER_SECONDS = 3600
 
 
 def next_number(destination: str, *, now: float) -> int:
-    """The number of the next version: the time, and in any case more than every version there."""
+    """The number of the next version: the Unix time, but always greater than every existing version."""
     return max([int(now), *(version.number + 1 for version in versions(destination))])
 
 
@@ -29,8 +29,8 @@ def push(model: str, destination: str, *, at_least: int = 0) -> Version:
 
     Args:
       model: the folder of a SavedModel.
-      destination: the folder of versions; it is made where it is missing.
-      at_least: the version's number will not be less.
+      destination: the folder of versions; it is created if it is missing.
+      at_least: the lowest number that the version may get.
     """
     destination = destination.rstrip("/")
     fileio.makedirs(destination)
@@ -48,14 +48,14 @@ def _push_into_folder(model: str, destination: str, at_least: int, now: float) -
         try:
             fileio.rename(work, version.path)
             return version
-        except Exception:  # each file system has its own words for a name that is taken
+        except Exception:  # each file system raises its own error for an existing name
             if not fileio.exists(version.path):
                 raise
 
 
 def _push_into_bucket(model: str, destination: str, at_least: int, now: float) -> Version:
     version = _version(destination, max(at_least, next_number(destination, now=now)))
-    # Tells a later push that the version is ours to remove, should this one be killed.
+    # If this push is killed, the mark allows a later push to remove the version.
     mark = f"{destination}/pushing-{int(now)}-{version.number}"
     io_utils.write_string_file(mark, "")
     _copy(model, version.path)
@@ -73,7 +73,7 @@ def _copy(model: str, folder: str) -> None:
 
 
 def remove_leftovers(destination: str, *, now: float) -> None:
-    """Removes what pushes left that were killed more than an hour ago."""
+    """Removes the leftovers of killed pushes that started more than an hour ago."""
     for name in entries(destination):
         found = AT_WORK.match(name)
         if not found or now - int(found[1]) < LEFTOVER_SECONDS:

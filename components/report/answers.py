@@ -1,4 +1,4 @@
-"""Which test images the page shows: the worst mistakes, and where the two models disagree."""
+"""Selects the test images that the page shows: the worst mistakes and the models' disagreements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from restem.report.pictures import Thumbnail
 from restem.run_record import Evaluation
 
 SHOWN_MISTAKES = 24
-SHOWN_DISAGREEMENTS = 6  # of each kind: a row of the page
+SHOWN_DISAGREEMENTS = 6  # of each kind: one row on the page
 
 
 def choose_answers(
@@ -19,8 +19,8 @@ def choose_answers(
     """The fields `mistakes`, `only_candidate` and `only_baseline` of ReportData.
 
     Args:
-      candidate, baseline: the answers on the same images in the same order.
-      pictures: called once with the paths of all images that are shown; gives the thumbnails it can make.
+      candidate, baseline: the predictions on the same images in the same order.
+      pictures: called once with the paths of all images that are shown; returns the thumbnails it can create.
     """
     rules = {
         "mistakes": (~candidate.right, candidate.confidence, SHOWN_MISTAKES),

@@ -4,6 +4,6 @@ from tfx.types.artifact import Artifact
 
 
 class HtmlReport(Artifact):
-    """A folder with `index.html`: one page that needs nothing else."""
+    """A folder with `index.html`, a self-contained page."""
 
     TYPE_NAME = "restem.HtmlReport"

@@ -1,4 +1,4 @@
-"""The pipeline's last step but the release: the page about the run."""
+"""The Report step, the last before the Pusher: writes the page about the run."""
 
 from __future__ import annotations
 
@@ -41,9 +41,8 @@ class ReportExecutor(BaseExecutor):
         """Writes `index.html` into the output `report`.
 
         Raises:
-          RestemError: the two models were not judged on the same images.
+          RestemError: the two models have no test image in common.
         """
-        # The Evaluator's room imports TFMA; constructing the pipeline must not wait for that.
         from restem.evaluator.verdict import read_verdict
 
         uris = {key: artifact_utils.get_single_uri(artifacts) for key, artifacts in input_dict.items()}
@@ -70,14 +69,14 @@ def _versions() -> dict[str, str]:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            continue  # a checkout that is on the path without being installed
+            continue  # a source checkout that is on the path but not installed
     return versions
 
 
 class ReportSpec(ComponentSpec):
-    """What `Report` reads and writes."""
+    """Inputs, outputs and parameters of `Report`."""
 
-    PARAMETERS = {  # noqa: RUF012 - TFX wants plain dicts
+    PARAMETERS = {  # noqa: RUF012 - TFX requires plain dicts
         "title": ExecutionParameter(type=str),
         "code": ExecutionParameter(type=str),
     }
@@ -93,7 +92,7 @@ class ReportSpec(ComponentSpec):
 
 
 class Report(BaseComponent):
-    """Writes one self-contained HTML page about the run; output `report` (HtmlReport) holds `index.html`."""
+    """Writes one self-contained HTML page about the run: `index.html` in the output `report` (HtmlReport)."""
 
     SPEC_CLASS = ReportSpec
     EXECUTOR_SPEC = ExecutorClassSpec(ReportExecutor)
@@ -129,7 +128,7 @@ class Report(BaseComponent):
                 quarantine=quarantine,
                 examples=examples,
                 title=title,
-                # A page written by older code is not taken from the cache.
+                # Changed code invalidates the cached page.
                 code=code_fingerprint("report.component"),
                 report=Channel(type=HtmlReport),
             )

@@ -1,4 +1,4 @@
-"""What the report shows, as plain data: nothing here knows of files, TFX or HTML."""
+"""The report's content as plain data, independent of files, TFX and HTML."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ class StemTransfer:
 
 @dataclass(frozen=True)
 class Run:
-    """A network and its training: the candidate's or the baseline's. An adopted baseline has no history here."""
+    """A network and its training, candidate or baseline. An adopted baseline has no history here."""
 
     model: ModelRecord
     history: tuple[Epoch, ...]
     evaluation: Evaluation
-    stem: StemTransfer | None  # None: the stock stem, untouched
-    origin: Choice | None = None  # what the baseline is; None: a candidate
+    stem: StemTransfer | None  # None: the unchanged stock stem
+    origin: Choice | None = None  # how the baseline was chosen; None for a candidate
 
     @property
     def adopted(self) -> bool:
-        """Whether the model was there before this run."""
+        """Whether the model existed before this run."""
         return self.origin is not None and self.origin.path is not None
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """One demand of the configuration and whether it was met."""
+    """One threshold of the configuration and whether it was reached."""
 
     name: str
-    kind: str  # "absolute" (the candidate alone) or "relative" (against the baseline)
+    kind: str  # "absolute" (only the candidate) or "relative" (compared with the baseline)
     limit: float
     value: float
     passed: bool
@@ -53,7 +53,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Slice:
-    """Both models on the test images with one value of a column."""
+    """Both models' accuracy on the test images with one value of a column."""
 
     column: str
     value: str
@@ -75,7 +75,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Answer:
-    """A test image and what both models say of it."""
+    """A test image and both models' predictions."""
 
     path: str
     label: str
@@ -88,7 +88,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """Some of the test images with a property, and how many have it."""
+    """Some of the test images with a property, and the number of all of them."""
 
     shown: tuple[Answer, ...]
     total: int
@@ -96,16 +96,16 @@ class Answers:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What the run was fed with."""
+    """The run's input data."""
 
     files: int
     classes: tuple[str, ...]
     splits: Mapping[str, Mapping[str, int]]  # split -> class -> images
     quarantined: int
-    quarantine: tuple[Refused, ...]  # the first ones
-    equal: int = 0  # groups of images that are equal byte for byte
-    leaks: int = 0  # of them, those in both splits
-    conflicts: int = 0  # of them, those in several classes
+    quarantine: tuple[Refused, ...]  # the first files
+    equal: int = 0  # groups of byte-identical images
+    leaks: int = 0  # those of them in both splits
+    conflicts: int = 0  # those of them in several classes
     spans: tuple[int, ...] = ()  # the numbers of the spans that were read
 
 
@@ -118,8 +118,8 @@ class ReportData:
     verdict: Verdict
     candidate: Run
     baseline: Run  # its evaluation holds the same images in the same order as the candidate's
-    mistakes: Answers  # of the candidate, the surest first
-    only_candidate: Answers  # the candidate is right and the baseline wrong, the surest answers of the candidate first
-    only_baseline: Answers  # the other way round
+    mistakes: Answers  # of the candidate, most confident first
+    only_candidate: Answers  # only the candidate is right; its most confident predictions first
+    only_baseline: Answers  # only the baseline is right; its most confident predictions first
     data: DataSummary
     versions: Mapping[str, str] = field(default_factory=dict)  # software, name -> version

@@ -1,4 +1,4 @@
-"""Numbers as people read them, and the few sentences that carry the page's meaning."""
+"""Formats numbers, and writes the page's key sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """0.9716 -> "97.2%"; None or nan -> a dash. Never rounds to 100% what is not all, nor to 0% what is some."""
+    """0.9716 -> "97.2%"; None or nan -> a dash. Only 1 is rounded to 100%, and only 0 to 0%."""
     if share is None or math.isnan(share):
         return NOTHING
     text = f"{100 * share:.{digits}f}"
@@ -74,43 +74,43 @@ def scientific(number: float) -> str:
 
 
 def comparison(pair: Paired) -> str:
-    """McNemar's test, said in words."""
+    """The result of McNemar's test as text."""
     b, c, p = pair.only_candidate, pair.only_baseline, pair.p_value
     if b + c == 0:
         return (
-            "Both models are right on exactly the same images: these test images do not tell them apart "
+            "Both models are right on exactly the same images, so these test images show no difference between them "
             "(exact McNemar test, p = 1)."
         )
     counts = (
-        f"Of the {images(b + c)} that one model gets right and the other wrong, "
-        f"the candidate is right on {count(b)} and the baseline on {count(c)}."
+        f"On {images(b + c)}, one model is right and the other wrong: "
+        f"the candidate is right on {count(b)}, the baseline on {count(c)}."
     )
     chance = (
-        f"If the two were equally good, a split at least this uneven would come up in {percent(p)} of test splits "
-        f"like this one (exact McNemar test, {probability(p)})."
+        f"If both models were equally good, a difference at least this large would occur in {percent(p)} of such "
+        f"test splits by chance (exact McNemar test, {probability(p)})."
     )
     if p >= SIGNIFICANT:
-        return f"The two cannot be told apart on these test images. {counts} {chance}"
+        return f"There is no statistically significant difference between the two models. {counts} {chance}"
     better, worse = ("candidate", "baseline") if b > c else ("baseline", "candidate")
-    return f"The {better} is better than the {worse}, beyond what chance explains. {counts} {chance}"
+    return f"The {better} is better than the {worse} (statistically significant). {counts} {chance}"
 
 
 def transfer(stem: StemTransfer) -> str:
-    """The stem report's claim and its proof."""
+    """The claim of the stem's transfer report and its proof."""
     measured = "" if stem.error is None else scientific(stem.error)
     if stem.claim == "exact":
         proof = f" (largest relative difference of the final features: {measured})" if measured else ""
-        return f"Exact: before any training, the changed network computes what its source computes{proof}."
+        return f"Exact: before training, the modified network computes the same function as its source{proof}."
     proof = (
-        f"the largest relative difference of the final features, before any training, is {measured}"
+        f"the largest relative difference of the final features before training is {measured}"
         if measured
-        else "how far the final features differ from the source's was not measured"
+        else "the difference of the final features was not measured"
     )
-    return f"Approximate: the changed stem does not compute exactly what its source computes; {proof}."
+    return f"Approximate: the modified network does not compute exactly the same function as its source; {proof}."
 
 
 def baseline(origin: Choice | None) -> str:
-    """What the candidate was compared with, as a part of a sentence."""
+    """The baseline that the candidate is compared with, as part of a sentence."""
     if origin is None or origin.path is None:
         return "the stock network"
     if origin.kind == "latest_approved":
@@ -119,28 +119,28 @@ def baseline(origin: Choice | None) -> str:
 
 
 def baseline_story(origin: Choice | None) -> str:
-    """What the baseline is, in a sentence or two."""
+    """Describes the baseline."""
     if origin is None or origin.path is None:
         stock = "The baseline is the stock network, trained on the same images as the candidate"
         none = origin is not None and origin.skipped
-        return f"{stock}: no approved version could take its place." if none else f"{stock}."
-    what = "the newest approved version that could be taken" if origin.skipped else "the newest approved version"
+        return f"{stock}, because no approved version could be used." if none else f"{stock}."
+    what = "the newest usable approved version" if origin.skipped else "the newest approved version"
     if origin.kind == "path":
-        what = "the model that evaluate.baseline names"
-    return f"The baseline is {what}: {origin.path}. It was not trained in this run; it was judged on its test images."
+        what = "the model set in evaluate.baseline"
+    return f"The baseline is {what}: {origin.path}. It was not trained in this run, only evaluated on its test images."
 
 
 def sees(names: Sequence[str]) -> str | None:
-    """What the stock baseline sees of the candidate's channels, in a sentence; None where that is all of them."""
+    """Says which of the candidate's channels the stock baseline sees; None if it sees all of them."""
     if tuple(names) == RGB or len(names) == 1:
         return None
     further = [name for name in names if name not in RGB] if set(RGB) <= set(names) else names
     also = "also " if len(further) < len(names) else ""
-    return f"The baseline takes three channels and sees {brought(names)}; the candidate {also}sees {listed(further)}."
+    return f"The baseline has three channels and sees {brought(names)}; the candidate {also}sees {listed(further)}."
 
 
 def brought(names: Sequence[str]) -> str:
-    """What the stock network is given in place of bands: see `restem.trainer.network`."""
+    """The input of the stock network in place of the bands, see `restem.trainer.network`."""
     return listed(RGB) if set(RGB) <= set(names) else "the mean of all bands"
 
 
@@ -150,12 +150,12 @@ def listed(names: Sequence[str]) -> str:
 
 
 def reason(sentence: str) -> str:
-    """The Evaluator's reason without its opening "Approved:", which the banner says already."""
+    """The Evaluator's reason without its prefix "Approved:", which the banner already shows."""
     for opening in ("Approved: ", "Not approved: "):
         sentence = sentence.removeprefix(opening)
     return sentence[:1].upper() + sentence[1:]
 
 
-def measured(value: float, demand: Threshold) -> str:
-    """A threshold's limit or what was reached, in the threshold's own unit."""
-    return points(value) if demand.kind == "relative" else percent(value)
+def measured(value: float, threshold: Threshold) -> str:
+    """A threshold's limit or measured value, in the threshold's unit."""
+    return points(value) if threshold.kind == "relative" else percent(value)

@@ -1,4 +1,4 @@
-"""The numbers of the report, as pure functions of labels, predictions and confidences."""
+"""The report's metrics and statistics, as pure functions of labels, predictions and confidences."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Interval:
 def wilson_interval(successes: int, trials: int) -> Interval:
     """Wilson's score interval for a proportion, 95% (Wilson 1927, JASA 22, 209-212).
 
-    Unlike the textbook interval it stays inside [0, 1] and keeps its coverage near 0 and 1, where accuracies are. Zero
-    trials give (nan, 0, 1): nothing is known.
+    Unlike the normal approximation, it stays within [0, 1] and keeps its coverage near 0 and 1, where accuracies are.
+    Zero trials give (nan, 0, 1).
 
     Raises:
       ValueError: more successes than trials, or a negative number.
@@ -36,7 +36,7 @@ def wilson_interval(successes: int, trials: int) -> Interval:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two classifiers on the same images, counted by which of them is right."""
+    """Two classifiers on the same images: number of images by which of them is right."""
 
     both: int
     only_candidate: int
@@ -45,15 +45,15 @@ class Paired:
 
     @property
     def images(self) -> int:
-        """How many images both were judged on."""
+        """Number of images both were evaluated on."""
         return self.both + self.only_candidate + self.only_baseline + self.neither
 
     @property
     def p_value(self) -> float:
         """McNemar's exact test, two-sided: a sign test on the images on which exactly one is right.
 
-        The probability of a split at least this uneven if the two were equally often right
-        (McNemar 1947; exact binomial form). 1.0 where no image tells them apart.
+        The probability of a split at least this uneven if both were right equally often
+        (McNemar 1947; exact binomial form). 1.0 if there is no such image.
         """
         from scipy.stats import binomtest
 
@@ -62,15 +62,15 @@ class Paired:
 
     @property
     def difference(self) -> Interval:
-        """Candidate's accuracy less the baseline's, with the 95% interval for paired proportions.
+        """Candidate's accuracy minus the baseline's, with the 95% interval for paired proportions.
 
         Newcombe 1998 (Statistics in Medicine 17, 2635-2650), method 10: Wilson's limits of the two
         proportions, combined with their correlation.
         """
         n, a, b, c, d = self.images, self.both, self.only_candidate, self.only_baseline, self.neither
         first, second = wilson_interval(a + b, n), wilson_interval(a + c, n)
-        product = a * d - b * c
-        if product > 0:  # Newcombe's continuity correction of the correlation, for positive ones only
+        product: float = a * d - b * c
+        if product > 0:  # Newcombe's continuity correction of the correlation, only for positive values
             product = max(product - n / 2, 0.0)
         margins = (a + b) * (c + d) * (a + c) * (b + d)
         correlation = product / math.sqrt(margins) if margins else 0.0
@@ -87,9 +87,11 @@ class Paired:
 
 
 def paired(candidate_right: np.ndarray, baseline_right: np.ndarray) -> Paired:
-    """Counts the four outcomes; both are bool [N], in the same order of images."""
+    """Counts the four outcomes; both inputs are bool [N], in the same image order."""
     if candidate_right.shape != baseline_right.shape:
-        raise ValueError(f"the two must judge the same images: {candidate_right.shape} and {baseline_right.shape}")
+        raise ValueError(
+            f"both models must have the same images, given {candidate_right.shape} and {baseline_right.shape}"
+        )
     return Paired(
         both=int(np.sum(candidate_right & baseline_right)),
         only_candidate=int(np.sum(candidate_right & ~baseline_right)),
@@ -100,12 +102,12 @@ def paired(candidate_right: np.ndarray, baseline_right: np.ndarray) -> Paired:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Confidence against accuracy in equally wide bins; empty bins hold nan."""
+    """Confidence and accuracy in bins of equal width; empty bins have nan."""
 
     edges: np.ndarray  # float64 [bins + 1], 0..1
     images: np.ndarray  # int64 [bins]
     confidence: np.ndarray  # float64 [bins], mean confidence of the bin's images
-    accuracy: np.ndarray  # float64 [bins], share of them that is right
+    accuracy: np.ndarray  # float64 [bins], share of right predictions
     expected_error: float  # the expected calibration error, 0..1
 
 
@@ -113,7 +115,7 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> Ca
     """The reliability diagram's numbers (Guo et al. 2017, arXiv:1706.04599, section 2).
 
     `confidence` float [N] in 0..1 is the probability of the predicted class, `right` bool [N]. A bin
-    holds its upper edge (the paper's (low, high]); a confidence of 0 falls into the first. The
+    includes its upper edge (the paper's (low, high]); a confidence of 0 is in the first bin. The
     expected calibration error is the mean over images of |accuracy - confidence| of their bin.
     """
     confidence = np.asarray(confidence, dtype=np.float64)
@@ -137,13 +139,13 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fares. None where a figure has no images to be measured on."""
+    """Metrics of one class; None if there are no images to measure a metric on."""
 
     index: int
     images: int
     precision: float | None
     recall: float | None
-    f1: float | None  # 0 for a class that has images and no hit, None for one that is neither present nor predicted
+    f1: float | None  # 0 for a class with images but no hit, None for one that is neither present nor predicted
 
 
 def class_scores(labels: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[ClassScore, ...]:
@@ -163,6 +165,6 @@ def class_scores(labels: np.ndarray, predicted: np.ndarray, classes: int) -> tup
 
 
 def surest(chosen: np.ndarray, confidence: np.ndarray, limit: int) -> np.ndarray:
-    """Positions of the chosen predictions (bool [N]) that the model was surest of, surest first, at most `limit`."""
+    """Positions of at most `limit` of the chosen predictions (bool [N]), most confident first."""
     positions = np.flatnonzero(chosen)
     return positions[np.argsort(-confidence[positions], kind="stable")][:limit]

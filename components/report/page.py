@@ -1,4 +1,4 @@
-"""The page: `render` turns `ReportData` into HTML. Pure: no files but its own template, no clock, no network."""
+"""The page: `render` turns `ReportData` into HTML. It reads only its own template: no clock, no network."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from restem.run_record import Epoch, Evaluation
 from restem.trainer.config import StemConfig
 from restem.yaml_dialect import dump
 
-SHOWN_CLASSES = 20  # tables and matrix show at most this many classes, the worst; the rest is folded away
+SHOWN_CLASSES = 20  # tables and matrix show at most this many classes, the worst ones; the rest is collapsed
 SHOWN_CONFUSIONS = 10
-REPEATED = 2  # a confusion seen once is in the matrix; a list of those would say nothing
+REPEATED = 2  # a confusion must occur this often to be listed; the matrix has all
 SHOWN_QUARANTINE = 50
 SHOWN_WEIGHTS = 12
-FOLDED_CLASSES = 1000  # more than this many are not listed even in the folded tables
-SHOWN_SLICES = 20  # values of a column, those with the lowest accuracy; the rest is folded away
+FOLDED_CLASSES = 1000  # the collapsed tables list at most this many
+SHOWN_SLICES = 20  # values of a column, those with the lowest accuracy; the rest is collapsed
 FOLDED_SLICES = 1000
 RGB = ("red", "green", "blue")
 STOCK_STEM = StemConfig().model_dump(mode="json")
 SHADES = 8  # steps of the confusion matrix's shading, as in report.css
-SHORT_NAME = 4  # class names up to this length head their column upright
+SHORT_NAME = 4  # column headings up to this length are not rotated
 
 
 def render(data: ReportData) -> str:
-    """The whole report as one HTML document (str) that loads nothing and needs no script.
+    """The complete report as one HTML document (str) that loads nothing and needs no script.
 
     Raises:
-      ValueError: candidate and baseline were not judged on the same images.
+      ValueError: candidate and baseline were not evaluated on the same images.
     """
     candidate, baseline = data.candidate.evaluation, data.baseline.evaluation
     if candidate.paths != baseline.paths:
-        raise ValueError("the evaluations of candidate and baseline must hold the same images in the same order")
+        raise ValueError("the evaluations of candidate and baseline must have the same images in the same order")
     matrix = measures.confusion(candidate.labels, candidate.predicted, len(candidate.classes))
     return _template().render(
         data=data,
@@ -84,7 +84,7 @@ def _template() -> Any:
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture with what it shows in formatting."""
+    """A picture and its text alternative."""
 
     uri: str
     alt: str
@@ -97,7 +97,7 @@ def _accuracy(data: ReportData) -> dict[str, Any]:
         role: measures.wilson_interval(int(evaluation.right.sum()), len(evaluation.right))
         for role, evaluation in (("candidate", candidate), ("baseline", baseline))
     }
-    demanded = max((t.limit for t in data.verdict.thresholds if t.kind == "absolute"), default=None)
+    required = max((t.limit for t in data.verdict.thresholds if t.kind == "absolute"), default=None)
     alt = "; ".join(
         f"{role}: {percent(i.value)}, 95% interval {percent(i.low)} to {percent(i.high)}"
         for role, i in intervals.items()
@@ -107,9 +107,9 @@ def _accuracy(data: ReportData) -> dict[str, Any]:
         "rows": intervals,
         "pair": pair,
         "sentence": formatting.comparison(pair),
-        "plot": Plot(plots.accuracy_plot(intervals["candidate"], intervals["baseline"], demanded), alt),
-        # The Evaluator went through the serving signature, the Trainer did not: they must agree.
-        # One image may tip over between two ways of computing the same thing.
+        "plot": Plot(plots.accuracy_plot(intervals["candidate"], intervals["baseline"], required), alt),
+        # The Evaluator uses the serving signature, the Trainer does not. The results must agree, except that rounding
+        # may change the prediction for one image.
         "disagreement": judged
         if judged is not None and abs(judged - intervals["candidate"].value) > max(1e-3, 1.5 / pair.images)
         else None,
@@ -124,18 +124,18 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
         taken = run.model.input
         names = f" ({', '.join(taken.names)})" if taken.names else ""
         if run.model.role == "baseline" and not run.adopted and formatting.sees(run.model.input.names):
-            names += f", brought to three: {formatting.brought(run.model.input.names)}"
-        stem = "changed" if _stem_changed(run) else "stock"
+            names += f", converted to {formatting.brought(run.model.input.names)}"
+        stem = "modified" if _stem_changed(run) else "stock"
         return {
             "Origin": formatting.baseline(run.origin) if run.adopted else "this run",
             "Network": run.model.backbone,
-            "Started from": {
-                "imagenet": "ImageNet weights",
-                "none": "random weights",
-                "pretrain": "the pipeline's own source network",
+            "Initial weights": {
+                "imagenet": "ImageNet",
+                "none": "random",
+                "pretrain": "pretrained by the pipeline",
             }.get(run.model.weights, run.model.weights),
-            "Stem": f"{stem}, {run.stem.claim}" if run.stem and stem == "changed" else stem,
-            "Takes in": f"{taken.height} × {taken.width} pixels, "
+            "Stem": f"{stem}, {run.stem.claim}" if run.stem and stem == "modified" else stem,
+            "Input": f"{taken.height} × {taken.width} pixels, "
             f"{taken.channels} channel{'' if taken.channels == 1 else 's'}{names}",
             "Parameters": formatting.count(run.model.parameters),
             "Training images": formatting.count(run.model.train_images),
@@ -144,7 +144,7 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
             "Training time": formatting.duration(sum(e.seconds for e in run.history))
             if run.history
             else formatting.NOTHING,
-            "Images a second (last epoch)": f"{speeds[-1]:,.0f}" if speeds else formatting.NOTHING,
+            "Images per second (last epoch)": f"{speeds[-1]:,.0f}" if speeds else formatting.NOTHING,
             "Seed": formatting.NOTHING if run.model.seed is None else str(run.model.seed),
         }
 
@@ -153,9 +153,9 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
 
 
 def _stem_changed(run: Run) -> bool:
-    """Whether the network's stem differs from the stock one: by what was asked for, or by its channels.
+    """Whether the network's stem differs from the stock stem, in its settings or its channels.
 
-    A stock baseline's never does: its images are brought to red, green and blue in front of the stock stem.
+    That of a stock baseline never does: its images are converted to red, green and blue before the stem.
     """
     asked = run.model.config.get("stem") or {}
     return (run.model.role == "candidate" or run.adopted) and (
@@ -164,7 +164,7 @@ def _stem_changed(run: Run) -> bool:
 
 
 def _stem(stem: StemTransfer) -> dict[str, Any]:
-    """Weights that share origin and rule become one row: a network has hundreds that are simply carried over."""
+    """Groups weights with the same origin and rule into one row, because hundreds are simply carried over."""
     groups: dict[tuple[str, str], list[str]] = {}
     for weight in stem.weights:
         key = (str(weight.get("origin", "")), str(weight.get("rule", "")))
@@ -206,7 +206,7 @@ def _training(data: ReportData) -> list[tuple[str, Plot]]:
             "Accuracy on the training images",
             Plot(drawn["accuracy"], f"Training accuracy by epoch, %: {ends('accuracy', '.1f', 100)}"),
         ),
-        ("Speed of training", Plot(drawn["speed"], f"Images a second by epoch: {ends('images_per_second', ',.0f')}")),
+        ("Training speed", Plot(drawn["speed"], f"Images per second by epoch: {ends('images_per_second', ',.0f')}")),
     ]
 
 
@@ -214,7 +214,7 @@ def _classes(candidate: Evaluation, baseline: Evaluation) -> dict[str, Any]:
     def scores(of: Evaluation) -> tuple[measures.ClassScore, ...]:
         return measures.class_scores(of.labels, of.predicted, len(of.classes))
 
-    # The baseline may have its classes in another order.
+    # The baseline may have its classes in a different order.
     baseline_recall = {baseline.classes[score.index]: score.recall for score in scores(baseline)}
     rows = [
         {"name": name, "score": score, "baseline": baseline_recall.get(name)}
@@ -235,7 +235,7 @@ def _classes(candidate: Evaluation, baseline: Evaluation) -> dict[str, Any]:
 
 
 def _slices(slices: Sequence[Slice]) -> list[dict[str, Any]]:
-    """A table for each column, the values with the lowest accuracy first, with the candidate's interval."""
+    """One table per column, lowest accuracy first, with the candidate's interval."""
     tables = []
     for column in dict.fromkeys(part.column for part in slices):
         rows = [
@@ -250,17 +250,17 @@ def _slices(slices: Sequence[Slice]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Cell:
-    """One field of the confusion matrix."""
+    """One cell of the confusion matrix."""
 
     count: int
-    shade: int  # 0 (nothing) .. SHADES (all of the row's images)
+    shade: int  # 0 (none) .. SHADES (all of the row's images)
     right: bool  # on the diagonal
     title: str
-    mixed: int = 0  # in the field "others, others": how many of the images are wrong
+    mixed: int = 0  # in the cell "others, others": number of wrong images
 
 
 def _confusion_table(names: tuple[str, ...], matrix: np.ndarray) -> dict[str, Any]:
-    """The matrix as a table: whole for few classes; for many, the worst classes and all others gathered in one."""
+    """The matrix as a table: complete for few classes; for many, the worst classes, with all others combined."""
     size = len(names)
     mistakes = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * np.diag(matrix)
     if size <= SHOWN_CLASSES:
@@ -278,13 +278,13 @@ def _confusion_table(names: tuple[str, ...], matrix: np.ndarray) -> dict[str, An
 
     def cell(row: int, column: int) -> Cell:
         number, total = int(table[row, column]), int(totals[row])
-        title = f"{labels[row]} taken for {labels[column]}: {number} of {formatting.images(total)}"
+        title = f"{labels[row]} predicted as {labels[column]}: {number} of {formatting.images(total)}"
         if row == column:
-            title = f"{labels[row]} recognised: {number} of {formatting.images(total)}"
+            title = f"{labels[row]} predicted correctly: {number} of {formatting.images(total)}"
         mixed = 0
         if row == column == others:
             mixed, number = number - hits, hits
-            title = f"other classes recognised: {hits}; taken for one another: {mixed}"
+            title = f"other classes predicted correctly: {hits}; confused with each other: {mixed}"
         shade = math.ceil(SHADES * number / total) if total else 0
         return Cell(number, shade, row == column, title, mixed)
 
@@ -316,14 +316,14 @@ def _calibration(data: ReportData) -> dict[str, Any]:
     )
     confident = float(np.mean(data.candidate.evaluation.confidence))
     right = float(np.mean(data.candidate.evaluation.right))
-    lean = "about as sure as it is right"
+    lean = "about as confident as it is accurate"
     if abs(confident - right) >= 0.01:
-        lean = "surer than it is right" if confident > right else "less sure than it is right"
+        lean = "overconfident" if confident > right else "underconfident"
     return {
         "candidate": candidate,
         "baseline": baseline,
         "sentence": f"On average the candidate is {lean}: its mean confidence is {percent(confident)}, "
-        f"and {percent(right)} of its answers are right.",
+        f"and {percent(right)} of its predictions are right.",
         "plot": Plot(
             plots.reliability_plot(candidate, baseline),
             f"Reliability diagram. Expected calibration error: candidate {percent(candidate.expected_error)}, "
@@ -337,12 +337,11 @@ def _data_summary(data: DataSummary) -> dict[str, Any]:
     rows = [{"name": name, "images": [data.splits[s].get(name, 0) for s in splits]} for name in data.classes]
     plot = None
     if len(rows) > SHOWN_CLASSES:
-        # By the size of the training split: the smallest classes are those that suffer.
         train = [data.splits.get("train", {}).get(name, 0) for name in data.classes]
         test = [data.splits.get("test", {}).get(name, 0) for name in data.classes]
         plot = Plot(
             plots.class_sizes_plot(train, test),
-            f"Training images of each class, largest class first: from {max(train)} down to {min(train)}",
+            f"Training images per class, largest class first: from {max(train)} down to {min(train)}",
         )
     return {
         "splits": splits,
@@ -369,7 +368,7 @@ def _repeat(data: ReportData) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples and mappings as YAML's own lists and dicts."""
+    """Converts mappings and tuples to the dicts and lists that YAML has."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

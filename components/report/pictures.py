@@ -1,4 +1,4 @@
-"""Small pictures for the page, as data URIs: nothing is loaded from elsewhere."""
+"""Small pictures for the page as data URIs, so that the page loads nothing."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from restem.images.container import SIGNATURE, unpack
 from restem.images.panels import panels
 
 BOX_PIXELS = 192  # the contact sheet shows 144 CSS pixels; a third more keeps phones and print sharp
-MAX_PICTURES = 4  # of one image: its colours and three further bands
-MAX_PIXELS = 100_000_000  # an image larger than this is not decoded for a thumbnail
+MAX_PICTURES = 4  # per image: its colours and three more bands
+MAX_PIXELS = 100_000_000  # larger images are not decoded for a thumbnail
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """An image as it can be shown, and the size of the original in pixels.
+    """An image for display, and the size of the original in pixels.
 
-    pictures: (caption, data URI) each: an ordinary image is one picture without a caption; of an image with further
-      bands each is a picture of its own.
+    pictures: (caption, data URI) each. An ordinary image is one picture without a caption; each additional band is a
+      separate picture.
     """
 
     pictures: tuple[tuple[str, str], ...]
@@ -31,7 +31,7 @@ class Thumbnail:
 
 
 def data_uri(content: bytes, media_type: str) -> str:
-    """The content as a `data:` address."""
+    """The content as a `data:` URI."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -39,8 +39,8 @@ def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
     """Pictures of an encoded image (PNG, JPEG, BMP, GIF's first frame, raw container); None if it cannot be decoded.
 
     Images up to `BOX_PIXELS` keep every pixel (PNG; the page enlarges them without smoothing), larger ones are reduced
-    (JPEG). `names` are the channels' names in the file's order, see `restem.images.panels`; of the pictures at most
-    `MAX_PICTURES` are made. Depths other than 8 bits are stretched from a picture's darkest to its brightest value.
+    (JPEG). `names` are the channels' names in the file's order, see `restem.images.panels`; at most `MAX_PICTURES`
+    pictures are created. Depths other than 8 bits are stretched from a picture's darkest to its brightest value.
     """
     from PIL import Image
 
@@ -48,7 +48,8 @@ def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
         if encoded.startswith(SIGNATURE):
             pixels = unpack(encoded)
         else:
-            with Image.open(io.BytesIO(encoded)) as image:
+            with Image.open(io.BytesIO(encoded)) as file:
+                image: Image.Image = file
                 if image.width * image.height > MAX_PIXELS:
                     return None
                 if image.mode in ("P", "1", "CMYK", "YCbCr", "LAB", "HSV"):
@@ -56,7 +57,7 @@ def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
                 pixels = np.asarray(image)
         shown = panels(pixels, names)
         pictures = [(caption if len(shown) > 1 else "", _small(panel)) for caption, panel in shown[:MAX_PICTURES]]
-    except Exception:  # Pillow raises nearly anything on damaged files; a report must not die of one picture
+    except Exception:  # Pillow raises many types for damaged files; one picture must not stop the report
         return None
     return Thumbnail(tuple(pictures), pixels.shape[0], pixels.shape[1])
 
@@ -84,7 +85,7 @@ def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
 
 
 def picture_uri(encoded: bytes, max_width: int = 1600, max_bytes: int = 1_000_000) -> str:
-    """A finished PNG as a data URI, reduced only where it is too heavy for the page."""
+    """A PNG as a data URI, reduced only if it is too large for the page."""
     if len(encoded) <= max_bytes:
         return data_uri(encoded, "image/png")
     from PIL import Image

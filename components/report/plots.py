@@ -1,15 +1,15 @@
-"""The page's plots: Figures made without pyplot's global state, given out as SVG data URIs.
+"""The page's plots as SVG data URIs, drawn without pyplot's global state.
 
-Candidate and baseline differ in colour (Okabe and Ito's palette, told apart by colour-blind readers),
-in line and in marker, so that a black-and-white print still says which is which. No class name is
-ever drawn: names can be long or in scripts that matplotlib's font lacks, and HTML shows those.
+Candidate and baseline differ in colour (Okabe and Ito's palette for colour-blind readers), in line and in marker, so
+that they can be distinguished in a black-and-white print. Class names are not drawn, because they can be long or in
+scripts that matplotlib's font lacks; HTML shows them.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from restem.run_record import Epoch
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 CANDIDATE = "#0072b2"
 BASELINE = "#c2410c"
@@ -27,7 +28,7 @@ INK = "#1f2933"
 QUIET = "#66727f"
 PHASES = ("head", "stem", "all")
 
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#9aa5b1",
     "axes.grid": True,
@@ -39,7 +40,7 @@ STYLE = {
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
-    "svg.fonttype": "path",  # the same picture everywhere, whatever fonts the reader has
+    "svg.fonttype": "path",  # the same picture everywhere, independent of installed fonts
     "svg.hashsalt": "restem",  # the same bytes for the same data
     "text.color": INK,
     "xtick.color": QUIET,
@@ -48,7 +49,7 @@ STYLE = {
 
 
 def _svg(draw: Callable[[Axes], None], width: float = 3.9, height: float = 2.7) -> str:
-    """Draws on a fresh figure of that many inches and gives the SVG as a data URI."""
+    """Draws on a new figure of this size in inches and returns the SVG as a data URI."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -62,8 +63,8 @@ def _svg(draw: Callable[[Axes], None], width: float = 3.9, height: float = 2.7) 
     return data_uri(output.getvalue(), "image/svg+xml")
 
 
-def accuracy_plot(candidate: Interval, baseline: Interval, demanded: float | None) -> str:
-    """The two accuracies with their intervals; `demanded` is drawn as a line where there is a demand."""
+def accuracy_plot(candidate: Interval, baseline: Interval, required: float | None) -> str:
+    """The two accuracies with their intervals; `required` is drawn as a line if there is a threshold."""
 
     def draw(axes: Axes) -> None:
         rows = ((1, candidate, CANDIDATE, "o", "candidate"), (0, baseline, BASELINE, "s", "baseline"))
@@ -71,12 +72,12 @@ def accuracy_plot(candidate: Interval, baseline: Interval, demanded: float | Non
             axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=colour, linewidth=3, alpha=0.45)
             axes.plot([100 * interval.value], [row], marker=marker, markersize=9, color=colour)
         lowest, highest = min(candidate.low, baseline.low), max(candidate.high, baseline.high)
-        if demanded is not None and demanded > 0:
-            lowest, highest = min(lowest, demanded), max(highest, demanded)
-            axes.axvline(100 * demanded, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
-            side = "right" if demanded > (lowest + highest) / 2 else "left"
-            text = "demanded " if side == "right" else " demanded"
-            axes.text(100 * demanded, 1.5, text, ha=side, va="center", fontsize=9, color=INK)
+        if required is not None and required > 0:
+            lowest, highest = min(lowest, required), max(highest, required)
+            axes.axvline(100 * required, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
+            side = "right" if required > (lowest + highest) / 2 else "left"
+            text = "required " if side == "right" else " required"
+            axes.text(100 * required, 1.5, text, ha=side, va="center", fontsize=9, color=INK)
         margin = max(0.01, 0.06 * (highest - lowest))
         axes.set_xlim(100 * max(0.0, lowest - margin), 100 * min(1.0 + margin / 3, highest + margin))
         axes.set_ylim(-0.6, 1.75)
@@ -90,9 +91,9 @@ def accuracy_plot(candidate: Interval, baseline: Interval, demanded: float | Non
 
 
 def training_plots(candidate: Sequence[Epoch], baseline: Sequence[Epoch]) -> dict[str, str]:
-    """Loss, accuracy and images a second against the epoch: name -> SVG.
+    """Loss, accuracy and images per second by epoch: name -> SVG.
 
-    Phases are aligned: each takes as many epochs on the axis as the longer of the two runs needs.
+    Phases are aligned: on the axis, each phase is as long as in the longer of the two runs.
     """
     lengths = [max([e.epoch for run in (candidate, baseline) for e in run if e.phase == p], default=0) for p in PHASES]
     starts = dict(zip(PHASES, np.cumsum([0, *lengths[:-1]]).tolist(), strict=True))
@@ -130,12 +131,12 @@ def training_plots(candidate: Sequence[Epoch], baseline: Sequence[Epoch]) -> dic
                     )
             total = bounds[-1][2] if bounds else 1
             axes.set_xlim(0.5, total + 0.5)
-            axes.xaxis.get_major_locator().set_params(integer=True, nbins=8)
+            axes.locator_params("x", integer=True, nbins=8)
             axes.set_xlabel("epoch")
             axes.set_ylabel(label)
             drawn = [value(e) for run in (candidate, baseline) for e in run]
             if label.startswith("images") and min(drawn, default=0) > 0 and max(drawn) > 20 * min(drawn):
-                axes.set_yscale("log")  # the head alone, on features computed once, is far faster than the rest
+                axes.set_yscale("log")  # training the head on precomputed features is far faster
                 axes.yaxis.set_major_formatter("{x:,.0f}")
             elif not label.startswith("accuracy"):
                 axes.set_ylim(bottom=0)
@@ -147,12 +148,14 @@ def training_plots(candidate: Sequence[Epoch], baseline: Sequence[Epoch]) -> dic
     return {
         "loss": panel("loss", lambda e: e.loss),
         "accuracy": panel("accuracy on training images, %", lambda e: 100 * e.accuracy),
-        "speed": panel("images a second", lambda e: e.images_per_second),
+        "speed": panel("images per second", lambda e: e.images_per_second),
     }
 
 
 def reliability_plot(candidate: Calibration, baseline: Calibration) -> str:
-    """The reliability diagram; a marker's area is the share of the images in its bin."""
+    """The reliability diagram; a marker's area shows the share of images in its bin."""
+
+    from matplotlib.collections import PathCollection
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 100], [0, 100], color="#9aa5b1", linewidth=1.2, linestyle=":", label="perfect")
@@ -168,17 +171,18 @@ def reliability_plot(candidate: Calibration, baseline: Calibration) -> str:
         axes.set_xlim(-2, 104)
         axes.set_ylim(-4, 106)
         axes.set_xlabel("confidence, %")
-        axes.set_ylabel("share that is right, %")
+        axes.set_ylabel("accuracy, %")
         axes.set_aspect("equal")
         legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
         for handle in legend.legend_handles[1:]:
+            assert isinstance(handle, PathCollection)
             handle.set_sizes([36])
 
     return _svg(draw, 4.4, 4.4)
 
 
 def class_sizes_plot(train: Sequence[int], test: Sequence[int]) -> str:
-    """Images of each class, largest class first: what an unbalanced folder looks like at a glance."""
+    """Images per class, largest class first, to show how balanced the classes are."""
 
     def draw(axes: Axes) -> None:
         for counts, colour, line, role in ((train, INK, "-", "train"), (test, QUIET, "--", "test")):

@@ -1,4 +1,4 @@
-"""From the folders of the pipeline's artifacts to `ReportData`; everything is read by URI, wherever that is."""
+"""Reads `ReportData` from the folders of the pipeline's artifacts, by URI."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from restem.report.page import SHOWN_QUARANTINE
 from restem.report.pictures import Thumbnail, picture_uri, thumbnail
 from restem.run_record import STEM, read_evaluation, read_history, read_model
 
-BATCH = 256  # examples parsed at a time while looking for the images that are shown
+BATCH = 256  # examples parsed at a time when searching for the images that are shown
 
 log = logging.getLogger("restem")
 
@@ -50,13 +50,13 @@ def read_report_data(
 
     Args:
       title: the page's heading.
-      made_at: when the page is written, as it shall be shown.
-      versions: software and its versions, as they shall be shown.
-      verdict: as `restem.evaluator.verdict.read_verdict` gives it.
+      made_at: the time of writing, as shown on the page.
+      versions: software versions, as shown on the page.
+      verdict: the result of `restem.evaluator.verdict.read_verdict`.
       candidate_uri: the candidate's run folder (see run_record.py).
-      baseline_uri: the baseline's.
+      baseline_uri: the baseline's run folder.
       quarantine_uri: the folder with summary.json and quarantine.jsonl.
-      examples_uri: the raw examples; the split `test` is searched for the images that are shown.
+      examples_uri: the raw examples; the images that are shown are read from the split `test`.
 
     Raises:
       RestemError: the two runs have no test image in common.
@@ -92,7 +92,7 @@ def _json(uri: str, name: str) -> Any:
 
 
 def read_run(uri: str) -> Run:
-    """A run's folder as the Trainer and the Baseline write it."""
+    """Reads a run's folder as the Trainer and the Baseline write it."""
     origin = _optional_bytes(uri, BASELINE)
     return Run(
         model=read_model(uri),
@@ -119,12 +119,12 @@ def _read_stem(uri: str) -> StemTransfer | None:
 
 
 def on_the_same_images(candidate: Run, baseline: Run) -> tuple[Run, Run]:
-    """Both runs on the images that both were judged on, in the candidate's order.
+    """Both runs, limited to their common test images, in the candidate's order.
 
-    They normally are the same images, which an adopted baseline may have answered in another order.
+    Normally both have the same images; an adopted baseline may have them in a different order.
 
     Raises:
-      RestemError: there is no image in common.
+      RestemError: they have no image in common.
     """
     ours, theirs = candidate.evaluation, baseline.evaluation
     if ours.paths == theirs.paths:
@@ -133,14 +133,14 @@ def on_the_same_images(candidate: Run, baseline: Run) -> tuple[Run, Run]:
     shared = [(i, place[path]) for i, path in enumerate(ours.paths) if path in place]
     if not shared:
         raise RestemError(
-            "the candidate and the baseline were not judged on the same images",
+            "the candidate and the baseline were not evaluated on the same images",
             where="report",
             expected="the same test split for both",
-            given=f"{len(ours.paths)} and {len(place)} images without one in common",
-            remedy="Run the pipeline from the start, so that both are judged on the same data.",
+            given=f"{len(ours.paths)} and {len(place)} images with none in common",
+            remedy="Run the pipeline from the start, so that both are evaluated on the same data.",
         )
     if len(shared) < max(len(ours.paths), len(place)):
-        log.info("Report: the comparison is on the %d test images that both models were judged on", len(shared))
+        log.info("Report: the comparison uses the %d test images that both models were evaluated on", len(shared))
     mine, others = (np.array(side) for side in zip(*shared, strict=True))
     return (
         dataclasses.replace(candidate, evaluation=ours.at(mine)),
@@ -159,7 +159,7 @@ def _verdict(verdict: Mapping[str, Any]) -> Verdict:
 
 
 def _find_pictures(examples_uri: str, wanted: set[str], bands: tuple[str, ...]) -> dict[str, Thumbnail]:
-    """Thumbnails of the wanted paths, read in one pass that ends with the last one found."""
+    """Thumbnails of the wanted paths, read in one pass that stops when all are found."""
     found: dict[str, Thumbnail] = {}
     missing = set(wanted)
     if missing:

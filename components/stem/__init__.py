@@ -1,7 +1,7 @@
-"""Another first layer for a pretrained ResNet, and a report of what was kept.
+"""Changes the stem (the first convolution) of a pretrained ResNet and reports what is kept.
 
-Keras 3 and NumPy only (matplotlib for the picture): this folder may be copied out and used alone.
-Importing it is cheap; Keras is imported when a network is touched.
+Needs only Keras 3 and NumPy (matplotlib for the picture): this folder can be copied and used alone.
+Importing it is cheap, because Keras is imported only when it is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .saved import describe
     from .write import save_network
 
-_HOMES = {
+_MODULES = {
     "PREPROCESSING": "preprocessing",
     "Preprocessing": "preprocessing",
     "StemResult": "modify",
@@ -50,6 +50,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

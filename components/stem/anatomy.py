@@ -1,4 +1,4 @@
-"""Reads a network: which layers are its stem, and which layers read what the stem makes."""
+"""Reads a network: which layers form its stem, and which layers read the stem's output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from .errors import StemError
 
 CONV = "conv1_conv"
-# Names of the layers this library puts between the input and the padding, and after the convolution.
+# Names of the layers that this library adds between the input and the padding, and after the convolution.
 RESCALE, FIRST, ONES, JOIN, EXTRA_NORM = "stem_rescale", "stem_first", "stem_ones", "stem_join", "stem_bn"
 OWN_LAYERS = (RESCALE, FIRST, ONES, JOIN)
 _PASS = {"Activation", "ReLU", "ZeroPadding2D", "MaxPooling2D"}
@@ -24,14 +24,15 @@ class Anatomy:
     Attributes:
         family: `V1` (BatchNorm and ReLU right after the first convolution) or `V2`.
         input, pad, conv: names of the layers from the input to the first convolution.
-        before: names of the layers between input and padding that this library put there (a network it made).
-        constant: the last channel that the convolution reads is the constant one of such a network.
+        before: names of the layers that this library added between input and padding, if it made the network.
+        constant: True if the convolution's last input channel is the constant-one channel of such a network.
         chain: (name, class, config) of the layers from the convolution to its readers, in order; each
-            works channel by channel.
-        readers: names of the convolutions that read the last of the chain; None where something else does.
-        reader_norms: the BatchNormalization right after a reader, by the reader's name, where there is one.
+            works on every channel separately.
+        readers: names of the convolutions that read the end of the chain; None if other layers read it.
+        reader_norms: the BatchNormalization right after a reader, if there is one, by the reader's name.
         kernel: [side, side, channels, filters]; bias: [filters], or None.
-        padding: zeros before and after each side. stride: of the first convolution.
+        padding: zeros before and after the image, in height and in width.
+        stride: stride of the first convolution.
         pool: name of the stem's max pool, or None.
     """
 
@@ -57,7 +58,7 @@ class Anatomy:
 
 
 def read_anatomy(backbone: keras.Model) -> Anatomy:
-    """Finds the stem. Raises StemError where `backbone` is not a keras.applications ResNet (V1 or V2)."""
+    """Finds the stem. Raises StemError if `backbone` is not a keras.applications ResNet (V1 or V2)."""
     if not isinstance(backbone, keras.Model):
         raise StemError(f"modify_stem takes a Keras model, not {type(backbone).__name__}.")
     try:
@@ -70,10 +71,10 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
             for layer in getattr(backbone, "layers", [])
             if isinstance(layer, keras.Model) and any(part.name == CONV for part in layer.layers)
         ]
-        hint = f" It holds one, though: give model.get_layer({inner[0]!r})." if inner else ""
+        hint = f" It contains one: pass model.get_layer({inner[0]!r})." if inner else ""
         raise StemError(
             f"{backbone.name!r} is not a keras.applications ResNet: it has no layer {CONV!r}.{hint} "
-            "ResNet50, ResNet101, ResNet152 and their V2 are understood."
+            "Supported: ResNet50, ResNet101, ResNet152 and their V2 variants."
         )
     inputs = {name: _sources(entry["inbound_nodes"]) for name, entry in layers.items()}
     pad = inputs[CONV][0]
@@ -81,16 +82,19 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
     if layers[pad]["class_name"] != "ZeroPadding2D" or first is None or layers[first]["class_name"] != "InputLayer":
         raise StemError(
             f"The stem of {backbone.name!r} is not the stock one (input, zero padding, {CONV}), so its preprocessing "
-            "is unknown. Give the network as keras.applications builds it (restem.stem.load_backbone does)."
+            "is unknown. Pass the network as keras.applications builds it (restem.stem.load_backbone does this)."
         )
     config = layers[CONV]["config"]
     if config.get("data_format") == "channels_first":
-        raise StemError("Only channels_last networks are understood: call keras.config.set_image_data_format first.")
+        raise StemError(
+            "Only channels_last networks are supported. Call keras.config.set_image_data_format('channels_last') "
+            "before you build the network."
+        )
     chain, readers = _follow(layers, inputs)
     conv = backbone.get_layer(CONV).get_weights()
     (top, bottom), (left, right) = _pairs(layers[pad]["config"]["padding"])
     if (top, bottom) != (left, right) or config["kernel_size"][0] != config["kernel_size"][1]:
-        raise StemError(f"The first convolution of {backbone.name!r} is not square in kernel and padding.")
+        raise StemError(f"The first convolution of {backbone.name!r} must have a square kernel and square padding.")
     return Anatomy(
         family="V1" if "conv1_bn" in layers else "V2",
         input=first,
@@ -115,14 +119,14 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
 
 
 def _back_to_input(inputs: dict[str, list[str]], pad: str) -> tuple[tuple[str, ...], str | None]:
-    """From the padding back through this library's own layers; the last name is the first foreign one."""
+    """Goes back from the padding through this library's own layers: their names, and the layer before them."""
     before: list[str] = []
     here = inputs[pad][:1]
     while here and here[0] in OWN_LAYERS:
         before.append(here[0])
         before += [other for other in inputs[here[0]][1:] if other not in before]
         here = inputs[here[0]][:1]
-    if JOIN in before:  # the constant's own layers hang on the side
+    if JOIN in before:  # the layers of the constant-one channel are a side branch
         before += [name for name in (FIRST, ONES) if name in inputs and name not in before]
     return tuple(before), here[0] if here else None
 
@@ -130,7 +134,7 @@ def _back_to_input(inputs: dict[str, list[str]], pad: str) -> tuple[tuple[str, .
 def _follow(
     layers: dict[str, Any], inputs: dict[str, list[str]]
 ) -> tuple[tuple[tuple[str, str, dict[str, Any]], ...], tuple[str, ...] | None]:
-    """From the first convolution through layers that keep channels apart, to the convolutions that mix them."""
+    """Follows the layers that keep channels separate, from the first convolution to those that mix channels."""
     chain: list[tuple[str, str, dict[str, Any]]] = []
     here = CONV
     while True:
@@ -145,7 +149,7 @@ def _follow(
 
 
 def _sources(nodes: Any) -> list[str]:
-    """Names of the layers whose outputs a layer takes, from the serialized nodes of a Functional model."""
+    """Names of a layer's input layers, from the serialized nodes of a Functional model."""
     found: list[str] = []
 
     def walk(value: Any) -> None:

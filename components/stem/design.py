@@ -1,4 +1,4 @@
-"""Applies the rules of a specification in their documented order, on arrays: nothing is built here."""
+"""Applies the rules of a specification in their documented order. Works on arrays and builds no network."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _SAMPLES = 20_000  # positions used for a least-squares fit
 
 @dataclasses.dataclass
 class Design:
-    """The new stem on paper, filled rule by rule.
+    """The plan of the new stem. Each rule changes it.
 
     Attributes:
         channels: the plan of the input channels.
-        kernel, bias, padding, stride: of the convolution as it stands after the rules so far.
-        weights: by layer name, in the layer's order: what differs from the source.
-        rules: how a weight (`layer/weight`) or all of a layer came about.
-        initialised: layers with fresh weights.
+        kernel, bias, padding, stride: of the convolution, after the rules so far.
+        weights: the weights that differ from the source, by layer name, in the layer's order.
+        rules: how a weight (`layer/weight`) or all weights of a layer were computed.
+        initialised: layers with new weights.
         steps, approximations, dropped: see TransferReport.
-        exact: whether every rule so far keeps the function.
-        output_statistics: mean and variance by filter of the convolution's output, where a rule fixed them.
+        exact: whether all rules so far keep the function.
+        output_statistics: mean and variance of the convolution's output per filter, if a rule has set them.
     """
 
     channels: Channels
@@ -42,7 +42,7 @@ class Design:
     bias: np.ndarray | None
     padding: tuple[int, int]
     stride: int
-    blueprint: Blueprint | None = None
+    blueprint: Blueprint = dataclasses.field(init=False)
     weights: dict[str, list[np.ndarray]] = dataclasses.field(default_factory=dict)
     rules: dict[str, str] = dataclasses.field(default_factory=dict)
     initialised: set[str] = dataclasses.field(default_factory=set)
@@ -65,7 +65,7 @@ def design_stem(
     images: np.ndarray | None,
     seed: int,
 ) -> Design:
-    """Channels, small images or stride, kernel, filters, deep stem, extra BatchNorm, pool: in this order."""
+    """Applies, in this order: channels, small images or stride, kernel, filters, deep stem, BatchNorm, pool."""
     origin = source.preprocessing
     channels = plan_channels(spec, origin, source.constant)
     design = Design(
@@ -86,7 +86,7 @@ def design_stem(
     _apply_batch_norm(design, backbone, anatomy, spec, calibration)
     if not spec.pool and anatomy.pool is not None:
         design.exact = False
-        design.steps.append(f"max pool {anatomy.pool} removed: the maps after it are twice as large")
+        design.steps.append(f"max pool {anatomy.pool} removed: feature maps after it are twice as large")
     design.weights[anatomy.conv] = [design.kernel] + ([] if design.bias is None else [design.bias])
     design.blueprint = Blueprint(
         channels=len(channels.bands),
@@ -105,7 +105,7 @@ def design_stem(
 
 
 def _note(design: Design, anatomy: Anatomy, text: str) -> None:
-    """A rule that made the convolution's kernel what it is."""
+    """Records a rule that changed the convolution's kernel."""
     key = f"{anatomy.conv}/kernel"
     design.rules[key] = f"{design.rules[key]}; {text}" if key in design.rules else text
     design.steps.append(text)
@@ -115,15 +115,15 @@ def _describe_channels(design: Design, anatomy: Anatomy, source: Preprocessing) 
     channels = design.channels
     parts = [f"{band}: {rule}" for band, rule in zip(channels.bands, channels.rule, strict=True)]
     if channels.needs_ones:
-        parts.append(
-            "constant-one channel: what preprocessing shifts each source channel by, so that borders are right"
-        )
+        parts.append("constant-one channel: the remaining preprocessing shifts, so that borders are correct")
     _note(design, anatomy, "channels (" + "; ".join(parts) + ")")
     for band in channels.lost:
-        design.dropped.append({"name": f"{anatomy.conv}/kernel", "why": f"the slice of {band}: no channel carries it"})
+        design.dropped.append(
+            {"name": f"{anatomy.conv}/kernel", "why": f"the slice of {band} (no input channel carries this band)"}
+        )
     share = _power_of(anatomy.kernel, [source.bands.index(b) for b in channels.lost])
     if share > 0:
-        design.approximate(f"without {', '.join(channels.lost)}", "share of the kernel's power dropped:", share)
+        design.approximate(f"without {', '.join(channels.lost)}", "dropped share of the kernel's power:", share)
 
 
 def _power_of(kernel: np.ndarray, picked: list[int]) -> float:
@@ -135,16 +135,15 @@ def _apply_small_images(design: Design, anatomy: Anatomy, spec: StemSpec) -> Non
     if spec.small_images:
         if design.stride != 2:
             raise StemError(
-                f"small_images stands for the stride-2 convolution of the source, but its stride is {design.stride}."
+                f"small_images needs a source whose first convolution has stride 2, but its stride is {design.stride}."
             )
         design.kernel, design.padding = small_images.collapse(design.kernel, design.padding)
         design.stride = 1
         side = design.kernel.shape[0]
-        _note(
-            design, anatomy, f"taps summed by the small pixel they read: {side}x{side}, stride 1, as if upsampled twice"
-        )
+        words = f"taps that read the same small pixel are added: {side}x{side}, stride 1, as if upsampled by 2"
+        _note(design, anatomy, words)
     elif spec.stride is not None and spec.stride != design.stride:
-        design.steps.append(f"stride {design.stride} -> {spec.stride}: shapes are kept, the function is not")
+        design.steps.append(f"stride {design.stride} -> {spec.stride}: keeps the weights' shapes, not the function")
         design.stride = spec.stride
         design.exact = False
 
@@ -155,7 +154,7 @@ def _apply_kernel(design: Design, anatomy: Anatomy, spec: StemSpec, calibration:
         return
     if spec.kernel > old:
         design.kernel, design.padding = kernel_size.grow(design.kernel, design.padding, spec.kernel)
-        _note(design, anatomy, f"kernel {old} -> {spec.kernel}: zeros around, padding follows")
+        _note(design, anatomy, f"kernel {old} -> {spec.kernel}: zeros added around it, padding adjusted")
         return
     moments = calibration.moments(old)
     if spec.shrink == "least_squares":
@@ -189,8 +188,8 @@ def _apply_filters(
         return
     if anatomy.readers is None:
         raise StemError(
-            f"The filters of {anatomy.conv!r} can be changed only where convolutions read them; "
-            f"in {backbone.name!r} something else does."
+            f"The number of filters of {anatomy.conv!r} can be changed only if convolutions read them; "
+            f"in {backbone.name!r} other layers read them."
         )
     if spec.filters > old:
         _widen(design, backbone, anatomy, spec, rng)
@@ -199,7 +198,7 @@ def _apply_filters(
 
 
 def _take(design: Design, backbone: keras.Model, anatomy: Anatomy, picks: np.ndarray, how: str) -> None:
-    """The convolution and the norms that follow it, filter by filter."""
+    """Selects filters of the convolution and of the norms after it."""
     design.kernel = design.kernel[..., picks]
     if design.bias is not None:
         design.bias = design.bias[picks]
@@ -210,6 +209,8 @@ def _take(design: Design, backbone: keras.Model, anatomy: Anatomy, picks: np.nda
 
 
 def _widen(design: Design, backbone: keras.Model, anatomy: Anatomy, spec: StemSpec, rng: np.random.Generator) -> None:
+    assert spec.filters is not None
+    assert anatomy.readers is not None
     old = design.kernel.shape[3]
     picks = filters.copies(old, spec.filters)
     how = f"filters {old} -> {spec.filters}: filter i copies filter i mod {old}"
@@ -224,18 +225,20 @@ def _widen(design: Design, backbone: keras.Model, anatomy: Anatomy, spec: StemSp
 
 
 def _narrow(design: Design, backbone: keras.Model, anatomy: Anatomy, spec: StemSpec, calibration: Calibration) -> None:
+    assert spec.filters is not None
+    assert anatomy.readers is not None
     old = design.kernel.shape[3]
     readers = {name: backbone.get_layer(name).get_weights() for name in anatomy.readers}
     if any(w[0].shape[:2] != (1, 1) for w in readers.values()):
-        raise StemError("Filters can be removed only where 1x1 convolutions read them (as in every stock ResNet).")
+        raise StemError("Filters can be removed only if 1x1 convolutions read them (as in every stock ResNet).")
     norms = {name: backbone.get_layer(name).get_weights() for name in anatomy.norms}
     seen = run_chain(_conv_output(design, calibration), anatomy.chain, norms, spec.pool)
     seen = _sample(seen.reshape(-1, old))
     importance = np.sqrt(sum(np.sum(np.asarray(w[0], np.float64) ** 2, axis=(0, 1, 3)) for w in readers.values()))
     keep = filters.choose(seen, importance, spec.filters)
     gone = np.setdiff1d(np.arange(old), keep)
-    _take(design, backbone, anatomy, keep, f"filters {old} -> {spec.filters}: those that explain the others best")
-    words = f"filters {old} -> {spec.filters}, readers by {spec.narrow.replace('_', ' ')}"
+    _take(design, backbone, anatomy, keep, f"filters {old} -> {spec.filters}: kept those that explain the others best")
+    words = f"filters {old} -> {spec.filters} by {spec.narrow.replace('_', ' ')}"
     errors = []
     for name, (kernel, *rest) in readers.items():
         new, shift = filters.refit_reader(kernel, keep, seen, spec.narrow)
@@ -244,33 +247,34 @@ def _narrow(design: Design, backbone: keras.Model, anatomy: Anatomy, spec: StemS
         design.rules[name] = words
         if not rest and np.any(shift):
             _shift_norm(design, backbone, anatomy, name, shift, words)
-    design.approximate(words, f"relative error of what reads them on {calibration.origin}:", max(errors))
+    design.approximate(words, f"relative error of the layers that read them on {calibration.origin}:", max(errors))
     design.dropped.append(
         {"name": f"{anatomy.conv}/kernel", "why": f"filters {', '.join(map(str, gone))}", "filters": gone.tolist()}
     )
     for name in (*anatomy.norms, *anatomy.readers):
-        design.dropped.append({"name": name, "why": f"what belongs to filters {', '.join(map(str, gone))}"})
+        design.dropped.append({"name": name, "why": f"the weights of filters {', '.join(map(str, gone))}"})
     _note(design, anatomy, words)
 
 
 def _shift_norm(
     design: Design, backbone: keras.Model, anatomy: Anatomy, reader: str, shift: np.ndarray, words: str
 ) -> None:
-    """A reader without bias: adding `shift` to its output is taking it from the next norm's moving mean."""
+    """Adds `shift` to the output of a reader without bias: subtracts it from the next norm's moving mean."""
     norm = anatomy.reader_norms.get(reader)
     if norm is None:
         raise StemError(
-            f"{reader!r} has neither a bias nor a BatchNormalization to take up what removed filters carried."
+            f"{reader!r} has neither a bias nor a BatchNormalization that can absorb the mean of the removed "
+            "filters. Use narrow='drop'."
         )
     gamma, beta, mean, variance = backbone.get_layer(norm).get_weights()
     design.weights[norm] = [gamma, beta, mean - shift, variance]
-    design.rules[norm] = f"moving mean takes up the bias of {words}"
+    design.rules[norm] = f"moving mean absorbs the shift from {words}"
 
 
 def _apply_deep(
     design: Design, anatomy: Anatomy, spec: StemSpec, calibration: Calibration, rng: np.random.Generator
 ) -> tuple[int, ...]:
-    """Replaces the convolution; returns the filters of the new ones before it (none: not a deep stem)."""
+    """Replaces the convolution. Returns the filters of the new ones before it; empty if the stem is not deep."""
     if not spec.deep:
         return ()
     last = design.kernel.shape[3]
@@ -282,19 +286,19 @@ def _apply_deep(
     for place, (kernel, norm) in enumerate(stem.hidden, start=1):
         _, conv, bn, _ = deep_names(place)
         design.weights[conv], design.weights[bn] = [kernel], norm
-        design.rules[conv] = "He normal, scaled to its input"
+        design.rules[conv] = "He normal, scaled to the layer's input"
         design.rules[bn] = f"gamma 1, beta 0, statistics measured on {calibration.origin}"
         design.initialised |= {conv, bn}
-    design.dropped.append({"name": f"{anatomy.conv}/kernel", "why": f"the {old}x{old} kernel: replaced by a deep stem"})
+    design.dropped.append({"name": f"{anatomy.conv}/kernel", "why": f"the {old}x{old} kernel (replaced by deep stem)"})
     design.kernel, design.padding = stem.kernel, deep.PAD
     design.output_statistics = _statistics(target)
     if design.bias is None:
         raise StemError("A deep stem needs a bias in the source's first convolution to keep the scale of activations.")
     design.bias = stem.bias
     words = f"deep stem of 3x3 convolutions with {hidden[0]}, {hidden[1]} and {last} filters"
-    how = "fitted to the old stem's output, then brought to its mean and spread"
+    how = "fitted to the old stem's output, then scaled to its mean and standard deviation"
     design.rules[f"{anatomy.conv}/kernel"] = design.rules[f"{anatomy.conv}/bias"] = f"{words}: {how}"
-    design.steps.append(f"{words}: does not preserve; the last is {how}")
+    design.steps.append(f"{words}: does not keep the function; the last one is {how}")
     design.approximate(words, f"relative error of its output on {calibration.origin}:", stem.error)
     return hidden
 
@@ -317,7 +321,7 @@ def _apply_batch_norm(
         mean, variance = design.output_statistics or _statistics(_conv_output(design, calibration))
         origin = f"statistics measured on {calibration.origin}"
     design.weights[EXTRA_NORM] = batch_norm.identity_batch_norm(mean, variance, EPSILON)
-    design.rules[EXTRA_NORM] = f"returns its input at inference: {origin}, gamma and beta undo them"
+    design.rules[EXTRA_NORM] = f"identity at inference: {origin}; gamma and beta undo them"
     design.steps.append(f"extra BatchNormalization {EXTRA_NORM} ({origin})")
 
 

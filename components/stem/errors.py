@@ -1,4 +1,4 @@
-"""The one error of this library."""
+"""The only error class of this library."""
 
 
 class StemError(ValueError):

@@ -1,4 +1,4 @@
-"""The stem on arrays, at inference: what calibration measures. NumPy only, float64."""
+"""The stem at inference on NumPy arrays, in float64. Calibration uses it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def batch_norm(x: np.ndarray, weights: Sequence[np.ndarray], epsilon: float) -> 
 def run_chain(
     x: np.ndarray, chain: Sequence[tuple[str, str, dict[str, Any]]], norms: dict[str, Sequence[np.ndarray]], pool: bool
 ) -> np.ndarray:
-    """The layers between the first convolution and its readers (anatomy.Anatomy.chain).
+    """Applies the layers between the first convolution and its readers (anatomy.Anatomy.chain).
 
     Args:
         norms: weights of the chain's BatchNormalization layers, by name.
-        pool: False leaves out the max pool and the padding before it.
+        pool: False skips the max pool and the padding before it.
     """
     for place, (name, kind, config) in enumerate(chain):
         if kind == "BatchNormalization":

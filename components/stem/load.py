@@ -1,4 +1,4 @@
-"""Loads a stock ResNet from keras.applications with weights from the network, from a file, or fresh."""
+"""Loads a stock ResNet from keras.applications with downloaded weights, weights from a file, or random weights."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from .spec import BACKBONES
 def load_backbone(
     name: str, weights: str | Path = "imagenet", *, include_top: bool = False, pooling: str | None = "avg"
 ) -> keras.Model:
-    """A stock network for any image size, as keras.applications builds it (its preprocessing is not inside).
+    """A stock network for any image size, as keras.applications builds it (without preprocessing).
 
     Args:
         name: one of BACKBONES.
-        weights: `imagenet` (downloaded by Keras, once), `none` (fresh), or a file: `.weights.h5`, `.h5`
-            (Keras's own ImageNet files too), `.keras`, with or without the classifier. A .keras file of a
-            network that this library made is given back as it is: it can be modified once more.
-        include_top: keep the classifier (files must have one; its classes are read from the file).
-        pooling: `avg`, `max` or None, without the classifier.
+        weights: `imagenet` (Keras downloads it once), `none` (random), or a file: `.weights.h5`, `.h5`
+            (also Keras's own ImageNet files), `.keras`, with or without the classifier. A .keras file of a
+            network that this library made is returned unchanged; it can be modified again.
+        include_top: keep the classifier (a file must contain one; its classes are read from the file).
+        pooling: `avg`, `max` or None; applies only without the classifier.
 
     Returns:
         keras.Model [n, height, width, channels] -> [n, features] ([n, rows, columns, features] without
-        pooling). Channels: as the file's first convolution has them, 3 otherwise.
+        pooling). The file's first convolution sets the number of channels; without a file it is 3.
 
     Raises:
-        StemError: with the ways out, where ImageNet's weights cannot be had or a file does not fit.
+        StemError: if a name is unknown, ImageNet's weights are not available, or a file does not fit.
     """
     if name not in BACKBONES:
-        raise StemError(f"{name!r} is not a backbone: choose one of {', '.join(BACKBONES)}.")
+        raise StemError(f"Unknown backbone {name!r}: choose one of {', '.join(BACKBONES)}.")
     if pooling not in ("avg", "max", None):
         raise StemError(f"pooling must be 'avg', 'max' or None, not {pooling!r}.")
     if weights == "none":
@@ -44,7 +44,7 @@ def load_backbone(
     path = Path(weights)
     if not path.is_file():
         raise StemError(
-            f"There is no weights file {str(path)!r}. Give 'imagenet', 'none', or the path of a .weights.h5, .h5 or "
+            f"Weights file {str(path)!r} not found. Give 'imagenet', 'none', or the path of a .weights.h5, .h5 or "
             f".keras file of {name}."
         )
     try:
@@ -54,8 +54,8 @@ def load_backbone(
     except Exception as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise StemError(
-            f"{str(path)!r} does not fit {name}: {first_line}. Expected weights of that very network, saved by Keras "
-            f"as .weights.h5, .h5 or .keras; another of {', '.join(BACKBONES)} may be the one it was saved from."
+            f"{str(path)!r} does not fit {name}: {first_line}. Expected weights of this network, saved by Keras as "
+            f".weights.h5, .h5 or .keras. The file may belong to another backbone: {', '.join(BACKBONES)}."
         ) from error
 
 
@@ -63,7 +63,7 @@ def _build(name: str, include_top: bool, pooling: str | None, channels: int = 3,
     make = getattr(keras.applications, name)
     if not include_top:
         return make(include_top=False, weights=None, input_shape=(None, None, channels), pooling=pooling)
-    # keras.applications fixes the size of networks with a classifier; it is put on here, with Keras's names.
+    # keras.applications fixes the image size of networks with a classifier, so it is added here, with Keras's names.
     body = _build(name, False, "avg", channels)
     top = keras.layers.Dense(classes, activation="softmax", name="predictions")
     return keras.Model(body.inputs, top(body.outputs[0]), name=body.name)
@@ -72,15 +72,15 @@ def _build(name: str, include_top: bool, pooling: str | None, channels: int = 3,
 def _imagenet(name: str, include_top: bool, pooling: str | None) -> keras.Model:
     network = _build(name, include_top, pooling)
     try:
-        # With a fixed input shape, so that nothing but the download and the reading can fail.
+        # With the default input shape, only the download and the reading of the file can fail.
         given = getattr(keras.applications, name)(include_top=include_top, weights="imagenet", pooling=pooling)
     except Exception as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise StemError(
-            f"The ImageNet weights of {name} cannot be downloaded here ({first_line}). Ways out: put Keras's own file "
-            f"({name.lower()}_weights_tf_dim_ordering_tf_kernels{'' if include_top else '_notop'}.h5) into "
-            "~/.keras/models on this machine; give any checkpoint of this network as a file (.weights.h5, .h5, "
-            ".keras); make one with `restem pretrain`; or start from fresh weights with weights 'none'."
+            f"The ImageNet weights of {name} cannot be downloaded ({first_line}). Do one of the following: put Keras's "
+            f"file ({name.lower()}_weights_tf_dim_ordering_tf_kernels{'' if include_top else '_notop'}.h5) into "
+            "~/.keras/models on this machine; give a checkpoint of this network as a file (.weights.h5, .h5, "
+            ".keras); create one with `restem pretrain`; or start from random weights with weights 'none'."
         ) from error
     network.set_weights(given.get_weights())
     return network
@@ -88,7 +88,7 @@ def _imagenet(name: str, include_top: bool, pooling: str | None) -> keras.Model:
 
 @dataclasses.dataclass(frozen=True)
 class _Contents:
-    """What a weights file holds: its convolutions, channels of the first, classes of the top (None: no top)."""
+    """A weights file: number of convolutions, channels of the first one, classes of the top (None: no top)."""
 
     convolutions: int
     channels: int
@@ -102,18 +102,18 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
         if own is None:
             return _transplant(name, given, path, include_top, pooling)
         if own.name != name.lower() and own.name in [known.lower() for known in BACKBONES]:
-            raise StemError(f"{str(path)!r} holds another network than {name}: a modified {own.name}.")
+            raise StemError(f"{str(path)!r} does not contain {name}: it contains a modified {own.name}.")
         return own
     if path.suffix not in (".h5", ".hdf5"):
-        raise StemError(f"{str(path)!r} is not a weights file: .weights.h5, .h5 and .keras are understood.")
+        raise StemError(f"{str(path)!r} is not a weights file. Supported: .weights.h5, .h5 and .keras.")
     contents = _read_contents(path)
     if include_top and contents.classes is None:
-        raise StemError(f"{str(path)!r} holds no classifier, but include_top=True asks for one.")
+        raise StemError(f"{str(path)!r} contains no classifier, but include_top=True requires one.")
     whole = _build(name, contents.classes is not None, pooling, contents.channels, contents.classes or 1000)
     convolutions = sum(isinstance(layer, keras.layers.Conv2D) for layer in whole.layers)
     if convolutions != contents.convolutions:
         raise StemError(
-            f"{str(path)!r} holds another network than {name}: {contents.convolutions} convolutions instead of "
+            f"{str(path)!r} does not contain {name}: it has {contents.convolutions} convolutions, expected "
             f"{convolutions}."
         )
     whole.load_weights(path)
@@ -124,12 +124,12 @@ def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, po
     """Copies weights by layer name into a stock network."""
     layers = {layer.name: layer for layer in _flat(given)}
     if "conv1_conv" not in layers:
-        raise StemError(f"{str(path)!r} holds no keras.applications ResNet (no layer 'conv1_conv').")
+        raise StemError(f"{str(path)!r} contains no keras.applications ResNet (no layer 'conv1_conv').")
     channels = layers["conv1_conv"].kernel.shape[2]
     top = layers.get("predictions")
     if include_top and top is None:
-        raise StemError(f"{str(path)!r} holds no classifier, but include_top=True asks for one.")
-    network = _build(name, include_top, pooling, channels, top.units if include_top else 1000)
+        raise StemError(f"{str(path)!r} contains no classifier, but include_top=True requires one.")
+    network = _build(name, include_top, pooling, channels, top.units if include_top and top is not None else 1000)
     own = [layer for layer in network.layers if layer.weights]
     missing = [layer.name for layer in own if layer.name not in layers]
     extra = sum(1 for n, layer in layers.items() if layer.weights and n.startswith("conv")) - sum(
@@ -137,11 +137,11 @@ def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, po
     )
     if missing or extra:
         raise StemError(
-            f"{str(path)!r} holds another network than {name}: "
+            f"{str(path)!r} does not contain {name}: "
             + (
-                f"it lacks {missing[0]!r} and {len(missing) - 1} more layers."
+                f"{len(missing)} layer(s) are missing, the first is {missing[0]!r}."
                 if missing
-                else f"{extra} layers too many."
+                else f"it has {extra} layer(s) too many."
             )
         )
     for layer in own:
@@ -149,14 +149,14 @@ def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, po
         if [v.shape for v in values] != [tuple(w.shape) for w in layer.weights]:
             raise StemError(
                 f"{str(path)!r}: the weights of {layer.name!r} have shapes {[v.shape for v in values]}, but a stock "
-                f"{name} has {[tuple(w.shape) for w in layer.weights]}. A modified network is not a source checkpoint."
+                f"{name} has {[tuple(w.shape) for w in layer.weights]}. Give a checkpoint of the unmodified network."
             )
         layer.set_weights(values)
     return network
 
 
 def _own(model: keras.Model) -> keras.Model | None:
-    """The network that this library made, in `model` or in one of its layers."""
+    """The network that this library made: `model` itself or one of its layers, or None."""
     if isinstance(model, StemModel) and model.about:
         return model
     found = (_own(layer) for layer in getattr(model, "layers", []) if isinstance(layer, keras.Model))
@@ -181,7 +181,7 @@ def _holds_model(path: Path) -> bool:
 
 
 def _read_contents(path: Path) -> _Contents:
-    """From the shapes alone: the one 7x7 kernel is the first convolution's, the one matrix the top's."""
+    """Reads only the shapes: the 7x7 kernel belongs to the first convolution, the matrix to the top."""
     kernels: list[tuple[int, ...]] = []
     convolutions = 0
     matrices: list[tuple[int, ...]] = []
@@ -198,5 +198,5 @@ def _read_contents(path: Path) -> _Contents:
     with h5py.File(path, "r") as file:
         file.visititems(look)
     if len(kernels) != 1:
-        raise StemError(f"{str(path)!r} holds no stock ResNet: its first convolution (7x7) was not found.")
+        raise StemError(f"{str(path)!r} contains no stock ResNet: expected one 7x7 convolution, found {len(kernels)}.")
     return _Contents(convolutions, int(kernels[0][2]), int(matrices[0][1]) if matrices else None)

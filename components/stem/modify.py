@@ -1,4 +1,4 @@
-"""`modify_stem`: a pretrained ResNet with another first layer, and the proof of what it kept."""
+"""`modify_stem`: changes the first layer of a pretrained ResNet and proves what is kept."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .spec import GREY, StemSpec
 
 @dataclasses.dataclass(frozen=True)
 class StemResult:
-    """What `modify_stem` returns.
+    """Result of `modify_stem`.
 
     Attributes:
-        model: the new network: raw pixels [n, height, width, channels] to what the backbone gave.
-        report: what was kept.
-        stem_layers: layers to train where only the stem is trained: the first convolution, and every
-            layer whose weights the change made new or derived.
+        model: the new network: from raw pixels [n, height, width, channels] to the backbone's output.
+        report: what is kept.
+        stem_layers: layers to train if only the stem is trained: the first convolution, and every layer
+            with new or derived weights.
     """
 
     model: keras.Model
@@ -45,25 +45,25 @@ def modify_stem(
     images: np.ndarray | None = None,
     seed: int = 0,
 ) -> StemResult:
-    """Changes the stem of a ResNet and keeps what can be kept.
+    """Changes the stem of a ResNet and keeps as much of its function as possible.
 
     Args:
         backbone: a network as keras.applications builds it (ResNet50/101/152, V1 or V2), with or without
             its top; it is not changed.
         spec: the stem to build.
-        preprocessing: `inside`: the new network takes raw pixels in `spec.value_range`. `outside`: it takes
-            what the report's input.scale and input.offset make of them.
+        preprocessing: `inside`: the new network takes raw pixels in `spec.value_range`. `outside`: the caller
+            first applies the report's input.scale and input.offset to them.
         source: the preprocessing the backbone was trained with: `auto` (V1: caffe, V2: tf), `caffe`, `tf`,
             `torch`, `none`, or a Preprocessing.
-        images: raw images [n, height, width, channels] as the new network takes them, to calibrate rules
-            without an exact answer; without them a documented 1/f prior serves.
-        seed: of the noise that breaks ties, of new weights, of the prior and of the probe.
+        images: raw images [n, height, width, channels] in the new network's format, to calibrate approximate
+            rules; without them, the documented 1/f prior is used.
+        seed: seed of the noise that breaks ties, the new weights, the prior and the probe.
 
     Returns:
         StemResult. Every weight that the spec does not touch is bit-identical to the backbone's.
 
     Raises:
-        StemError: for what cannot be done, and where a claim of exactness is refuted by the probe.
+        StemError: if the change is impossible, or if the probe refutes a claim of exactness.
     """
     if not isinstance(spec, StemSpec):
         raise StemError(f"spec must be a StemSpec, not {type(spec).__name__}.")
@@ -82,9 +82,9 @@ def modify_stem(
     report = _report(backbone, model, anatomy, spec, origin, design, proof, preprocessing)
     if report.claim == "exact" and not proof.error <= proof.tolerance:
         raise StemError(
-            f"This change of stem should keep the function of {backbone.name!r} exactly, but on {proof.probe} its "
-            f"final features differ by {proof.error:.2g} of the largest (allowed: {proof.tolerance:.2g}). Either "
-            "its weights are not finite, or this is a defect of the library: please report it with the specification "
+            f"This stem change should keep the function of {backbone.name!r} exactly, but on {proof.probe} the final "
+            f"features differ by {proof.error:.2g} of the largest feature (allowed: {proof.tolerance:.2g}). Either "
+            "the weights are not finite, or this is a bug in the library: please report it with the specification "
             f"{spec.to_dict()}."
         )
     model.about = json.dumps({"spec": spec.to_dict(), "report": report.to_dict()})
@@ -135,20 +135,20 @@ def _report(
 
 def _about(design: Design, channels: Channels, spec: StemSpec) -> str:
     if not design.exact:
-        return "The source's function is changed; the error below says by how much."
+        return "The source's function changes; the error below shows by how much."
     inputs = "any image"
     if GREY in channels.reads:
-        inputs = "grey images, against the original on the same grey in all its channels"
+        inputs = "grey images, compared with the original on the same grey in all its channels"
         if len(channels.bands) > 1:
-            inputs += " (whatever the extra bands hold)" if None in channels.reads else " (all channels equal)"
+            inputs += " (with any values in the extra bands)" if None in channels.reads else " (all channels equal)"
     elif len(set(channels.reads)) < len([r for r in channels.reads if r]):
-        inputs = "images whose channels repeat the source's in turn"
+        inputs = "images whose channels repeat the source's channels in turn"
     elif None in channels.reads:
-        inputs = "any image, whatever the extra bands hold"
+        inputs = "any image, with any values in the extra bands"
     if spec.small_images:
-        inputs += ", against the original on the image upsampled twice (nearest neighbour)"
+        inputs += ", compared with the original on the image upsampled by 2 (nearest neighbour)"
     if spec.normalise == "statistics":
-        inputs += ", after each band is brought to the source's mean and spread"
+        inputs += ", after each band is normalised to the source's mean and standard deviation"
     return f"The source's function is kept on {inputs}."
 
 
@@ -159,7 +159,12 @@ def _weights(backbone: keras.Model, model: keras.Model, design: Design) -> list[
         old = {w.name: w for w in old_layers[layer.name].weights} if layer.name in old_layers else {}
         for weight in layer.weights:
             name = f"{layer.name}/{weight.name}"
-            entry = {"name": name, "shape": [int(s) for s in weight.shape], "origin": "identical", "rule": "carried"}
+            entry: dict[str, object] = {
+                "name": name,
+                "shape": [int(s) for s in weight.shape],
+                "origin": "identical",
+                "rule": "copied",
+            }
             if layer.name in design.weights and not _same(old.get(weight.name), weight):
                 entry["origin"] = "initialised" if layer.name in design.initialised else "derived"
                 entry["rule"] = design.rules.get(name) or design.rules[layer.name]

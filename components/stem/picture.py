@@ -1,4 +1,4 @@
-"""Old and new kernels side by side (matplotlib, drawn without a display)."""
+"""Draws old and new kernels in one picture (matplotlib, without a display)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-CHANNELS = 8  # drawn at most
+CHANNELS = 8  # maximum drawn
 
 
 def draw_kernels(
     old: np.ndarray, new: np.ndarray, old_bands: Sequence[str], new_bands: Sequence[str], path: str | Path, filters: int
 ) -> None:
-    """Writes one picture: each column a filter, the old kernel's channels above, the new one's below.
+    """Writes one picture: one column per filter, with the old kernel's channels above the new kernel's.
 
     Args:
         old, new: [side, side, channels, filters]; filter i of the new kernel comes from filter i of the old
-            one where the rules keep the order (all but narrowing and deep stems).
-        old_bands, new_bands: names of the channels; a last unnamed channel is the constant one.
-        path: a file name whose ending matplotlib knows (.png, .svg, .pdf).
-        filters: how many to draw.
+            one if the rules keep the order (all except narrowing and deep stems).
+        old_bands, new_bands: names of the channels; a last channel without a name is the constant-one channel.
+        path: a file name with an extension that matplotlib supports (.png, .svg, .pdf).
+        filters: maximum number of filters to draw.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -29,13 +29,13 @@ def draw_kernels(
     parts = [(kernel, c) for kernel in (old, new) for c in range(min(kernel.shape[2], CHANNELS))]
     names = [*_names(old, old_bands, "old"), *_names(new, new_bands, "new")]
     cell = max(old.shape[0], new.shape[0]) + 1
-    # One picture of all cells: a grid of axes would take seconds.
+    # One image for all cells, because a grid of axes takes seconds.
     canvas = np.full((len(parts) * cell - 1, count * cell - 1), np.nan)
     for column in range(count):
         for row, (kernel, c) in enumerate(parts):
             side = kernel.shape[0]
             start = (cell - 1 - side) // 2
-            # The channels share a scale, so that they can be compared; the constant one, far larger, has its own.
+            # The channels share a scale to be comparable. The constant-one channel is far larger and has its own.
             named = len(old_bands if kernel is old else new_bands)
             shared = kernel[:, :, :named, column] if c < named else kernel[:, :, c, column]
             limit = float(np.abs(shared).max()) or 1.0

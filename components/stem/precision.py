@@ -1,23 +1,24 @@
-"""All bits of float32, whatever the backend takes for enough on this device."""
+"""Full float32 precision, even on devices where the backend uses less by default."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Turns TF32 off: on GPUs, convolutions otherwise keep 10 bits of float32's mantissa (NVIDIA, since Ampere).
+    """Turns off TF32. With TF32, convolutions on GPUs keep only 10 mantissa bits of float32 (NVIDIA, since Ampere).
 
-    A probe in TF32 tells neither that a function is kept nor that it is not: on an H100 a ResNet50 differs from itself
+    A probe in TF32 can neither confirm nor refute that a function is kept: on an H100, a ResNet50 differs from itself
     by 1e-3 of its largest feature.
     """
     name = keras.config.backend()
-    backend = sys.modules.get(name)  # Keras has loaded it; this library imports none.
+    backend: Any = sys.modules.get(name)  # Keras has imported it; this library imports no backend.
     if name == "tensorflow":
         config = backend.config.experimental
         before = config.tensor_float_32_execution_enabled()

@@ -1,4 +1,4 @@
-"""What the source network expects: the affine map from raw pixels to its input, channel by channel."""
+"""The source network's preprocessing: the affine map from raw pixels to its input, per channel."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Preprocessing:
     """source_input[c] = scale[c] * raw[c] + offset[c], raw values from 0 (black) to 255 (white).
 
     Attributes:
-        name: what the report calls it.
-        bands: name of each input channel of the source, in its own order (caffe: blue, green, red).
-        scale, offset: one number a channel.
-        mean, std: statistics of the training images of the source, one a channel, 0..255; they serve
-            `normalise="statistics"` and the scale of extra bands. None: ImageNet's, by name.
+        name: its name in the report.
+        bands: names of the source's input channels, in its own order (caffe: blue, green, red).
+        scale, offset: one number per channel.
+        mean, std: statistics of the source's training images, one number per channel, 0..255; used for
+            `normalise="statistics"` and for the scale of extra bands. None: ImageNet's, by band name.
     """
 
     name: str
@@ -38,18 +38,18 @@ class Preprocessing:
     def __post_init__(self) -> None:
         n = len(self.bands)
         if n == 0 or len(set(self.bands)) != n:
-            raise StemError(f"The source's bands must be different names, at least one; given: {self.bands!r}.")
+            raise StemError(f"The source needs at least one band, and names must be unique; given: {self.bands!r}.")
         for field in ("scale", "offset", "mean", "std"):
             value = getattr(self, field)
             if value is not None and (len(value) != n or not np.all(np.isfinite(value))):
-                raise StemError(f"Preprocessing.{field} needs one finite number for each of {n} bands: {value!r}.")
+                raise StemError(f"Preprocessing.{field} needs one finite number for each of {n} bands, not {value!r}.")
         if any(s == 0 for s in self.scale):
             raise StemError("Preprocessing.scale must not be 0: the network would not see that channel.")
         if self.std is not None and min(self.std) <= 0:
             raise StemError("Preprocessing.std must be positive.")
 
     def apply(self, raw: np.ndarray) -> np.ndarray:
-        """Raw pixels [..., bands] in the source's own order, 0..255, to the source's input (float64)."""
+        """Converts raw pixels [..., bands], 0..255, in the source's own order to the source's input (float64)."""
         return np.asarray(raw, np.float64) * np.asarray(self.scale) + np.asarray(self.offset)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:

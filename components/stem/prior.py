@@ -1,7 +1,7 @@
-"""What images look like where none are given: the documented 1/f prior, and moments of input patches.
+"""The 1/f prior, which is used if no images are given, and the moments of input patches.
 
-Natural images have a power spectrum near 1/f^2 (amplitude 1/f; Field 1987). Channels are correlated:
-the prior takes a correlation of 0.9 between any two, as neighbouring bands of natural scenes have.
+Natural images have a power spectrum near 1/f^2 (amplitude 1/f; Field 1987). Their channels are correlated:
+the prior uses a correlation of 0.9 between any two, as between neighbouring bands of natural scenes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ SPECTRUM_EXPONENT = 2.0
 
 
 def natural_images(count: int, side: int, channels: int, rng: np.random.Generator) -> np.ndarray:
-    """[count, side, side, channels] float64 of mean 0 and variance 1 a channel, power 1/f^2."""
-    # Twice the side, then a corner: without it the image would wrap around at its borders.
+    """[count, side, side, channels] float64 with mean 0 and variance 1 per channel, power 1/f^2."""
+    # The images are cropped from images of twice the side, because those wrap around at their borders.
     big = 2 * side
     frequency = np.hypot(np.fft.fftfreq(big)[:, None], np.fft.fftfreq(big)[None])
     frequency[0, 0] = np.inf
@@ -28,11 +28,11 @@ def natural_images(count: int, side: int, channels: int, rng: np.random.Generato
 
 
 def blend_moments(measured: np.ndarray, patches: int, prior: np.ndarray) -> np.ndarray:
-    """Moments of few images, steadied by the prior's: the fewer patches for their size, the more of the prior.
+    """Moments of few images, stabilised by the prior: the fewer patches relative to d, the larger its share.
 
     Args:
-        measured: [d, d] moments of `patches` patches; all zero leaves the prior alone.
-        prior: [d, d]; it is brought to the measured power.
+        measured: [d, d] moments of `patches` patches; if all are zero, the prior is returned unchanged.
+        prior: [d, d]; it is scaled to the measured power.
     """
     power = np.trace(measured)
     if not power > 0:
@@ -42,15 +42,15 @@ def blend_moments(measured: np.ndarray, patches: int, prior: np.ndarray) -> np.n
 
 
 def patch_moments(inputs: np.ndarray, side: int, limit: int = 20_000, seed: int = 0) -> np.ndarray:
-    """Second moments E[x x^T] of the patches a convolution sees.
+    """Second moments E[x x^T] of the patches that a convolution reads.
 
     Args:
-        inputs: [n, height, width, channels]; smaller ones than `side` are padded with zeros to it.
-        side: of the patches.
-        limit: at most this many patches are used, drawn evenly.
+        inputs: [n, height, width, channels]; images smaller than `side` are padded to it with zeros.
+        side: side of the patches.
+        limit: maximum number of patches; they are drawn at random.
 
     Returns:
-        [side * side * channels] squared, float64.
+        [d, d] float64, d = side * side * channels.
     """
     missing = [max(0, side - s) for s in inputs.shape[1:3]]
     inputs = np.pad(inputs, ((0, 0), *((m // 2, m - m // 2) for m in missing), (0, 0)))

@@ -1,8 +1,8 @@
-"""Builds the network anew from its layers' configurations, with another stem; carries weights by name.
+"""Rebuilds the network from its layers' configurations with another stem, and copies weights by name.
 
 A residual network is not a chain: slicing `model.layers` and stacking the rest in a Sequential loses the
-shortcuts. `keras.models.clone_model` walks the real graph instead; its two hooks change a layer's
-configuration and what is called around it.
+shortcuts. `keras.models.clone_model` follows the real graph instead; its two hooks change a layer's
+configuration and how it is called.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import numpy as np
 from .anatomy import EXTRA_NORM, FIRST, JOIN, ONES, RESCALE, Anatomy
 from .saved import StemModel
 
-EPSILON = 1.001e-5  # of every BatchNormalization in keras.applications' ResNets
+EPSILON = 1.001e-5  # the value of every BatchNormalization in keras.applications' ResNets
 
 
 @dataclasses.dataclass(frozen=True)
 class Blueprint:
-    """The new stem's shape.
+    """The structure of the new stem.
 
     Attributes:
-        channels: of the model's input.
-        scale, offset: of the rescaling inside; None leaves it out (preprocessing outside).
+        channels: number of channels of the model's input.
+        scale, offset: of the Rescaling layer; None leaves the layer out (preprocessing outside).
         ones: append a channel of ones before the zero padding.
         kernel, filters, stride, padding: of the convolution named conv1_conv.
-        extra_norm: a BatchNormalization after it.
+        extra_norm: add a BatchNormalization after it.
         pool: keep the max pool.
-        deep: filters of the convolutions before conv1_conv (3x3 each), the first with `stride`.
+        deep: filters of the 3x3 convolutions before conv1_conv; the first one has `stride`.
     """
 
     channels: int
@@ -47,12 +47,13 @@ class Blueprint:
 
 
 def deep_names(index: int) -> tuple[str, str, str, str]:
-    """Names of the padding, convolution, BatchNorm and ReLU that stand `index` places before conv1_conv."""
-    return tuple(f"stem_deep{index}_{part}" for part in ("pad", "conv", "bn", "relu"))
+    """Names of the padding, convolution, BatchNorm and ReLU of a deep stem's convolution `index`, from 1."""
+    start = f"stem_deep{index}"
+    return f"{start}_pad", f"{start}_conv", f"{start}_bn", f"{start}_relu"
 
 
 def rebuild(backbone: keras.Model, anatomy: Anatomy, plan: Blueprint) -> keras.Model:
-    """The same network with the stem of `plan`; weights are those of fresh layers until `carry_over`."""
+    """The same network with the stem of `plan`. Its weights are newly initialised until `carry_over`."""
     old_input = backbone.get_layer(anatomy.input)
     new_input = keras.Input((None, None, plan.channels), dtype=old_input.dtype, name=old_input.name)
     dropped = () if plan.pool else _pool_layers(anatomy)
@@ -69,7 +70,7 @@ def rebuild(backbone: keras.Model, anatomy: Anatomy, plan: Blueprint) -> keras.M
 
     def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> keras.KerasTensor:
         if layer.name in dropped or layer.name in anatomy.before:
-            # A network this library made: its own preprocessing makes way for the new one.
+            # Skips a removed pool, and the old preprocessing of a network that this library made.
             return args[0][0] if layer.name == JOIN else args[0]
         if layer.name == anatomy.pad:
             args = (_before(args[0], plan, backbone.get_layer(anatomy.conv)), *args[1:])
@@ -85,7 +86,7 @@ def rebuild(backbone: keras.Model, anatomy: Anatomy, plan: Blueprint) -> keras.M
 
 
 def carry_over(backbone: keras.Model, model: keras.Model, new: dict[str, list[np.ndarray]]) -> None:
-    """Sets every weight of `model`: those in `new` by layer name, all others from `backbone`, bit for bit."""
+    """Sets every weight of `model`: from `new` by layer name, all others from `backbone`, bit for bit."""
     for layer in model.layers:
         if layer.name in new:
             layer.set_weights([np.asarray(a, w.dtype) for a, w in zip(new[layer.name], layer.weights, strict=True)])
@@ -94,17 +95,17 @@ def carry_over(backbone: keras.Model, model: keras.Model, new: dict[str, list[np
 
 
 def _before(x: keras.KerasTensor, plan: Blueprint, conv: keras.layers.Layer) -> keras.KerasTensor:
-    """What stands between the input and conv1_pad. Built-in layers only, so that any Keras can load it."""
-    # Half precision cannot hold 0..255 minus a mean exactly: preprocessing stays in 32 bits or more.
+    """Adds the layers between the input and conv1_pad. Built-in layers only, so that plain Keras can load them."""
+    # Half precision cannot represent 0..255 minus a mean exactly, so preprocessing runs in 32 bits or more.
     dtype = conv.compute_dtype if conv.compute_dtype in ("float32", "float64") else "float32"
     if plan.scale is not None:
-        # Arrays of the layer's own dtype: plain numbers would be rounded to 32 bits on their way to 64.
+        # Arrays of the layer's dtype, because Python floats would be rounded to 32 bits in a 64-bit layer.
         scale, offset = (np.asarray(v, dtype) for v in (plan.scale, plan.offset))
         x = keras.layers.Rescaling(scale, offset, name=RESCALE, dtype=dtype)(x)
     if plan.ones:
         one = x
         if plan.channels > 1:
-            # Cropping2D with channels_first crops the last two axes, here width (by nothing) and channels.
+            # Cropping2D with channels_first crops the last two axes, here width (by 0) and channels.
             crop = ((0, 0), (0, plan.channels - 1))
             one = keras.layers.Cropping2D(crop, data_format="channels_first", name=FIRST, dtype=dtype)(x)
         one = keras.layers.Rescaling(0.0, 1.0, name=ONES, dtype=dtype)(one)

@@ -1,4 +1,4 @@
-"""What a change of stem kept: the transfer report, as text, as plain values, and as a picture."""
+"""The transfer report: what a stem change keeps, as text, as plain values, and as a picture."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class TransferReport:
-    """Every weight of the new network and where it came from, and the proof of the claim.
+    """The origin of every weight of the new network, and the proof of the claim.
 
     Attributes:
-        claim: `exact` (the source's function is kept on the inputs named in `about`, up to rounding) or
+        claim: `exact` (the source's function is kept on the inputs described in `about`, up to rounding) or
             `approximate`.
         error: the largest difference of the final features between the original and the modified network
             on the probe, divided by the largest feature.
-        tolerance: what `error` had to stay under for an exact claim; None for an approximate one.
-        about: what the claim is about.
-        probe: the images it was measured on.
-        input: what the network takes: channels, bands, value_range, preprocessing (`inside` or `outside`),
-            and scale and offset by channel (applied inside, or by the caller).
-        source: family, preprocessing and band order of the original.
-        steps: what was done, in order, one sentence each.
-        approximations: the rules without an exact answer, each with its own measured error.
-        weights: one entry a weight: name, shape, origin (`identical`, `derived`, `initialised`), rule.
+        tolerance: upper limit of `error` for an exact claim; None for an approximate one.
+        about: the inputs that the claim covers.
+        probe: the images on which the error was measured.
+        input: the network's input: channels, bands, value_range, preprocessing (`inside` or `outside`),
+            and scale and offset per channel (applied inside, or by the caller).
+        source: name, family, preprocessing and band order of the original.
+        steps: what was done, in order, one sentence per step.
+        approximations: the approximate rules, each with its measured error.
+        weights: one entry per weight: name, shape, origin (`identical`, `derived`, `initialised`), rule.
         dropped: weights (or parts) of the original that the new network does not have.
         old_kernel, new_kernel: [side, side, channels, filters], for the picture.
     """
@@ -49,7 +49,7 @@ class TransferReport:
     new_kernel: np.ndarray = dataclasses.field(repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values only (what JSON holds), without the kernels."""
+        """The report as JSON-compatible values, without the kernels."""
         fields = [f.name for f in dataclasses.fields(self) if not f.name.endswith("_kernel")]
         return json.loads(json.dumps({name: getattr(self, name) for name in fields}))
 
@@ -58,7 +58,7 @@ class TransferReport:
         return json.dumps(self.to_dict())
 
     def to_text(self) -> str:
-        """The report for a person, about forty lines at most: identical weights are counted, not listed."""
+        """The report as readable text, at most about forty lines: identical weights are counted, not listed."""
         inp = self.input
         lines = [
             f"Claim: {self.claim}. {self.about}",
@@ -70,14 +70,14 @@ class TransferReport:
             f"values {inp['value_range'][0]:g} (black) to {inp['value_range'][1]:g} (white).",
         ]
         if inp["preprocessing"] == "inside":
-            lines.append("Preprocessing is inside the network: give it raw pixels.")
+            lines.append("Preprocessing is inside the network. Its input is raw pixels.")
         else:
-            lines.append("Preprocessing is outside: give it value * scale + offset, by channel:")
+            lines.append("Preprocessing is outside the network. Its input is value * scale + offset, per channel:")
             for band, scale, offset in zip(inp["bands"], inp["scale"], inp["offset"], strict=True):
                 lines.append(f"  {band}: value * {scale:.9g} + ({offset:.9g})")
-        lines += ["", "What was done:", *(f"  {i}. {step}" for i, step in enumerate(self.steps, 1))]
+        lines += ["", "Steps:", *(f"  {i}. {step}" for i, step in enumerate(self.steps, 1))]
         if self.approximations:
-            lines += ["", "Where no exact answer exists:"]
+            lines += ["", "Approximate rules:"]
             lines += [f"  {a['rule']}: {a['measure']} {a['error']:.3g}" for a in self.approximations]
         count = Counter(w["origin"] for w in self.weights)
         lines += ["", "Weights: " + ", ".join(f"{n} {origin}" for origin, n in count.items()) + "."]
@@ -90,7 +90,7 @@ class TransferReport:
         return "\n".join(lines) + "\n"
 
     def save_picture(self, path: str | Path, filters: int = 16) -> None:
-        """Old and new kernels of the first filters side by side, as a picture file (needs matplotlib)."""
+        """Saves a picture of the old and new kernels of the first filters (needs matplotlib)."""
         from .picture import draw_kernels
 
         draw_kernels(self.old_kernel, self.new_kernel, self.source["bands"], self.input["bands"], path, filters)

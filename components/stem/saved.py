@@ -1,8 +1,8 @@
-"""A model that knows what it is: the specification and the report travel in its configuration.
+"""Saves the specification and the report in the model's configuration.
 
 `StemModel` is a Functional model with one more entry in its configuration. In a file it looks like any
 Functional model: plain Keras, without this library, reads it as one and ignores the entry (checked with
-Keras 3.15). With this library imported, reading and writing keep the entry.
+Keras 3.15). If this module is imported, reading and writing keep the entry.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ class StemModel(Functional):
         about = config.pop(ENTRY, None)
         model = super().from_config(config, custom_objects)
         if about is not None:
-            # Text, not a dict: Keras would wrap and track a dict as if it could hold weights.
+            # Text, because Keras would wrap and track a dict as if it contained weights.
             model.about = json.dumps(about)
         return model
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Pickle looks classes up by module and name, and those say Functional (see below).
+        # Pickle looks up classes by module and name, which here are those of Functional (see below).
         return keras.Model._unpickle_model, super().__reduce__()[1]
 
 
-# What the configuration names as the class to build where this library is unknown; weight files name
-# nested models by their class too.
+# The configuration names Functional as the class, so that Keras can build the model without this library.
+# Weight files also name nested models by their class.
 StemModel.__module__ = Functional.__module__
 StemModel.__name__ = StemModel.__qualname__ = Functional.__name__
 
 
 def describe(model: keras.Model | str | Path) -> dict[str, Any] | None:
-    """{"spec": ..., "report": ...} of a modified network, or None where there is none.
+    """{"spec": ..., "report": ...} of a modified network, or None for any other network.
 
     Args:
-        model: a model (the modified network itself, or one that holds it), or the path of a .keras file
-            (which is not loaded for this).
+        model: a model (the modified network itself, or one that contains it), or the path of a .keras file
+            (only its configuration is read).
     """
     if isinstance(model, (str, Path)):
         with zipfile.ZipFile(model) as archive:

@@ -1,4 +1,4 @@
-"""What a checkpoint takes: its preprocessing, and whether that is already inside the network."""
+"""The input of a checkpoint: its preprocessing, and whether that is already inside the network."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Source:
     """The input of the network to modify.
 
     Attributes:
-        preprocessing: from raw pixels (0..255) to what its first convolution reads, before zero padding.
-        constant: the convolution reads one more channel, constantly one (a network this library made).
-        raw_scale, raw_offset: what a network with its preprocessing inside applies to its own raw input;
-            None where its input is already preprocessed.
+        preprocessing: from raw pixels (0..255) to the input of its first convolution, before zero padding.
+        constant: the convolution reads one more channel that is always one (a network that this library made).
+        raw_scale, raw_offset: what a network with preprocessing inside applies to its raw input; None if its
+            input is already preprocessed.
     """
 
     preprocessing: Preprocessing
@@ -30,7 +30,7 @@ class Source:
     raw_offset: np.ndarray | None = None
 
     def network_input(self, seen: np.ndarray) -> np.ndarray:
-        """What to give the network for its first convolution to read `seen`."""
+        """The network input for which the first convolution reads `seen`."""
         return seen if self.raw_scale is None else (seen - self.raw_offset) / self.raw_scale
 
 
@@ -38,9 +38,9 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
     """The source's preprocessing.
 
     Args:
-        source: `auto` (what the network itself says, if this library made it; V1: caffe, V2: tf, as
-            keras.applications trained them), a name in PREPROCESSING, or a Preprocessing (needed where the
-            source does not have red, green and blue).
+        source: `auto` (from the network's report if this library made it; otherwise V1: caffe, V2: tf, as
+            keras.applications trained them), a name in PREPROCESSING, or a Preprocessing (needed if the
+            source's channels are not red, green and blue).
     """
     about = describe(backbone)
     if anatomy.before or (about and source == "auto"):
@@ -60,19 +60,19 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
         raise StemError(
             f"The source's first convolution reads {channels} channel(s), but its preprocessing {found.name!r} "
             f"describes {len(found.bands)} ({', '.join(found.bands)}). Give source=Preprocessing(name, bands, scale, "
-            f"offset) with one entry for each of its {channels} channel(s), in its own order."
+            f"offset) with one entry for each of its {channels} channel(s), in the source's order."
         )
     return Source(found)
 
 
 def _own(backbone: keras.Model, anatomy: Anatomy, about: dict | None, source: str | Preprocessing) -> Source:
-    """A network this library made: its report says what it takes."""
+    """The source for a network that this library made, from its report."""
     if source != "auto":
-        raise StemError(f"{backbone.name!r} was made by this library and knows its preprocessing: leave source='auto'.")
+        raise StemError(f"{backbone.name!r} was made by this library and has its own preprocessing: use source='auto'.")
     if about is None:
         raise StemError(
-            f"{backbone.name!r} was made by this library but has lost its report (it was loaded before "
-            "restem.stem was imported): import restem.stem first, then load it."
+            f"{backbone.name!r} was made by this library, but its report is missing because plain Keras loaded it. "
+            "Load it with restem.stem.load_backbone."
         )
     given = about["report"]["input"]
     low, high = given["value_range"]

@@ -1,4 +1,4 @@
-"""What a new stem should look like: `StemSpec`, checked when it is made."""
+"""`StemSpec`: the specification of a new stem, validated on creation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from .errors import StemError
 
@@ -27,38 +27,38 @@ BandStatistics = tuple[tuple[str, float, float], ...]
 class StemSpec:
     """The stem to build. Fields left at their default keep what the source has.
 
-    The rules are applied in this order, whatever the order of the arguments: channels, small images
+    The rules are applied in this order, independent of the order of the arguments: channels, small images
     (or stride), kernel size, filters, extra BatchNorm, pool. A deep stem replaces the convolution.
 
     Attributes:
-        channels: number of input channels; None means as many as there are `bands`, or as the source has.
-        bands: name of each input channel, in the order of the input. `red`, `green`, `blue` (or whatever
-            names the source declares) take their pretrained kernels; `grey` takes the sum of all of them;
-            other names are extra bands. A single band of any other name is treated as grey.
-        extra_bands: where the kernels of extra bands start: `zero` (exact, and they still get gradients)
-            or `mean` (the mean of the pretrained kernels; not exact).
+        channels: number of input channels; None: the number of `bands`, or the source's number.
+        bands: names of the input channels, in input order. `red`, `green`, `blue` (or the names that the
+            source declares) use their pretrained kernels; `grey` uses the sum of all of them; other names
+            are extra bands. A single band with any other name is treated as grey.
+        extra_bands: initial kernels of extra bands: `zero` (exact, and they still get gradients) or
+            `mean` (the mean of the pretrained kernels; not exact).
         kernel: side of the square kernel, in pixels.
-        shrink: how a kernel is made smaller: `least_squares` (under the covariance of the input),
+        shrink: how to make a kernel smaller: `least_squares` (under the covariance of the input),
             `pseudo_inverse` (FlexiViT's resize), `bilinear`, `crop`.
         filters: number of filters of the first convolution.
-        noise: standard deviation of the zero-sum noise that tells copies of a filter apart, as a share
-            of the standard deviation of the kernels that read them; 0 leaves twins with equal gradients.
-        narrow: how filters are removed: `least_squares` (refit of the layers that read them),
-            `mean` (means of the removed ones folded into biases), `drop`.
-        batch_norm: an extra BatchNormalization after the convolution.
-        small_images: the exact small-image stem: the function of the source on the image upsampled
-            twice (nearest neighbour), computed on the small image itself at stride 1.
-        stride: stride of the first convolution, 1 or 2 (a plain change: keeps shapes, not the function).
-        pool: False removes the max pool of the stem (a plain change too).
+        noise: standard deviation of the zero-sum noise that makes copies of a filter differ, relative to
+            the standard deviation of the kernels that read them; with 0, copies have equal gradients.
+        narrow: how to remove filters: `least_squares` (refits the layers that read them), `mean` (folds
+            the means of the removed filters into biases), `drop`.
+        batch_norm: add a BatchNormalization after the convolution.
+        small_images: the exact small-image stem: the function of the source on the image upsampled by 2
+            (nearest neighbour), computed on the small image itself at stride 1.
+        stride: stride of the first convolution, 1 or 2 (keeps shapes, not the function).
+        pool: False removes the max pool of the stem (keeps shapes, not the function).
         deep: three 3x3 convolutions instead of one (ResNet-C, ResNet-D): initialised and calibrated,
-            not preserving.
-        deep_filters: filters of the first two convolutions of a deep stem; None: half of the last, twice.
-        value_range: raw pixel values that mean black and white: (0, 255) for 8 bits, (0, 65535) for 16,
-            (0, 1) for floats. Never guessed from the data.
-        normalise: `source` gives the known bands the source's own constants; `statistics` brings every
-            band in `band_statistics` to the mean and standard deviation the source was trained with.
-        band_statistics: {band: (mean, standard deviation)} in raw units, for extra bands (and with
-            `normalise="statistics"` for all).
+            does not keep the function.
+        deep_filters: filters of the first two convolutions of a deep stem; None: each half of the last.
+        value_range: raw pixel values of black and white: (0, 255) for 8 bits, (0, 65535) for 16, (0, 1)
+            for floats. Never guessed from the data.
+        normalise: `source` applies the source's own constants to the known bands; `statistics` scales every
+            band in `band_statistics` to the mean and standard deviation of the source's training images.
+        band_statistics: {band: (mean, standard deviation)} in raw units, for extra bands (with
+            `normalise="statistics"`, for all bands); normalised in `statistics`.
     """
 
     channels: int | None = None
@@ -77,7 +77,7 @@ class StemSpec:
     deep_filters: tuple[int, int] | None = None
     value_range: tuple[float, float] = (0.0, 255.0)
     normalise: str = "source"
-    band_statistics: BandStatistics | None = None
+    band_statistics: Mapping[str, tuple[float, float]] | BandStatistics | None = None
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 - the class is frozen
@@ -96,12 +96,12 @@ class StemSpec:
                 raise StemError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
         if not _number(self.noise) or not 0 <= self.noise <= 10:
             raise StemError(f"noise must be a number from 0 to 10, not {self.noise!r}.")
-        put("bands", _band_names(self.bands))
+        put("bands", None if self.bands is None else _band_names(self.bands))
         if self.bands is not None:
             if self.channels is not None and self.channels != len(self.bands):
                 raise StemError(
-                    f"channels={self.channels} contradicts bands={', '.join(self.bands)}: that is {len(self.bands)} "
-                    "channel(s). Give one of the two, or make them agree."
+                    f"channels={self.channels} contradicts bands={', '.join(self.bands)}, which are {len(self.bands)} "
+                    "channel(s). Give only one of them, or make them agree."
                 )
             put("channels", len(self.bands))
         put("value_range", _value_range(self.value_range))
@@ -109,34 +109,39 @@ class StemSpec:
         put("deep_filters", _pair(self.deep_filters))
         self._check_combination()
 
+    @property
+    def statistics(self) -> BandStatistics:
+        """`band_statistics` as checked, one entry a band; empty where there are none."""
+        return cast(BandStatistics, self.band_statistics or ())
+
     def _check_combination(self) -> None:
         if self.bands and GREY in self.bands and set(self.bands) & set(COLOURS):
             raise StemError(
-                f"bands={', '.join(self.bands)} names grey beside a colour: grey takes the kernels of all three. "
-                "Name the colours, or grey alone beside extra bands."
+                f"bands={', '.join(self.bands)} combines grey with a colour, but grey uses the kernels of all three "
+                "colours. Use either the colours or grey, with or without extra bands."
             )
         if self.small_images and self.stride is not None:
-            raise StemError("small_images fixes the stride at 1: leave stride out.")
+            raise StemError("small_images sets the stride to 1: leave stride out.")
         if self.deep:
             for name, bad in (("kernel", self.kernel is not None), ("small_images", self.small_images)):
                 if bad:
                     raise StemError(
-                        f"deep and {name} exclude each other: a deep stem is three 3x3 convolutions with new weights. "
-                        "Leave one of them out (stride=1 makes a deep stem for small images)."
+                        f"deep and {name} cannot be combined: a deep stem is three 3x3 convolutions with new weights. "
+                        "Leave one of them out (for small images, combine deep with stride=1)."
                     )
         elif self.deep_filters is not None:
-            raise StemError("deep_filters means something only with deep=True.")
+            raise StemError("deep_filters can be used only with deep=True.")
         if self.normalise == "statistics" and not self.band_statistics:
             raise StemError(
                 "normalise='statistics' needs band_statistics={band: (mean, standard deviation)}, in raw units "
-                "(restem.stem.measure_bands measures them on an array of images)."
+                "(restem.stem.measure_bands computes them from an array of images)."
             )
 
     @classmethod
     def cifar(cls, **fields: Any) -> StemSpec:
         """The stem of the CIFAR ResNets: 3x3, stride 1, no pool (He et al. 2015, section 4.2).
 
-        Raises StemError for what contradicts that: another kernel, stride or pool, small_images, deep.
+        Raises StemError for fields that contradict this: another kernel, stride or pool, small_images, deep.
         """
         fixed = {"kernel": 3, "stride": 1, "pool": False}
         default = {field.name: field.default for field in dataclasses.fields(cls)}
@@ -161,7 +166,7 @@ class StemSpec:
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(fields) - known)
         if unknown:
-            raise StemError(f"Unknown stem field(s) {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
+            raise StemError(f"Unknown stem field(s) {', '.join(unknown)}. Known fields: {', '.join(sorted(known))}.")
         return cls(**fields)
 
 
@@ -180,20 +185,21 @@ def _whole(name: str, value: Any, low: int, high: int) -> None:
         raise StemError(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
 
 
-def _band_names(bands: Any) -> tuple[str, ...] | None:
-    if bands is None:
-        return None
+def _band_names(bands: Any) -> tuple[str, ...]:
     if isinstance(bands, str) or not all(isinstance(b, str) for b in bands):
         raise StemError(f"bands must be a list of names such as ('nir', 'red', 'green', 'blue'), not {bands!r}.")
     names = tuple(GREY if b.strip().lower() in ("grey", "gray") else b.strip().lower() for b in bands)
     if not names:
-        raise StemError("bands is empty: name at least one, or leave it out.")
+        raise StemError("bands is empty: give at least one name, or leave bands out.")
     for name in names:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_.+-]*", name):
-            raise StemError(f"{name!r} is not a band name: use letters, digits and _ . + - only.")
-    doubled = sorted({n for n in names if names.count(n) > 1})
-    if doubled:
-        raise StemError(f"bands names {', '.join(doubled)} more than once.")
+            raise StemError(
+                f"{name!r} is not a valid band name: use only letters, digits and _ . + -, and start with a letter or "
+                "a digit."
+            )
+    duplicates = sorted({n for n in names if names.count(n) > 1})
+    if duplicates:
+        raise StemError(f"bands contains {', '.join(duplicates)} more than once.")
     return names
 
 
@@ -234,6 +240,6 @@ def _statistics(value: Any, bands: tuple[str, ...] | None) -> BandStatistics | N
             )
         clean = _band_names((name,))[0]
         if bands is not None and clean not in bands:
-            raise StemError(f"band_statistics names {clean!r}, which is none of the bands {', '.join(bands)}.")
+            raise StemError(f"band_statistics contains {clean!r}, which is not one of the bands {', '.join(bands)}.")
         out.append((clean, float(numbers[0]), float(numbers[1])))
     return tuple(out) or None

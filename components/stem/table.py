@@ -1,12 +1,12 @@
-"""What each change keeps, exactly or how nearly: measured anew and written as a Markdown table.
+"""Measures what each change keeps, exactly or approximately, and writes a Markdown table.
 
     python -m restem.stem.table                                  # ResNet50 and ResNet50V2, a few minutes
     python -m restem.stem.table --write components/stem/README.md
     python -m restem.stem.table --backbones all --json results.json
 
-Without --weights the networks have random weights and random BatchNorm statistics, so that the exact rows
-prove the algebra and not a lucky checkpoint; the approximate rows are then worse than with pretrained
-kernels, which are smoother.
+Without --weights, the networks have random weights and random BatchNorm statistics, so that the exact rows
+prove the algebra for any checkpoint. The approximate rows are then worse than with pretrained kernels, which
+are smoother.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .spec import BACKBONES, StemSpec
 START, END = "<!-- stem table: made by python -m restem.stem.table -->", "<!-- end of stem table -->"
 RGBN = ("nir", "red", "green", "blue")
 
-# What the first column says, and the specification it is about.
+# Text of the first column, and the specification.
 ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("3 → 3, raw RGB in, preprocessing inside", {}),
     ("3 → 1 (grey)", {"channels": 1}),
@@ -59,7 +59,7 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def measure(backbones: Iterable[str], weights: str, say: Callable[[str], None] = print) -> list[dict[str, Any]]:
-    """One entry for each row and backbone: change, backbone, claim, about, error, own_error, seconds."""
+    """One entry per row and backbone: change, backbone, precision, claim, about, error, own_error, seconds."""
     results = []
     for name in backbones:
         backbone = load_backbone(name, weights)
@@ -88,7 +88,7 @@ def measure(backbones: Iterable[str], weights: str, say: Callable[[str], None] =
 
 
 def benchmark(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same as the objects of tests/benchmarks/results.json: name, value, unit, compared_with."""
+    """The results in the format of tests/benchmarks/results.json: name, value, unit, compared_with."""
     return [
         {
             "name": f"stem: {r['change']} ({r['backbone']}, {r['precision']}, {r['claim']})",
@@ -101,10 +101,10 @@ def benchmark(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
-    """The table: a row a change, a column a backbone."""
+    """The table: one row per change, one error column per backbone."""
     backbones = list(dict.fromkeys(r["backbone"] for r in results))
     lines = [
-        "| change | claim | " + " | ".join(f"error, {b}" for b in backbones) + " | the rule's own error |",
+        "| change | claim | " + " | ".join(f"error, {b}" for b in backbones) + " | rule error |",
         "|---|---|" + "---:|" * len(backbones) + "---:|",
     ]
     for change, _ in ROWS:
@@ -116,7 +116,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
 
 
 def put_into(path: Path, table: str) -> None:
-    """Replaces what stands between the two markers of a Markdown file."""
+    """Replaces the text between the two markers of a Markdown file."""
     text = path.read_text(encoding="utf-8")
     before, rest = text.split(START)
     _, after = rest.split(END)
@@ -137,13 +137,13 @@ def _randomise(model: keras.Model) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures, prints the table, and writes what was asked for."""
+    """Measures, prints the table, and writes the requested files."""
     parser = argparse.ArgumentParser(prog="python -m restem.stem.table", description=__doc__.splitlines()[0])
     parser.add_argument("--backbones", default="ResNet50,ResNet50V2", help="names separated by commas, or all")
-    parser.add_argument("--weights", default="none", help="none (random), imagenet, or a file (then one backbone)")
+    parser.add_argument("--weights", default="none", help="none (random), imagenet, or a file (one backbone only)")
     parser.add_argument("--precision", default="float64", choices=["float32", "float64"])
-    parser.add_argument("--write", type=Path, help="a Markdown file with the table's two markers")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--write", type=Path, help="a Markdown file that contains the two table markers")
+    parser.add_argument("--json", type=Path, help="a JSON file for the results")
     options = parser.parse_args(arguments)
     keras.config.set_floatx(options.precision)
     keras.config.set_dtype_policy(options.precision)

@@ -1,4 +1,4 @@
-"""Writes a modified network so that plain Keras, without this library, reads it."""
+"""Writes a modified network in formats that plain Keras reads without this library."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ ENDINGS = (".keras", ".weights.h5")
 
 
 def check_ending(path: str | Path) -> Path:
-    """The path, if its ending is one of ENDINGS. Raises StemError otherwise."""
+    """Returns the path. Raises StemError if its ending is not one of ENDINGS."""
     path = Path(path)
     if not path.name.endswith(ENDINGS):
-        raise StemError(f"{str(path)!r}: a modified network is written as {' or '.join(ENDINGS)}.")
+        raise StemError(f"Cannot write a network to {str(path)!r}: the name must end in {' or '.join(ENDINGS)}.")
     return path
 
 
 def save_network(model: keras.Model, path: str | Path) -> tuple[Path, ...]:
-    """Writes `.keras` (everything), or `.weights.h5` with the architecture beside it as `.json`.
+    """Writes `.keras` (everything), or `.weights.h5` and the architecture next to it as `.json`.
 
-    The second pair is read with `keras.models.model_from_json(text)` and `load_weights`.
+    To read the pair, use `keras.models.model_from_json(text)` and `load_weights`.
 
     Returns:
-        The files written.
+        Paths of the written files.
     """
     path = check_ending(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -72,10 +72,14 @@ def build_network(
     adapter = keras.Sequential([pixels])
     value_range = (0.0, float(image.white))
     if image.normalise == "dataset":
+        assert statistics is not None
         adapter.add(_match_statistics(image.names, *statistics))
         value_range = (0.0, 255.0)
     if role == "candidate":
-        measured = _measured(image.names, *statistics) if stem.measured else None
+        measured = None
+        if stem.measured:
+            assert statistics is not None
+            measured = _measured(image.names, *statistics)
         spec = stem_spec(stem, image, value_range=value_range, measured=measured)
         seen = adapter.predict(sample.astype(np.float32), verbose=0) if adapter.layers else sample.astype(np.float32)
         modified = modify_stem(backbone, spec, source=model.source, images=seen)

@@ -1,1 +1,1 @@
-"""The Transform step: encoded images to pixels of the model's size and channels, and what is learned on the way."""
+"""The Transform step: converts encoded images to pixels with the model's size and channels."""

@@ -1,4 +1,4 @@
-"""The Transform step, configured."""
+"""The configured Transform step."""
 
 from tfx import types
 from tfx.components import Transform as TfxTransform
@@ -17,9 +17,9 @@ class Transform(TfxTransform):
 
 
 def transform(examples: types.BaseChannel, schema: types.BaseChannel, image: ImageConfig) -> Transform:
-    """The step over raw examples; with `image.store: none` it writes its graph and no examples.
+    """The step for raw examples; with `image.store: none` it writes its graph but no examples.
 
-    TFX's own statistics are off: they would be statistics over image bytes.
+    TFX's statistics are off, because they would be computed over image bytes.
     """
     return Transform(
         examples=examples,

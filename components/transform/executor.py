@@ -1,4 +1,4 @@
-"""TFX's Transform executor with batches of bounded size, and with files that are not deflated."""
+"""TFX's Transform executor with a fixed batch size, and without compression of the output files."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from tfx.components.transform import labels
 
 from restem.tfrecords import WriteStoredTFRecords
 
-# Beam would try ever larger batches, up to a thousand images.
+# Beam would try larger and larger batches, up to a thousand images.
 BATCH_IMAGES = 64
 
 
 class Processor(tfx_executor.TransformProcessor):
-    """What TFX's executor calls to do the work."""
+    """The class that does the work for TFX's executor."""
 
     def _GetDesiredBatchSize(self, data_format: int, schema: schema_pb2.Schema) -> int:
         return BATCH_IMAGES
@@ -25,7 +25,7 @@ class Processor(tfx_executor.TransformProcessor):
     def _EncodeAndWrite(
         pcoll: beam.PCollection, schema: schema_pb2.Schema, file_format: str, output_path: str
     ) -> beam.PCollection:
-        """As TFX's own, but that its gzip files deflate what is compressed already: 3 ms an image, on one core."""
+        """Like TFX's method, which also deflates the already compressed images: 3 ms per image on one core."""
         assert file_format == labels.FORMAT_TFRECORD, file_format
         return (
             pcoll
@@ -36,7 +36,7 @@ class Processor(tfx_executor.TransformProcessor):
 
 
 class Executor(tfx_executor.Executor):
-    """Executor of Transform."""
+    """The executor of Transform."""
 
     def Do(
         self,
@@ -44,7 +44,7 @@ class Executor(tfx_executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """As TFX's own, with our Processor: TFX's method names the class that does the work, and asks nobody."""
+        """Like TFX's method, but with our Processor. TFX hard-codes the class, so it is replaced during the call."""
         original = tfx_executor.TransformProcessor
         tfx_executor.TransformProcessor = Processor
         try:

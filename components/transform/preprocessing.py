@@ -1,4 +1,4 @@
-"""What TFX's Transform runs: raw examples in, pixels of the model's size and channels out."""
+"""The function that TFX's Transform runs: raw examples in, pixels with the model's size and channels out."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,19 +12,18 @@ from restem.images.graph.preprocess import to_stored
 def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
     """Decodes, converts, resizes and encodes a batch of images.
 
-    The pixels come from `restem.images.graph.preprocess`, which serving calls too: there is no second way to make
-    them.
-    Nothing is learned here: tf.Transform would decode the training split twice for that. The Trainer does it
-    (`restem.trainer.input.Split.channel_statistics`).
+    The pixels come from `restem.images.graph.preprocess`, which serving calls too, so both are the same.
+    No statistics are computed here, because tf.Transform would decode the training split twice for them. The Trainer
+    computes them (`restem.trainer.input.Split.channel_statistics`).
 
     Args:
-      inputs: raw examples: `image_bytes` string [N], `label_index` int64 [N], `path` string [N], and perhaps `weight`
-        float32 [N].
+      inputs: raw examples: `image_bytes` string [N], `label_index` int64 [N], `path` string [N], and optionally
+        `weight` float32 [N].
       custom_config: `image`, an ImageConfig as a dict.
 
     Returns:
       `pixels` string [N] (see `restem.images.graph.stored`), `label_index` int64 [N], `path` string [N], and
-      `weight` float32 [N] where it was given.
+      `weight` float32 [N] if it is given.
     """
     image = ImageConfig.model_validate(custom_config["image"])
     kept = {name: inputs[name] for name in ("label_index", "path", "weight") if name in inputs}

@@ -1,11 +1,11 @@
-"""The commands of `restem`, one module each, imported when they are called."""
+"""The commands of `restem`, one module each, imported only when called."""
 
 import difflib
 import importlib
 
 import click
 
-# Name: module and the line that `restem --help` shows, so that help imports none of them.
+# Name: the module, and the line that `restem --help` shows without importing the module.
 COMMANDS = {
     "init": ("restem.pipeline.commands.init", "Look at a folder of images and write a configuration for it."),
     "inspect": ("restem.pipeline.commands.inspect", "Show what a configuration would train on."),
@@ -20,14 +20,14 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is called."""
+    """A group that imports a command's module only when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which a newcomer needs them."""
+        """The names, in the order in which a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Imports it."""
+        """Imports the command's module."""
         if name not in COMMANDS:
             return None
         module, _ = COMMANDS[name]
@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with the nearest command named for one that is unknown."""
+        """Like click, but suggests the nearest command for an unknown one."""
         if args and args[0] not in COMMANDS:
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else f" Commands: {', '.join(COMMANDS)}."
@@ -44,7 +44,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The one-line descriptions, without importing the commands."""
+        """Writes the one-line descriptions without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 

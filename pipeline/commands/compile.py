@@ -1,4 +1,4 @@
-"""`restem compile`: the pipeline as a file that Kubeflow Pipelines takes."""
+"""`restem compile`: compiles the pipeline to a file for Kubeflow Pipelines."""
 
 import sys
 from pathlib import Path
@@ -25,9 +25,9 @@ def compile(config_path: str, overrides: tuple[str, ...], out: str) -> None:
 
     path = Path(out).expanduser()
     if path.suffix not in SUFFIXES:
-        # Kubeflow takes a .json for another format, and refuses it.
+        # Kubeflow expects another format in a .json file, and rejects it.
         raise RestemError("the file's name is wrong", where="--out", expected="a name ending in .yaml", given=out)
     text = compile_config(load_config(config_path, overrides))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    print(f"{path} is written. Next: restem kubeflow upload --config {config_path}", file=sys.stderr)
+    print(f"Wrote {path}. Next: restem kubeflow upload --config {config_path}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""From a configuration to Kubeflow's file, for the commands that need one."""
+"""Compiles a configuration for Kubeflow, for the commands that need it."""
 
 from restem.pipeline.config import Config
 from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
@@ -7,7 +7,7 @@ from restem.pipeline.preflight import check_stem
 
 
 def compile_config(config: Config) -> str:
-    """Compiles in a process of its own: TFX takes fifteen seconds to load, and says a lot meanwhile.
+    """Compiles in a separate process, because TFX takes fifteen seconds to load and prints many messages.
 
     Args:
         config: as `load_config` returned it.
@@ -16,8 +16,8 @@ def compile_config(config: Config) -> str:
         The YAML text; the same for the same configuration and code.
 
     Raises:
-        ConfigError: at once: the image is missing, or the steps could not reach a path.
-        WorkFailed: TFX refused the pipeline.
+        ConfigError: before compiling: the image is missing, or the steps cannot reach a path.
+        WorkFailed: TFX rejected the pipeline.
     """
     in_the_cluster(config)
     check_stem(config)

@@ -1,4 +1,4 @@
-"""What the person at the terminal sees of a run: its steps and progress, and at the end the result."""
+"""The console output of a run: its steps and progress, and the result at the end."""
 
 import time
 from pathlib import Path
@@ -15,13 +15,13 @@ Event = dict[str, Any]
 
 
 class RunConsole:
-    """Follows a run's events. On a terminal the step at work is shown with its time; elsewhere plain lines.
+    """Shows a run's events: on a terminal the current step with its elapsed time, elsewhere plain lines.
 
     Attributes:
-        finished: the steps that are through, in order.
-        seconds: by step.
+        finished: the finished steps, in order.
+        seconds: the duration of each step.
         cached: the steps that came from the cache.
-        current: the step at work.
+        current: the current step.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -38,7 +38,7 @@ class RunConsole:
             columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
             self._progress = Progress(*columns, console=self.console, transient=True)
             self._progress.start()
-        self._show("starting: TensorFlow, Beam and TFX are loaded")
+        self._show("starting: loading TensorFlow, Beam and TFX")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,11 +46,11 @@ class RunConsole:
             self._progress.stop()
 
     def say(self, text: str) -> None:
-        """One line, as it is."""
+        """Prints one line without interpreting markup."""
         self.console.print(escape(text))
 
     def on_event(self, event: Event) -> None:
-        """What run_worker hands on: "step" and "log" events."""
+        """Handles the "step" and "log" events of run_worker."""
         if event["event"] == "log":
             self.say(f"    {event['message']}")
         elif event["event"] == "step":
@@ -82,12 +82,12 @@ class RunConsole:
 
 
 def plain_console(stream: TextIO) -> Console:
-    """A console for results: where it is not a terminal (a file, a pipe), lines are not broken at 80 columns."""
+    """A console for results; in a file or a pipe, lines do not break at 80 columns."""
     return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDE)
 
 
 def print_table(table: Table, stream: TextIO) -> None:
-    """A table without the spaces that rich fills its lines with, where it goes to a file or a pipe."""
+    """Prints a table without the trailing spaces that rich adds to its lines."""
     console = plain_console(stream)
     with console.capture() as capture:
         console.print(table)
@@ -96,7 +96,7 @@ def print_table(table: Table, stream: TextIO) -> None:
 
 
 def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
-    """The result as a table: `summary` is the object of `--json`."""
+    """Prints the result as a table; `summary` is the object of `--json`."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -105,15 +105,15 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
         table.add_row(role, escape(", ".join(f"{name} {_figure(value)}" for name, value in metrics.items())))
     table.add_row("compared with", escape(_compared_with(summary["baseline"])))
     table.add_row("verdict", "[green]approved[/green]" if summary["blessed"] else "[yellow]not approved[/yellow]")
-    table.add_row("why", escape(summary["reason"]))
-    table.add_row("pushed to", escape(str(summary["pushed_to"] or "nowhere: only an approved model is pushed")))
+    table.add_row("reason", escape(summary["reason"]))
+    table.add_row("pushed to", escape(str(summary["pushed_to"] or "not pushed: only an approved model is pushed")))
     if summary["quarantined"]:
         shown = [f"{item['path']}{in_brackets(item['bytes'])}: {item['reason']}" for item in summary["quarantine"][:5]]
         more = summary["quarantined"] - len(shown)
         shown += [f"and {more} more"] if more > 0 else []
         table.add_row("quarantined", escape("\n".join([f"{summary['quarantined']} files", *shown])))
     else:
-        table.add_row("quarantined", "no file")
+        table.add_row("quarantined", "none")
     steps = (
         f"{step} {'from the cache' if step in summary['cached'] else f'{seconds:.1f}'}"
         for step, seconds in summary["seconds"].items()
@@ -140,7 +140,7 @@ def _figure(value: float | None) -> str:
 
 
 def _near(path: str | None) -> str:
-    """A path under the current folder as the reader would type it."""
+    """A path relative to the current folder if it is inside it."""
     if path is None:
         return "none"
     here = Path.cwd()
@@ -148,5 +148,5 @@ def _near(path: str | None) -> str:
 
 
 def in_brackets(size: int) -> str:
-    """A file's size in bytes behind its name; nothing where it is not known (-1)."""
+    """A file's size in bytes, to append to its name; empty if the size is unknown (-1)."""
     return f" ({size:,} bytes)" if size >= 0 else ""

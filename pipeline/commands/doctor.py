@@ -1,4 +1,4 @@
-"""`restem doctor`: what this machine has."""
+"""`restem doctor`: checks this machine."""
 
 import json
 import sys
@@ -15,9 +15,9 @@ TITLES = {"pipeline": "The pipeline", "devices": "Devices", "kubeflow": "Kubeflo
 @click.option("--deep", is_flag=True, help="Also ask TensorFlow which devices it sees (ten seconds).")
 @json_option
 def doctor(deep: bool, as_json: bool) -> int:
-    """Say what was found, what is missing for what, and what to do about it.
+    """Show what is installed, what is missing, and how to fix it.
 
-    Ends with 0 where the pipeline itself can run, whatever else is missing.
+    The exit code is 0 if the pipeline itself can run, even if something else is missing.
     """
     from rich.markup import escape
 

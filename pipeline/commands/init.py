@@ -1,4 +1,4 @@
-"""`restem init`: a configuration for images, wherever they are."""
+"""`restem init`: proposes a configuration for a set of images."""
 
 import os
 import sys
@@ -9,12 +9,12 @@ import click
 
 @click.command()
 @click.argument("data", metavar="DIR|MANIFEST|TFRECORD")
-@click.option("--out", metavar="FILE", help="Where to write it. Default: standard output.")
+@click.option("--out", metavar="FILE", help="The file to write. Default: standard output.")
 def init(data: str, out: str | None) -> None:
-    """Look at images and write a configuration that runs, each value with its reason.
+    """Look at images and write a configuration that is ready to run, with a reason for each value.
 
-    DIR has a folder a class, or train/ and test/ with a folder a class in each; or TFRecord files. MANIFEST is a table
-    (.csv, .tsv, .parquet) with a row an image. TFRECORD is a file of tf.Examples, or a pattern in quotes.
+    DIR has one folder per class, or train/ and test/ with one folder per class in each, or TFRecord files. MANIFEST is
+    a table (.csv, .tsv, .parquet) with one row per image. TFRECORD is a file of tf.Examples, or a quoted pattern.
     """
     from restem.errors import RestemError
     from restem.pipeline.datasets.proposal import propose
@@ -29,4 +29,4 @@ def init(data: str, out: str | None) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    print(f"{path} is written. Next: restem inspect --config {path}, then restem run --config {path}", file=sys.stderr)
+    print(f"Wrote {path}. Next: restem inspect --config {path}, then restem run --config {path}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`restem inspect`: what a configuration would train on."""
+"""`restem inspect`: shows what a configuration would train on."""
 
 import json
 import sys
@@ -11,16 +11,16 @@ from restem.pipeline.commands.options import config_option, json_option, set_opt
 
 SHOWN_FILES = 20
 SHOWN_CLASSES = 50
-SAMPLES = 8  # images a class in the picture
+SAMPLES = 8  # images per class in the contact sheet
 
 
 @click.command()
 @config_option
 @set_option
-@click.option("--contact-sheet", metavar="FILE.png", help="Write a picture of what the model sees, a row a class.")
+@click.option("--contact-sheet", metavar="FILE.png", help="Write a picture of what the model sees, one row per class.")
 @json_option
 def inspect(config_path: str, overrides: tuple[str, ...], contact_sheet: str | None, as_json: bool) -> None:
-    """Show classes, splits, identical images, and the files that would go to quarantine. Nothing is trained."""
+    """Show classes, splits, identical images, and the files that would go to quarantine. Trains nothing."""
     from restem.pipeline.config import load_config
     from restem.pipeline.datasets.inspection import inspect as look
     from restem.pipeline.local.folder import RunFolder, prepare
@@ -34,7 +34,7 @@ def inspect(config_path: str, overrides: tuple[str, ...], contact_sheet: str | N
         from restem.pipeline.datasets.contact_sheet import write_contact_sheet
 
         write_contact_sheet(Path(contact_sheet).expanduser(), inspection.samples, config.image)
-        print(f"{contact_sheet} is written.", file=sys.stderr)
+        print(f"Wrote {contact_sheet}.", file=sys.stderr)
     if as_json:
         print(json.dumps({**inspection.to_dict(), "path": config.data.path}))
     else:

@@ -1,4 +1,4 @@
-"""`restem kubeflow`: the pipeline on a Kubeflow Pipelines server."""
+"""`restem kubeflow`: runs the pipeline on a Kubeflow Pipelines server."""
 
 import json
 import sys
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 PACKAGES = ("kfp", "kfp_server_api", "cronsim")  # of the extra [kubeflow]
 EPILOG = (
-    "A token comes from RESTEM_KUBEFLOW_TOKEN or --token-file, a session's cookie from RESTEM_KUBEFLOW_COOKIE or "
-    "--cookie-file; inside the cluster the pod's own token is used."
+    "Set a token with RESTEM_KUBEFLOW_TOKEN or --token-file, a session cookie with RESTEM_KUBEFLOW_COOKIE or "
+    "--cookie-file. Inside the cluster the pod's own token is used."
 )
 
 
 def server_options(command: Callable) -> Callable:
-    """The options that say which server is meant, and as whom it is talked to."""
+    """Adds the options for the server's address and the login."""
     options = (
         click.option("--host", metavar="URL", help="The server. Default: kubeflow.host, or KF_PIPELINES_ENDPOINT."),
-        click.option("--namespace", metavar="NAME", help="Yours, where Kubeflow has several users."),
-        click.option("--token-file", metavar="FILE", help="A file that holds the token."),
-        click.option("--cookie-file", metavar="FILE", help="A file that holds the cookie of a logged-in session."),
-        click.option("--ca-cert", metavar="FILE", help="Certificates to trust instead of the usual authorities'."),
+        click.option("--namespace", metavar="NAME", help="Your namespace, if Kubeflow has several users."),
+        click.option("--token-file", metavar="FILE", help="A file with the token."),
+        click.option("--cookie-file", metavar="FILE", help="A file with the cookie of a logged-in session."),
+        click.option("--ca-cert", metavar="FILE", help="Certificates to trust instead of the default authorities."),
     )
     for option in reversed(options):
         command = option(command)
@@ -38,20 +38,20 @@ optional_config = click.option(
     "--config", "config_path", metavar="FILE", help="The configuration (YAML), or embedded:digits."
 )
 package_option = click.option(
-    "--package", metavar="FILE.yaml", help="What restem compile wrote, instead of compiling now."
+    "--package", metavar="FILE.yaml", help="The output of restem compile, instead of compiling now."
 )
-name_option = click.option("--name", metavar="NAME", help="The pipeline's name, where there is no configuration.")
+name_option = click.option("--name", metavar="NAME", help="The pipeline's name, if there is no configuration.")
 
 
 class KubeflowGroup(click.Group):
-    """Lists its commands in the order in which they are first needed, and tells of packages that are missing."""
+    """Lists its commands in the order in which a user needs them, and reports missing packages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """As they stand in this file."""
+        """The names, in the order of this file."""
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click does."""
+        """Like click, but explains a missing package."""
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
@@ -78,11 +78,11 @@ def kubeflow() -> None:
 def upload(
     config_path: str | None, overrides: tuple[str, ...], package: str | None, as_json: bool, **access: Any
 ) -> None:
-    """Compile and upload it.
+    """Compile the pipeline and upload it.
 
-    The same content again is recognised, and nothing is done.
+    If the server already has the same content, nothing is uploaded.
     """
-    config = _config(config_path, overrides, required=package is None)
+    config = (_config if package is None else _optional_config)(config_path, overrides)
     name, text, server = _prepared(config, package, access)
     version = _uploaded(server, name, text)
     _result(as_json, version.link or version.version_id, version.__dict__)
@@ -92,7 +92,7 @@ def upload(
 @optional_config
 @set_option
 @package_option
-@click.option("--no-wait", is_flag=True, help="Start it, and do not follow it.")
+@click.option("--no-wait", is_flag=True, help="Start the run and do not follow it.")
 @server_options
 @json_option
 def run(
@@ -103,9 +103,9 @@ def run(
     as_json: bool,
     **access: Any,
 ) -> int:
-    """Run the pipeline now and follow it.
+    """Run the pipeline now and follow the run.
 
-    Ends with 0 when the run has succeeded, with 1 when it has not. Ctrl-C ends the following, not the run.
+    The exit code is 0 if the run succeeded, else 1. Ctrl-C stops following; the run continues.
     """
     from restem.pipeline.kubeflow.client.runs import start_run
 
@@ -113,7 +113,7 @@ def run(
     name, text, server = _prepared(config, package, access)
     started = start_run(server, config.kubeflow, name, _uploaded(server, name, text))
     link = server.link(f"runs/details/{started.run_id}")
-    _say(f"run {started.run_id} is started{f': {link}' if link else ''}")
+    _say(f"started run {started.run_id}{f': {link}' if link else ''}")
     if no_wait:
         _result(as_json, started.run_id, {**_nothing_known(started), "link": link})
         return 0
@@ -129,9 +129,9 @@ def run(
 def schedule(
     config_path: str | None, overrides: tuple[str, ...], package: str | None, as_json: bool, **access: Any
 ) -> None:
-    """Run the pipeline as kubeflow.schedule says.
+    """Run the pipeline on the schedule in kubeflow.schedule.
 
-    There is one schedule for a pipeline: a changed one replaces it, without a gap and without running twice.
+    A pipeline has one schedule. A changed schedule replaces it without missing a run.
     """
     from restem.pipeline.kubeflow.client.schedule import schedule as keep
     from restem.pipeline.kubeflow.client.schedule import schedule_of
@@ -142,10 +142,9 @@ def schedule(
     name, text, server = _prepared(config, package, access)
     outcome = keep(server, config.kubeflow, name, _uploaded(server, name, text), _say)
     upcoming = [] if wanted.paused else next_runs(cron, server.now())
-    words = {"unchanged": "is unchanged", "created": "is made", "replaced": "has replaced the old one"}
     print_to = _stream(as_json)
-    print(f"the schedule of {name} {words.get(outcome.action, f'is {outcome.action}')}", file=print_to)
-    for line in upcoming or ["paused: it starts no runs until restem kubeflow resume"]:
+    print(f"the schedule of {name} is {outcome.action}", file=print_to)
+    for line in upcoming or ["paused: no runs start until restem kubeflow resume"]:
         print(f"  {line}", file=print_to)
     _result(as_json, None, {**outcome.__dict__, "next": upcoming})
 
@@ -156,12 +155,12 @@ def schedule(
 @server_options
 @json_option
 def unschedule(config_path: str | None, name: str | None, as_json: bool, **access: Any) -> None:
-    """Remove the schedule. Runs that are in progress go on."""
+    """Remove the schedule. Runs in progress continue."""
     from restem.pipeline.kubeflow.client.schedule import unschedule as remove
 
     name, server = _named(config_path, name, access)
     outcome = remove(server, name, _say)
-    words = {"none": f"{name} had no schedule", "deleted": f"the schedule of {name} is removed"}
+    words = {"none": f"{name} has no schedule", "deleted": f"the schedule of {name} is removed"}
     _result(as_json, words[outcome.action], outcome.__dict__)
 
 
@@ -171,7 +170,7 @@ def unschedule(config_path: str | None, name: str | None, as_json: bool, **acces
 @server_options
 @json_option
 def pause(config_path: str | None, name: str | None, as_json: bool, **access: Any) -> None:
-    """Let the schedule start no more runs."""
+    """Pause the schedule: it starts no more runs."""
     _switch(config_path, name, access, as_json, on=False)
 
 
@@ -181,7 +180,7 @@ def pause(config_path: str | None, name: str | None, as_json: bool, **access: An
 @server_options
 @json_option
 def resume(config_path: str | None, name: str | None, as_json: bool, **access: Any) -> None:
-    """Let a paused schedule start runs."""
+    """Resume a paused schedule."""
     _switch(config_path, name, access, as_json, on=True)
 
 
@@ -189,21 +188,21 @@ def resume(config_path: str | None, name: str | None, as_json: bool, **access: A
 @click.argument("run_id", required=False)
 @optional_config
 @name_option
-@click.option("--follow", "following", is_flag=True, help="Follow the run until it has ended.")
+@click.option("--follow", "following", is_flag=True, help="Follow the run until it ends.")
 @server_options
 @json_option
 def status(
     run_id: str | None, config_path: str | None, name: str | None, following: bool, as_json: bool, **access: Any
 ) -> int:
-    """Show a run; or schedule and newest runs.
+    """Show a run, or the schedule and the newest runs.
 
-    A failed run begins with the failing step's own error. Ends with 1 for a run that has failed.
+    For a failed run, the first line is the failing step's own error, and the exit code is 1.
     """
     from restem.pipeline.kubeflow.client.status import overview, show_overview, show_report
 
     if run_id is None:
         name, server = _named(config_path, name, access)
-        config = _config(config_path, (), required=False)
+        config = _optional_config(config_path)
         seen = overview(server, name, config.kubeflow.schedule if config else None)
         if not following or seen.newest is None:
             show_overview(seen, _stream(as_json))
@@ -211,7 +210,7 @@ def status(
             return int(seen.newest is not None and seen.newest.run.state == "FAILED")
         run_id = seen.newest.run.run_id
     else:
-        config = _config(config_path, (), required=False)
+        config = _optional_config(config_path)
         server = _server(config, access)
     if following:
         return _follow(server, run_id, as_json)
@@ -223,25 +222,27 @@ def status(
     return int(found.run.state == "FAILED")
 
 
-def _config(path: str | None, overrides: tuple[str, ...], required: bool = True) -> "Config | None":
+def _config(path: str | None, overrides: tuple[str, ...]) -> "Config":
     from restem.pipeline.config import load_config
 
-    if path is not None:
-        return load_config(path, overrides)
-    if required:
+    if path is None:
         raise click.UsageError("Missing option '--config'.")
-    return None
+    return load_config(path, overrides)
+
+
+def _optional_config(path: str | None, overrides: tuple[str, ...] = ()) -> "Config | None":
+    return None if path is None else _config(path, overrides)
 
 
 def _named(config_path: str | None, name: str | None, access: dict[str, Any]) -> tuple[str, "Server"]:
     if (config_path is None) == (name is None):
-        raise click.UsageError("Give either --config or --name, so that it is known which pipeline is meant.")
-    config = _config(config_path, (), required=False)
+        raise click.UsageError("Give either --config or --name to select the pipeline.")
+    config = _optional_config(config_path)
     return (config.name if config else str(name)), _server(config, access)
 
 
 def _prepared(config: "Config | None", package: str | None, access: dict[str, Any]) -> tuple[str, str, "Server"]:
-    """The pipeline's name and package, and the server: reached before twenty seconds are spent on compiling."""
+    """The pipeline's name and package, and the server, which is contacted before compiling (twenty seconds)."""
     from restem.pipeline.commands.compiling import compile_config
     from restem.pipeline.kubeflow.client.upload import read_package
 
@@ -250,11 +251,12 @@ def _prepared(config: "Config | None", package: str | None, access: dict[str, An
         if config is not None and config.name != name:
             from restem.errors import RestemError
 
-            remedy = "Compile it from this configuration, or give the one that it was compiled from"
+            remedy = "Compile the package from this configuration, or give the configuration it was compiled from"
             raise RestemError(
-                "the package is of another pipeline", where=package, expected=config.name, given=name, remedy=remedy
+                "the package contains another pipeline", where=package, expected=config.name, given=name, remedy=remedy
             )
         return name, text, _server(config, access)
+    assert config is not None  # the commands ask for it where there is no package
     server = _server(config, access)
     _say("compiling the pipeline ...")
     return config.name, compile_config(config), server
@@ -271,7 +273,7 @@ def _uploaded(server: "Server", name: str, package: str) -> Any:
     from restem.pipeline.kubeflow.client.upload import upload as bring
 
     version = bring(server, name, package)
-    words = "is uploaded" if version.new else "is on the server already: nothing is uploaded"
+    words = "is uploaded" if version.new else "is already on the server: nothing to upload"
     _say(f"version {version.name} {words}")
     return version
 
@@ -291,7 +293,7 @@ def _switch(config_path: str | None, name: str | None, access: dict[str, Any], a
 
     name, server = _named(config_path, name, access)
     outcome = switch(server, name, on)
-    words = {"unchanged": "was running already" if on else "was paused already"}
+    words = {"unchanged": "is already running" if on else "is already paused"}
     _result(as_json, f"the schedule of {name} {words.get(outcome.action, f'is {outcome.action}')}", outcome.__dict__)
 
 
@@ -304,7 +306,7 @@ def _say(text: str) -> None:
 
 
 def _stream(as_json: bool) -> Any:
-    """Where results for people go: with --json standard output belongs to the program that reads it."""
+    """The stream for text: with --json, standard output has only the JSON line."""
     return sys.stderr if as_json else sys.stdout
 
 

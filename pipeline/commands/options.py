@@ -7,9 +7,11 @@ config_option = click.option(
     "config_path",
     required=True,
     metavar="FILE",
-    help="The configuration (YAML), or embedded:digits, the demo that comes with the package.",
+    help="The configuration (YAML), or embedded:digits for the built-in demo.",
 )
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value, e.g. train.seed=3. Repeatable."
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="The result as one line of JSON on standard output.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON line on standard output."
+)

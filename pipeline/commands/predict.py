@@ -1,4 +1,4 @@
-"""`restem predict`: classes and probabilities from a pushed model."""
+"""`restem predict`: classifies images with a pushed model."""
 
 import json
 import sys
@@ -18,8 +18,8 @@ BATCH_SIZE = 32
 def predict(model_dir: str, images: tuple[str, ...], as_json: bool) -> int:
     """Classify IMAGEs with the model in MODEL_DIR.
 
-    MODEL_DIR is a version's folder, or the folder of all versions: then the newest is taken. Ends with 1 where an
-    image could not be read.
+    MODEL_DIR is the folder of one version, or of all versions: then the newest is used. The exit code is 1 if an image
+    cannot be read.
     """
     from rich.markup import escape
     from rich.table import Table
@@ -68,6 +68,6 @@ def saved_model_folder(folder: Path) -> Path:
         "there is no pushed model",
         where=str(folder),
         expected="a folder with saved_model.pb, or with versions such as 1700000000/saved_model.pb",
-        given="an empty or other folder" if folder.is_dir() else "no such folder",
-        remedy="The summary of restem run says where the model was pushed to",
+        given="a folder without them" if folder.is_dir() else "a folder that does not exist",
+        remedy="The summary of restem run shows the folder of the pushed model",
     )

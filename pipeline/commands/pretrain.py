@@ -1,4 +1,4 @@
-"""`restem pretrain`: a source checkpoint where ImageNet's cannot be had."""
+"""`restem pretrain`: trains a source checkpoint, for use without ImageNet's weights."""
 
 import json
 import sys
@@ -15,12 +15,12 @@ SUFFIX = ".weights.h5"
 @config_option
 @set_option
 @click.option("--out", required=True, metavar="FILE", help=f"The checkpoint to write, a {SUFFIX} file.")
-@click.option("--root", metavar="DIR", help="Where the work is done and cached. Default: runs/<name>.")
+@click.option("--root", metavar="DIR", help="The folder for the run and its cache. Default: runs/<name>.")
 @json_option
 def pretrain(config_path: str, overrides: tuple[str, ...], out: str, root: str | None, as_json: bool) -> None:
-    """Train a stock RGB ResNet from scratch on the training images that the section 'pretrain' names.
+    """Train a stock RGB ResNet from scratch on the training images that the section 'pretrain' sets.
 
-    The checkpoint is what model.weights may name afterwards.
+    Then set model.weights to the path of the checkpoint.
     """
     from restem.errors import RestemError
     from restem.pipeline.commands.progress import follow

@@ -1,4 +1,4 @@
-"""Runs a pipeline in a worker and follows it on the console: what `run` and `pretrain` share."""
+"""Runs a pipeline in a worker and shows its progress on the console, for `run` and `pretrain`."""
 
 import shlex
 import shutil
@@ -16,15 +16,15 @@ from restem.pipeline.local.worker import run_worker
 def follow(
     target: str, config: Config, folder: RunFolder, request: dict[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
-    """Holds the run's folder, does the work, shows its steps and messages on standard error.
+    """Locks the run's folder, runs the work, and shows its steps and messages on standard error.
 
     Returns:
-        The work's result, and what the console learned: `seconds` by step, `cached` steps, `root` and `log`.
+        The result of the work, and from the console: `seconds` by step, `cached` steps, `root` and `log`.
 
     Raises:
-        RootTaken: another run works there.
+        RootTaken: another run is using the folder.
         WorkFailed: with the step and the log.
-        Interrupted: by a signal; it says what was finished and how to go on.
+        Interrupted: by a signal; the message lists the finished steps and the command to continue.
     """
     with folder.locked() as lock:
         log = folder.new_log()
@@ -35,21 +35,21 @@ def follow(
             with console:
                 result = run_worker(target, request, log=log, on_event=console.on_event, inherit=(lock,))
         except Interrupted as interrupt:
-            raise Interrupted(interrupt.signum, how_to_go_on(console.current, console.finished)) from None
+            raise Interrupted(interrupt.signum, how_to_continue(console.current, console.finished)) from None
         except WorkFailed as failure:
             raise WorkFailed(str(failure), where=None if console.current in str(failure) else console.current) from None
     learned = {"seconds": console.seconds, "cached": console.cached, "root": str(folder.root), "log": str(log)}
     return result, learned
 
 
-def how_to_go_on(current: str, finished: list[str]) -> str:
-    """What an interrupted run says."""
+def how_to_continue(current: str, finished: list[str]) -> str:
+    """The message of an interrupted run."""
     done = f"finished and kept: {', '.join(finished)}" if finished else "no step was finished"
-    return f"during {current}; {done}. Go on with: {this_command()}"
+    return f"during {current}; {done}. Continue with: {this_command()}"
 
 
 def this_command() -> str:
-    """The command as it was typed: by its bare name where the path leads there."""
+    """The command as the user typed it, as plain `restem` if that is on the PATH."""
     called = sys.argv[0]
     found = shutil.which("restem")
     if Path(called).suffix == ".py":

@@ -1,4 +1,4 @@
-"""`restem run`: the whole pipeline on this machine."""
+"""`restem run`: runs the whole pipeline on this machine."""
 
 import json
 import sys
@@ -11,13 +11,13 @@ from restem.pipeline.commands.options import config_option, json_option, set_opt
 @click.command()
 @config_option
 @set_option
-@click.option("--root", metavar="DIR", help="Where the run lives: cache, logs, models. Default: runs/<name>.")
+@click.option("--root", metavar="DIR", help="The run's folder: cache, logs, models. Default: runs/<name>.")
 @json_option
 def run(config_path: str, overrides: tuple[str, ...], root: str | None, as_json: bool) -> None:
-    """Run the pipeline: images in, a judged and, if approved, pushed model out.
+    """Run the pipeline: train a model on images, evaluate it, and push it if it is approved.
 
-    Steps that are done already, and whose inputs have not changed, are taken from the cache. A model that is not
-    approved is a result like any other: the command ends with 0.
+    Steps whose inputs have not changed come from the cache. A model that is not approved is a normal result: the exit
+    code is 0.
     """
     from restem.pipeline.commands.console import print_summary
     from restem.pipeline.commands.progress import follow
@@ -29,7 +29,7 @@ def run(config_path: str, overrides: tuple[str, ...], root: str | None, as_json:
     preflight(config)
     summary, learned = follow("restem.pipeline.local.tasks:run_pipeline", config, RunFolder.of(config, root))
     summary |= learned
-    # With --json standard output belongs to the program that reads it.
+    # With --json, standard output has only the JSON line.
     print_summary(summary, sys.stderr if as_json else sys.stdout)
     if as_json:
         print(json.dumps(summary), flush=True)

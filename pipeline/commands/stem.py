@@ -1,4 +1,4 @@
-"""`restem stem`: one network, another stem, and what was kept."""
+"""`restem stem`: changes the stem of one network and reports what is kept."""
 
 import contextlib
 import json
@@ -19,49 +19,67 @@ SOURCES = ("auto", "caffe", "tf", "torch", "none")
 
 @click.command()
 @click.option("--backbone", default="ResNet50", show_default=True, type=click.Choice(BACKBONES, case_sensitive=False))
-@click.option("--weights", default="imagenet", show_default=True, metavar="imagenet|none|FILE", help="To start from.")
+@click.option("--weights", default="imagenet", show_default=True, metavar="imagenet|none|FILE", help="Source weights.")
 @click.option("--include-top", is_flag=True, help="Keep the classifier of the weights.")
 @click.option("--channels", type=int, metavar="N", help="Input channels.")
 @click.option("--bands", metavar="A,B,C", help="Names of the input channels; red, green, blue and grey are known.")
-@click.option("--extra-bands", default="zero", show_default=True, type=click.Choice(EXTRA_BANDS), help="Their kernels.")
-@click.option("--kernel", type=int, metavar="K", help="Side of the kernel.")
+@click.option(
+    "--extra-bands",
+    default="zero",
+    show_default=True,
+    type=click.Choice(EXTRA_BANDS),
+    help="Initial kernels of bands that the source does not have.",
+)
+@click.option("--kernel", type=int, metavar="K", help="Kernel size.")
 @click.option("--shrink", default=SHRINK_RULES[0], show_default=True, type=click.Choice(SHRINK_RULES))
 @click.option("--filters", type=int, metavar="F", help="Filters of the first convolution.")
 @click.option("--narrow", default=NARROW_RULES[0], show_default=True, type=click.Choice(NARROW_RULES))
 @click.option("--noise", default=0.25, show_default=True, help="Zero-sum noise between copies of a filter.")
 @click.option("--batch-norm", is_flag=True, help="An extra BatchNormalization after the convolution.")
-@click.option("--small-images", is_flag=True, help="4x4 at stride 1, equal to the source on images upsampled twice.")
+@click.option("--small-images", is_flag=True, help="4x4 at stride 1, equal to the source on images upsampled by 2.")
 @click.option("--cifar", is_flag=True, help="3x3 at stride 1 without pool (not preserving).")
-@click.option("--stride", type=int, metavar="1|2", help="Of the first convolution (not preserving).")
-@click.option("--no-pool", is_flag=True, help="Without the max pool (not preserving).")
+@click.option("--stride", type=int, metavar="1|2", help="Stride of the first convolution (not preserving).")
+@click.option("--no-pool", is_flag=True, help="Remove the max pool (not preserving).")
 @click.option("--deep", is_flag=True, help="Three 3x3 convolutions, as in ResNet-C and -D (not preserving).")
-@click.option("--deep-filters", nargs=2, type=int, metavar="F F", help="Of its first two. Default: half of the last.")
-@click.option("--value-range", nargs=2, type=float, metavar="BLACK WHITE", help="Raw pixel values. Default: 0 255.")
+@click.option(
+    "--deep-filters",
+    nargs=2,
+    type=int,
+    metavar="F F",
+    help="Filters of the first two convolutions of --deep. Default: half of the last.",
+)
+@click.option(
+    "--value-range", nargs=2, type=float, metavar="BLACK WHITE", help="Raw values of black and white. Default: 0 255."
+)
 @click.option(
     "--band-statistics",
     multiple=True,
     metavar="BAND=MEAN,STD",
-    help="Normalisation of a band, in raw units. Repeatable.",
+    help="Mean and standard deviation of a band, in raw units. Repeatable.",
 )
 @click.option(
     "--normalise",
     default=NORMALISE[0],
     show_default=True,
     type=click.Choice(NORMALISE),
-    help="statistics: the known bands too are brought to the source's mean and deviation.",
+    help="statistics: also normalise the known bands to the source's mean and standard deviation.",
 )
 @click.option("--images", metavar="FILE.npy", help="Raw images [n, height, width, channels] to fit inexact rules to.")
-@click.option("--source", default="auto", show_default=True, type=click.Choice(SOURCES), help="Its preprocessing.")
 @click.option(
-    "--source-bands", metavar="A,B,C", help="Channels of a source without red, green and blue, taken unscaled (0..255)."
+    "--source", default="auto", show_default=True, type=click.Choice(SOURCES), help="The source's preprocessing."
+)
+@click.option(
+    "--source-bands",
+    metavar="A,B,C",
+    help="Channels of a source other than red, green and blue, used unscaled (0..255).",
 )
 @click.option("--preprocessing", default="inside", show_default=True, type=click.Choice(["inside", "outside"]))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", metavar="FILE", help="Write the network: .keras or .weights.h5.")
-@click.option("--picture", metavar="FILE.png", help="Draw old and new kernels.")
+@click.option("--picture", metavar="FILE.png", help="Draw the old and new kernels.")
 @json_option
 def stem(as_json: bool, out: str | None, picture: str | None, **given: Any) -> None:
-    """Modify one network's stem and print the transfer report: what was kept, exactly or how nearly."""
+    """Change one network's stem and print the transfer report: what is kept, exactly or approximately."""
     spec = _spec(given)
     from restem.stem.write import check_ending
 
@@ -135,7 +153,7 @@ def _source(given: dict[str, Any]) -> Any:
 
 
 def _check_files(given: dict[str, Any]) -> None:
-    """Before anything heavy is imported."""
+    """Checks that the input files exist, before heavy imports."""
     from restem.errors import RestemError
 
     weights = given["weights"]
@@ -161,13 +179,13 @@ def _images(path: str | None) -> Any:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError) as error:
         raise RestemError(
-            "cannot be read as an array", where=f"--images {path}", expected="a file of numpy.save", given=str(error)
+            "this is not an array", where=f"--images {path}", expected="a file written by numpy.save", given=str(error)
         ) from error
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What TensorFlow says while it starts goes to a temporary file; C++ writes to the descriptor itself."""
+    """Sends TensorFlow's startup messages to a temporary file; C++ writes directly to the file descriptors."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""`python -m restem.pipeline.config` prints the JSON schema that stands in schemas/config.schema.json."""
+"""`python -m restem.pipeline.config` prints the JSON schema for schemas/config.schema.json."""
 
 from restem.pipeline.config import json_schema
 

@@ -1,4 +1,4 @@
-"""The configuration's section for Beam: what runs the data steps, and what each runner must be told."""
+"""The configuration's section for Beam: the runner of the data steps, and the arguments that each runner needs."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from restem.section import Section
 
 Runner = Literal["direct", "prism", "flink", "spark", "dataflow"]
 
-# Beam's names; FnApiRunner and not DirectRunner, which would first try to download and start Prism.
+# Beam's names. FnApiRunner instead of DirectRunner, which would first try to download and start Prism.
 RUNNERS: dict[str, str] = {
     "direct": "FnApiRunner",
     "prism": "PrismRunner",
@@ -16,13 +16,13 @@ RUNNERS: dict[str, str] = {
     "spark": "SparkRunner",
     "dataflow": "DataflowRunner",
 }
-# The bucket is all that Dataflow's workers share with the steps.
+# Dataflow's workers share only buckets with the steps.
 BUCKET = "gs://"
-# Without these Beam starts a cluster of its own on this machine, or workers that have neither TensorFlow nor this
-# project: what one of each group must say.
+# Required arguments: at least one of each group, with its meaning. Without them Beam starts its own cluster on this
+# machine, or workers that have neither TensorFlow nor this project.
 _WORKERS = (
     ("--environment_type", "--sdk_container_image"),
-    "what the workers are: a container image, a process, a pool",
+    "the type of the workers: a container image, a process, a pool",
 )
 NEEDED: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "direct": (),
@@ -32,24 +32,24 @@ NEEDED: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "dataflow": (
         (("--project",), "the Google Cloud project"),
         (("--region",), "the region"),
-        (("--temp_location",), "a gs:// folder for what the workers share"),
-        (("--sdk_container_image",), "the image that make image built"),
+        (("--temp_location",), "a gs:// folder for the workers' shared files"),
+        (("--sdk_container_image",), "the image built by make image"),
     ),
 }
 
 
 class BeamConfig(Section):
-    """What runs the data steps."""
+    """The Beam runner of the data steps."""
 
     runner: Runner = Field(
         "direct",
-        description="Beam's runner. 'direct' is this machine; 'prism' is this machine too, by Beam's own small server, "
-        "which treats its workers like a cluster's; 'flink' and 'spark' are clusters, which need arguments, and whose "
-        "workers must reach the data and the run's folder under the same names; 'dataflow' is Google's service, for "
-        "runs on Kubeflow whose data and kubeflow.pipeline_root are in gs://.",
+        description="Beam's runner. 'direct' uses this machine; 'prism' also uses this machine, with Beam's own small "
+        "server, which treats its workers as a cluster does; 'flink' and 'spark' are clusters, which need arguments, "
+        "and whose workers must reach the data and the run's folder under the same paths; 'dataflow' is Google's "
+        "service, for runs on Kubeflow whose data and kubeflow.pipeline_root are in gs://.",
     )
     args: tuple[str, ...] = Field(
-        (), description="More arguments for Beam, as on its command line, e.g. --flink_master=HOST:8081."
+        (), description="Additional arguments for Beam, as on its command line, e.g. --flink_master=HOST:8081."
     )
 
     @model_validator(mode="after")
@@ -61,10 +61,10 @@ class BeamConfig(Section):
         return self
 
     def pipeline_args(self) -> tuple[str, ...]:
-        """Beam's command line; where an argument stands twice, Beam takes the last.
+        """Beam's command line. If an argument appears twice, Beam uses the last one.
 
-        The workers have all they need, which the absent container image says: else TFX packs itself for them before
-        every step.
+        `--sdk_container_image=none` tells TFX that the workers have all packages; otherwise it packages itself for them
+        before every step.
         """
         common = (f"--runner={RUNNERS[self.runner]}", "--sdk_container_image=none")
         here = ("--direct_running_mode=in_memory", "--direct_num_workers=1") if self.runner == "direct" else ()

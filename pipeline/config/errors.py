@@ -1,4 +1,4 @@
-"""Says what is wrong with a configuration: key, what was expected, what was given, and the remedy."""
+"""Explains what is wrong with a configuration: key, expected value, given value, and the remedy."""
 
 import difflib
 from dataclasses import dataclass
@@ -6,17 +6,18 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from restem.errors import RestemError
 from restem.pipeline.config.yaml_source import KeyPath
 
-# Keys of earlier versions. The nearest spelling is a wrong hint for them: step is nearest to steps.
+# Keys of earlier versions. For these the nearest spelling is a wrong hint: `step` is nearest to `steps`.
 RENAMED: dict[KeyPath, KeyPath] = {("kubeflow", "step"): ("kubeflow", "step_defaults")}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong."""
+    """One problem of a configuration."""
 
     key: KeyPath
     what: str
@@ -26,11 +27,11 @@ class Problem:
 
 
 class ConfigError(RestemError):
-    """Every problem of one configuration file in one message; `problems` has them one by one."""
+    """All problems of one configuration file in one message; `problems` is the list of them."""
 
     def __init__(self, file: str, problems: list[Problem], lines: dict[KeyPath, int], overridden: set[KeyPath]) -> None:
         self.problems = tuple(problems)
-        told = [
+        messages = [
             RestemError(
                 problem.what,
                 where=_where(problem.key, file if len(problems) == 1 else None, lines, overridden),
@@ -40,11 +41,11 @@ class ConfigError(RestemError):
             ).paragraph()
             for problem in problems
         ]
-        if len(told) == 1:
-            super().__init__(told[0])
+        if len(messages) == 1:
+            super().__init__(messages[0])
         else:
-            listed = "\n".join(f"  {text}" for text in told)
-            super().__init__(f"{file} has {len(told)} problems:\n{listed}")
+            listed = "\n".join(f"  {text}" for text in messages)
+            super().__init__(f"{file} has {len(messages)} problems:\n{listed}")
 
 
 def dotted(key: KeyPath) -> str:
@@ -56,7 +57,7 @@ def dotted(key: KeyPath) -> str:
 
 
 def _where(key: KeyPath, file: str | None, lines: dict[KeyPath, int], overridden: set[KeyPath]) -> str | None:
-    """The key with the place it was given at; for a missing key the place of the section it misses in."""
+    """The key with its file and line; for a missing key, the line of the section that should have it."""
     if not key:
         return file
     place = []
@@ -72,9 +73,9 @@ def _where(key: KeyPath, file: str | None, lines: dict[KeyPath, int], overridden
 
 
 def explain(error: ValidationError, data: Any, model: type[BaseModel]) -> list[Problem]:
-    """pydantic's errors in the reader's words, one for each key, in the order of the file.
+    """Converts pydantic's errors to problems, one for each key, in the order of the file.
 
-    A union reports an error for each of its members: those are told as one.
+    A union has an error for each of its members; only the first becomes a problem.
     """
     schema = model.model_json_schema()
     problems: dict[KeyPath, Problem] = {}
@@ -86,7 +87,7 @@ def explain(error: ValidationError, data: Any, model: type[BaseModel]) -> list[P
 
 
 def _key(location: tuple, model: type[BaseModel]) -> KeyPath:
-    """The part of pydantic's location that is keys of the file: fields, a section's names, a list's indices."""
+    """The part of pydantic's location that consists of the file's keys: fields, names in a section, list indices."""
     key: list = []
     current: Any = model
     for part in location:
@@ -95,12 +96,12 @@ def _key(location: tuple, model: type[BaseModel]) -> KeyPath:
         if isinstance(part, int) or current is not None:
             key.append(part)
             current = _below(current, part)
-        # Else inside a field: the name of a union's member says nothing to the reader.
+        # Otherwise the part is inside a field: the name of a union's member means nothing to the user.
     return tuple(key)
 
 
 def _below(container: Any, part: Any) -> Any:
-    """What stands at `part` of a section, a list or a mapping, as a type; None for what has nothing below it."""
+    """The type of the value at `part` of a section, a list or a mapping; None for plain values."""
     if isinstance(container, type) and issubclass(container, BaseModel):
         field = container.model_fields.get(part)
         return _container(field.annotation) if field else None
@@ -109,7 +110,7 @@ def _below(container: Any, part: Any) -> Any:
 
 
 def _container(annotation: Any) -> Any:
-    """The section, list or mapping that an annotation allows; None where it allows plain values only."""
+    """The section, list or mapping that an annotation allows; None if it allows only plain values."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _container(get_args(annotation)[0])
@@ -121,7 +122,7 @@ def _container(annotation: Any) -> Any:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def _problem(key: KeyPath, item: dict, data: Any, model: type[BaseModel], schema: dict) -> Problem:
+def _problem(key: KeyPath, item: ErrorDetails, data: Any, model: type[BaseModel], schema: dict) -> Problem:
     kind = item["type"]
     if kind == "extra_forbidden":
         return Problem(key, "unknown key", given=_shown(item["input"]), remedy=_suggestion(key, model))
@@ -133,14 +134,14 @@ def _problem(key: KeyPath, item: dict, data: Any, model: type[BaseModel], schema
         cause = item["ctx"]["error"]
         if isinstance(cause, RestemError):
             return Problem(key, cause.what, cause.expected, cause.given, cause.remedy)
-        # The sections' own checks tell the whole story, what was given included.
+        # The message of a section's own check is complete and includes the given value.
         return Problem(key, str(cause))
     expected = _expected(key, schema) or item["msg"]
     return Problem(key, "the value is wrong", expected, _shown(_value(data, key, item["input"])), _remedy(item))
 
 
 def _value(data: Any, key: KeyPath, otherwise: Any) -> Any:
-    """What the file has at `key`: pydantic shows a list's item where the reader needs the list."""
+    """The file's value at `key`: pydantic has an item of a list where the user needs the whole list."""
     for part in key:
         try:
             data = data[part]
@@ -149,19 +150,19 @@ def _value(data: Any, key: KeyPath, otherwise: Any) -> Any:
     return data
 
 
-def _remedy(item: dict) -> str | None:
+def _remedy(item: ErrorDetails) -> str | None:
     given = item["input"]
     if item["type"] == "string_type" and isinstance(given, bool | int | float):
-        return "Quote it if it is meant as text"
+        return "Put it in quotes if it is text"
     if item["type"].startswith(("int", "float", "bool")) and isinstance(given, str):
-        return "Leave out the quotes if there are any"
+        return "Remove the quotes if there are any"
     return None
 
 
 def _suggestion(key: KeyPath, model: type[BaseModel]) -> str:
-    """A renamed key's new name, else the nearest known key: in the same section, or the same name in another one."""
+    """The new name of a renamed key, else the nearest known key in this section or in another one."""
     if key in RENAMED:
-        return f"It is called {dotted(RENAMED[key])} now"
+        return f"It is now called {dotted(RENAMED[key])}"
     here = _known_at(key[:-1], model)
     name = str(key[-1])
     near = difflib.get_close_matches(name, here, n=1, cutoff=0.6)
@@ -170,14 +171,14 @@ def _suggestion(key: KeyPath, model: type[BaseModel]) -> str:
     elsewhere = [path for path in _all_keys(model) if path[-1] == name]
     if elsewhere:
         return f"Did you mean {' or '.join(dotted(path) for path in elsewhere[:3])}?"
-    near = difflib.get_close_matches(name, sorted({path[-1] for path in _all_keys(model)}), n=1, cutoff=0.8)
+    near = difflib.get_close_matches(name, sorted({str(path[-1]) for path in _all_keys(model)}), n=1, cutoff=0.8)
     if near:
         return f"Did you mean {dotted(next(path for path in _all_keys(model) if path[-1] == near[0]))}?"
-    return f"Known here: {', '.join(here)}"
+    return f"Known keys: {', '.join(here)}"
 
 
 def _known_at(key: KeyPath, model: type[BaseModel]) -> list[str]:
-    """The names that the section at `key` knows."""
+    """The names that are valid in the section at `key`."""
     current: Any = model
     for part in key:
         current = _below(current, part)
@@ -197,7 +198,7 @@ def _all_keys(model: type[BaseModel], above: KeyPath = ()) -> list[KeyPath]:
 
 
 def _expected(key: KeyPath, schema: dict) -> str:
-    """What the schema says about `key`, in words; empty where it says nothing."""
+    """The values that the schema allows at `key`, as text; empty if it has no information."""
     node = schema
     for part in key:
         node = _item(_resolve(node, schema), part, schema)
@@ -205,7 +206,7 @@ def _expected(key: KeyPath, schema: dict) -> str:
 
 
 def _item(node: dict, part: Any, schema: dict) -> dict:
-    """What a schema's node says about a field, an index or a name in it."""
+    """The schema of a field, an index or a name inside `node`."""
     for candidate in [node, *(_resolve(choice, schema) for choice in node.get("anyOf", []))]:
         if isinstance(part, int):
             if part < len(candidate.get("prefixItems", [])):
@@ -226,7 +227,7 @@ def _resolve(node: dict, schema: dict) -> dict:
 
 
 def describe(node: dict, schema: dict) -> str:
-    """A JSON schema in words: {"type": "integer", "minimum": 1} is "a whole number, at least 1"."""
+    """A JSON schema as text: {"type": "integer", "minimum": 1} becomes "a whole number, at least 1"."""
     node = _resolve(node, schema)
     if "anyOf" in node:
         return " or ".join(dict.fromkeys(filter(None, (describe(part, schema) for part in node["anyOf"]))))
@@ -235,7 +236,7 @@ def describe(node: dict, schema: dict) -> str:
         return f"one of {', '.join(values)}" if len(values) > 1 else values[0]
     if "const" in node:
         return _shown(node["const"])
-    kind = node.get("type")
+    kind = node.get("type", "")
     if kind in ("integer", "number"):
         return ", ".join(["a whole number" if kind == "integer" else "a number", *_bounds(node)])
     if kind == "array":
@@ -252,8 +253,12 @@ def describe(node: dict, schema: dict) -> str:
 
 
 def _bounds(node: dict) -> list[str]:
-    names = (("minimum", "at least"), ("exclusiveMinimum", "more than"), ("maximum", "at most"))
-    names += (("exclusiveMaximum", "less than"),)
+    names = (
+        ("minimum", "at least"),
+        ("exclusiveMinimum", "more than"),
+        ("maximum", "at most"),
+        ("exclusiveMaximum", "less than"),
+    )
     return [f"{words} {_number(node[name])}" for name, words in names if name in node]
 
 
@@ -262,7 +267,7 @@ def _number(value: float) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as YAML would show it, cut to a line."""
+    """A value as in YAML, shortened to one line."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, bool):

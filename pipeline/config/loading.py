@@ -1,4 +1,4 @@
-"""From a YAML file to a configuration: read, overridden, validated, its paths made absolute."""
+"""Loads a configuration from a YAML file: reads it, applies overrides, validates it, makes its paths absolute."""
 
 import copy
 import json
@@ -16,12 +16,17 @@ from restem.pipeline.config.yaml_source import KeyPath, parse_document, parse_va
 from restem.storage import is_remote
 
 MAX_FILE_BYTES = 1 << 20
-# Configurations that come with the package, by the names that stand for their files.
+# The package's own configurations: name -> file.
 EMBEDDED_CONFIGS = {EMBEDDED_DIGITS: Path(__file__).resolve().parents[1] / "configs" / "digits.yaml"}
 MAX_ROUNDS = 10
-# Any right value for what has no default: for looking on after a mistake, never for a run.
-STAND_INS = {("data",): {"path": "."}, ("image",): {"size": 1}, ("data", "path"): ".", ("image", "size"): 1}
-# Words that may stand where a path may stand.
+# A valid value for each key without a default: used to find more problems after a mistake, never for a run.
+STAND_INS: dict[KeyPath, Any] = {
+    ("data",): {"path": "."},
+    ("image",): {"size": 1},
+    ("data", "path"): ".",
+    ("image", "size"): 1,
+}
+# Keywords that are allowed instead of a path.
 KEYWORDS = {
     ("model", "weights"): ("imagenet", "none", "pretrain"),
     ("data", "path"): EMBEDDED,
@@ -36,7 +41,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
 
     Args:
         path: a YAML file, or "embedded:digits", the demo that comes with the package.
-        overrides: "a.b=value" each, the value typed as YAML types it; later ones win.
+        overrides: "a.b=value" each, the value as in YAML; later ones win.
 
     Returns:
         The configuration, its paths absolute: those in the file are relative to the file's folder, those in
@@ -44,7 +49,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
 
     Raises:
         RestemError: the file cannot be read, or is not YAML.
-        ConfigError: it can, and is wrong; the message tells every problem at once.
+        ConfigError: the file's content is wrong; the message lists all problems.
     """
     path = EMBEDDED_CONFIGS.get(str(path), Path(path))
     document = parse_document(_read(path), str(path))
@@ -55,7 +60,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
         raise RestemError(
-            "the file holds no configuration",
+            "the file contains no configuration",
             where=str(path),
             expected="sections such as data, image and train, with a colon after each name",
             given=f"{type(data).__name__} {str(data)[:60]!r}",
@@ -68,7 +73,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
         config = _validate(data)
     except ValidationError as error:
         problems += _all_problems(error, data)
-    if problems:
+    if problems or config is None:
         raise ConfigError(str(path), problems, document.lines, overridden)
     return _absolute(config, path.resolve().parent, overridden)
 
@@ -79,7 +84,7 @@ def _read(path: Path) -> str:
             raise RestemError("the file is too large for a configuration", where=str(path), expected="at most 1 MiB")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        remedy = "Name an existing file, or let 'restem init DIR --out FILE' write one"
+        remedy = "Give an existing file, or let 'restem init DIR --out FILE' write one"
         raise RestemError("there is no such configuration file", where=str(path), remedy=remedy) from None
     except UnicodeDecodeError:
         raise RestemError("the file is not text", where=str(path), expected="YAML in UTF-8") from None
@@ -105,7 +110,7 @@ def _override(data: dict, overrides: list[str] | tuple[str, ...], problems: list
             continue
         section = data
         for part in key[:-1]:
-            # A section that is missing, or empty in the file, is made here; anything else is told by validation.
+            # A missing or empty section is created here; other mistakes are found by the validation.
             if section.get(part) is None:
                 section[part] = {}
             section = section[part]
@@ -120,14 +125,14 @@ def _override(data: dict, overrides: list[str] | tuple[str, ...], problems: list
 
 
 def _validate(data: dict) -> Config:
-    """Strict, as JSON: 3 is not text, "3" and true are not numbers, and a list may become a tuple."""
-    # A section that is written but left empty means its defaults.
+    """Validates strictly, as JSON: 3 is not text, "3" and true are not numbers, and a list may become a tuple."""
+    # A section without content means its defaults.
     data = {key: {} if value is None and key in Config.model_fields else value for key, value in data.items()}
     return Config.model_validate_json(json.dumps(data, default=str), strict=True)
 
 
 def _all_problems(error: ValidationError, data: dict) -> list[Problem]:
-    """Also what is only looked at where each value is right: wrong ones are replaced, and it is looked at again."""
+    """Also finds problems that are checked only if each value is valid: replaces wrong values and validates again."""
     problems = explain(error, data, Config)
     data = copy.deepcopy(data)
     for _ in range(MAX_ROUNDS):
@@ -146,7 +151,7 @@ def _all_problems(error: ValidationError, data: dict) -> list[Problem]:
 
 
 def _stand_in(data: Any, key: KeyPath) -> None:
-    """Puts a right value at `key`: the default (by leaving the key out), or any where there is none."""
+    """Puts a valid value at `key`: the default (by removing the key), or the value in STAND_INS."""
     section: Any = data
     for part in key[:-1]:
         section = section.get(part) if isinstance(section, dict) else None

@@ -1,4 +1,4 @@
-"""YAML as configurations need it: safe, every key with its line, a key given twice refused."""
+"""Reads YAML safely, with the line of every key, and reports duplicate keys."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ MAX_KEYS = 20_000
 
 @dataclass(frozen=True)
 class YamlDocument:
-    """A parsed file: plain data, and for each key path the line (from 1) where it stands."""
+    """A parsed file: plain data, and the line (from 1) of each key path."""
 
     data: Any
     lines: dict[KeyPath, int] = field(default_factory=dict)
@@ -22,7 +22,7 @@ class YamlDocument:
 
 
 def parse_value(text: str) -> Any:
-    """One value as YAML types it: "3" is 3, "[a, b]" a list, "" is null. Raises RestemError."""
+    """Parses one YAML value: "3" is 3, "[a, b]" is a list, "" is null. Raises RestemError."""
     try:
         return yaml.load(text, Loader=Loader)  # noqa: S506 - a subclass of SafeLoader
     except (yaml.YAMLError, ValueError) as error:
@@ -35,7 +35,7 @@ def parse_document(text: str, name: str) -> YamlDocument:
     """Parses one document. `name` is the file's name for messages.
 
     Raises:
-        RestemError: for text that is not YAML, with line and column.
+        RestemError: the text is not YAML; the message has line and column.
     """
     loader = None
     try:
@@ -58,14 +58,14 @@ def parse_document(text: str, name: str) -> YamlDocument:
             loader.dispose()
 
 
-# ruamel.yaml has lines and an error for duplicates, but its loader with lines turns an alias that refers to itself into
-# null, and ends with the first duplicate, without its key path. By its nodes this walk would be the same.
+# ruamel.yaml reports lines and duplicates, but its loader with lines replaces an alias that refers to itself by null,
+# and stops at the first duplicate without its key path. A walk over its nodes would be the same as this one.
 def _collect(loader: Loader, node: yaml.Node, path: KeyPath, lines: dict, duplicates: list, seen: set) -> None:
-    """Walks the node tree; `seen` are the nodes above this one."""
+    """Walks the node tree; `seen` contains the ids of the nodes above this one."""
     lines.setdefault(path, node.start_mark.line + 1)
     if id(node) in seen:
         raise ValueError("an alias refers to itself")
-    if len(lines) > MAX_KEYS:  # aliases of aliases grow without end in a few lines of text
+    if len(lines) > MAX_KEYS:  # aliases of aliases expand to a huge tree from a few lines of text
         raise ValueError(f"more than {MAX_KEYS:,} values")
     seen = seen | {id(node)}
     if isinstance(node, yaml.MappingNode):

@@ -1,1 +1,1 @@
-"""What `restem init` and `restem inspect` do: look at a data set before anything is trained on it."""
+"""`restem init` and `restem inspect`: examine a dataset before training."""

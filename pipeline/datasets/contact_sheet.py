@@ -1,7 +1,7 @@
-"""A picture of what the model sees: training images after preprocessing, a row a class.
+"""A picture of what the model sees: training images after preprocessing, one row per class.
 
-The pixels come from `restem.images.graph.preprocess`, as those of training and serving do; TensorFlow is imported
-here alone, when such a picture is asked for.
+The pixels come from `restem.images.graph.preprocess`, as in training and serving. Only this module of the package
+imports TensorFlow, and only to write such a picture.
 """
 
 import os
@@ -17,8 +17,8 @@ from restem.images.panels import panels
 from restem.pipeline.datasets.inspection import ImageCheck
 from restem.pipeline.environment import TENSORFLOW_VARIABLES
 
-COLUMNS = 8  # images a class
-PANELS = 4  # rows a class: the colours and three further bands
+COLUMNS = 8  # images per class
+PANELS = 4  # rows per class: the colours and three more bands
 ROWS = 40  # classes
 SMALLEST, LARGEST = 64, 160  # pixels of an image's longer side in the picture
 MARGIN, CAPTION = 6, 22  # pixels
@@ -29,9 +29,9 @@ def write_contact_sheet(path: Path, samples: Sequence[ImageCheck], image: ImageC
     """Writes the picture as a PNG.
 
     Args:
-        path: the file; its folder is made.
-        samples: encoded training images, a class after the other; of the first 40 classes each at most 8 are shown.
-        image: what the model takes.
+        path: the file; its folder is created.
+        samples: encoded training images, grouped by class; at most 8 images of each of the first 40 classes are shown.
+        image: the model's image format.
 
     Raises:
         RestemError: the file cannot be written, or there is no image.
@@ -54,8 +54,8 @@ def write_contact_sheet(path: Path, samples: Sequence[ImageCheck], image: ImageC
 
 
 def seen_by_the_model(encoded: Sequence[bytes], image: ImageConfig) -> list[np.ndarray]:
-    """Encoded images -> what the model is given of each: uint8 or uint16 [height, width, channels]."""
-    # At a terminal its pages of hints on processors would bury the answer.
+    """Encoded images -> the model's input for each: uint8 or uint16 [height, width, channels]."""
+    # Suppress TensorFlow's pages of messages about processors on the terminal.
     for name, value in {**TENSORFLOW_VARIABLES, "TF_CPP_MIN_LOG_LEVEL": "3"}.items():
         os.environ.setdefault(name, value)
     import tensorflow as tf
@@ -64,17 +64,17 @@ def seen_by_the_model(encoded: Sequence[bytes], image: ImageConfig) -> list[np.n
 
     signature = [tf.TensorSpec([None], tf.string)]
     graph = tf.function(lambda batch: preprocess(batch, image), input_signature=signature, autograph=False)
-    # In small pieces: images may be large before they are resized.
+    # In small batches: images may be large before they are resized.
     starts = range(0, len(encoded), COLUMNS)
     return [one for start in starts for one in graph(list(encoded[start : start + COLUMNS])).numpy()]
 
 
 def draw(rows: dict[str, list[np.ndarray]], image: ImageConfig) -> Image.Image:
-    """The picture: for each class a caption and a row of images; of images with further bands, a row for each band.
+    """Draws a caption and a row of images for each class; images with more bands have a row for each band.
 
     Args:
         rows: class -> uint8 or uint16 [height, width, channels].
-        image: what the channels are.
+        image: the names of the channels.
     """
     scale = min(max(1, SMALLEST / max(image.height, image.width)), 8)
     scale = min(scale, LARGEST / max(image.height, image.width))
@@ -101,16 +101,16 @@ def draw(rows: dict[str, list[np.ndarray]], image: ImageConfig) -> Image.Image:
 
 
 def to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    """What a screen can show of what the model sees: the upper 8 bits."""
+    """Reduces 16-bit pixels to their upper 8 bits for display."""
     return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
 def _filter(scale: float) -> Image.Resampling:
-    """Enlarged pixels stay visible as pixels."""
+    """Nearest neighbour for enlargements, so that single pixels stay visible."""
     return Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
 
 
 def _headline(image: ImageConfig, pictures: int) -> str:
-    """What the model takes, and of how many pictures of an image the first few are shown."""
+    """The model's image format, and how many pictures of each image are shown."""
     more = f"; the first {PANELS} of {pictures} pictures of each image" if pictures > PANELS else ""
     return f"{image.height} x {image.width} pixels, {image.count} channel{'s' if image.count > 1 else ''}{more}"

@@ -1,4 +1,4 @@
-"""What a configuration would train on: every image is decoded as in a run, without TensorFlow, TFX or training."""
+"""Shows what a configuration would train on: decodes every image as in a run, without TensorFlow, TFX or training."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ class ImageCheck:
     """A readable image and its header.
 
     digest: the SHA-256 of the file.
-    encoded: what the model is given, where it was asked for.
+    encoded: the model's input, if requested.
     """
 
     file: ImageFile
@@ -41,18 +41,18 @@ class ImageCheck:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What would be trained on.
+    """The dataset that a run would train on.
 
     Attributes:
         classes: names, sorted.
-        counts: split -> class -> readable images.
-        quarantined: every refused file, sorted by path.
-        formats, sizes, channels: how many images of each format, (height, width), number of channels.
+        counts: split -> class -> number of readable images.
+        quarantined: all rejected files, sorted by path.
+        formats, sizes, channels: number of images by format, by (height, width), by number of channels.
         duplicates: identical images under several names.
-        spans: the numbers of the spans, where data.path has {SPAN}.
-        notes: what a user should know of the data.
-        samples: the first readable training images of every class, as many as were asked for.
-        problem: why `restem run` would refuse it all, or None.
+        spans: the numbers of the spans, if data.path has {SPAN}.
+        notes: notes to the user about the data.
+        samples: the first readable training images of every class, up to the requested number.
+        problem: why `restem run` would stop, or None.
     """
 
     classes: tuple[str, ...]
@@ -85,22 +85,24 @@ class Inspection:
 
 
 def inspect(config: Config, *, samples: int = 0) -> Inspection:
-    """Looks at every image that `config` names; `data.path` is not embedded data.
+    """Decodes all images of `config`; `data.path` is not embedded data.
 
     Args:
-        config: what would be run.
-        samples: how many training images of every class are kept, encoded.
+        config: the configuration of the run.
+        samples: the number of encoded training images to keep for every class.
 
     Raises:
-        RestemError: what is wrong with the data as a whole (see check_listing).
+        RestemError: the dataset as a whole is wrong (see check_listing).
     """
     with tempfile.TemporaryDirectory(prefix="restem-") as scratch:
         return _inspect(check_listing(config.data.path, config.data, scratch=scratch), config, samples)
 
 
 def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
-    counts = {split: Counter() for split in listing.counts()}
-    formats, sizes, channels = Counter(), Counter(), Counter()
+    counts: dict[str, Counter] = {split: Counter() for split in listing.counts()}
+    formats: Counter = Counter()
+    sizes: Counter = Counter()
+    channels: Counter = Counter()
     kept: dict[str, list[ImageCheck]] = {name: [] for name in listing.classes}
     refused = [with_size(listing.folder, one) for one in listing.refused]
     lines = []
@@ -136,13 +138,13 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
 def check_images(
     listing: Listing, files: Sequence[ImageFile], config: Config, *, encode: bool = False
 ) -> Iterator[ImageCheck | Refused]:
-    """Decodes images of a listing, as many at once as there are processors; yields them in order.
+    """Decodes images of a listing, in one thread per processor; yields them in order.
 
     Args:
-        listing: where the files' paths start.
-        files: which of them.
-        config: limits, and what the model wants.
-        encode: the checks hold what the model is given.
+        listing: the listing, with the folder that contains the files.
+        files: the files to decode.
+        config: the limits and the model's image format.
+        encode: whether the checks contain the model's input.
     """
     wanted = config.image.requirements()
 
@@ -154,9 +156,9 @@ def check_images(
             return refuse(listing.folder, file, error)
         return ImageCheck(file, header, hashlib.sha256(data).digest(), encoded)
 
-    # Not in the threads: filters are the whole process's.
+    # Not in the threads: warning filters apply to the whole process.
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        warnings.filterwarnings("ignore", module="PIL")  # What matters of a file is in its ImageCheck.
+        warnings.filterwarnings("ignore", module="PIL")  # The ImageCheck has all that matters.
         for start in range(0, len(files), BATCH_FILES):
             yield from threads.map(check, files[start : start + BATCH_FILES])
 
@@ -170,7 +172,7 @@ def _decoded(data: bytes, config: Config, wanted: Requirements, encode: bool) ->
     try:
         with open_image(data, header) as image:
             image.load()
-    except Exception:  # Pillow's plugins raise whatever damaged bytes lead them to.
+    except Exception:  # Pillow's plugins may raise anything for damaged files.
         raise UnreadableImage(explain_failure(data, header.format)) from None
     return header, data if encode else b""
 

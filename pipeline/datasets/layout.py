@@ -1,6 +1,6 @@
-"""How data are laid out, by looking at them: which layout, and which columns or features are which.
+"""Infers the layout of a dataset, and the meaning of its columns or features.
 
-Names decide, as people give them; for what names do not tell, the content does.
+Usual names decide; if the names are not enough, the content decides.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,9 +13,9 @@ from restem.example_gen.config import MANIFESTS, DataConfig, Layout, looks_like_
 from restem.images.header import UnreadableImage
 from restem.images.probe import probe
 
-ROWS = 2000  # of a manifest, that are looked at
-EXAMPLES = 200  # of a TFRecord file
-LARGEST_SLICES = 20  # different values; a column with more of them is not a slice
+ROWS = 2000  # rows of a manifest that are read
+EXAMPLES = 200  # examples of a TFRecord file that are read
+LARGEST_SLICES = 20  # a column with more different values is not used for slices
 MOST_METADATA = 6
 PATHS = ("path", "image_path", "file_path", "filepath", "file", "filename", "file_name", "image", "img", "image_file")
 LABELS = ("label", "class", "category", "target", "diagnosis", "species", "class_name", "label_name", "y", "dx")
@@ -27,11 +27,11 @@ _SPLIT_VALUES = frozenset({"train", "training", "test", "testing"})
 
 @dataclass(frozen=True)
 class InferredLayout:
-    """The section data as far as it can be inferred.
+    """The inferred section `data`.
 
     Attributes:
         data: the section.
-        reasons: key of the section -> why; only of keys that differ from their default.
+        reasons: key of the section -> the reason; only keys that differ from their default.
     """
 
     data: DataConfig
@@ -39,10 +39,10 @@ class InferredLayout:
 
 
 def infer_layout(path: str) -> InferredLayout:
-    """Looks at what `path` names: a folder of images, a manifest, or TFRecord files.
+    """Infers the layout of `path`: a folder of images, a manifest, or TFRecord files.
 
     Raises:
-        RestemError: there is nothing, or it is none of these.
+        RestemError: the path does not exist, or it is none of these.
     """
     layout = _layout(path)
     if layout == "manifest":
@@ -60,7 +60,7 @@ def _layout(path: str) -> Layout:
         return "tfrecord"
     try:
         return "tfrecord" if storage.files_like(path.rstrip("/") + "/*.tfrecord*") else "folders"
-    except OSError:  # Listing the folder will say what is wrong with it.
+    except OSError:  # Listing the folder later reports the problem.
         return "folders"
 
 
@@ -79,7 +79,7 @@ def _manifest(path: str) -> InferredLayout:
         raise RestemError(
             f"no column looks like {'paths of images' if image is None else 'classes'}",
             where=path,
-            expected="a column such as path, and one such as label",
+            expected="a column such as path, and a column such as label",
             given=f"the columns {', '.join(table.columns)}",
         )
     keys: dict = {"path": path, "layout": "manifest"}
@@ -88,10 +88,10 @@ def _manifest(path: str) -> InferredLayout:
     split = _named(SPLITS, columns)
     if split is not None and {value.lower() for value in columns[split]} <= _SPLIT_VALUES:
         names["split"] = split
-        reasons["split"] = f"the column {split} says which images are for testing"
+        reasons["split"] = f"the column {split} gives the split of each image"
     if names != {"path": "path", "label": "label", **({"split": "split"} if "split" in names else {})}:
         keys["columns"] = names
-        reasons["columns"] = f"of {', '.join(table.columns)}"
+        reasons["columns"] = f"found in {', '.join(table.columns)}"
     _roles(keys, reasons, columns, used=set(names.values()), kind="column")
     return InferredLayout(DataConfig.model_validate(keys), reasons)
 
@@ -99,7 +99,7 @@ def _manifest(path: str) -> InferredLayout:
 def _records(path: str) -> InferredLayout:
     from restem.example_gen.layouts.records import BadRecord, all_features, first_examples
 
-    # A folder's name does not tell that it holds TFRecord files, so the layout is told.
+    # The layout is set explicitly because the folder's name does not show that it contains TFRecord files.
     found: dict[str, list] = {}
     count = 0
     for data in first_examples(path, EXAMPLES):
@@ -118,30 +118,30 @@ def _records(path: str) -> InferredLayout:
         raise RestemError(
             f"no feature looks like {'encoded images' if image is None else 'classes'}",
             where=path,
-            expected="a feature with one encoded image, and one with a class such as label",
+            expected="a feature with one encoded image, and a feature with a class, such as label",
             given=f"the features {', '.join(sorted(found)) or 'none'}",
         )
     keys: dict = {"path": path, "layout": "tfrecord", "features": {"image": image, "label": label}}
-    reasons = {"features": f"of {', '.join(sorted(found))}"}
+    reasons = {"features": f"found in {', '.join(sorted(found))}"}
     split = next(iter(_by_last_part(texts, SPLITS)), None)
     if split is not None and {value.lower() for value in texts[split]} <= _SPLIT_VALUES:
         keys["features"]["split"] = split
-        reasons["split"] = f"the feature {split} says which images are for testing"
+        reasons["split"] = f"the feature {split} gives the split of each image"
     _roles(keys, reasons, texts, used={image, label, split}, kind="feature")
     return InferredLayout(DataConfig.model_validate(keys), reasons)
 
 
 def _roles(keys: dict, reasons: dict, columns: dict[str, list[str]], *, used: set, kind: str) -> None:
-    """Group, weight and metadata among what is left over."""
+    """Finds group, weight and metadata among the remaining columns."""
     left = {name: values for name, values in columns.items() if name not in used}
     group = next(iter(_by_last_part(left, GROUPS)), None)
     if group is not None and len(set(left[group])) > 1:
         keys["group"] = group
-        reasons["group"] = f"the {kind} {group}: what belongs together stays in one split"
+        reasons["group"] = f"the {kind} {group}: images of one group stay in one split"
     weight = next(iter(_by_last_part(left, WEIGHTS)), None)
     if weight is not None and _share(left[weight], _is_weight) == 1:
         keys["weight"] = weight
-        reasons["weight"] = f"the {kind} {weight}: how much an image counts in training"
+        reasons["weight"] = f"the {kind} {weight}: the weight of an image in training"
     reserved = {"path", "label", "label_index", "height", "width", "channels", "bit_depth", "format", "weight"}
     metadata = [
         name
@@ -151,7 +151,7 @@ def _roles(keys: dict, reasons: dict, columns: dict[str, list[str]], *, used: se
     ][:MOST_METADATA]
     if metadata:
         keys["metadata"] = metadata
-        reasons["metadata"] = "few different values: kept beside each image, for evaluate.slices"
+        reasons["metadata"] = "few different values: kept with each image, for evaluate.slices"
 
 
 def _named(names: Sequence[str], columns: Iterable[str]) -> str | None:
@@ -160,7 +160,7 @@ def _named(names: Sequence[str], columns: Iterable[str]) -> str | None:
 
 
 def _by_last_part(columns: Iterable[str], names: Sequence[str]) -> list[str]:
-    """Those whose name, or the last part of it (image/class/text), is one of the names, in the names' order."""
+    """The columns whose name, or its last part (image/class/text), is in `names`, in the order of `names`."""
     last = {column: column.lower().rpartition("/")[2] for column in columns}
     return [column for name in names for column, part in last.items() if part == name]
 

@@ -1,4 +1,4 @@
-"""A first configuration for a folder of images, a manifest or TFRecord files, each value with the reason for it."""
+"""Proposes a configuration for a folder of images, a manifest or TFRecord files, with a reason for each value."""
 
 import math
 import os
@@ -19,7 +19,7 @@ from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
 from restem.example_gen.content import content
-from restem.example_gen.dataset import ImageFile, Listing
+from restem.example_gen.dataset import ImageFile, Listing, Refused
 from restem.example_gen.listing import check_listing
 from restem.images.arrays import read_array
 from restem.images.bands import Bands, find_bands
@@ -33,28 +33,28 @@ from restem.pipeline.datasets.layout import InferredLayout, infer_layout
 from restem.yaml_dialect import dump_inline
 
 SAMPLE_FILES = 400
-BAND_FILES = 20  # of the sample, that are asked for the names of their bands
-LOOKED_AT = 64  # pixels of an image's shorter side, to see whether it is grey
-SOURCE_SIZE = 224  # pixels; what ImageNet's ResNets were trained at
-MIN_SIZE = 32  # pixels; below, a ResNet's last layers have nothing left to look at
+BAND_FILES = 20  # files of the sample that are checked for band names
+LOOKED_AT = 64  # pixels of an image's shorter side in the check for grey
+SOURCE_SIZE = 224  # pixels; the training size of ImageNet's ResNets
+MIN_SIZE = 32  # pixels; in smaller images nothing is left for a ResNet's last layers
 SMALL_STEM_UP_TO = SOURCE_SIZE // 2
-GREY_SPREAD = 2  # grey levels between the channels that JPEG's rounding may leave in a grey image
+GREY_SPREAD = 2  # grey levels by which the channels of a grey JPEG may differ because of rounding
 SHOWN_CLASSES = 20
 OWN_SPLITS = "the folder's own train/ and test/"
-FEW_TEST_IMAGES = 3  # of a class: the split is stratified below
+FEW_TEST_IMAGES = 3  # if a class has fewer, the split is stratified
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a sample of the images shows.
+    """The properties of a sample of the images.
 
     Attributes:
-        inferred: the section data, with the split that suits.
-        listing: all there is, names only.
-        headers: of the sample's readable images.
-        refused: how many of the sample are unreadable.
-        colourless: all of the sample's colour images are grey in fact.
-        bands: the files' channels, where these are bands.
+        inferred: the section `data`, with a suitable split.
+        listing: the names of all files.
+        headers: the headers of the sample's readable images.
+        refused: the number of unreadable files in the sample.
+        colourless: whether all colour images of the sample contain only grey.
+        bands: the files' channels, if they are bands.
     """
 
     inferred: InferredLayout
@@ -66,10 +66,10 @@ class Survey:
 
 
 def survey(path: str) -> Survey:
-    """Looks at up to 400 images, evenly taken from all.
+    """Reads up to 400 images, evenly spaced over all files.
 
     Raises:
-        RestemError: what `check_listing` refuses, or no image can be read.
+        RestemError: see `check_listing`; or no image can be read.
     """
     inferred = infer_layout(path)
     with tempfile.TemporaryDirectory(prefix="restem-") as scratch:
@@ -78,16 +78,16 @@ def survey(path: str) -> Survey:
 
 
 def _with_a_split(inferred: InferredLayout, scratch: str) -> tuple[InferredLayout, Listing]:
-    """Stratified where a hash alone may leave a class without test or training images."""
+    """Uses a stratified split if a hash split may leave a class without test or training images."""
     stratified = replace(
         inferred,
         data=inferred.data.model_copy(update={"split": "stratified"}),
-        reasons={**inferred.reasons, "split": "a class has few images: each keeps its share for testing"},
+        reasons={**inferred.reasons, "split": "a class has few images: the split has the same share of each class"},
     )
     try:
         listing = check_listing(inferred.data.path, inferred.data, scratch=scratch)
     except RestemError:
-        # What is wrong otherwise is wrong here too, and told.
+        # If the split was not the cause, this raises the same error.
         return stratified, check_listing(inferred.data.path, stratified.data, scratch=scratch)
     if not listing.given_splits and min(listing.counts()["test"][name] for name in listing.classes) < FEW_TEST_IMAGES:
         return stratified, check_listing(inferred.data.path, stratified.data, scratch=scratch)
@@ -102,19 +102,20 @@ def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
     config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None))
     checks = list(check_images(listing, sample, config))
     good = [(check.file, check.header) for check in checks if isinstance(check, ImageCheck)]
+    refused = [check for check in checks if isinstance(check, Refused)]
     if not good:
         raise RestemError(
             "there is no readable image",
             where=data.path,
-            given=f"{len(checks)} files were looked at; {checks[0].path}: {checks[0].reason}",
+            given=f"{len(checks)} sampled files; {refused[0].path}: {refused[0].reason}",
         )
     colour = [(file, header) for file, header in good if header.channels >= 3 and bands is None]
     colourless = all(_is_grey(listing, file, header) for file, header in colour)
-    return Survey(inferred, listing, tuple(header for _, header in good), len(checks) - len(good), colourless, bands)
+    return Survey(inferred, listing, tuple(header for _, header in good), len(refused), colourless, bands)
 
 
 def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig) -> Bands | None:
-    """What the first readable files agree on."""
+    """The most common bands among a few readable files."""
     found: Counter[Bands | None] = Counter()
     for file in sample[:: max(1, len(sample) // BAND_FILES)]:
         try:
@@ -127,40 +128,40 @@ def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig)
 
 
 def _is_grey(listing: Listing, file: ImageFile, header: Header) -> bool:
-    """Whether red, green and blue of a readable image are alike."""
+    """Whether red, green and blue of a readable image are equal."""
     pixels = _pixels(content(listing.folder, file, 2**31 - 1), header)[..., :3]
     differences = np.abs(np.diff(pixels.astype(np.int64), axis=-1))
     return bool(differences.max() <= (GREY_SPREAD if header.bit_depth <= 8 else 0))
 
 
 def _pixels(data: bytes, header: Header) -> np.ndarray:
-    """Some of an image's pixels, evenly taken, uint8 or uint16 [height, width, channels], as the file holds them.
+    """Evenly spaced pixels of an image, unconverted: uint8 or uint16 [height, width, channels].
 
     Raises:
-      UnreadableImage: the image data are damaged.
+      UnreadableImage: the image data is damaged.
     """
     step = max(1, min(header.height, header.width) // LOOKED_AT)
     if not header.in_graph:
         return read_array(data, header)[::step, ::step]
     try:
-        if header.bit_depth > 8:  # A PNG, of which Pillow makes 8 bits.
+        if header.bit_depth > 8:  # A PNG, which Pillow would reduce to 8 bits.
             return np.atleast_3d(imagecodecs.png_decode(data))[::step, ::step]
         with open_image(data, header) as image:
             image.thumbnail((LOOKED_AT, LOOKED_AT), Image.Resampling.NEAREST)
             return np.asarray(image.convert(("L", "LA", "RGB", "RGBA")[header.channels - 1]))
-    except Exception:  # whatever damaged bytes lead the decoders to
+    except Exception:  # the decoders may raise anything for damaged files
         raise UnreadableImage(explain_failure(data, header.format)) from None
 
 
 def propose(path: str | Path, out: Path | None) -> str:
-    """The YAML text of a configuration for the images that `path` names.
+    """The YAML text of a configuration for the images at `path`.
 
     Args:
-        path: a folder of images, a manifest, or TFRecord files; of this machine, or an address.
-        out: where the text will stand, so that what lies beside or below it can be named relatively.
+        path: a folder of images, a manifest, or TFRecord files; local or remote.
+        out: the file for the text, so that a path inside its folder can be relative.
 
     Raises:
-        RestemError: it cannot be trained on.
+        RestemError: the data cannot be used for training.
     """
     path = str(path)
     if not storage.is_remote(path):
@@ -180,9 +181,9 @@ def propose(path: str | Path, out: Path | None) -> str:
     threshold = math.ceil((majority + (1 - majority) / 4) * 100) / 100
     this_file = shlex.quote(str(out)) if out else "THIS_FILE"
     lines = [
-        f"# Proposed by restem init for the images in {path}; look it over, every value has its reason.",
+        f"# Proposed by restem init for the images in {path}. Please review it; each value has a reason.",
         "#",
-        f"#   restem inspect --config {this_file}      what it would train on",
+        f"#   restem inspect --config {this_file}      shows what it would train on",
         f"#   restem run --config {this_file}          trains, compares and pushes",
         "#",
         f"# Found: {len(listing.files)} images in {len(listing.classes)} classes ({_layout(found)}); "
@@ -202,20 +203,20 @@ def propose(path: str | Path, out: Path | None) -> str:
         "",
         "model:",
         "  backbone: ResNet50  # the smallest; ResNet101 and 152 take two and three times as long",
-        "  weights: imagenet  # downloaded by Keras; offline: a checkpoint's path, or pretrain (see restem pretrain)",
+        "  weights: imagenet  # downloaded by Keras; offline: the path of a checkpoint, or pretrain (restem pretrain)",
         "",
         "stem:",
         f"  small_images: {str(small).lower()}  # {_small_why(small)}",
         *_band_lines(found),
         "",
         "train:",
-        "  seed: 0  # of initial weights and shuffling",
+        "  seed: 0  # for initial weights and shuffling",
         f"  batch_size: {batch_size}  # {_batch_why(train_images, batch_size)}",
-        "  head: {epochs: 10, learning_rate: 0.001}  # the new head alone first: quick, the features are computed once",
-        f"  all: {{epochs: {epochs}, learning_rate: 0.0001}}  # then everything, gently: {updates} steps",
+        "  head: {epochs: 10, learning_rate: 0.001}  # first only the new head: fast, features are computed once",
+        f"  all: {{epochs: {epochs}, learning_rate: 0.0001}}  # then all layers at a low rate: {updates} steps",
         "",
         "evaluate:",
-        f"  min_accuracy: {threshold:g}  # the largest class alone makes {majority:.2f} of the test images",
+        f"  min_accuracy: {threshold:g}  # always predicting the largest class gives {majority:.2f}",
         "  min_improvement: 0.0  # at least as good as the stock ResNet on the same images",
         *_slice_lines(found),
         "",
@@ -230,7 +231,7 @@ def _described(found: Survey) -> str:
     size = f"{heights[0]}x{widths[0]}"
     if (heights[0], widths[0]) != (heights[-1], widths[-1]):
         size += f" to {heights[-1]}x{widths[-1]}"
-    return f"of {len(found.headers)} looked at: {formats}; {size} pixels (height x width); {depths} bits a channel"
+    return f"{len(found.headers)} sampled: {formats}; {size} pixels (height x width); {depths} bits per channel"
 
 
 def _class_lines(by_class: Counter) -> list[str]:
@@ -240,21 +241,23 @@ def _class_lines(by_class: Counter) -> list[str]:
     lines = [f"# Images by class: {shown}{more}."]
     ratio = ordered[0][1] / max(1, ordered[-1][1])
     if ratio >= 3:
-        lines.append(f"# The largest class has {ratio:.0f} times the smallest's images: accuracy alone flatters here.")
+        lines.append(
+            f"# The largest class has {ratio:.0f} times as many images as the smallest: accuracy alone is misleading."
+        )
     return lines
 
 
 def _layout(found: Survey) -> str:
-    kinds = {"folders": "a folder a class", "manifest": "a manifest", "tfrecord": "TFRecord files"}
+    kinds = {"folders": "one folder per class", "manifest": "a manifest", "tfrecord": "TFRecord files"}
     return kinds[found.inferred.data.found_layout]
 
 
 def _data_lines(found: Survey) -> list[str]:
-    """What had to be inferred of a manifest or of TFRecord files."""
+    """The keys that were inferred from a manifest or TFRecord files."""
     data, reasons = found.inferred.data, found.inferred.reasons
     lines = []
     if DataConfig(path=data.path).found_layout != data.found_layout:
-        lines.append(f"  layout: {data.found_layout}  # the folder holds such files")
+        lines.append(f"  layout: {data.found_layout}  # the folder contains such files")
     for key in ("columns", "features", "group", "weight", "metadata"):
         if key in reasons:
             value = getattr(data, key)
@@ -271,7 +274,7 @@ def _split_lines(found: Survey, train_images: int, test_images: int) -> list[str
     unit = (
         "group" if found.inferred.data.group else "path" if found.inferred.data.found_layout != "tfrecord" else "image"
     )
-    share = f"  test_share: 0.2  # no split is given: a hash of each {unit} gives {numbers}"
+    share = f"  test_share: 0.2  # the data has no split; a hash of each {unit} gives {numbers}"
     if found.inferred.data.split == "stratified":
         return [f"  split: stratified  # {reasons['split']}", share]
     return [share]
@@ -280,7 +283,7 @@ def _split_lines(found: Survey, train_images: int, test_images: int) -> list[str
 def _slice_lines(found: Survey) -> list[str]:
     metadata = found.inferred.data.metadata
     return (
-        [f"  slices: {dump_inline(metadata)}  # the report shows the accuracy by each of their values"]
+        [f"  slices: {dump_inline(metadata)}  # the report shows the accuracy for each of their values"]
         if metadata
         else []
     )
@@ -292,12 +295,12 @@ def _quarantine_lines(found: Survey) -> list[str]:
     files = len(found.listing.files) + no_images
     share = (found.refused / max(1, sampled) * len(found.listing.files) + no_images) / max(1, files)
     limit = 0.05 if share <= 0.03 else min(1.0, math.ceil(share * 150) / 100)
-    seen = f"{found.refused} of {sampled} looked at are unreadable, {no_images} more are not images of a class"
-    return [f"  max_quarantined: {limit:g}  # share of bad files that stops the run; {seen}"]
+    seen = f"{found.refused} of {sampled} sampled files are unreadable, {no_images} more are not images of a class"
+    return [f"  max_quarantined: {limit:g}  # the run stops if more files are bad; {seen}"]
 
 
 def _size(found: Survey) -> tuple[int, int]:
-    """Median height and width: at most 224 and at least 32, the sides' ratio kept unless it is nearly square."""
+    """Median height and width, at most 224 and at least 32; square if nearly square, else with the same ratio."""
     height, width = median(h.height for h in found.headers), median(h.width for h in found.headers)
     if max(height, width) <= 1.2 * min(height, width):
         height = width = max(height, width)
@@ -309,9 +312,9 @@ def _size(found: Survey) -> tuple[int, int]:
 def _size_why(found: Survey, height: int, width: int) -> str:
     middle = f"{median(h.height for h in found.headers):g}x{median(h.width for h in found.headers):g}"
     if max(height, width) == SOURCE_SIZE:
-        return f"the median image has {middle}; ImageNet's ResNets were trained at {SOURCE_SIZE}"
+        return f"the median size is {middle}; ImageNet's ResNets were trained at {SOURCE_SIZE}"
     if min(height, width) == MIN_SIZE:
-        return f"the median image has {middle}; a ResNet needs at least {MIN_SIZE}"
+        return f"the median size is {middle}; a ResNet needs at least {MIN_SIZE}"
     return f"the median image's size ({middle})"
 
 
@@ -320,10 +323,10 @@ def _channel_lines(found: Survey) -> list[str]:
     depth = max(header.bit_depth for header in found.headers)
     if depth > 8:
         deep = [
-            f"  bits: 16  # the files have up to {depth} bits a channel",
-            "  normalise: dataset  # values of more than 8 bits seldom fill the range: each channel is measured on the "
-            "training images and brought to the mean and deviation that the source was trained with, for candidate and "
-            "baseline alike",
+            f"  bits: 16  # the files have up to {depth} bits per channel",
+            "  normalise: dataset  # values of more than 8 bits rarely use the whole range: each channel is measured "
+            "on the training images and normalised to the mean and standard deviation that the source was trained "
+            "with, for both candidate and baseline",
         ]
     return [*_channels(found), *deep]
 
@@ -333,45 +336,46 @@ def _channels(found: Survey) -> list[str]:
         names = found.bands.names
         why = f"{len(names)} channels in the files' order"
         if found.bands.as_alpha:
-            why += f"; the files call the last one alpha, but it holds a picture: channels: {len(names) - 1} drops it"
+            why += f"; the files call the last one alpha, but it has image content; channels: {len(names) - 1} drops it"
         elif any(name.startswith("band_") for name in names):
             why += (
-                "; the files do not name them: rename those that are red, green and blue, they have pretrained kernels"
+                "; the files have no band names: rename the bands that are red, green and blue, so that they keep "
+                "their pretrained kernels"
             )
         return [f"  bands: [{', '.join(names)}]  # {why}"]
     kinds = Counter("grey" if h.channels < 3 else "colour" for h in found.headers)
     if not kinds["colour"]:
-        return ["  channels: 1  # all images looked at are grey"]
+        return ["  channels: 1  # all sampled images are grey"]
     if found.colourless:
-        return ["  channels: 1  # the colour files looked at hold nothing but grey"]
-    return [f"  channels: 3  # {kinds['colour']} of {len(found.headers)} images looked at are in colour"]
+        return ["  channels: 1  # the sampled colour files contain only grey"]
+    return [f"  channels: 3  # {kinds['colour']} of {len(found.headers)} sampled images are in colour"]
 
 
 def _band_lines(found: Survey) -> list[str]:
-    """What the stem does with bands that the source does not have."""
+    """The stem's rule for bands that the source does not have."""
     unknown = [name for name in (found.bands.names if found.bands else ()) if name not in RGB]
     if not unknown:
         return []
     return [
-        f"  extra_bands: mean  # {', '.join(unknown)}: start at the mean of the pretrained kernels, so that they are "
-        "seen from the start; zero keeps the source's function exactly, and training has to find them"
+        f"  extra_bands: mean  # {', '.join(unknown)}: start at the mean of the pretrained kernels, so that they count "
+        "from the start; with zero, the source's function is kept exactly and training must learn them"
     ]
 
 
 def _small_why(small: bool) -> str:
     if small:
         return (
-            f"at most {SMALL_STEM_UP_TO} pixels, half of what the source saw: this stem sees them as if twice as large"
+            f"at most {SMALL_STEM_UP_TO} pixels, half the source's size: this stem acts as if they were upsampled by 2"
         )
-    return f"more than {SMALL_STEM_UP_TO} pixels: the stock stem suits"
+    return f"more than {SMALL_STEM_UP_TO} pixels: the stock stem fits"
 
 
 def _batch_why(train_images: int, batch_size: int) -> str:
-    return f"{math.ceil(train_images / batch_size)} steps an epoch; lower it if memory runs out"
+    return f"{math.ceil(train_images / batch_size)} steps per epoch; reduce it if memory runs out"
 
 
 def _name(path: str) -> str:
-    """The folder's, or the manifest's without its ending; of a pattern of files, the folder's."""
+    """The folder's name, or the manifest's without its suffix; for a pattern of files, the folder's."""
     name = path.rstrip("/").rpartition("/")[2]
     if set(name) & set("*?"):
         name = path.rstrip("/").rpartition("/")[0].rpartition("/")[2]
@@ -379,7 +383,7 @@ def _name(path: str) -> str:
 
 
 def _path(path: str, out: Path | None) -> str:
-    """Relative to the configuration where that goes down only: such a pair can be moved together."""
+    """Relative to the configuration if the path is inside its folder: then both can be moved together."""
     if out is None or storage.is_remote(path):
         return path
     relative = os.path.relpath(path, out.resolve().parent)

@@ -1,4 +1,4 @@
-"""What this machine has, and what is missing for what: each finding with its remedy."""
+"""Checks what this machine has and what is missing; each finding has a remedy."""
 
 import contextlib
 import importlib.metadata
@@ -39,8 +39,8 @@ def examine(folder: Path, *, deep: bool = False) -> list[Finding]:
     """All findings, in the order in which they are shown.
 
     Args:
-        folder: where runs would be written: its disk is measured.
-        deep: also ask TensorFlow for its devices, in a process of its own (ten seconds).
+        folder: where runs would be written; the free space of its disk is measured.
+        deep: also ask TensorFlow for its devices, in a separate process (ten seconds).
     """
     return [*_pipeline(folder), *_devices(deep), *_kubeflow(), *_flink()]
 
@@ -72,7 +72,7 @@ def _pipeline(folder: Path) -> list[Finding]:
             "free disk",
             f"{free / 2**30:.1f} GiB at {folder}",
             free >= MIN_FREE_BYTES,
-            "A run wants at least 2 GiB: free some, or choose another disk with --root",
+            "A run needs at least 2 GiB: free some space, or choose another disk with --root",
         )
     )
     return [_without_remedy_if_ok(finding) for finding in findings]
@@ -83,13 +83,13 @@ def _c_library() -> Finding:
     if sys.platform != "linux":
         return Finding("pipeline", "C library", f"{platform.system()} {platform.release()}", True)
     ok = name == "glibc" and tuple(int(part) for part in version.split(".")[:2]) >= MIN_GLIBC
-    remedy = "TFX's wheels need glibc 2.38: make setup gives the virtual environment one of its own"
+    remedy = "TFX's wheels need glibc 2.38: make setup adds it to the virtual environment"
     private = _private_c_library()
     return Finding("pipeline", "C library", f"{name or 'unknown'} {version}{private}", ok, remedy)
 
 
 def _private_c_library() -> str:
-    """Whether the C library in use is the virtual environment's own."""
+    """A note with the path if the C library in use belongs to the virtual environment."""
     try:
         with open("/proc/self/maps", encoding="utf-8") as maps:
             loaded = {line.split()[-1] for line in maps if "/libc.so.6" in line}
@@ -107,16 +107,16 @@ def _package(name: str, remedy: str, group: str = "pipeline") -> Finding:
 
 def _devices(deep: bool) -> list[Finding]:
     findings = [Finding("devices", "processors", f"{len(_usable_processors())} of {os.cpu_count()}", True)]
-    onednn = {**TENSORFLOW_VARIABLES, **os.environ}[ONEDNN] not in ("0", "false")  # As a run's process has it.
+    onednn = {**TENSORFLOW_VARIABLES, **os.environ}[ONEDNN] not in ("0", "false")  # as in the process of a run
     findings.append(Finding("devices", "instruction sets", describe_processor(onednn=onednn), True))
     memory = _memory_bytes()
     if memory:
         findings.append(Finding("devices", "memory", f"{memory / 2**30:.1f} GiB", True))
     names = _lines(["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"])
-    remedy = "Training runs on the processor. For a GPU install NVIDIA's driver, so that nvidia-smi names it"
+    remedy = "Training runs on the CPU. To use a GPU, install NVIDIA's driver, so that nvidia-smi shows the GPU"
     findings.append(Finding("devices", "GPU", "; ".join(names) or "none found by nvidia-smi", bool(names), remedy))
     if names and importlib.util.find_spec("nvidia") is None:
-        remedy = "TensorFlow's own CUDA libraries: .venv/bin/python -m pip install 'tensorflow[and-cuda]~=2.21.0'"
+        remedy = "Install TensorFlow's CUDA libraries: .venv/bin/python -m pip install 'tensorflow[and-cuda]~=2.21.0'"
         findings.append(Finding("devices", "CUDA libraries", "not in this environment", False, remedy))
     if deep:
         code = "import tensorflow as tf; print(*[d.name for d in tf.config.list_physical_devices()], sep='\\n')"
@@ -138,7 +138,7 @@ def _usable_processors() -> set[int]:
 
 
 def _memory_bytes() -> int | None:
-    """What the machine has, or this container may use."""
+    """The memory of the machine, or the limit of this container if that is less."""
     limits = []
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
@@ -156,7 +156,7 @@ def _kubeflow() -> list[Finding]:
         _package("kfp", "pip install 'restem[kubeflow]'; needed by restem compile", "kubeflow"),
         _package("kfp-kubernetes", "pip install 'restem[kubeflow]'; needed by restem compile", "kubeflow"),
         _package("cronsim", "pip install 'restem[kubeflow]'; needed by restem kubeflow schedule", "kubeflow"),
-        _program("kubectl", "https://kubernetes.io/docs/tasks/tools; to look into the cluster", "kubeflow"),
+        _program("kubectl", "See https://kubernetes.io/docs/tasks/tools; needed to inspect the cluster", "kubeflow"),
         Finding(
             "kubeflow",
             "container engine",
@@ -173,7 +173,7 @@ def _flink() -> list[Finding]:
         _program("java", "Install a Java 11 or 17 runtime (Debian: apt-get install openjdk-17-jre-headless)", "flink"),
         _program(
             "flink",
-            "A Flink 1.19 distribution from https://flink.apache.org, or pip install apache-flink-libraries==1.19.*",
+            "Install Flink 1.19 from https://flink.apache.org, or pip install apache-flink-libraries==1.19.*",
             "flink",
         ),
     ]
@@ -188,7 +188,7 @@ def _program(name: str, remedy: str, group: str) -> Finding:
 
 
 def _lines(command: list[str], timeout_seconds: float = 10) -> list[str]:
-    """A program's output, line by line; nothing where it is missing, fails or hangs."""
+    """The lines of a program's output; empty if it is missing, fails or hangs."""
     if not shutil.which(command[0]):
         return []
     try:

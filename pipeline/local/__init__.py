@@ -1,1 +1,1 @@
-"""Running the pipeline on this machine."""
+"""Runs the pipeline on this machine."""

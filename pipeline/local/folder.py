@@ -1,4 +1,4 @@
-"""Where a run lives on disk, who may write there, and what it needs before it starts."""
+"""The run's folder on disk, its lock, and the files that the run needs before it starts."""
 
 import contextlib
 import fcntl
@@ -13,7 +13,7 @@ from restem.pipeline.config import Config, with_values
 
 
 class RootTaken(RestemError):
-    """Another run works in the same root."""
+    """Another run is using the same root."""
 
     exit_code = 1
 
@@ -35,11 +35,11 @@ class RunFolder:
 
     @property
     def data(self) -> Path:
-        """Where embedded images are written out as files."""
+        """Where embedded images are written as files."""
         return self.root / "data"
 
     def new_log(self) -> Path:
-        """An empty log file of this run's own, named by the time of its start."""
+        """Creates an empty log file for this run, named after the start time."""
         self.logs.mkdir(parents=True, exist_ok=True)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         for number in range(1, 1000):
@@ -47,17 +47,17 @@ class RunFolder:
             with contextlib.suppress(FileExistsError):
                 path.touch(exist_ok=False)
                 return path
-        raise RestemError("no log file can be made", where=str(self.logs))
+        raise RestemError("no log file can be created", where=str(self.logs))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[int]:
-        """Holds the root for this process, and whoever inherits the yielded file descriptor.
+        """Locks the root for this process and all that inherit the yielded file descriptor.
 
-        The kernel lets go of it when the last of them ends, however that happens.
+        The kernel releases the lock when the last of these processes ends, for any reason.
 
         Raises:
-            RootTaken: another process holds it; the message says which, and since when.
-            RestemError: the folder cannot be made or written.
+            RootTaken: another process holds the lock; the message gives its id and start time.
+            RestemError: the folder cannot be created or written to.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class RunFolder:
         except OSError as error:
             remedy = "Choose another folder with --root"
             raise RestemError(
-                "the run's folder cannot be written", where=str(self.root), given=error.strerror, remedy=remedy
+                "the run's folder cannot be written to", where=str(self.root), given=error.strerror, remedy=remedy
             ) from None
         try:
             try:
@@ -73,10 +73,10 @@ class RunFolder:
             except BlockingIOError:
                 holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
                 raise RootTaken(
-                    "another run works in this folder",
+                    "another run is using this folder",
                     where=str(self.root),
                     given=holder or None,
-                    remedy="Wait until it has ended, or choose another folder with --root",
+                    remedy="Wait until it ends, or choose another folder with --root",
                 ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()}, started {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode(), 0)
@@ -86,7 +86,7 @@ class RunFolder:
 
 
 def resolved(config: Config, folder: RunFolder) -> Config:
-    """The configuration as the pipeline takes it: embedded images as the folders that `prepare` writes."""
+    """The configuration for the pipeline: embedded images are replaced by the folders that `prepare` writes."""
     from restem.example_gen.embedded import embedded_folder
 
     config = with_values(config, data={"path": embedded_folder(config.data.path, folder.data)})
@@ -96,7 +96,7 @@ def resolved(config: Config, folder: RunFolder) -> Config:
 
 
 def prepare(config: Config, folder: RunFolder) -> Config:
-    """Writes what the configuration needs on disk and returns `resolved(config, folder)`."""
+    """Writes the embedded images of the configuration to disk and returns `resolved(config, folder)`."""
     from restem.example_gen.embedded import write_embedded
 
     for path in (config.data.path, config.pretrain.path):

@@ -1,9 +1,10 @@
-"""TFX's local runner, telling of each step."""
+"""TFX's local runner, with a callback for each step."""
 
 import copy
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
@@ -15,7 +16,7 @@ OnStep = Callable[[str, str, float], None]  # node id, "started" | "done" | "cac
 
 
 class LocalRunner(local_dag_runner.LocalDagRunner):
-    """TFX's local runner, telling of each step; `executions` has the finished ones' ids by node id."""
+    """TFX's local runner, with a callback for each step; `executions` has the finished execution ids by node id."""
 
     def __init__(self, on_step: OnStep, before: Callable[[], object] = lambda: None) -> None:
         super().__init__()
@@ -24,7 +25,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         self._before = before
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None) -> None:
-        """One step at a time through the runner that TFX has: what a step finds is in the metadata database."""
+        """Runs one step at a time with TFX's runner; each step finds its inputs in the metadata database."""
         self._before()
         run_id = datetime.now().isoformat()
         parameters = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
@@ -40,12 +41,12 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
                 super().run_with_ir(single, run_options)
                 state = self._finish(pipeline, step, run_id)
             except Exception as error:
-                error.step = step
+                error.__dict__["step"] = step  # a sentence for the user names it
                 raise
             self._on_step(step, state, time.monotonic() - start)
 
     def _finish(self, pipeline: pipeline_pb2.Pipeline, step: str, run_id: str) -> str:
-        """Finds the step's execution. TFX's launcher only logs where inputs are missing: here that is an error."""
+        """Finds the step's execution. TFX's launcher only logs missing inputs: here they are an error."""
         deployment = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
         with metadata.Metadata(getattr(deployment, deployment.WhichOneof("connection_config"))) as handle:
             run = handle.store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
@@ -54,7 +55,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
             in_run = {execution.id for execution in handle.store.get_executions_by_context(run.id)} if run else set()
             executions = handle.store.get_executions_by_context(node.id) if node else []
         executions = [execution for execution in executions if execution.id in in_run]
-        states = type(executions[0]).State if executions else None
+        states: Any = type(executions[0]).State if executions else None
         if not executions or executions[-1].last_known_state not in (states.COMPLETE, states.CACHED):
             raise RuntimeError("its inputs are missing: an earlier step did not produce them")
         self.executions[step] = executions[-1].id

@@ -1,4 +1,4 @@
-"""What a finished run has to say, read from the artifacts it left behind."""
+"""The result of a finished run, read from its artifacts."""
 
 import json
 import math
@@ -12,10 +12,10 @@ Outputs = dict[str, dict[str, list[Any]]]  # step -> output key -> TFX artifacts
 
 
 def read_outputs(connection_config: Any, executions: dict[str, int]) -> Outputs:
-    """What each step left behind.
+    """The output artifacts of each step.
 
     Args:
-        connection_config: how to reach the metadata database (the pipeline's own).
+        connection_config: the pipeline's connection to the metadata database.
         executions: each step's execution id in that database.
     """
     from tfx.orchestration import metadata
@@ -30,9 +30,8 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
 
     Returns:
         `blessed`, `reason`, `metrics` (candidate, baseline), `slices` (each with column, value, images, and both
-        accuracies), `baseline` (what it was, see `read_baseline`),
-        `pushed_to` (a folder or None), `report` (a file or None), `quarantined` (a count) and `quarantine` (path,
-        reason and size in bytes of the first of them).
+        accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder or None), `report` (a file or None),
+        `quarantined` and `quarantine` (see `read_quarantine`).
     """
     from restem.evaluator.verdict import read_verdict
 
@@ -54,22 +53,22 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no words for infinity and for what is not a number."""
+    """Replaces infinity and NaN, which JSON does not have."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def find_report(folder: str) -> str | None:
-    """The page in a report artifact's folder."""
+    """The report page in an artifact's folder."""
     pages = sorted(Path(folder).glob("*.html"))
     return str(pages[0]) if pages else None
 
 
 def read_baseline(folder: str) -> dict[str, Any]:
-    """What the candidate was compared with, of the Baseline's run folder.
+    """The model that the candidate was compared with, from the Baseline's run folder.
 
     Returns:
         `kind` (stock, latest_approved or path), `version` and `path` (None for a stock network), and `skipped`
-        (`version`, `path` and `reason` of each newer version that could not be taken).
+        (`version`, `path` and `reason` of each newer version that could not be used).
     """
     from restem.baseline.choice import FILE
 
@@ -78,7 +77,7 @@ def read_baseline(folder: str) -> dict[str, Any]:
 
 
 def read_quarantine(folder: str) -> dict[str, Any]:
-    """`quarantined` (how many files were refused) and `quarantine` (path, reason, size of the first 20)."""
+    """`quarantined` (the number of rejected files) and `quarantine` (path, reason, size in bytes of the first 20)."""
     count, first = 0, []
     with open(Path(folder) / "quarantine.jsonl", encoding="utf-8") as lines:
         for line in lines:

@@ -1,4 +1,4 @@
-"""What worker processes do: each function is called with a JSON request in a process of its own (see worker.py)."""
+"""The tasks of worker processes: each function is called with a JSON request in a separate process (see worker.py)."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def run_pipeline(request: dict, emit: Callable[[dict], None]) -> dict:
-    """The whole run: `request` has `config` (JSON text) and `root`. Returns the summary."""
+    """Runs the whole pipeline: `request` has `config` (JSON text) and `root`. Returns the summary."""
     outputs = _run("create_pipeline", request, emit)
 
     from restem.pipeline.local.summary import summarise
@@ -18,7 +18,7 @@ def run_pipeline(request: dict, emit: Callable[[dict], None]) -> dict:
 
 
 def pretrain(request: dict, emit: Callable[[dict], None]) -> dict:
-    """Trains a source checkpoint: `request` has `config`, `root` and `out` (a file). Returns its last epoch."""
+    """Trains a source checkpoint: `request` has `config`, `root` and `out` (a file). Returns the last epoch."""
     outputs = _run("create_pretrain_pipeline", request, emit)
 
     from tfx.utils import path_utils
@@ -36,7 +36,7 @@ def pretrain(request: dict, emit: Callable[[dict], None]) -> dict:
 
 
 def compile_pipeline(request: dict, emit: Callable[[dict], None]) -> str:
-    """The pipeline as YAML for Kubeflow: `request` has `config` (JSON text)."""
+    """Compiles the pipeline to YAML for Kubeflow: `request` has `config` (JSON text)."""
     from restem.pipeline.config import config_from_json
     from restem.pipeline.kubeflow.compiler.compile import compile_pipeline
 
@@ -65,8 +65,8 @@ def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
 def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
     """Classifies images with a pushed model: `request` has `model` (a folder), `images` (files) and `batch_size`.
 
-    Returns one object an image: `path`, `label`, and `scores` (class name to probability, the best few, best first);
-    or `path` and `error` for a file that the model cannot read.
+    Returns one object per image: `path`, `label`, and `scores` (class name to probability, the most probable classes,
+    sorted); or `path` and `error` for a file that the model cannot read.
     """
     import tensorflow as tf
 
@@ -93,7 +93,7 @@ def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
         try:
             results += classify(paths)
         except (tf.errors.OpError, OSError, UnreadableImage):
-            # One bad file spoils its batch: the others are asked for one by one.
+            # One bad file makes the whole batch fail: classify its files one by one.
             for path in paths:
                 try:
                     results += classify([path])
@@ -103,11 +103,11 @@ def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
 
 
 def why_unreadable(path: str, error: Exception) -> str:
-    """Why the model could not read a file, as a sentence: of the file's header, of the model's own check, of its data.
+    """Why the model could not read a file, as a sentence about its header, the model's own check, or its data.
 
     Args:
         path: the file.
-        error: what TensorFlow, or opening the file, raised.
+        error: the exception from TensorFlow or from opening the file.
     """
     from restem.images.formats.pillow import explain_failure
     from restem.images.header import UnreadableImage

@@ -1,13 +1,12 @@
-"""Heavy work in a process of its own, so that the console, the signals and the exit belong to a light one.
+"""Runs heavy work in a separate process, so that a light process handles the console, the signals and the exit.
 
-TensorFlow, Beam and TFX write to the file descriptors 1 and 2 from C++ as well as from Python: the worker's go to
-the log file. A worker that is stuck in C++, still importing, or killed for want of memory cannot keep the parent from
-saying so. What is on disk is safe against that: TFX publishes a step's outputs in one SQLite transaction, after they
-are written, and a rerun registers executions of its own (TFX's launcher looks for unfinished ones in the same
-run only).
+TensorFlow, Beam and TFX write to the file descriptors 1 and 2 from C++ as well as from Python: in the worker both go
+to the log file. A worker that hangs in C++, is still importing, or is killed because of low memory cannot block the
+parent, which reports it. Files on disk stay consistent: TFX publishes a step's outputs in one SQLite transaction after
+they are written, and a rerun registers its own executions (the launcher looks for unfinished ones only in one run).
 
-The worker is given one JSON request on its standard input, which stays open for as long as the parent lives, and
-writes one JSON event a line.
+The worker reads one JSON request from its standard input, which stays open as long as the parent lives, and writes one
+JSON event per line.
 """
 
 import contextlib
@@ -32,7 +31,7 @@ from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
 Event = dict[str, Any]
 
 
-# --- the parent's side ---------------------------------------------------------------------------------------------
+# --- the parent process --------------------------------------------------------------------------------------------
 
 
 def run_worker(
@@ -43,14 +42,14 @@ def run_worker(
     on_event: Callable[[Event], None] = lambda event: None,
     inherit: tuple[int, ...] = (),
 ) -> Any:
-    """Calls `target(request, emit)` in a new process and returns its result (as JSON carries it).
+    """Calls `target(request, emit)` in a new process and returns its result (converted to JSON and back).
 
     Args:
         target: "module:function".
-        request: what the function is given, as JSON carries it.
-        log: the file that gets everything written to standard output and standard error there.
-        on_event: called here for each event the worker emits; {"event": "log", "message": ...} for each message of
-            the logger "restem".
+        request: the function's argument, a JSON object.
+        log: the file for the worker's standard output and standard error.
+        on_event: called in this process for each event of the worker; {"event": "log", "message": ...} for each
+            message of the logger "restem".
         inherit: file descriptors that stay open in the worker (a lock).
 
     Raises:
@@ -59,13 +58,13 @@ def run_worker(
     read_end, write_end = os.pipe()
     with open(log, "ab") as log_file:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            # -P: nothing in the folder where the user happens to be is imported.
+            # -P: do not import modules from the current folder.
             [sys.executable, "-P", "-m", __name__, target, str(write_end)],
             stdin=subprocess.PIPE,
             stdout=log_file,
             stderr=log_file,
             pass_fds=(write_end, *inherit),
-            start_new_session=True,  # Ctrl-C reaches the parent alone
+            start_new_session=True,  # only the parent receives Ctrl-C
             env={"PYTHONFAULTHANDLER": "1", **TENSORFLOW_VARIABLES, **os.environ},
         )
     os.close(write_end)
@@ -73,6 +72,7 @@ def run_worker(
     try:
         with open(read_end, encoding="utf-8") as events:
             with contextlib.suppress(BrokenPipeError):
+                assert process.stdin is not None
                 process.stdin.write(json.dumps(request).encode() + b"\n")
                 process.stdin.flush()
             for line in events:
@@ -86,13 +86,13 @@ def run_worker(
     if last.get("event") == "result":
         return last["value"]
     if last.get("event") == "failed":
-        message = last["message"] if last["mendable"] else f"{last['message']} See the log: {log}."
+        message = last["message"] if last["fixable"] else f"{last['message']} See the log: {log}."
         raise WorkFailed(message)
-    raise WorkFailed(_death(status), remedy=f"The log may say more: {log}")
+    raise WorkFailed(_death(status), remedy=f"The log may have more details: {log}")
 
 
 def run_in_worker(target: str, request: dict[str, Any]) -> Any:
-    """`run_worker` for a short piece of work: its log lies among the temporary files, and stays where it failed.
+    """`run_worker` for a short task: its log is a temporary file, which is kept only if the task fails.
 
     Messages of the logger "restem" appear on standard error.
     """
@@ -113,25 +113,26 @@ def run_in_worker(target: str, request: dict[str, Any]) -> Any:
 
 
 def _stop(process: subprocess.Popen) -> None:
-    """Ends the worker with all it started. Nothing is lost: see the top of this file."""
+    """Kills the worker and its child processes. Nothing is lost: see the top of this file."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.stdin.close()
+    if process.stdin is not None:
+        process.stdin.close()
     process.wait()
 
 
 def _death(status: int) -> str:
     if status == -signal.SIGKILL:
         return (
-            "the working process was killed, probably because the machine ran out of memory; "
+            "the worker process was killed, probably because the machine ran out of memory; "
             "a smaller train.batch_size or image.size needs less"
         )
     if status < 0:
-        return f"the working process died of {signal.Signals(-status).name}"
-    return f"the working process ended early with exit code {status}"
+        return f"the worker process was killed by {signal.Signals(-status).name}"
+    return f"the worker process ended early with exit code {status}"
 
 
-# --- the worker's side ---------------------------------------------------------------------------------------------
+# --- the worker process --------------------------------------------------------------------------------------------
 
 
 class _EventHandler(logging.Handler):
@@ -144,9 +145,9 @@ class _EventHandler(logging.Handler):
 
 
 def main() -> None:
-    """The worker process: sys.argv is target and the file descriptor for events."""
+    """The worker process: sys.argv has the target and the file descriptor for events."""
     target, descriptor = sys.argv[1], int(sys.argv[2])
-    sys.argv = ["restem"]  # TFX hands sys.argv[1:] to its executors
+    sys.argv = ["restem"]  # TFX passes sys.argv[1:] to its executors
     os.set_inheritable(descriptor, False)
     events = os.fdopen(descriptor, "w", encoding="utf-8")
     lock = threading.Lock()
@@ -169,16 +170,16 @@ def main() -> None:
         emit({"event": "result", "value": result})
     except BaseException as error:
         traceback.print_exc()
-        message, mendable = explain_failure(error)
-        emit({"event": "failed", "message": message, "mendable": mendable})
+        message, fixable = explain_failure(error)
+        emit({"event": "failed", "message": message, "fixable": fixable})
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # threads of gRPC and Beam may be left over; all results are on disk
+    os._exit(0)  # gRPC and Beam may still have threads; all results are on disk
 
 
 def _die_with_parent() -> None:
     sys.stdin.read()
-    time.sleep(0.2)  # a parent that ends in order kills us itself
+    time.sleep(0.2)  # a parent that ends normally kills this process itself
     os.killpg(os.getpid(), signal.SIGKILL)
 
 

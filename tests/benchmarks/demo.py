@@ -1,7 +1,7 @@
-"""The demo with several seeds, and as four kinds of processors compute: `python -m tests.benchmarks.demo`.
+"""The demo with several seeds and on four emulated processor types: `python -m tests.benchmarks.demo`.
 
-Two hours on two cores, so `make bench` leaves it out. It writes demo.json beside this file after every run, and goes on
-where it was stopped. README.md and tests/e2e/test_demo.py promise what stands in that file, no more.
+It takes two hours on two cores, so `make bench` leaves it out. It writes demo.json next to this file after every run,
+and continues where it stopped. README.md and tests/e2e/test_demo.py claim only what is in that file.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from restem.run_record import read_evaluation, read_model
 RESULTS = Path(__file__).with_name("demo.json")
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = REPOSITORY / "pipeline" / "configs" / "digits.yaml"
-# Name -> environment. oneDNN's limits make one processor compute as those do that have no more.
+# Name -> environment. With oneDNN's limit, a processor computes like one with only that instruction set.
 SETTINGS = {
     "AVX512_CORE": {ONEDNN: "1", ONEDNN_LIMIT: "AVX512_CORE"},
     "AVX2": {ONEDNN: "1", ONEDNN_LIMIT: "AVX2"},
@@ -36,7 +36,7 @@ RUNS = [(setting, seed) for setting, seeds in SEEDS.items() for seed in range(se
 
 
 def run(setting: str, seed: int, root: Path) -> dict[str, Any]:
-    """One run of the demo; runs of a setting share a root, and with it the data steps."""
+    """One run of the demo. Runs with the same setting share a root, and so the cached data steps."""
     restem = Path(sys.executable).with_name("restem")
     command = [restem, "run", "--config", CONFIG, "--root", root, f"--set=train.seed={seed}", "--json"]
     done = subprocess.run(command, env={**os.environ, **SETTINGS[setting]}, capture_output=True, text=True)
@@ -46,7 +46,7 @@ def run(setting: str, seed: int, root: Path) -> dict[str, Any]:
 
 
 def row(setting: str, seed: int, root: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """What one run showed; the interval is Newcombe's of the paired difference, 95%, as in the report."""
+    """The results of one run. The interval is Newcombe's for the paired difference, 95%, as in the report."""
     pair = paired(*(_right(root / "pipeline" / step / "model_run", seed) for step in ("Trainer", "Baseline")))
     return {
         "setting": setting,
@@ -62,7 +62,7 @@ def row(setting: str, seed: int, root: Path, result: dict[str, Any]) -> dict[str
 
 
 def _right(runs: Path, seed: int) -> np.ndarray:
-    """Which test images the network of that seed answers rightly, bool [N], in the order of their paths."""
+    """Whether the network with that seed classifies each test image correctly, bool [N], sorted by path."""
     (folder,) = [file.parent for file in runs.glob("*/model.json") if read_model(file.parent).seed == seed]
     evaluation = read_evaluation(folder)
     return evaluation.right[np.argsort(evaluation.paths)]
@@ -74,7 +74,7 @@ def read() -> list[dict[str, Any]]:
 
 
 def write(rows: list[dict[str, Any]]) -> None:
-    """A line a run, so that a change can be read."""
+    """Writes one line per run, so that diffs are readable."""
     names = list(SETTINGS)
     rows = sorted(rows, key=lambda one: (names.index(one["setting"]), one["seed"]))
     RESULTS.write_text("[\n" + ",\n".join(json.dumps(one) for one in rows) + "\n]\n", encoding="utf-8")
@@ -88,17 +88,17 @@ def summary(rows: list[dict[str, Any]]) -> str:
         return f"{min(values):.2f} to {max(values):.2f}"
 
     return (
-        f"In {len(rows)} runs with {len({one['seed'] for one in rows})} seeds, as "
-        f"{len({one['setting'] for one in rows})} kinds of processors compute, the candidate's accuracy was "
-        f"{span('candidate')} and the baseline's {span('baseline')}, and the lower end of the 95% interval of the "
-        f"difference was never below +{math.floor(100 * min(one['low'] for one in rows)) / 100:.2f}"
+        f"In {len(rows)} runs with {len({one['seed'] for one in rows})} seeds and "
+        f"{len({one['setting'] for one in rows})} emulated processor types, the candidate's accuracy was "
+        f"{span('candidate')} and the baseline's {span('baseline')}, and the lower end of the 95% confidence interval "
+        f"of the difference was never below +{math.floor(100 * min(one['low'] for one in rows)) / 100:.2f}"
     )
 
 
 def main() -> None:
-    """Measures what is missing, and says the range."""
+    """Runs what is missing, and prints the summary."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--anew", action="store_true", help="measure everything again")
+    parser.add_argument("--anew", action="store_true", help="run everything again")
     rows = [] if parser.parse_args().anew else read()
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         for setting, seed in RUNS:

@@ -1,4 +1,4 @@
-"""The real command line in processes of its own, and one run of the embedded demo that several tests look at."""
+"""Fixtures: the real command line in separate processes, and one run of the embedded demo that several tests check."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.installed import build_wheel, install
 REPOSITORY = Path(__file__).parents[2]
 RESTEM = Path(sys.executable).with_name("restem")
 DIGITS = REPOSITORY / "pipeline" / "configs" / "digits.yaml"
-# The digits without pretraining, at the smallest price: for tests that look at anything but the accuracy.
+# The digits without pretraining, as fast as possible: for tests that do not depend on the accuracy.
 QUICK = [
     "--set=model.weights=none",
     "--set=image.size=8",
@@ -37,13 +37,13 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel, tmp_path_factory) -> Path:
-    """The commands of an environment in which the wheel is installed."""
+    """The folder of commands of an environment in which the wheel is installed."""
     return install(wheel, tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory) -> Path:
-    """A user's own project: it has packages that are called as this repository's folders are."""
+    """A user's own project. It has packages with the same names as this repository's folders."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("components", "pipeline", "schemas"):
         (folder / name).mkdir()
@@ -53,7 +53,7 @@ def project(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def restem(installed, project) -> RunRestem:
-    """Runs `restem ARGUMENTS` as it is installed from the wheel, in a user's own project."""
+    """Runs `restem ARGUMENTS` as installed from the wheel, in a user's own project."""
 
     def run(*arguments, timeout: float = 1800) -> SimpleNamespace:
         done = subprocess.run(
@@ -73,10 +73,10 @@ def restem(installed, project) -> RunRestem:
 
 @pytest.fixture(scope="session")
 def demo(restem, tmp_path_factory) -> SimpleNamespace:
-    """What `make demo` does, interrupted once on the way and run again.
+    """The same run as `make demo`, interrupted once and started again.
 
-    Attributes: `root`; `result`, the JSON line; `err`, what the console showed; `second`, a run that was started on the
-    same root meanwhile; `interrupted`, what the first run said when it was interrupted, and its exit `code`.
+    Attributes: `root`; `result`, the JSON line; `err`, the console output; `second`, a run that was started with the
+    same root during the first run; `interrupted`, the `err` output of the first run after SIGINT, and its exit `code`.
     """
     root = tmp_path_factory.mktemp("demo")
     console = root.with_suffix(".console")

@@ -1,4 +1,4 @@
-"""The embedded demo, from nothing to a pushed model, and what is taken from the cache after it."""
+"""The embedded demo from the start to a pushed model, and which steps come from the cache in later runs."""
 
 import json
 import os
@@ -33,12 +33,12 @@ STEPS = [
     "Pusher",
 ]
 
-# Runs where neither this project nor anything of it can be imported: what TensorFlow Serving has.
+# Runs in a process that cannot import this project or TFX, like TensorFlow Serving.
 SERVE = """
 import importlib.abc, json, sys
 class Refuse(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in ('components', 'pipeline', 'schemas', 'tfx'):
+        if name.split('.')[0] in ('restem', 'tfx'):
             raise ImportError('not here: ' + name)
 sys.meta_path.insert(0, Refuse())
 import numpy as np, tensorflow as tf
@@ -54,7 +54,7 @@ np.savez(sys.argv[4], bytes=by_bytes['probabilities'], label=by_bytes['label'].n
 
 
 def test_approved_and_better_beyond_chance(demo):
-    """With the margin that tests/benchmarks/demo.json proves for other seeds and processors."""
+    """With the margin that tests/benchmarks/demo.json shows for other seeds and processors."""
     result = demo.result
     assert result["blessed"], result["reason"]
     answers = {}
@@ -84,7 +84,7 @@ def test_pushed_in_tensorflow_servings_layout(demo):
     assert json.loads((version / "assets.extra" / "model.json").read_text())["config"]["stem"]["extra_bands"] == "mean"
 
 
-def test_candidate_and_baseline_had_the_same_chances(demo):
+def test_candidate_and_baseline_are_trained_under_the_same_conditions(demo):
     runs = {}
     for folder in (demo.root / "pipeline").glob("*/model_run/*"):
         if (folder / "model.json").is_file():
@@ -136,19 +136,19 @@ def test_pushed_model_serves_without_this_project(demo, tmp_path):
     for path, probabilities in by_example.items():
         np.testing.assert_allclose(probabilities, expected[path], atol=1e-4)
     right = np.mean([named[path] == str(labels[path]) for path in paths])
-    # Batches of other sizes round differently: one image may tip over.
+    # Other batch sizes round differently: one prediction may change.
     assert right == pytest.approx(demo.result["metrics"]["candidate"]["accuracy"], abs=1.5 / len(paths))
 
 
-def test_an_interrupted_run_says_how_to_go_on(demo):
+def test_an_interrupted_run_shows_how_to_continue(demo):
     assert demo.interrupted.code == 130
-    said = demo.interrupted.err.strip().splitlines()
-    assert len(said) == 1, said
-    assert "ImageExampleGen" in said[0]
-    assert "restem run --config" in said[0].replace("/restem run", " restem run")
+    lines = demo.interrupted.err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert "ImageExampleGen" in lines[0]
+    assert "restem run --config" in lines[0].replace("/restem run", " restem run")
 
 
-def test_the_run_after_it_goes_on_from_the_finished_steps(demo):
+def test_the_next_run_continues_after_the_finished_steps(demo):
     ran = steps_that_ran(demo.err)
     assert "ImageExampleGen" not in ran
     assert "Pretrain" in ran
@@ -162,7 +162,7 @@ def test_a_second_run_on_the_same_root_is_refused(demo):
     assert "Traceback" not in demo.second.err
 
 
-def test_a_run_with_nothing_changed_takes_everything_from_the_cache(demo, restem):
+def test_an_unchanged_run_takes_everything_from_the_cache(demo, restem):
     again = restem("run", "--config", DIGITS, "--root", demo.root, "--json")
     assert again.code == 0, again.err
     assert steps_that_ran(again.err) == []
@@ -170,7 +170,7 @@ def test_a_run_with_nothing_changed_takes_everything_from_the_cache(demo, restem
         assert again.result[key] == demo.result[key]
 
 
-def test_tfx_command_line_runs_the_same_pipeline_and_a_stricter_threshold_judges_again(demo, tmp_path):
+def test_tfx_command_line_runs_the_same_pipeline_and_a_stricter_threshold_is_evaluated_again(demo, tmp_path):
     strict = tmp_path / "strict.yaml"
     strict.write_text(DIGITS.read_text(encoding="utf-8").replace("min_accuracy: 0.7 ", "min_accuracy: 0.9999 "))
     environment = {
@@ -180,7 +180,7 @@ def test_tfx_command_line_runs_the_same_pipeline_and_a_stricter_threshold_judges
         "HOME": str(tmp_path),
         "PATH": f"{RESTEM.parent}{os.pathsep}{os.environ['PATH']}",
     }
-    said = ""
+    output = ""
     for arguments in (
         ["pipeline", "create", "--engine=local", f"--pipeline_path={REPOSITORY / 'pipeline' / 'local_runner.py'}"],
         ["run", "create", "--engine=local", "--pipeline_name=digits"],
@@ -194,14 +194,14 @@ def test_tfx_command_line_runs_the_same_pipeline_and_a_stricter_threshold_judges
             timeout=600,
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-        said += done.stdout + done.stderr
-    told = dict(re.findall(r"^restem: (\w+): (done|cached)$", said, re.MULTILINE))
-    assert sorted(told) == sorted(STEPS)
-    assert sorted(step for step, state in told.items() if state == "done") == ["Evaluator", "Pusher", "Report"]
-    # The stricter threshold was not met: nothing new was pushed.
+        output += done.stdout + done.stderr
+    states = dict(re.findall(r"^restem: (\w+): (done|cached)$", output, re.MULTILINE))
+    assert sorted(states) == sorted(STEPS)
+    assert sorted(step for step, state in states.items() if state == "done") == ["Evaluator", "Pusher", "Report"]
+    # The stricter threshold was not met, so nothing new was pushed.
     assert len(list((demo.root / "serving" / "digits").iterdir())) == 1
 
 
 def steps_that_ran(console: str) -> list[str]:
-    """The steps that the console shows as computed, not taken from the cache."""
+    """The steps that the console shows as computed, not as taken from the cache."""
     return [step for step in STEPS if re.search(rf"^ *{step} +done in", console, re.MULTILINE)]

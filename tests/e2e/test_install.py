@@ -1,4 +1,4 @@
-"""What is installed is the package `restem` alone; test_own_images.py and test_kubeflow.py run it from there."""
+"""Only the package `restem` is installed; test_own_images.py and test_kubeflow.py run the installed package."""
 
 import subprocess
 import zipfile
@@ -16,7 +16,7 @@ def test_the_wheel_has_one_package(wheel):
 
 
 @pytest.mark.parametrize("command", [["-c", "CODE"], ["-m", "restem", "stem", "--help"]])
-def test_it_is_imported_in_a_project_with_packages_of_the_same_names(installed, project, command):
+def test_it_can_be_imported_in_a_project_with_packages_of_the_same_names(installed, project, command):
     code = "import restem; from restem.stem import StemSpec, modify_stem; print(restem.__file__)"
     command = [part.replace("CODE", code) for part in command]
     done = subprocess.run([installed / "python", *command], cwd=project, capture_output=True, text=True)

@@ -1,7 +1,7 @@
-"""The compiled pipeline under the orchestrator of Kubeflow's SDK, every step a process (cluster.py).
+"""The compiled pipeline under the orchestrator of Kubeflow's SDK, every step in a process (cluster.py).
 
-Three runs of the digits at a small price: one with a step killed in the middle, beside the same run on this machine;
-one whose baseline is what the first one pushed; and the same once more.
+Three short runs of the digits: one with a step killed in the middle, compared with the same run on this machine; one
+whose baseline is the model that the first run pushed; and a repetition of the second.
 """
 
 import json
@@ -27,13 +27,13 @@ IMAGE = "registry.example.org/restem:1.2"
 
 @pytest.fixture(scope="module")
 def volume(tmp_path_factory) -> Path:
-    """The persistent volume: a folder that every step sees."""
+    """The persistent volume: a folder that every step can access."""
     return tmp_path_factory.mktemp("volume")
 
 
 @pytest.fixture(scope="module")
 def cluster(installed) -> Callable[..., Cluster]:
-    """Makes a cluster whose image has the project installed from its wheel."""
+    """Makes a cluster whose image has the project installed from the wheel."""
     return partial(Cluster, run_container=partial(run_process, python=str(installed / "python")))
 
 
@@ -52,7 +52,7 @@ def compile_digits(restem, volume, tmp_path_factory):
     return compile_digits
 
 
-# From its own Pretrain on, which is the long part: once is enough. No network is that much better than another.
+# Pretrains again, which is the long part, so only once. No network reaches that improvement.
 REFUSED = [
     *(setting for setting in QUICK if "weights" not in setting),
     "--set=pretrain.epochs=1",
@@ -63,7 +63,7 @@ REFUSED = [
 
 @pytest.fixture(scope="module")
 def first(cluster, installed, compile_digits, tmp_path_factory) -> SimpleNamespace:
-    """A run that ends with a pushed model; the Trainer's first attempt is killed while it trains."""
+    """A run that pushes a model; the Trainer's first attempt is killed during training."""
     kill = kill_first("trainer", "head: epoch", str(installed / "python"))
     cluster = cluster(compile_digits(*QUICK), tmp_path_factory.mktemp("first"), before=kill)
     return SimpleNamespace(cluster=cluster, succeeded=cluster.run())
@@ -101,13 +101,13 @@ def kill_first(step: str, text: str, python: str):
 
 
 def verdict(cluster: Cluster) -> dict:
-    """What the run decided, from what it left in the store."""
+    """The run's verdict, read from its artifacts in the store."""
     from restem.evaluator.verdict import read_verdict
 
     return read_verdict(str(cluster.output("evaluator", "evaluation")), str(cluster.output("evaluator", "blessing")))
 
 
-def test_every_step_ran_and_the_killed_one_was_tried_again(first):
+def test_every_step_ran_and_the_killed_one_was_retried(first):
     assert first.succeeded, first.cluster.attempts[-1].log[-3000:]
     tried = [attempt.step for attempt in first.cluster.attempts]
     assert set(tried) == set(first.cluster.tasks)
@@ -115,7 +115,7 @@ def test_every_step_ran_and_the_killed_one_was_tried_again(first):
     assert len(tried) == len(first.cluster.tasks) + 1
 
 
-def test_the_figures_are_those_of_the_same_run_on_this_machine(first, restem, tmp_path):
+def test_the_metrics_equal_those_of_the_same_run_on_this_machine(first, restem, tmp_path):
     here = restem("run", "--config", DIGITS, "--root", tmp_path, "--json", *QUICK)
     assert here.code == 0, here.err[-3000:]
     decided = verdict(first.cluster)
@@ -138,7 +138,7 @@ def test_the_report_is_in_the_store(first):
     assert (first.cluster.output("report", "report") / "index.html").read_text(encoding="utf-8").startswith("<!DOCTYPE")
 
 
-def test_the_second_runs_baseline_is_what_the_first_pushed(second, first, volume):
+def test_the_second_runs_baseline_is_the_first_runs_pushed_model(second, first, volume):
     assert second.succeeded, second.cluster.attempts[-1].log[-3000:]
     found = json.loads((second.cluster.output("baseline", "model_run") / "baseline.json").read_text())
     pushed = first.cluster.properties("pusher", "pushed_model")
@@ -150,14 +150,14 @@ def test_the_second_runs_baseline_is_what_the_first_pushed(second, first, volume
     assert len([folder for folder in (volume / "serving" / "digits").iterdir() if folder.name.isdigit()]) == 1
 
 
-def test_a_run_with_nothing_changed_computes_nothing(second, cluster):
+def test_an_unchanged_run_computes_nothing(second, cluster):
     again = cluster(second.cluster.package, second.cluster.folder, cache=second.cluster.cache)
     assert again.run()
     assert [attempt.step for attempt in again.attempts] == ["fingerprints"]
     assert set(again.cached) == set(again.tasks) - {"fingerprints"}
 
 
-def test_a_step_that_exhausts_its_retries_ends_the_run_with_its_own_error(compile_digits, cluster, volume, tmp_path):
+def test_a_step_without_retries_left_fails_the_run_with_its_own_error(compile_digits, cluster, volume, tmp_path):
     cluster = cluster(
         compile_digits(
             f"--set=data.path={volume}/nothing", "--set=kubeflow.step_defaults={retry: {count: 1, wait_seconds: 0}}"

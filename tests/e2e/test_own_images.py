@@ -1,4 +1,4 @@
-"""Images of one's own, in a manifest, some of them odd: each is converted or quarantined with its reason."""
+"""A user's own images in a manifest, some of them unusual: each is converted, or quarantined with the reason."""
 
 import io
 import json
@@ -24,7 +24,7 @@ SETTINGS = [setting for setting in QUICK if "image.size" not in setting]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two classes of 20 images each, three files that can be converted and three that cannot be read."""
+    """Two classes of 20 images each, three unusual files that can be converted and three that cannot be read."""
     folder = tmp_path_factory.mktemp("own")
     rng = np.random.default_rng(0)
     for name, level in (("bright ones", 170), ("düster", 40)):
@@ -60,7 +60,7 @@ def run(folder, restem, tmp_path_factory):
     return done, root
 
 
-def test_each_odd_file_is_converted_or_quarantined_with_its_reason(run):
+def test_each_unusual_file_is_converted_or_quarantined_with_the_reason(run):
     done, root = run
     assert done.result["quarantined"] == 3
     lines = next((root / "pipeline").glob("ImageExampleGen/quarantine/*/quarantine.jsonl")).read_text().splitlines()
@@ -81,10 +81,10 @@ def test_the_report_and_the_result_show_both_models_by_site(run):
         right = sum(part["images"] * part[role] for part in slices)
         whole = done.result["metrics"][role]
         assert right == pytest.approx(whole["accuracy"] * whole["images"], abs=1e-4)
-    assert "Slice by slice" in Path(done.result["report"]).read_text("utf-8")
+    assert "Results by slice" in Path(done.result["report"]).read_text("utf-8")
 
 
-def test_the_naive_recipes_stem_ends_in_a_served_model(run, folder, restem):
+def test_a_smaller_kernel_with_more_filters_and_batch_norm_reaches_serving(run, folder, restem):
     """5x5 kernels, 128 filters and an extra BatchNormalization, through the whole pipeline."""
     done, _ = run
     assert done.result["blessed"], done.result["reason"]
@@ -105,14 +105,14 @@ def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pu
         expected = {"kind": "latest_approved", "version": pushed.name, "path": str(pushed), "skipped": []}
         assert again.result["baseline"] == expected
         assert again.result["blessed"], again.result["reason"]
-        # The candidate is what was approved: nothing in its training changed.
+        # The candidate equals the approved model: nothing in its training changed.
         metrics, before = again.result["metrics"], done.result["metrics"]["candidate"]
         assert metrics["candidate"] == pytest.approx(before, abs=1e-5)
         assert metrics["baseline"] == pytest.approx(before, abs=1e-5)
         assert again.result["pushed_to"] == str(pushed)
     assert {"Transform", "Trainer"} <= set(second.result["cached"])
     assert not {"Baseline", "Evaluator", "Report", "Pusher"} & set(second.result["cached"])
-    assert f"the newest version, {pushed}, is this model already" in second.err
+    assert f"the newest version, {pushed}, is already this model" in second.err
     assert set(third.result["cached"]) == set(third.result["seconds"]) - {"start-up"}
     assert [path.name for path in pushed.parent.iterdir()] == [pushed.name]
     assert f"compared with the approved version {pushed.name}" in Path(second.result["report"]).read_text("utf-8")

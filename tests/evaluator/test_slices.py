@@ -1,4 +1,4 @@
-"""TFX's Evaluator on two tiny models: the thresholds are on all images together, the slices are shown beside."""
+"""TFX's Evaluator on two tiny models: thresholds apply to all images together; slices are only reported."""
 
 import pytest
 from google.protobuf import json_format
@@ -11,12 +11,12 @@ from restem.evaluator.config import EvaluateConfig
 from restem.evaluator.verdict import read_verdict
 from tests.tiny_model import artifact, export_tiny, write_examples
 
-# The candidate takes means above 128 for light and is wrong on two images of "Köln"; the baseline, above 15, on one
-# more of "Ulm".
+# The candidate predicts light for means above 128 and is wrong on two images of "Köln". The baseline, with 15, is also
+# wrong on one of "Ulm".
 LEVELS = [10, 20, 200, 250, 30, 100, 160, 140]
 LABELS = [0, 0, 1, 1, 0, 1, 1, 0]
 SITES = ["Ulm", "Ulm", "Ulm", "Ulm", "Köln", "Köln", "", "Köln"]
-BELOW, ABOVE = 0.76, 0.74  # of the 6 in 8 that the candidate gets right
+BELOW, ABOVE = 0.76, 0.74  # thresholds; the candidate's 6 / 8 is below the first and above the second
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def models(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("slices", "least"), [(("site",), ABOVE), ((), ABOVE), (("site",), BELOW)])
-def test_the_verdict_is_on_all_images_and_the_slices_beside_it(models, tmp_path, slices, least):
+def test_thresholds_apply_to_all_images_and_slices_are_only_reported(models, tmp_path, slices, least):
     config = EvaluateConfig(min_accuracy=least, min_improvement=0.1, slices=slices)
     inputs = {
         "examples": [write_examples(tmp_path / "examples", LEVELS, LABELS, site=SITES)],
@@ -47,7 +47,7 @@ def test_the_verdict_is_on_all_images_and_the_slices_beside_it(models, tmp_path,
     Executor(context).Do(inputs, outputs, properties)
 
     verdict = read_verdict(str(tmp_path / "evaluation"), str(tmp_path / "blessing"))
-    # On "Köln" the candidate is far below what is asked for, and not better than the baseline.
+    # On "Köln" the candidate is far below the threshold and not better than the baseline.
     assert verdict["blessed"] == (least == ABOVE)
     assert [limit["passed"] for limit in verdict["thresholds"]] == [least == ABOVE, True]
     assert verdict["metrics"]["candidate"]["accuracy"] == pytest.approx(6 / 8)

@@ -20,8 +20,8 @@ def test_approved():
     ("candidate", "baseline", "failed"),
     [(0.85, 0.7, ["absolute"]), (0.95, 0.96, ["relative"]), (0.5, 0.9, ["absolute", "relative"])],
 )
-def test_refused_says_which_threshold(candidate, baseline, failed):
+def test_the_reason_names_the_failed_thresholds(candidate, baseline, failed):
     verdict = judge(metrics(candidate, baseline), min_accuracy=0.9, min_improvement=0.0, blessed=False)
     assert [item["kind"] for item in verdict["thresholds"] if not item["passed"]] == failed
-    assert verdict["reason"].startswith("Not approved: accuracy")
-    assert verdict["reason"].count("asked for") == len(failed)
+    assert verdict["reason"].startswith("Not approved: the ")
+    assert verdict["reason"].count("below the required") == len(failed)

@@ -1,8 +1,8 @@
-"""A folder of odd images, and one real run of ExampleGen, StatisticsGen and ExampleValidator over it."""
+"""A folder of unusual images, and a real run of ExampleGen, StatisticsGen and ExampleValidator on it."""
 
 import os
 
-# Decoding needs no GPU, and asking for one costs seconds and a page of warnings.
+# Decoding needs no GPU, and searching for one costs seconds and a page of warnings.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import io
@@ -20,7 +20,7 @@ from restem.example_gen.config import DataConfig
 def image_bytes(
     mode: str = "RGB", kind: str = "PNG", seed: int = 0, size: tuple[int, int] = (24, 16), **options
 ) -> bytes:
-    """An encoded image (width, height) of smooth noise."""
+    """An encoded image of smooth noise; size is (width, height)."""
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8)
     image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
     buffer = io.BytesIO()
@@ -52,7 +52,7 @@ def animation() -> bytes:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run did: node id -> 'COMPLETE' or 'CACHED', and 'node id.output' -> folder."""
+    """The result of a run: node id -> 'COMPLETE' or 'CACHED', and 'node id.output' -> folder."""
 
     states: dict[str, str]
     uris: dict[str, Path]
@@ -60,7 +60,7 @@ class Run:
 
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Run]:
-    """run(root, folder, data, image, validate=True): runs the steps with a LocalDagRunner; no folder: data.path."""
+    """run(root, folder, data, image, validate=True): runs the steps with a LocalDagRunner; folder None: data.path."""
     from ml_metadata.proto import metadata_store_pb2
     from tfx.orchestration import metadata
 
@@ -111,7 +111,7 @@ BAD = {
     "cat/text.png": (lambda: b"not pixels", "It is text, not an image"),
     "dog/cut.png": (lambda: image_bytes()[:-100], "The PNG file is incomplete"),
     "dog/empty.png": (lambda: b"", "The file is empty (0 bytes)."),
-    "dog/photo.jp2": (lambda: image_bytes(kind="JPEG2000"), "JPEG2000 is not among the formats"),
+    "dog/photo.jp2": (lambda: image_bytes(kind="JPEG2000"), "JPEG2000 is not supported"),
     "dog/large.png": (lambda: image_bytes(size=(120, 120)), "It has 120 x 120 pixels"),
     "README.md": (lambda: b"# About", "It is outside the class folders"),
 }
@@ -120,7 +120,7 @@ ODD_CONFIG = DataConfig(path="unused", max_quarantined=0.5, max_pixels=10_000)
 
 @pytest.fixture(scope="session")
 def odd_folder(tmp_path_factory) -> Path:
-    """Files of every sort, and some plain ones, so that both splits have some of each class."""
+    """Files of every kind, and some plain ones, so that both splits have images of each class."""
     folder = tmp_path_factory.mktemp("odd") / "images"
     files = {path: make() for path, make in GOOD.items()} | {path: make() for path, (make, _) in BAD.items()}
     for index in range(20):
@@ -133,7 +133,7 @@ def odd_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def odd_run(run, odd_folder, tmp_path_factory) -> Run:
-    """The three steps over the odd folder."""
+    """The three steps, run on the odd folder."""
     return run(tmp_path_factory.mktemp("odd-root"), odd_folder, ODD_CONFIG)
 
 

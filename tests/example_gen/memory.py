@@ -1,4 +1,4 @@
-"""A storage in memory, which Beam reads like any other: mem://bucket/name. It stands for gs:// and its like."""
+"""An in-memory storage for Beam, mem://bucket/name, which replaces gs:// and similar storages in tests."""
 
 import io
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ PREFIX = "mem://"
 
 
 class MemoryFileSystem(FileSystem):
-    """Knows files only, like an object store: folders are what their names have in common."""
+    """It has only files, like an object storage; folders are common prefixes of their names."""
 
     FILES: ClassVar[dict[str, bytes]] = {}
 

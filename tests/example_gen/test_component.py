@@ -1,4 +1,4 @@
-"""ImageExampleGen run for real by TFX: what comes out, and when it runs again."""
+"""Runs ImageExampleGen with TFX: its outputs, and when it runs again."""
 
 import json
 import pickle
@@ -50,7 +50,7 @@ def test_the_summary_counts_them(odd_run, examples):
         assert min(by_class.values()) > 0
 
 
-def test_an_example_holds_the_file_as_it_was_and_what_its_header_says(odd_folder, examples):
+def test_an_example_contains_the_unchanged_file_and_its_header_fields(odd_folder, examples):
     found = {example["path"].decode(): example for split in examples.values() for example in split}
     expected = {
         "cat/photo.jpg": (b"JPEG", 3, 8),
@@ -79,7 +79,7 @@ def test_an_example_holds_the_file_as_it_was_and_what_its_header_says(odd_folder
         assert example["label_index"] == ["cat", "dog"].index(path.split("/")[0])
 
 
-def test_transform_will_see_scalars(odd_run):
+def test_transform_gets_scalars(odd_run):
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tensorflow_transform.tf_metadata import schema_utils
@@ -97,7 +97,7 @@ def test_transform_will_see_scalars(odd_run):
     assert (domains["label_index"].int_domain.min, domains["label_index"].int_domain.max) == (0, 1)
 
 
-def test_it_runs_again_for_every_change_of_the_data_and_for_no_other_reason(run, tmp_path):
+def test_it_runs_again_only_if_the_data_change(run, tmp_path):
     folder, root = tmp_path / "images", tmp_path / "root"
     for split in ("train", "test"):
         for label in ("a", "b"):
@@ -129,7 +129,7 @@ def test_too_many_bad_files_stop_the_run_with_the_list(run, odd_folder, tmp_path
         assert f"\n  {path}: {reason}" in str(caught.value)
 
 
-def test_of_the_image_section_only_what_files_must_be_like_counts():
+def test_only_the_requirements_of_the_image_section_count():
     def settings(image):
         return json.loads(ImageExampleGen(ODD_CONFIG, image).spec.exec_properties["settings"])
 
@@ -150,7 +150,7 @@ def test_a_class_left_without_readable_training_images_is_refused(run, tmp_path)
         run(tmp_path, folder, DataConfig(path=str(folder), max_quarantined=1), validate=False)
 
 
-def test_workers_get_what_they_need_by_pickle_alone(odd_folder):
+def test_workers_need_only_the_pickled_function(odd_folder):
     listing = list_data(str(odd_folder), ODD_CONFIG)
     lines = list(listing_lines(listing))
     assert len(lines) == len(listing.files)
@@ -160,7 +160,7 @@ def test_workers_get_what_they_need_by_pickle_alone(odd_folder):
     read.setup()
     outputs = list(read.process((0, reversed(lines))))
     assert sum(output.value[1] for output in outputs if output.tag == "counted") == len(GOOD) + 20
-    # Shuffled by the paths' hashes: never in the order of the classes, always the same.
+    # Shuffled by the paths' hashes: not in the order of the classes, but always the same.
     labels = [
         tf.train.Example.FromString(o.value).features.feature["label_index"].int64_list.value[0]
         for o in outputs
@@ -172,7 +172,7 @@ def test_workers_get_what_they_need_by_pickle_alone(odd_folder):
 
 @pytest.fixture
 def days(tmp_path):
-    """day(number, version=None): a folder of images that no other has."""
+    """day(number, version=None): makes a folder with unique images."""
 
     def day(number: int, *, version: int | None = None, label: str = "b") -> None:
         folder = tmp_path / "days" / f"day-{number}"
@@ -185,7 +185,7 @@ def days(tmp_path):
     return day
 
 
-def test_the_newest_spans_are_read_and_a_new_one_is_a_reason_to_run_again(run, days, tmp_path):
+def test_the_newest_spans_are_read_and_a_new_one_runs_the_step_again(run, days, tmp_path):
     root = tmp_path / "root"
     root.mkdir()
     days(1)
@@ -213,7 +213,7 @@ MANIFEST = "file;class;part;patient;trust;scanner\n"
 
 @pytest.fixture(scope="module")
 def manifest_run(run, tmp_path_factory):
-    """A manifest with a bad row of every sort, run with groups, weights and metadata."""
+    """A run on a manifest with bad rows of every kind, with groups, weights and metadata."""
     folder = tmp_path_factory.mktemp("manifest")
     lines = []
     for index in range(24):
@@ -229,7 +229,7 @@ def manifest_run(run, tmp_path_factory):
         "scans ü/1.png;ill;train;p92;1;s0",
         "scans ü/text.png;ill;train;p93;1;s0",
     ]
-    (folder / "scans ü" / "text.png").write_text("no image")
+    (folder / "scans ü" / "text.png").write_text("not an image")
     (folder / "all.csv").write_text("\ufeff" + MANIFEST + "\n".join(lines + bad) + "\n", encoding="utf-8")
     data = DataConfig(
         path=str(folder / "all.csv"),
@@ -242,7 +242,7 @@ def manifest_run(run, tmp_path_factory):
     return run(tmp_path_factory.mktemp("manifest-root"), None, data)
 
 
-def test_a_manifests_rows_are_all_accounted_for(manifest_run):
+def test_all_rows_of_a_manifest_are_accounted_for(manifest_run):
     quarantine = manifest_run.uris["ImageExampleGen.quarantine"]
     lines = [json.loads(line) for line in (quarantine / "quarantine.jsonl").read_text().splitlines()]
     assert {line["path"]: line["reason"].split(":")[0] for line in lines if line["path"] != "scans ü/text.png"} == {
@@ -255,7 +255,7 @@ def test_a_manifests_rows_are_all_accounted_for(manifest_run):
     assert {split: one["images"] for split, one in summary["splits"].items()} == {"train": 18, "test": 6}
 
 
-def test_weights_and_metadata_are_features_that_transform_sees(manifest_run):
+def test_weights_and_metadata_are_features_for_transform(manifest_run):
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tensorflow_transform.tf_metadata import schema_utils
@@ -271,7 +271,7 @@ def test_weights_and_metadata_are_features_that_transform_sees(manifest_run):
 
 
 def test_examples_of_tfrecord_files_keep_image_and_class(run, tmp_path):
-    """Gzip and plain files, the names of others, a damaged record."""
+    """With gzip and plain files, other feature names, and a damaged record."""
     for shard, compression in enumerate(("GZIP", "")):
         with tf.io.TFRecordWriter(str(tmp_path / f"x-{shard}.tfrecord"), compression) as writer:
             for index in range(12):
@@ -308,7 +308,7 @@ def test_examples_of_tfrecord_files_keep_image_and_class(run, tmp_path):
     assert not (done.uris["ImageExampleGen.quarantine"] / "parts").exists()
 
 
-def test_the_same_image_in_both_splits_stops_the_run_unless_it_may(run, tmp_path):
+def test_the_same_image_in_both_splits_stops_the_run_unless_allowed(run, tmp_path):
     folder = tmp_path / "images"
     for split, label, seed in (
         ("train", "a", 1),

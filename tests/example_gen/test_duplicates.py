@@ -7,7 +7,7 @@ from restem.example_gen.config import DataConfig
 from restem.example_gen.duplicates import check_leaks, digest_line, find_duplicates
 
 A, B, C = (bytes([value]) * 32 for value in (1, 255, 7))
-NEAR_A = A[:8] + bytes(24)  # The same first 8 bytes: told apart all the same.
+NEAR_A = A[:8] + bytes(24)  # The first 8 bytes are the same, but the digest differs.
 
 
 def found(*entries):
@@ -15,7 +15,7 @@ def found(*entries):
     return find_duplicates(lambda: iter(lines))
 
 
-def test_equal_images_are_found_and_told_apart_by_what_they_do():
+def test_identical_images_are_found_and_classified():
     duplicates = found(
         (A, "1", "cat", "train"),
         (NEAR_A, "2", "cat", "test"),
@@ -30,12 +30,12 @@ def test_equal_images_are_found_and_told_apart_by_what_they_do():
     assert (second["leak"], second["conflict"]) == (False, True)
 
 
-def test_where_all_differ_nothing_is_found():
+def test_different_images_give_no_groups():
     assert found((A, "1", "a", "train"), (B, "2", "a", "test")).groups == ()
     assert found().groups == ()
 
 
-def test_a_leak_stops_unless_it_may():
+def test_a_leak_is_an_error_unless_allowed():
     leaked = found(*((bytes([n]) * 32, f"{split}/{n}", "a", split) for n in range(30) for split in ("train", "test")))
     with pytest.raises(RestemError, match="30 images are in both train and test") as caught:
         check_leaks(leaked, DataConfig(path="p"), "p")

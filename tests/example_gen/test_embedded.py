@@ -29,13 +29,13 @@ def papers(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["digits", "papers"])
-def test_they_walk_the_road_of_a_users_folder(name, request):
+def test_they_are_listed_like_a_users_folder(name, request):
     folder = str(request.getfixturevalue(name))
     listing = check_listing(folder, DataConfig(path=folder))
     assert (listing.given_splits, listing.classes) == (True, tuple("0123456789"))
     counts = listing.counts()
     assert {split: sum(by_class.values()) for split, by_class in counts.items()} == {"train": 1437, "test": 360}
-    # In proportion: each class has a fifth of its images in the test split, to one image.
+    # In proportion: each class has a fifth of its images in the test split, within one image.
     sizes = Counter(load_digits().target.tolist())
     assert all(abs(counts["test"][str(name)] - size * 360 / 1797) < 1 for name, size in sizes.items())
 
@@ -55,7 +55,7 @@ def test_which_images_are_for_testing_never_changes():
     assert (len(chosen), sum(chosen), chosen[:5]) == (360, 312063, [8, 9, 39, 46, 47])
 
 
-def test_the_second_call_touches_nothing_and_nothing_unfinished_is_left(digits):
+def test_a_second_call_changes_nothing_and_no_partial_folder_remains(digits):
     before = {path: path.stat().st_mtime_ns for path in digits.rglob("*")}
     write_embedded("embedded:digits", digits.parent)
     assert {path: path.stat().st_mtime_ns for path in digits.rglob("*")} == before
@@ -72,23 +72,23 @@ def test_an_interrupted_call_leaves_no_folder(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_embedded_stays_where_it_is(tmp_path):
+def test_other_paths_are_not_changed(tmp_path):
     assert embedded_folder("embedded:digits", tmp_path) == str(tmp_path / "digits")
     assert embedded_folder("/data/scans", tmp_path) == "/data/scans"
     write_embedded("/data/scans", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_documents_are_read_with_their_bands_by_their_names(papers):
+def test_documents_are_read_with_named_bands(papers):
     path = next(papers.rglob("document-0007.tif"))
     header = probe(path.read_bytes(), max_pixels=10**6, max_bytes=10**6)
     assert (header.format, header.height, header.width, header.channels, header.bit_depth) == ("TIFF", 32, 32, 4, 8)
-    # Nothing has to be read for it: the file names them.
+    # The pixels are not read, because the file names the bands.
     assert find_bands(path.read_bytes(), header, pytest.fail) == Bands(BANDS)
 
 
-def test_what_decides_is_in_infrared_or_in_colour_never_in_one_alone():
-    """A digit in carbon ink is black in infrared alone under another; one in dye ink is not there in infrared."""
+def test_neither_infrared_nor_colour_is_enough_alone():
+    """A digit in carbon ink is readable only in infrared; a digit in dye ink is invisible in infrared."""
     digits = load_digits()
     scans = np.round(digits.images * (255 / 16)).astype(np.uint8)
     in_test = np.arange(len(scans)) % 5 == 0
@@ -109,10 +109,10 @@ def test_what_decides_is_in_infrared_or_in_colour_never_in_one_alone():
 
 
 def test_a_document_is_overwritten_by_a_digit_of_its_own_split():
-    """Scans of the test split are the only ones with ink: documents of the training split show none of it."""
+    """Only scans of the test split have ink here, and documents of the training split show none of it."""
     scans = np.zeros((40, 8, 8), np.uint8)
     in_test = np.arange(40) >= 20
     scans[in_test] = 255
     images = documents(scans, in_test)
     paper = images[:20, ..., :3]
-    assert paper.min() > 255 * 0.55  # The lightest paper less its noise; ink is at 0.45 at most.
+    assert paper.min() > 255 * 0.55  # the darkest paper minus noise; ink has at most 0.45

@@ -30,14 +30,14 @@ def read(tmp_path):
     return start
 
 
-def test_bad_files_do_not_take_good_ones_of_their_batch_with_them(read):
+def test_bad_files_do_not_affect_good_files_in_their_batch(read):
     cut = image_bytes(kind="JPEG", quality=95)[:-200]
     outcomes = read({f"{index}": cut if index % 3 == 0 else image_bytes(seed=index) for index in range(10)})
     assert [name for name, outcome in outcomes.items() if isinstance(outcome, Refused)] == ["0", "3", "6", "9"]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "NPY", "16 bits"])
-def test_a_file_that_is_cut_anywhere_is_refused_with_a_reason(read, kind):
+def test_a_file_truncated_anywhere_is_refused_with_a_reason(read, kind):
     whole = {"NPY": array, "16 bits": grey16}.get(kind, lambda: image_bytes(kind=kind))()
     outcomes = read({**{f"{end}": whole[:end] for end in range(0, len(whole), 10)}, "whole": whole})
     assert isinstance(outcomes.pop("whole"), Accepted)
@@ -47,7 +47,7 @@ def test_a_file_that_is_cut_anywhere_is_refused_with_a_reason(read, kind):
         assert outcome.bytes == int(end)
 
 
-def test_batches_end_at_their_number_of_files_and_pixels(read, monkeypatch):
+def test_batches_are_limited_in_files_and_pixels(read, monkeypatch):
     batches = []
     decode = ImageReader._decode
     monkeypatch.setattr(
@@ -61,7 +61,7 @@ def test_batches_end_at_their_number_of_files_and_pixels(read, monkeypatch):
     assert batches == [4, 4, 2, 1, 1]
 
 
-def test_another_number_of_channels_than_named_bands_is_refused(read):
+def test_a_number_of_channels_other_than_the_named_bands_is_refused(read):
     limits = Limits(10_000, 2**20, Requirements(channels=4))
     outcomes = read({"four": image_bytes("RGBA"), "three": image_bytes(), "one": image_bytes("L")}, limits)
     assert isinstance(outcomes["four"], Accepted)
@@ -76,7 +76,7 @@ def test_a_large_file_is_refused_without_being_read(read, tmp_path):
     assert (outcome.bytes, outcome.reason.split(";")[0]) == (2**40, "The file has 1,099,511,627,776 bytes")
 
 
-def test_a_file_that_is_gone_since_the_listing_is_refused(tmp_path):
+def test_a_file_that_was_deleted_after_listing_is_refused(tmp_path):
     (outcome,) = ImageReader(str(tmp_path), LIMITS, FIELDS).read([ImageFile("gone", "a", "train")])
     assert outcome == Refused("gone", "The file cannot be read: No such file or directory.", -1)
 
@@ -88,7 +88,7 @@ def test_the_example_has_every_feature_of_the_committed_schema(read):
     assert set(example.features.feature) == {feature.name for feature in committed_schema().feature}
 
 
-def test_the_example_has_the_further_fields(tmp_path):
+def test_the_example_has_the_additional_fields(tmp_path):
     (tmp_path / "x.png").write_bytes(image_bytes())
     fields = ExampleFields(("a", "b"), weighted=True, metadata=("site", "day"))
     file = ImageFile("x.png", "b", "train", weight=0.5, metadata=("Ulm", "7"))
@@ -106,6 +106,6 @@ def test_the_example_has_the_further_fields(tmp_path):
         ImageFile("x", "a", "test", "g", 0.0, ("", "2"), Record("f", 0, 9, "image"), "k"),
     ],
 )
-def test_an_image_on_its_way_is_one_line(file):
+def test_a_listed_image_is_one_line_of_json(file):
     assert "\n" not in file.to_json()
     assert ImageFile.from_json(file.to_json()) == file

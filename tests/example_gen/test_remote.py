@@ -1,4 +1,4 @@
-"""Data in a storage that only Beam can read (tests/example_gen/memory.py stands for gs://)."""
+"""Data in a storage that only Beam can read (tests/example_gen/memory.py replaces gs://)."""
 
 import json
 
@@ -18,13 +18,13 @@ from .memory import MemoryFileSystem
 
 @pytest.fixture
 def files(monkeypatch):
-    """What lies in the storage."""
+    """The files in the storage."""
     files: dict[str, bytes] = {}
     monkeypatch.setattr(MemoryFileSystem, "FILES", files)
     return files
 
 
-def test_a_folder_is_what_names_have_in_common(files):
+def test_a_folder_is_a_common_prefix_of_names(files):
     for name in ("a/1.png", "a/deep/2.png", "b/3.png", "b/.hidden.png", ".git/x/1.png", "README", "c/"):
         files[f"mem://bucket/images/{name}"] = name.encode()
     files["mem://bucket/images2/a/9.png"] = b""
@@ -62,7 +62,7 @@ def test_files_are_read_up_to_the_limit_and_refused_with_a_reason(files):
 
 
 def test_a_manifest_in_a_storage_becomes_examples(run, files, tmp_path):
-    """The whole step: driver, listing, and reading by a worker that gets addresses alone."""
+    """The whole step: driver, listing, and reading by a worker that gets only URLs."""
     rows = ["path,label,split"]
     for index in range(8):
         files[f"mem://bucket/scans/{index}.png"] = image_bytes(seed=index)
@@ -79,7 +79,7 @@ def test_a_manifest_in_a_storage_becomes_examples(run, files, tmp_path):
     assert json.loads(line)["reason"] == "The file cannot be read: there is no mem://bucket/scans/gone.png."
 
 
-def test_the_fingerprint_of_a_manifest_in_a_storage_sees_the_files(files):
+def test_the_fingerprint_of_a_manifest_in_a_storage_covers_the_files(files):
     names = ("scans/1.png", "scans/deep/2.png", "scans-b/3.png", "top.png", "mem://other/4.png", "scans/gone.png")
     for name in names[:-1]:
         files[storage.join("mem://bucket", name)] = b"."

@@ -21,7 +21,7 @@ def test_the_largest_numbers_are_the_newest(make):
     assert len(newest(f"{root}/day-{{SPAN}}", 50)) == 3
 
 
-def test_of_each_span_the_newest_version(make):
+def test_each_span_has_its_newest_version(make):
     root = make("day-1/v1", "day-1/v2/images", "day-2/v1/images", "day-2/v10/images", "day-2/v9/images", "day-3")
     spans = newest(f"{root}/day-{{SPAN}}/v{{VERSION}}/images", 5)
     assert [(span.number, span.version) for span in spans] == [(1, 2), (2, 10)]
@@ -38,11 +38,11 @@ def test_files_and_patterns_of_files_have_spans_too(make, tmp_path):
     assert [span.path for span in newest(f"{root}/x-{{SPAN}}-*.tfrecord")] == [f"{root}/x-4-*.tfrecord"]
 
 
-def test_without_a_placeholder_a_path_is_itself():
+def test_a_path_without_a_placeholder_is_not_changed():
     assert [(span.number, span.path) for span in newest("/nowhere/at all")] == [(None, "/nowhere/at all")]
 
 
-def test_no_span_is_refused(make):
+def test_a_path_without_a_matching_span_is_refused(make):
     root = make("day-x")
     with pytest.raises(RestemError, match="there is no span"):
         newest(f"{root}/day-{{SPAN}}")
@@ -61,5 +61,5 @@ def test_no_span_is_refused(make):
         ("embedded:digits", "folders", ("embedded:digits", "")),
     ],
 )
-def test_what_is_fixed_in_a_path(path, layout, parts):
+def test_a_path_has_a_fixed_base(path, layout, parts):
     assert base(path, layout) == parts

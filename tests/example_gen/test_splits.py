@@ -21,7 +21,7 @@ def many(label: str, count: int, **options) -> list[ImageFile]:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
-def test_stratified_keeps_each_classes_share(share):
+def test_stratified_keeps_the_share_of_each_class(share):
     sizes = {"a": 1000, "b": 40, "c": 7, "d": 2, "e": 1}
     found = split(
         [file for name, count in sizes.items() for file in many(name, count)], split="stratified", test_share=share
@@ -33,7 +33,7 @@ def test_stratified_keeps_each_classes_share(share):
 
 @settings(deadline=None, max_examples=60)
 @given(st.sets(st.integers(0, 400), min_size=2, max_size=120), st.integers(0, 400))
-def test_one_image_more_moves_at_most_one_other(numbers, number):
+def test_an_added_image_moves_at_most_one_other(numbers, number):
     before = [ImageFile(f"a/{index}.png", "a", "") for index in sorted(numbers)]
     after = [ImageFile(f"a/{index}.png", "a", "") for index in sorted(numbers | {number})]
     first, second = (split(files + many("b", 50), split="stratified") for files in (before, after))
@@ -43,7 +43,7 @@ def test_one_image_more_moves_at_most_one_other(numbers, number):
 
 
 @pytest.mark.parametrize("how", ["hash", "stratified"])
-def test_a_group_is_never_torn_apart(how):
+def test_a_group_stays_in_one_split(how):
     files = [ImageFile(f"{index}.png", "ab"[index % 2], "", group=f"patient {index % 83}") for index in range(1000)]
     found = split(files, split=how, test_share=0.25)
     sides = {file.group: set() for file in files}
@@ -56,7 +56,7 @@ def test_a_group_is_never_torn_apart(how):
     assert all(abs(tested[label] - 125) < tolerance for label in "ab")
 
 
-def test_an_image_without_a_group_goes_its_own_way():
+def test_an_image_without_a_group_is_split_by_itself():
     files = [ImageFile(f"{index}.png", "a", "", group=None if index % 2 else "g") for index in range(200)]
     found = split(files, split="hash")
     assert found == {**found, **split([file for file in files if file.group is None], split="hash")}
@@ -67,15 +67,15 @@ def test_records_are_split_by_their_key():
     assert list(split(one).values()) == list(split(other).values())
 
 
-def test_given_splits_stay_unless_others_are_asked_for():
+def test_given_splits_are_kept_unless_others_are_configured():
     files = [ImageFile(f"test/a/{index}.png", "a", "test") for index in range(100)]
     assert set(split(files, given_splits=True).values()) == {"test"}
     assert set(split(files, given_splits=True, split="hash").values()) == {"test", "train"}
-    with pytest.raises(RestemError, match="nothing says which images are for testing"):
+    with pytest.raises(RestemError, match="the data do not say which images are for testing"):
         split(many("a", 3), split="given")
 
 
-def test_groups_that_stand_in_two_given_splits_are_refused():
+def test_groups_in_two_given_splits_are_refused():
     files = [ImageFile("1.png", "a", "train", group="p1"), ImageFile("2.png", "a", "test", group="p1")]
     files.append(ImageFile("3.png", "a", "test", group="p2"))
     with pytest.raises(RestemError, match=r"1 of 2 groups are in both train and test.*given p1"):

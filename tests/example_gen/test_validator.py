@@ -9,7 +9,7 @@ from restem.example_gen.validator import SMALL_FEATURES, StrictExecutor
 
 @pytest.fixture
 def validate(odd_run, tmp_path):
-    """validate(change): runs the validator on the run's real statistics and its schema, changed."""
+    """validate(change): runs the validator on the run's real statistics and a changed copy of its schema."""
 
     def start(change) -> None:
         text = (odd_run.uris["ImageExampleGen.schema"] / "schema.pbtxt").read_text()
@@ -39,7 +39,7 @@ def test_good_data_pass(odd_run):
     }
 
 
-def test_statistics_are_of_the_small_features_only(odd_run):
+def test_statistics_cover_only_the_small_features(odd_run):
     import tensorflow_data_validation as tfdv
 
     for split in ("train", "test"):
@@ -54,7 +54,7 @@ def test_statistics_are_of_the_small_features_only(odd_run):
         assert dataset.num_examples > 0
 
 
-def test_the_committed_schema_raises_nothing(validate):
+def test_the_committed_schema_passes(validate):
     validate(lambda features: None)
 
 
@@ -71,14 +71,14 @@ def test_the_committed_schema_raises_nothing(validate):
     ],
     ids=["range", "class", "format", "type"],
 )
-def test_anomalies_stop_the_pipeline_with_their_text(validate, change, expected):
+def test_anomalies_stop_the_pipeline_and_are_shown(validate, change, expected):
     with pytest.raises(RestemError) as caught:
         validate(change)
     for text in expected:
         caught.match(text)
 
 
-def test_a_feature_that_is_missing_is_an_anomaly(validate):
+def test_a_missing_feature_is_an_anomaly(validate):
     def rename(features):
         features["height"].name = "depth"
 

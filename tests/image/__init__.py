@@ -1,1 +1,1 @@
-"""The image: what it is pinned to, how it is built, and (`make test-image`) what is in it and how its steps run."""
+"""Tests of the image: its locked packages, how it is built, and (`make test-image`) its content and how steps run."""

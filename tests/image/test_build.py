@@ -1,4 +1,4 @@
-"""How `make image` calls the engine, with stand-ins for docker and podman."""
+"""How `make image` calls the engine, with fake docker and podman programs."""
 
 import configparser
 import subprocess
@@ -16,7 +16,7 @@ def build(environment: dict[str, str], **settings: str) -> subprocess.CompletedP
     )
 
 
-def test_docker_goes_first_and_the_image_is_named_with_its_size(engines, tmp_path):
+def test_docker_is_tried_first_and_the_image_is_shown_with_its_size(engines, tmp_path):
     done = build(engines(docker=0, podman=0))
     assert done.returncode == 0, done.stderr
     calls = (tmp_path / "calls").read_text()
@@ -27,7 +27,7 @@ def test_docker_goes_first_and_the_image_is_named_with_its_size(engines, tmp_pat
     assert "REVISION=" in calls
 
 
-def test_podman_is_taken_where_dockers_daemon_does_not_answer(engines, tmp_path):
+def test_podman_is_used_if_the_docker_daemon_does_not_answer(engines, tmp_path):
     done = build(engines(docker=1, podman=0), ACCELERATOR="gpu", BASE_IMAGE="base:1", BUILD_IMAGE="build:1")
     assert done.returncode == 0, done.stderr
     calls = (tmp_path / "calls").read_text()
@@ -51,7 +51,7 @@ def test_an_unknown_accelerator_is_refused(engines, tmp_path):
     assert not (tmp_path / "calls").exists()
 
 
-def test_where_packages_come_from_is_handed_over_as_a_secret(engines, tmp_path):
+def test_the_package_index_is_passed_as_a_secret(engines, tmp_path):
     (tmp_path / "ca.pem").write_text("this machine's certificates")
     done = build(
         engines(podman=0),
@@ -66,10 +66,10 @@ def test_where_packages_come_from_is_handed_over_as_a_secret(engines, tmp_path):
     assert f"index-url = {INDEX}\n" in secrets
     assert "extra-index-url = https://a.example.org https://b.example.org\n" in secrets
     assert (tmp_path / "secrets" / "ca.pem").read_text() == "this machine's certificates"
-    assert "/opt/only/here" not in secrets, "the build has no folder of this machine"
+    assert "/opt/only/here" not in secrets, "the build cannot see folders of this machine"
 
 
-def test_the_environment_goes_before_pips_configuration_file(engines, tmp_path):
+def test_the_environment_overrides_pips_configuration_file(engines, tmp_path):
     (tmp_path / "pip.conf").write_text(
         "[global]\nindex-url = https://file.example.org/simple\nextra-index-url =\n  https://a.example.org\n"
         "  https://b.example.org\n[install]\ntrusted-host = packages.example.org\n"
@@ -77,13 +77,13 @@ def test_the_environment_goes_before_pips_configuration_file(engines, tmp_path):
     done = build(engines(podman=0), PIP_CONFIG_FILE=str(tmp_path / "pip.conf"), PIP_INDEX_URL=INDEX)
     assert done.returncode == 0, done.stderr
     read = configparser.RawConfigParser()
-    read.read(tmp_path / "secrets" / "pip.conf")  # refuses a key that is there twice
+    read.read(tmp_path / "secrets" / "pip.conf")  # raises an error for duplicate keys
     assert read["global"]["index-url"] == INDEX
     assert read["global"]["extra-index-url"].split() == ["https://a.example.org", "https://b.example.org"]
     assert read["global"]["trusted-host"] == "packages.example.org"
 
 
-def test_a_build_that_fails_ends_with_what_to_do(engines, tmp_path):
+def test_a_failed_build_shows_a_remedy(engines, tmp_path):
     environment = engines(podman=0)
     podman = tmp_path / "bin" / "podman"
     podman.write_text(podman.read_text() + "echo cannot pull python >&2; exit 125\n")

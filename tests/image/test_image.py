@@ -1,4 +1,4 @@
-"""What is in the image, and what is not."""
+"""The content of the image."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ AS_ROOT = ["--network=none", "--user=0:0"]
 
 
 def test_the_user_is_a_number_and_not_root(image):
-    """Kubernetes's runAsNonRoot can tell of a number alone that it is not root."""
+    """Kubernetes's runAsNonRoot can check only a numeric user."""
     user, _, group = image.inspect()["Config"]["User"].partition(":")
     assert int(user) > 0
     assert int(group) == 0
@@ -29,19 +29,19 @@ def test_the_user_is_a_number_and_not_root(image):
 
 
 def test_any_user_has_a_home_and_a_name(image):
-    """Of a user whom /etc/passwd does not know."""
+    """Also a user that is not in /etc/passwd."""
     assert image.run("sh", "-c", "echo kept > $HOME/file && cat $HOME/file") == "kept"
     assert image.python("import getpass, pathlib; print(getpass.getuser(), pathlib.Path.home())") == "restem /tmp"
 
 
-def test_nobody_but_root_may_change_the_program(image):
+def test_only_root_may_change_the_program(image):
     found = image.run("find", "/opt/restem", "(", "-writable", "-o", "!", "-readable", ")", "!", "-type", "l")
     assert found == ""
     assert image.run("id", "-u", options=AS_BUILT) != "0"
 
 
 def test_no_compiler_is_left(image):
-    """Nor what only a compiler needs."""
+    """Nor files that only a compiler needs."""
     assert image.run("find", "/opt/restem", "-path", "*/tensorflow/include", options=AS_BUILT) == ""
     tools = "gcc g++ cc c++ c89 clang ld as make cmake cpp"
     assert image.run("sh", "-c", f"for tool in {tools}; do command -v $tool; done; true", options=AS_BUILT) == ""
@@ -55,13 +55,13 @@ def test_nothing_of_the_build_is_left(image):
     assert image.run("find", "/opt/restem", "/root", "/etc", "/home", *wanted, options=AS_ROOT) == ""
 
 
-def test_this_machines_certificates_did_not_get_in(image):
+def test_the_certificates_of_this_machine_are_not_in_the_image(image):
     own = {os.environ.get(name) for name in ("PIP_CERT", "SSL_CERT_FILE")} - {None}
     own |= {"/etc/ssl/certs/ca-certificates.crt"}
     hashes = {hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in own if Path(path).is_file()}
     find = ["find", "/opt", "/etc", "/usr", "/root", "/run", "(", "-name", "*.pem", "-o", "-name", "*.crt", ")"]
     found = image.run(*find, "-type", "f", "-exec", "sha256sum", "{}", "+", options=AS_ROOT).split()[::2]
-    assert found, "certifi's are there at least"
+    assert found, "at least certifi's certificates are there"
     assert not hashes & set(found)
 
 
@@ -78,7 +78,7 @@ def test_no_configuration_of_this_machine_is_in_its_description(image):
     assert {name: variables[name] for name in TENSORFLOW_VARIABLES} == TENSORFLOW_VARIABLES
 
 
-def test_labels_say_what_it_is(image):
+def test_labels_describe_the_image(image):
     labels = image.inspect()["Config"]["Labels"]
     prefix = "org.opencontainers.image."
     assert labels[f"{prefix}title"] == "restem"
@@ -113,26 +113,26 @@ def test_exactly_the_locked_packages_are_installed(image):
     assert installed == wanted
 
 
-def test_the_projects_files_are_there_as_they_are_here(image):
+def test_the_projects_files_are_the_same_in_the_image(image):
     code = (
         "import restem, hashlib, json, pathlib; root = pathlib.Path(restem.__file__).parent;"
         "print(json.dumps({str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()"
         " for p in root.rglob('*') if p.is_file() and p.suffix != '.pyc'}))"
     )
     there = json.loads(image.python(code))
-    # Everything but what is for people and for building: a data file that setup.py forgets is missing here.
+    # All files except documentation and build files: this finds a data file that setup.py does not list.
     here = {
         str(Path(inside) / path.relative_to(REPOSITORY / folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for folder, inside in (("components", "."), ("pipeline", "pipeline"), ("schemas", "schemas"))
         for path in (REPOSITORY / folder).rglob("*")
         if path.is_file() and path.suffix not in {".pyc", ".md", ".in", ".lock"} and LOCKS not in path.parents
     }
-    assert {name: there.get(name) for name in here} == here, "or the source has changed since the image was built"
+    assert {name: there.get(name) for name in here} == here, "or the source changed after the image was built"
     assert not [name for name in there if "tests" in Path(name).parts]
 
 
 def test_bytecode_is_there_and_names_its_source(image):
-    """Nobody can write it where the image runs, and start-up without it takes several times as long."""
+    """No user can write it at run time, and without it the start takes several times as long."""
     code = (
         "import restem.pipeline.config.loading as c, click, tensorflow.python.framework.ops as t, os;"
         "print(all(os.path.exists(module.__cached__) for module in (c, click, t)),"
@@ -151,7 +151,7 @@ def test_every_step_can_start(image):
 
 def test_the_command_line_is_there_too(image):
     assert "Usage: restem" in image.run("restem", "--help")
-    assert "Usage: restem" in image.run(), "and is what starts where nothing else is said"
+    assert "Usage: restem" in image.run(), "it is also the default command"
     assert image.run("restem", "--version").endswith(version())
 
 
@@ -168,8 +168,8 @@ NVIDIAS = {
 }
 
 
-def test_nvidias_libraries_load_in_the_image_for_gpus_and_are_in_no_other(image):
-    """Each finds the others that it needs; without a driver this is as far as it goes."""
+def test_nvidias_libraries_load_in_the_gpu_image_and_are_not_in_the_cpu_image(image):
+    """Each library finds its dependencies; without a driver no more can be tested."""
     code = (
         "import ctypes, glob, importlib.util, sys; spec = importlib.util.find_spec('nvidia');"
         "folder = spec.submodule_search_locations[0] if spec else None;"

@@ -1,4 +1,4 @@
-"""What the image installs is what requirements.lock has, less what only developers need."""
+"""The image installs the packages in requirements.lock, without the developers' tools."""
 
 import re
 
@@ -8,7 +8,7 @@ from tests.image.conftest import LOCKS, REPOSITORY
 
 
 def entries(path) -> dict[str, str]:
-    """Requirement line (name, version, marker) -> its hashes' text."""
+    """Requirement line (name, version, marker) -> the text of its hashes."""
     text = re.sub(r"^\s*#.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = re.findall(
         r"^(\S[^\\\n]*?) *\\\n((?:[ \t]+--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, flags=re.MULTILINE
@@ -28,13 +28,13 @@ def test_versions_and_hashes_are_those_of_requirements_lock(lock):
         assert set(re.findall(r"[0-9a-f]{64}", whole[line])) == set(re.findall(r"[0-9a-f]{64}", hashes)), line
 
 
-def test_what_only_developers_need_is_left_out():
+def test_developer_tools_are_left_out():
     packages = names(LOCKS / "packages.lock")
     assert packages >= {"tfx", "tensorflow", "keras", "apache-beam", "kfp", "kfp-kubernetes"}
-    assert not packages & {"pytest", "hypothesis", "ruff", "jax", "jaxlib", "pip", "build"}
+    assert not packages & {"pytest", "hypothesis", "mypy", "ruff", "jax", "jaxlib", "pip", "build"}
 
 
-def test_the_image_for_gpus_has_the_libraries_of_this_tensorflow_beside_it():
+def test_the_gpu_image_adds_the_libraries_of_this_tensorflow():
     from importlib.metadata import requires
 
     from packaging.requirements import Requirement
@@ -47,6 +47,6 @@ def test_the_image_for_gpus_has_the_libraries_of_this_tensorflow_beside_it():
         and requirement.marker.evaluate({"extra": "and-cuda"})
     }
     pinned = dict(line.split("==") for line in entries(LOCKS / "gpu.lock"))
-    assert set(pinned) == set(extra), "tensorflow[and-cuda] and nothing that packages.lock has"
+    assert set(pinned) == set(extra), "exactly tensorflow[and-cuda], nothing from packages.lock"
     for name, version in pinned.items():
         assert extra[name].specifier.contains(version), name

@@ -1,5 +1,5 @@
 """The whole pipeline as Kubeflow runs it, every step in a container of the image, twice: the second run's baseline is
-what the first one pushed. And the same configuration on this machine, to the same figures."""
+the model that the first run pushed. The same configuration on this machine gives the same metrics."""
 
 import json
 import os
@@ -26,8 +26,8 @@ SETTINGS = [setting.removeprefix("--set=") for setting in QUICK]
 
 
 def in_containers(image: ContainerImage, volume: Path) -> RunContainer:
-    """Runs an attempt at a step in a container: the launcher's folder and the volume are all that it may write."""
-    # A user whom nobody knows; without root's rights on this machine, the one who has to read the results.
+    """Runs an attempt of a step in a container that may write only to the launcher's folder and the volume."""
+    # An unknown user; if the tests do not run as root, the current user, who must be able to read the results.
     user = [f"--user={os.getuid() or 12345}:0"]
     if os.getuid() and image.engine == "podman":
         user.append("--userns=keep-id")
@@ -41,7 +41,7 @@ def in_containers(image: ContainerImage, volume: Path) -> RunContainer:
                 *(image.engine, "run", "--rm", *user, *LOCKED),
                 *(f"--volume={here}:{there}" for here, there in mounts.items()),
                 image.name,
-                # What the imitated launcher has put below the pod's folder, a container finds at the root.
+                # The simulated launcher puts files into the pod's folder; in the container they are at the root.
                 *(part.replace(str(pod), "") for part in command),
             ],
             stdout=subprocess.PIPE,
@@ -55,7 +55,7 @@ def in_containers(image: ContainerImage, volume: Path) -> RunContainer:
 
 
 def open_to_all(folder: Path) -> None:
-    """As Kubernetes's empty folders are: anyone may write."""
+    """Lets any user write, as in Kubernetes's emptyDir volumes."""
     for place in (folder, *folder.rglob("*")):
         if place.is_dir() and place.stat().st_uid == os.getuid():
             place.chmod(0o777)
@@ -84,7 +84,7 @@ def run_on_kubeflow(image, volume, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(run_on_kubeflow) -> SimpleNamespace:
-    """A first run, and a second one against what the first pushed."""
+    """A first run, and a second one whose baseline is the model that the first run pushed."""
     first = run_on_kubeflow(*SETTINGS)
     return SimpleNamespace(first=first, second=run_on_kubeflow(*SETTINGS, "evaluate.baseline=latest_approved"))
 
@@ -94,7 +94,7 @@ def test_every_step_ran_in_a_container(runs):
         assert sorted(attempt.step for attempt in cluster.attempts) == sorted(cluster.tasks), "each once, none skipped"
 
 
-def test_the_figures_are_those_of_the_run_on_this_machine(runs, restem, tmp_path):  # noqa: F811 - the fixture
+def test_the_metrics_equal_those_of_a_run_on_this_machine(runs, restem, tmp_path):  # noqa: F811 - the fixture
     here = restem("run", "--config", DIGITS, "--root", tmp_path, "--json", *QUICK)
     assert here.code == 0, here.err[-3000:]
     decided = verdict(runs.first)
@@ -104,7 +104,7 @@ def test_the_figures_are_those_of_the_run_on_this_machine(runs, restem, tmp_path
             assert decided["metrics"][role][name] == pytest.approx(value, abs=1e-6), (role, name)
 
 
-def test_the_second_runs_baseline_is_what_the_first_pushed(runs):
+def test_the_second_runs_baseline_is_the_first_runs_pushed_model(runs):
     found = json.loads((runs.second.output("baseline", "model_run") / "baseline.json").read_text())
     pushed = runs.first.properties("pusher", "pushed_model")
     assert (found["kind"], found["path"]) == ("latest_approved", pushed["pushed_destination"])
@@ -119,7 +119,7 @@ def test_the_pushed_model_answers(runs, image, volume):
     assert "one.tif" in out
 
 
-def test_no_step_missed_a_file_that_it_may_not_write(runs):
+def test_no_step_failed_to_write_a_file(runs):
     for attempt in (*runs.first.attempts, *runs.second.attempts):
         for word in ("Permission denied", "Read-only file system", "not a writable directory"):
             assert word not in attempt.log, f"{attempt.step}: {attempt.log[-3000:]}"

@@ -1,11 +1,11 @@
-"""Images made in the tests' own process, and Pillow's reading of them."""
+"""Images made in the test process, and Pillow's reading of them."""
 
 import io
 import os
 import struct
 import zlib
 
-# Decoding needs no GPU, and asking for one costs seconds and a page of warnings.
+# Decoding needs no GPU, and searching for one costs seconds and a page of warnings.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
@@ -17,7 +17,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture(scope="session")
 def photo() -> np.ndarray:
-    """A smooth, colourful uint8 [61, 83, 3]: JPEG and resizing behave on it as on a photograph."""
+    """A smooth, colourful uint8 [61, 83, 3]; JPEG and resizing treat it like a photograph."""
     y, x = np.mgrid[0:61, 0:83]
     waves = [np.sin(x / 9 + y / 17), np.cos(x / 5 - y / 11), np.sin((x + y) / 7)]
     noise = np.random.default_rng(0).normal(0, 4, (61, 83, 3))
@@ -26,7 +26,7 @@ def photo() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def encoded(photo):
-    """encoded(mode, format, **save_options): the photo in a Pillow mode, as a file's bytes."""
+    """encoded(mode, format, **save_options): the photo in a Pillow mode, encoded."""
 
     def encode(mode: str, kind: str, **options) -> bytes:
         buffer = io.BytesIO()
@@ -37,13 +37,13 @@ def encoded(photo):
 
 
 def pillow(data: bytes, mode: str = "RGB") -> np.ndarray:
-    """Pillow's pixels of the file, int64 [h, w, C]."""
+    """The file's pixels as read by Pillow, int64 [h, w, C]."""
     pixels = np.asarray(Image.open(io.BytesIO(data)).convert(mode), np.int64)
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
 def png(pixels: np.ndarray, bits: int, before: bytes = b"") -> bytes:
-    """A PNG of [h, w, 1..4] numbers of 1 to 16 bits, written by hand, with chunks `before` the image data."""
+    """A PNG of [h, w, 1..4] numbers of 1 to 16 bits, written byte by byte, with chunks `before` the image data."""
     height, width, channels = pixels.shape
     if bits == 16:
         rows = [row.astype(">u2").tobytes() for row in pixels]

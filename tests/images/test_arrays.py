@@ -46,7 +46,7 @@ VALUES = np.random.default_rng(0).integers(0, 65536, (9, 7, 5), np.uint16)
     ],
     ids=["uint16", "grey", "big-endian", "fortran", "uint8", "float64", "int32"],
 )
-def test_npy_holds_what_was_saved(stored, kind):
+def test_npy_values_are_read_as_saved(stored, kind):
     got = read(npy(stored))
     assert got.dtype == kind
     np.testing.assert_array_equal(got, stored.astype(kind).reshape(got.shape))
@@ -65,13 +65,13 @@ def test_true_and_false_are_white_and_black():
         (npy(np.float32(3)), "a single number"),
         (npy(VALUES)[:60], "header is damaged"),
         (npy(VALUES)[:-1], "The NPY file is incomplete"),
-        (npy(np.full((3, 3), np.nan)), "not finite numbers"),
+        (npy(np.full((3, 3), np.nan)), "that are not finite"),
         (npy(np.full((3, 3), 1e300)), "beyond the range of 32-bit"),
         (npy(np.full((3, 3), 2**24 + 1)), "values beyond 16,777,216"),
         (npy(np.zeros((0, 5))), "size 5 x 0"),
     ],
 )
-def test_what_is_no_image_is_refused_in_a_sentence(data, reason):
+def test_files_that_are_not_images_are_refused_with_a_sentence(data, reason):
     with pytest.raises(UnreadableImage, match=reason) as caught:
         read(data)
     assert str(caught.value).endswith(".")
@@ -84,7 +84,7 @@ def test_webp_equals_pillow(encoded, mode):
     np.testing.assert_array_equal(read(data), np.asarray(expected.convert(mode if mode == expected.mode else "RGB")))
 
 
-def test_webp_is_turned_upright(photo):
+def test_webp_is_rotated_upright(photo):
     buffer = io.BytesIO()
     exif = Image.Exif()
     exif[274] = 6
@@ -95,7 +95,7 @@ def test_webp_is_turned_upright(photo):
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0no directory", b"Exif\0\0MM\0\xfe", b"II*\0\xff\xff\xff\xff"])
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_webp_whose_exif_is_damaged_stands_as_it_is(photo, exif):
+def test_webp_with_damaged_exif_is_not_rotated(photo, exif):
     buffer = io.BytesIO()
     Image.fromarray(photo).save(buffer, "WEBP", lossless=True, exif=exif)
     np.testing.assert_array_equal(read(buffer.getvalue()), photo)
@@ -123,13 +123,13 @@ def test_a_truncated_file_is_refused(encoded, kind, tenth):
         read(data[: len(data) * tenth // 10])
 
 
-def test_what_tensorflow_decodes_is_sent_as_it_is(encoded, tmp_path):
+def test_files_that_tensorflow_decodes_are_sent_unchanged(encoded, tmp_path):
     (tmp_path / "a.tif").write_bytes(encoded("RGB", "PNG"))
     assert encode_for_serving(tmp_path / "a.tif") == encoded("RGB", "PNG")
 
 
 @pytest.mark.parametrize("pixels", [VALUES, VALUES[..., :3], VALUES.astype(np.float32)], ids=["bands", "rgb", "float"])
-def test_what_it_does_not_decode_is_sent_as_it_does(pixels, tmp_path):
+def test_other_files_are_converted_for_tensorflow(pixels, tmp_path):
     (tmp_path / "image").write_bytes(npy(pixels))
     sent = encode_for_serving(str(tmp_path / "image"))
     np.testing.assert_array_equal(decode_raw(tf.constant(sent), Depth(16, (0.0, 65535.0))).numpy(), pixels)

@@ -12,7 +12,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 13), np.uint8)
 
 
 def gdal(*names: str, text: str | None = None) -> dict:
-    """The option that writes GDAL's tag, as rasterio's set_band_description does."""
+    """The option to write GDAL's tag, like rasterio's set_band_description."""
     items = "".join(
         f'<Item name="DESCRIPTION" sample="{place}" role="description">{name}</Item>'
         for place, name in enumerate(names)
@@ -53,14 +53,14 @@ OPAQUE = np.full((6, 5, 4), 255, np.uint8)
         (tiff(3, **RGB, **gdal("NIR", "Red", "Green")), ("nir", "red", "green")),
         (pages(3), ("band_1", "band_2", "band_3")),
         (npy(4), ("band_1", "band_2", "band_3", "band_4")),
-        # Ordinary images, whatever they say.
+        # Ordinary images, with or without names.
         (tiff(1), None),
         (tiff(3, **RGB), None),
         (tiff(4, **RGB, extrasamples=["unassalpha"]), None),
         (tiff(3, **RGB, **gdal("red", "green", "blue")), None),
         (tiff(1, **gdal("gray")), None),
         (npy(3), None),
-        # Names that are not names of all bands are not used.
+        # Names are not used unless all bands have one.
         (tiff(5, **gdal("a", "b")), tuple(f"band_{i}" for i in range(1, 6))),
         (tiff(5, **gdal("a", "a", "b", "c", "d")), tuple(f"band_{i}" for i in range(1, 6))),
         (tiff(5, **gdal(text="<GDALMetadata><Item")), tuple(f"band_{i}" for i in range(1, 6))),
@@ -68,7 +68,7 @@ OPAQUE = np.full((6, 5, 4), 255, np.uint8)
         (tiff(2, **gdal("???", "vv")), ("band_1", "band_2")),
     ],
 )
-def test_bands_are_what_the_file_says_they_are(data, expected):
+def test_bands_follow_the_file(data, expected):
     assert bands(data, OPAQUE) == (expected and Bands(expected))
 
 
@@ -87,21 +87,21 @@ def png(channels: int) -> bytes:
     [
         (png(4), ("red", "green", "blue", "band_4")),
         (png(2), ("band_1", "band_2")),
-        # As GDAL writes red, green, blue and near infrared, unless it is told that this is not alpha.
+        # GDAL's default for red, green, blue and near infrared.
         (tiff(4, **RGB, extrasamples=["unassalpha"]), ("red", "green", "blue", "band_4")),
-        # Colours that stand multiplied by alpha are divided by it when they are read: it has to be alpha.
+        # Premultiplied colours are divided by alpha when they are read, so it must be alpha.
         (tiff(4, **RGB, extrasamples=["assocalpha"]), None),
         (png(3), None),
     ],
 )
-def test_what_is_called_alpha_is_a_band_where_it_holds_a_picture(data, names):
+def test_an_alpha_channel_with_image_data_is_a_band(data, names):
     assert bands(data, PIXELS) == (names and Bands(names, as_alpha=True))
     assert bands(data, OPAQUE) is None
 
 
 @pytest.mark.parametrize("low", [0, 3])
 def test_alpha_is_mostly_transparent_or_opaque(low):
-    """Whatever its two values are; edges are soft."""
+    """The two values may be any; edges may be soft."""
     alpha = np.full((10, 10, 4), 255, np.uint8)
     alpha[:4] = low
     alpha[4] = 100

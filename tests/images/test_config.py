@@ -46,7 +46,7 @@ def test_channels_and_their_names(given, count, names):
         ),
         ({"size": 8, "bands": ["nir", "red"], "select": ["nir", "nir"]}, "select must have different names"),
         ({"size": 8, "bands": ["nir", "red"], "select": ["nir"], "channels": 3}, "channels and select contradict"),
-        ({"size": 8, "bands": ["nir", "red"], "background": "white"}, "alpha included"),
+        ({"size": 8, "bands": ["nir", "red"], "background": "white"}, "including alpha"),
         ({"size": 8, "background": "whitish"}, "expected a colour as in HTML, 'white' or '#ff8000'; given 'whitish'"),
         ({"size": 8, "bits": 12}, "Input should be 8 or 16"),
         ({"size": 8, "value_range": [3, 3]}, "black below white"),
@@ -55,7 +55,7 @@ def test_channels_and_their_names(given, count, names):
         ({"size": 8, "sise": 9}, "Extra inputs"),
     ],
 )
-def test_what_is_wrong_is_refused_with_what_was_expected(given, message):
+def test_errors_say_what_was_expected(given, message):
     with pytest.raises(ValidationError, match=message):
         ImageConfig(**given)
 
@@ -85,11 +85,11 @@ def test_depth_and_background():
         ("crop", 80, 80, 0.5),
     ],
 )
-def test_upsampling_is_the_enlargement_of_what_is_seen(fit, height, width, times):
+def test_upsampling_is_the_enlargement_of_the_visible_part(fit, height, width, times):
     assert ImageConfig(size=40, fit=fit).requirements().upsampling(height, width) == times
 
 
-def test_requirements_hold_only_what_ingestion_has_to_know():
+def test_requirements_contain_only_what_ingestion_needs():
     free = ImageConfig(size=40, max_upsampling=None)
     assert free.requirements() == ImageConfig(size=224, channels=1, bits=16, max_upsampling=None).requirements()
     assert ImageConfig(size=40).requirements() != ImageConfig(size=224).requirements()
@@ -104,7 +104,7 @@ def test_requirements_hold_only_what_ingestion_has_to_know():
         ({"bands": ["vv", "vh"], "select": ["vh"], "value_range": [0, 9]}, {"channels": 3, "value_range": [0, 9]}),
     ],
 )
-def test_the_source_network_sees_colours_of_the_same_files(given, expected):
+def test_the_source_network_sees_the_colours_of_the_same_files(given, expected):
     source = ImageConfig(size=16, **given).as_source(32)
     assert source == ImageConfig(**{"size": 32, "channels": 3, "store": "none", **expected})
     assert source.names == RGB

@@ -13,7 +13,7 @@ def values(kind: str, channels: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("uint8", 1), ("uint8", 2), ("uint16", 3), ("uint16", 4)])
-def test_what_a_png_holds_becomes_one(kind, channels):
+def test_pixels_that_fit_into_a_png_become_one(kind, channels):
     pixels = values(kind, channels)
     data = to_decodable(pixels)
     assert data.startswith(b"\x89PNG")
@@ -33,7 +33,7 @@ def test_the_graph_reads_the_raw_container(kind, channels):
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("uint8", 5), ("uint16", 13), ("float32", 2)])
-def test_unpack_gives_back_what_was_packed(kind, channels):
+def test_unpack_reverses_pack(kind, channels):
     pixels = values(kind, channels)
     got = unpack(pack(pixels))
     assert got.dtype == pixels.dtype
@@ -44,7 +44,7 @@ def test_unpack_gives_back_what_was_packed(kind, channels):
         unpack(bytes(30))
 
 
-def test_any_strides_and_byte_order_are_packed_alike():
+def test_strides_and_byte_order_do_not_change_the_packed_data():
     pixels = values("uint16", 5)
     assert pack(pixels.astype(">u2")) == pack(np.asfortranarray(pixels)) == pack(pixels)
 

@@ -1,4 +1,4 @@
-"""Files with bytes changed anywhere: each is read, with the size that its header says, or refused with a sentence."""
+"""Files with changed bytes: each is either read with the size in its header, or refused with a sentence."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ NUMBERS = [0, 1, 127, 128, 255]
 SMALL = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
 DEEP = SMALL.astype(np.uint16) * 200
 RGB = {"photometric": "rgb"}
-# Of Pillow's the mode, the format and the options; or the file.
+# Mode, format and options for Pillow; or the file's bytes.
 FILES = {
     "png": ("RGB", "PNG", {}),
     "palette": ("P", "PNG", {}),
@@ -46,10 +46,10 @@ FILES = {
 
 
 def changed(data: bytes, random: np.random.Generator) -> bytes:
-    """One to four changes: a bit, a number at a limit, four bytes of noise, or some bytes left out."""
+    """One to four changes: a flipped bit, an extreme byte value, four bytes of noise, or some deleted bytes."""
     result = bytearray(data)
     for _ in range(random.integers(1, 5)):
-        # Headers and directories stand at the beginning, or at the end.
+        # Headers and directories are at the beginning or at the end.
         reach = min(len(result), int(random.choice([400, len(result)])))
         place = int(random.integers(reach))
         place = len(result) - 1 - place if random.random() < 0.3 else place
@@ -66,7 +66,7 @@ def changed(data: bytes, random: np.random.Generator) -> bytes:
 
 
 @pytest.mark.parametrize("kind", FILES)
-@pytest.mark.filterwarnings("ignore")  # What Pillow and NumPy find odd.
+@pytest.mark.filterwarnings("ignore")  # from Pillow and NumPy
 def test_changed_bytes_are_read_or_refused(encoded, kind):
     file = FILES[kind]
     whole = file if isinstance(file, bytes) else encoded(file[0], file[1], **file[2])
@@ -80,7 +80,7 @@ def test_changed_bytes_are_read_or_refused(encoded, kind):
             pixels = decode_raw(tf.constant(decodable(data, header)), Depth(8, (0.0, 65535.0)))
         except UnreadableImage as error:
             reason = str(error)
-        except (tf.errors.OpError, UnicodeDecodeError):  # Messages with raw bytes in them end as the latter.
+        except (tf.errors.OpError, UnicodeDecodeError):  # Messages with raw bytes raise the latter.
             assert header.in_graph
             reason = explain_failure(data, header.format)
         else:

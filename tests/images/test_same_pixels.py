@@ -1,7 +1,7 @@
-"""Training, evaluation and serving see the same pixels, bit by bit, of every format and in every channel mode.
+"""Training, evaluation and serving see exactly the same pixels, for every format and channel mode.
 
-The files go the whole way: ingestion, tf.Transform on Beam, the Trainer's reader; and into the exported SavedModel, by
-both of its signatures: evaluation asks `serve_examples`, a client `serving_default`.
+The files pass through ingestion, tf.Transform on Beam and the Trainer's reader, and through both signatures of the
+exported SavedModel: evaluation calls `serve_examples`, a client calls `serving_default`.
 """
 
 import functools
@@ -47,7 +47,7 @@ BAND_MODES = [{"bands": BANDS, "bits": 16}, {"bands": BANDS, "select": ("b12", "
 
 @pytest.fixture(scope="module")
 def colour_files(encoded, photo) -> dict[str, bytes]:
-    """A file of every format and kind that is not a set of bands."""
+    """A file of every format and kind without bands."""
     deep = np.random.default_rng(0).integers(0, 65536, (9, 13, 4), np.uint16)
     exif = Image.Exif()
     exif[274] = 6
@@ -78,7 +78,7 @@ def colour_files(encoded, photo) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def band_files() -> dict[str, bytes]:
-    """13 bands in every format that holds them."""
+    """13 bands in every format that supports them."""
     deep = np.random.default_rng(1).integers(0, 65536, (9, 8, 13), np.uint16)
     grey = {"photometric": "minisblack"}
     return {
@@ -125,7 +125,7 @@ def compare(files: dict[str, bytes], config: ImageConfig, folder) -> None:
 
 
 def ingested(folder: str, names: list[str], config: ImageConfig) -> dict[str, bytes]:
-    """The raw examples, by file."""
+    """File name -> raw example."""
     reader = ImageReader(folder, Limits(10_000, 1 << 20, config.requirements()), ExampleFields(("a",)))
     outcomes = list(reader.read(ImageFile(name, "a", "train") for name in names))
     assert all(isinstance(outcome, Accepted) for outcome in outcomes), outcomes
@@ -134,7 +134,7 @@ def ingested(folder: str, names: list[str], config: ImageConfig) -> dict[str, by
 
 
 def transformed(raw: dict[str, bytes], config: ImageConfig, folder) -> dict[str, np.ndarray]:
-    """What the Trainer reads of what Transform wrote, or, where nothing is stored, of the raw examples; by file."""
+    """File name -> pixels that the Trainer reads from Transform's output, or from the raw examples with store: none."""
     if config.store == "none":
         with tf.io.TFRecordWriter(str(folder / "train.gz"), "GZIP") as writer:
             for example in raw.values():
@@ -164,8 +164,8 @@ def read(folder, config: ImageConfig) -> dict[str, np.ndarray]:
     return {path.decode(): pixels for pixels, _, path in split.images.as_numpy_iterator()}
 
 
-# The served model gives probabilities alone. A network whose logits are the pixels, in small steps, and a last one of 0
-# to compare them with, tells each pixel's value in them: the steps are hundreds of times float32's rounding.
+# The served model returns only probabilities. The logits of this network are the pixels, in small steps, and a final 0
+# as reference, so the probabilities reveal each pixel: the steps are hundreds of times larger than float32's rounding.
 def step(config: ImageConfig) -> float:
     return 4.0 / config.white
 

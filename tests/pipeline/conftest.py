@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-# Runs the command line, and fails where it loaded what takes seconds to load.
+# Runs the command line, and fails if it loaded a module that takes seconds to load.
 LIGHT = """
 import sys
 import restem.pipeline.cli as cli
@@ -24,13 +24,13 @@ MINIMAL = "data: {path: images}\nimage: {size: 32}\n"
 
 @pytest.fixture(autouse=True)
 def workers_find_the_tests(monkeypatch):
-    """Work in a process of its own may be a function of the tests."""
+    """Lets worker processes import functions of the tests."""
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
 
 
 @pytest.fixture
 def write(tmp_path) -> Callable[..., Path]:
-    """Writes a configuration into the test's folder, beside `images/`."""
+    """Writes a configuration into the test's folder, next to `images/`."""
 
     def write(text: str = MINIMAL, name: str = "own.yaml") -> Path:
         path = tmp_path / name

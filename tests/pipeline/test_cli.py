@@ -1,4 +1,4 @@
-"""The command line as a process: what it says, how it ends, how long it takes."""
+"""The command line as a process: its output and its exit code."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def restem(*arguments, cwd=None, light=False):
     )
 
 
-def test_help_names_every_command_without_anything_heavy():
+def test_help_lists_every_command_without_heavy_imports():
     done = restem("--help", light=True)
     assert done.returncode == 0, done.stderr
     for name in COMMANDS:
@@ -43,7 +43,7 @@ def test_help_names_every_command_without_anything_heavy():
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
-def test_every_command_has_help_without_anything_heavy(name):
+def test_every_command_has_help_without_heavy_imports(name):
     done = restem(name, "--help", light=True)
     assert done.returncode == 0, done.stderr
     assert f"restem {name}" in done.stdout
@@ -64,7 +64,7 @@ def test_every_command_has_help_without_anything_heavy(name):
         (["pretrain", "--config", "own.yaml", "--out", "x.bin"], ".weights.h5"),
     ],
 )
-def test_a_mistake_is_told_in_one_paragraph_before_anything_heavy_is_loaded(write, tmp_path, arguments, message):
+def test_a_mistake_is_reported_in_one_paragraph_before_heavy_imports(write, tmp_path, arguments, message):
     write(MINIMAL)
     done = restem(*arguments, cwd=tmp_path, light=True)
     assert done.returncode == 2
@@ -75,7 +75,7 @@ def test_a_mistake_is_told_in_one_paragraph_before_anything_heavy_is_loaded(writ
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_in_one_line_that_says_how_to_go_on(write, images, tmp_path, signum):
+def test_a_signal_ends_a_run_with_one_line_that_shows_how_to_continue(write, images, tmp_path, signum):
     path = write()
     pids = tmp_path / "pids"
     command = ["run", "--config", str(path), "--set", "model.weights=none", "--root", str(tmp_path / "a root")]
@@ -83,22 +83,22 @@ def test_a_signal_ends_a_run_in_one_line_that_says_how_to_go_on(write, images, t
         [sys.executable, "-c", RUN_FAKE, *command, str(pids)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
     )
     shown = ""
-    while "Hang" not in shown:  # The step has begun, and the console knows it.
+    while "Hang" not in shown:  # The step has started, and the console shows it.
         line = process.stderr.readline()
         assert line, shown
         shown += line
     second = restem(*command)
     assert second.returncode == 1
-    assert "another run works in this folder" in second.stderr
+    assert "another run is using this folder" in second.stderr
     assert f"process {process.pid}" in second.stderr
 
     process.send_signal(signum)
     error = process.communicate()[1]
     assert process.returncode == 128 + signum
     last = error.strip().splitlines()[-1]
-    assert last.startswith(f"restem: interrupted ({signum.name}) during Hang; no step was finished. Go on with: ")
+    assert last.startswith(f"restem: interrupted ({signum.name}) during Hang; no step was finished. Continue with: ")
     assert "--root" in last
-    assert "'" in last  # the folder's space is quoted
+    assert "'" in last  # because of the space in the folder's name
     assert "Traceback" not in error
 
 

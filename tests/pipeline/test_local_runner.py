@@ -1,7 +1,7 @@
 """The local runner on a pipeline of two small steps. TFX is imported in a worker: fifteen seconds on an idle machine.
 
-That an interrupted run, which leaves a RUNNING execution in the metadata, does the next one no harm is shown on the
-real pipeline: tests/e2e/test_interruption.py.
+tests/e2e/test_demo.py shows on the real pipeline that an interrupted run, which leaves a RUNNING execution in the
+metadata, does not affect the next one.
 """
 
 import pytest
@@ -10,9 +10,9 @@ from restem.pipeline.errors import WorkFailed
 from restem.pipeline.local.worker import run_worker
 
 
-def test_steps_are_told_cached_where_nothing_changed_and_a_mistake_in_one_ends_the_run(tmp_path):
+def test_unchanged_steps_come_from_the_cache_and_a_failed_step_ends_the_run(tmp_path):
     events = []
-    request = {"root": str(tmp_path), "runs": [("a", ""), ("a", ""), ("b", ""), ("b", "mendable")]}
+    request = {"root": str(tmp_path), "runs": [("a", ""), ("a", ""), ("b", ""), ("b", "fixable")]}
     with pytest.raises(WorkFailed) as caught:
         run_worker(
             "tests.pipeline.local.fake_pipeline:run",

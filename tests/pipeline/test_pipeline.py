@@ -1,4 +1,4 @@
-"""The wiring: which steps run again when the code changes."""
+"""Which steps run again when the code changes."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ TRAINING = {"Trainer", "Pretrain", "Baseline"}
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory):
-    """A copy of components that tests may change."""
+    """A copy of components/ that tests may change."""
     copy = tmp_path_factory.mktemp("code") / "components"
     shutil.copytree(Path(restem.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with pytest.MonkeyPatch.context() as patch:
@@ -27,7 +27,7 @@ def code(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def steps(code):
-    """Gives what TFX's cache compares of each step, without its inputs."""
+    """Returns the properties of each step that TFX's cache compares, without the inputs."""
     config = load_config(Path(__file__).parents[2] / "pipeline" / "configs" / "digits.yaml", ["data.path=/images"])
     return lambda: {
         step.id: json.dumps(dict(step.exec_properties), sort_keys=True, default=str)
@@ -55,7 +55,7 @@ def steps(code):
         ("trainer/optimizer.py", TRAINING),
     ],
 )
-def test_a_step_runs_again_where_its_code_changed(code, steps, changed, expected):
+def test_a_step_runs_again_if_its_code_changed(code, steps, changed, expected):
     before = steps()
     file = code / changed
     old = file.read_bytes()
@@ -68,8 +68,8 @@ def test_a_step_runs_again_where_its_code_changed(code, steps, changed, expected
     assert steps() == before
 
 
-def test_a_change_anywhere_else_runs_nothing_again(code, steps):
-    """Each of these files is used while a pipeline is put together or by a command; no step's result hangs on it."""
+def test_other_changes_do_not_run_any_step_again(code, steps):
+    """These files are used only by commands or to create a pipeline; no step's result depends on them."""
     before = steps()
     unseen = set()
     for file in sorted(code.rglob("*.py")):

@@ -38,14 +38,14 @@ def test_embedded_images_need_no_folder(write):
         (["push.destination=own.yaml"], r"push\.destination .* is a file"),
     ],
 )
-def test_what_the_configuration_points_at_is_missing(write, images, tmp_path, monkeypatch, overrides, message):
+def test_missing_files_and_folders_are_reported(write, images, tmp_path, monkeypatch, overrides, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RestemError, match=message):
         check(write, *overrides)
 
 
 def model(folder):
-    """Files by the names that a pushed model has."""
+    """Writes files with the names of a pushed model's files."""
     for name in (
         "saved_model.pb",
         "variables/variables.index",
@@ -58,10 +58,10 @@ def model(folder):
     return folder
 
 
-def test_a_given_baseline_must_hold_a_models_files(write, images, tmp_path):
+def test_a_given_baseline_must_contain_the_files_of_a_model(write, images, tmp_path):
     good, half = model(tmp_path / "served" / "5"), model(tmp_path / "served" / "6")
     (half / "variables" / "variables.index").unlink()
-    for path in (good, tmp_path / "served"):  # the older version is whole
+    for path in (good, tmp_path / "served"):  # the older version is complete
         check(write, f"evaluate.baseline={path}")
     with pytest.raises(RestemError, match=r"evaluate\.baseline .*given variables/variables\.index is missing"):
         check(write, f"evaluate.baseline={half}")
@@ -75,26 +75,26 @@ def test_a_given_baseline_must_hold_a_models_files(write, images, tmp_path):
     check(write, "evaluate.baseline=latest_approved")
 
 
-def test_buckets_are_not_looked_at_and_others_are_refused(write, images):
+def test_buckets_are_not_checked_and_other_storage_is_rejected(write, images):
     check(write, "push.destination=gs://b/models", "evaluate.baseline=gs://b/old")
     for key in ("push.destination", "evaluate.baseline"):
         with pytest.raises(RestemError, match=rf"{key}: TensorFlow cannot reach .*gs://, given s3://b/x"):
             check(write, f"{key}=s3://b/x")
 
 
-def test_source_images_are_only_looked_for_where_they_are_used(write, images):
+def test_source_images_are_checked_only_if_they_are_used(write, images):
     check(write, "pretrain.path=nowhere")
     with pytest.raises(RestemError, match="no such folder"):
         preflight(load_config(write(), ["model.weights=none", "pretrain.path=nowhere"]), pretrain=True)
 
 
-def test_an_empty_class_folder_is_refused(write, images):
+def test_an_empty_class_folder_is_rejected(write, images):
     (images / "horse").mkdir()
     with pytest.raises(RestemError, match="horse"):
         check(write)
 
 
-def test_checkpoints_are_known_by_their_first_bytes(write, images, tmp_path):
+def test_checkpoints_are_recognised_by_their_first_bytes(write, images, tmp_path):
     good = tmp_path / "good.weights.h5"
     good.write_bytes(b"\x89HDF\r\n\x1a\nrest")
     check(write, f"model.weights={good}")
@@ -106,36 +106,36 @@ def test_checkpoints_are_known_by_their_first_bytes(write, images, tmp_path):
         with pytest.raises(RestemError, match="not a checkpoint"):
             check(write, f"model.weights={tmp_path / name}")
     (tmp_path / "weights.pt").write_bytes(b"PK\x03\x04")
-    with pytest.raises(RestemError, match="does not end like a checkpoint"):
+    with pytest.raises(RestemError, match="does not have the suffix of a checkpoint"):
         check(write, f"model.weights={tmp_path / 'weights.pt'}")
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["image.bands=[grey, red]"], "names grey beside a colour"),
+        (["image.bands=[grey, red]"], "combines grey with a colour"),
         (["image.bands=[b1, b2, b3, b4]"], "set extra_bands to 'mean'"),
         (["stem={small_images: true, stride: 1}"], "leave stride out"),
-        (["stem={deep: true, kernel: 5}"], "exclude each other"),
+        (["stem={deep: true, kernel: 5}"], "cannot be combined"),
         (["stem={deep_filters: [8, 8]}"], "only with deep"),
         (["stem={cifar: true, kernel: 5}"], "CIFAR stem .* leave out kernel"),
         (["stem={cifar: true, small_images: true, stride: 2}"], "leave out stride, small_images"),
-        (["stem.band_statistics={nir: [1, 2]}"], "none of the bands"),
+        (["stem.band_statistics={nir: [1, 2]}"], "not one of the bands"),
     ],
 )
-def test_stems_that_cannot_be_are_refused_before_the_images_are_looked_at(write, overrides, message):
-    """There is no folder of images here."""
+def test_impossible_stems_are_rejected_before_the_images_are_read(write, overrides, message):
+    """This test has no folder of images."""
     with pytest.raises(RestemError, match=f"image and stem.*{message}"):
         check(write, *overrides)
 
 
-def test_bands_are_questioned_only_where_the_source_is_known(write, images, tmp_path):
+def test_bands_are_checked_only_if_the_source_is_known(write, images, tmp_path):
     (tmp_path / "own.weights.h5").write_bytes(b"\x89HDF\r\n\x1a\nrest")
     check(write, "image.bands=[b1, b2, b3, b4]", "stem.extra_bands=mean")
     check(write, "image.bands=[b1, b2, b3, b4]", f"model.weights={tmp_path / 'own.weights.h5'}")
 
 
-def test_imagenets_weights_are_asked_for_before_anything_is_computed(write, images, tmp_path, monkeypatch):
+def test_imagenet_weights_are_checked_before_any_computation(write, images, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     asked = []
     monkeypatch.setattr(module, "_ask", lambda url: asked.append(url) or "no route to host")
@@ -151,7 +151,7 @@ def test_imagenets_weights_are_asked_for_before_anything_is_computed(write, imag
         check(write, "model.weights=imagenet")
 
 
-def test_imagenets_weights_on_this_machine_are_enough(write, images, tmp_path, monkeypatch):
+def test_imagenet_weights_on_this_machine_are_enough(write, images, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(module, "_ask", lambda url: "must not be asked")
     (tmp_path / "models").mkdir()

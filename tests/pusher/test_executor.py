@@ -1,4 +1,4 @@
-"""The step's driver and executor on folders as TFX hands them over."""
+"""The step's driver and executor, with folders as TFX passes them."""
 
 import shutil
 import time
@@ -52,7 +52,7 @@ def drive(step):
 
 
 def push(step, **driven):
-    """What the executor says of its push."""
+    """Runs the executor and returns the properties of its PushedModel."""
     pushed = artifact(standard_artifacts.PushedModel, step.folder)
     Executor().Do(step.inputs, {"pushed_model": [pushed]}, {**step.properties, **driven})
     return SimpleNamespace(
@@ -62,22 +62,22 @@ def push(step, **driven):
     )
 
 
-def test_an_approved_model_becomes_the_version_that_the_driver_said(step, tiny_model):
+def test_an_approved_model_becomes_the_drivers_version(step, tiny_model):
     step = step()
     before = int(time.time())
     driven = drive(step)
     assert before <= driven["version"] <= time.time()
-    told = push(step, **driven)
-    assert told == SimpleNamespace(
+    pushed_model = push(step, **driven)
+    assert pushed_model == SimpleNamespace(
         pushed=1, destination=f"{step.destination}/{driven['version']}", version=str(driven["version"])
     )
-    assert fingerprint(told.destination) == fingerprint(str(step.folder)) == fingerprint(str(tiny_model))
+    assert fingerprint(pushed_model.destination) == fingerprint(str(step.folder)) == fingerprint(str(tiny_model))
 
 
-def test_where_no_driver_ran_it_pushes_all_the_same(step):
+def test_without_a_driver_the_executor_pushes_too(step):
     step = step()
-    told = push(step)
-    assert told.destination == versions(step.destination)[0].path
+    pushed_model = push(step)
+    assert pushed_model.destination == versions(step.destination)[0].path
 
 
 def test_a_model_that_was_not_approved_is_not_pushed(step):
@@ -94,11 +94,11 @@ def test_pushing_the_newest_version_again_reports_it_and_pushes_nothing(step, mo
     monkeypatch.setattr(module, "push", lambda *_, **__: pytest.fail("pushed again"))
     with caplog.at_level("INFO", logger="restem"):
         assert push(step) == first
-    assert f"the newest version, {first.destination}, is this model already" in caplog.text
+    assert f"the newest version, {first.destination}, is already this model" in caplog.text
 
 
-def test_a_run_with_nothing_changed_has_the_key_of_the_push(step, monkeypatch):
-    """So that it is taken from the cache; and not, where a server would serve another model."""
+def test_an_unchanged_run_has_the_cache_key_of_the_push(step, monkeypatch):
+    """So it is taken from the cache, unless a server would serve another model."""
     step = step()
     driven = drive(step)
     first = push(step, **driven)
@@ -111,24 +111,24 @@ def test_a_run_with_nothing_changed_has_the_key_of_the_push(step, monkeypatch):
     assert int(again.version) > driven["version"] + 1
     for version in versions(step.destination):
         shutil.rmtree(version.path)
-    later = time.time() + 1  # Numbers are seconds, and a run takes more than one.
+    later = time.time() + 1  # Version numbers are seconds, and a run takes longer than one.
     monkeypatch.setattr("restem.pusher.driver.time", SimpleNamespace(time=lambda: later))
     assert drive(step) != driven
 
 
-def test_the_manifest_is_written_where_the_cluster_can_read_the_destination(step, caplog):
-    told = push(step())
-    assert [version.path for version in versions(step().destination)] == [told.destination]
+def test_the_manifest_is_written_if_there_is_a_storage_uri(step, caplog):
+    pushed_model = push(step())
+    assert [version.path for version in versions(step().destination)] == [pushed_model.destination]
     assert not (step().folder.parent / "serving" / "kserve").exists()
     with caplog.at_level("INFO"):
-        assert push(step(storage_uri="pvc://c/digits")) == told
+        assert push(step(storage_uri="pvc://c/digits")) == pushed_model
     text = (step().folder.parent / "serving" / "kserve" / "inference-service.yaml").read_text()
     assert "storageUri: pvc://c/digits" in text
-    assert f"restem/version: '{told.version}'" in text
-    assert "describes the version to KServe" in caplog.text
+    assert f"restem/version: '{pushed_model.version}'" in text
+    assert "KServe manifest written to" in caplog.text
 
 
-def test_a_place_that_only_this_machine_reads_is_said(step, caplog):
+def test_a_missing_storage_uri_is_logged(step, caplog):
     with caplog.at_level("INFO"):
         push(step())
-    assert "no manifest for KServe: push.storage_uri does not say" in caplog.text
+    assert "no KServe manifest: push.storage_uri does not say" in caplog.text

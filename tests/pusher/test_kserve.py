@@ -16,8 +16,8 @@ KSERVE_NAME = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 13])
-def test_the_request_goes_through_the_pushed_model(tmp_path, channels):
-    """As TensorFlow Serving takes it: each instance's named inputs, bytes as base64 in an object with the key b64."""
+def test_the_pushed_model_accepts_the_request(tmp_path, channels):
+    """In TensorFlow Serving's format: named inputs per instance, bytes as base64 in an object with the key b64."""
     version = Version(5, str(export_tiny(tmp_path / "serving" / "5", size=9, channels=channels)))
     written = write_manifest(f"{tmp_path}/serving", version, name="digits", storage_uri="gs://b/digits")
     assert written == f"{tmp_path}/serving/kserve/inference-service.yaml"
@@ -31,11 +31,11 @@ def test_the_request_goes_through_the_pushed_model(tmp_path, channels):
     answer = serve(image_bytes=tf.constant([image]))
     assert answer["probabilities"].shape == (1, len(CLASSES))
     assert sum(answer["probabilities"].numpy()[0]) == pytest.approx(1.0)
-    # What the comment promises is what the signature gives.
-    told = (tmp_path / "serving" / "kserve" / "inference-service.yaml").read_text()
-    promised = re.search(r'\{"predictions": \[\{(.*?)\}\]\}', told)[1]
-    assert set(re.findall(r'"(\w+)":', promised)) == set(answer)
-    for name, count in re.findall(r'"(\w+)": \[(\d+) ', promised):
+    # The signature returns what the manifest's comment describes.
+    text = (tmp_path / "serving" / "kserve" / "inference-service.yaml").read_text()
+    described = re.search(r'\{"predictions": \[\{(.*?)\}\]\}', text)[1]
+    assert set(re.findall(r'"(\w+)":', described)) == set(answer)
+    for name, count in re.findall(r'"(\w+)": \[(\d+) ', described):
         assert answer[name].shape == (1, int(count))
 
 
@@ -48,7 +48,7 @@ def test_the_manifest_has_what_kserve_requires():
     predictor = document["spec"]["predictor"]
     assert predictor["model"]["modelFormat"] == {"name": "tensorflow"}
     assert predictor["model"]["storageUri"] == "pvc://models/serving/digits"
-    # Annotations are text; the version makes new pods.
+    # Annotations are strings; a new version starts new pods.
     assert predictor["annotations"] == {"restem/version": "1700000000"}
     assert "http://HOST/v1/models/digits:predict" in text
 
@@ -56,7 +56,7 @@ def test_the_manifest_has_what_kserve_requires():
 @pytest.mark.parametrize(
     ("name", "expected"), [("digits", "digits"), ("3d-scans", "model-3d-scans"), ("a" * 52 + "-b" * 5, "a" * 52)]
 )
-def test_names_are_as_kserve_takes_them(name, expected):
+def test_names_are_valid_for_kserve(name, expected):
     assert service_name(name) == expected
     assert KSERVE_NAME.match(service_name(name))
     assert len(f"{service_name(name)}-predictor") <= 63

@@ -13,7 +13,7 @@ NOW = 1_700_000_000
 
 
 class Bucket(LocalFilesystem):
-    """A bucket, as far as TFX's fileio can tell: bucket://x is a folder. What is written is recorded, in order."""
+    """A bucket for TFX's fileio: bucket://x is a local folder. Written files are recorded in order."""
 
     SUPPORTED_SCHEMES = ["bucket://"]  # noqa: RUF012
     root = ""
@@ -31,7 +31,7 @@ class Bucket(LocalFilesystem):
 
     @classmethod
     def listdir(cls, path):
-        """As buckets list folders: with a slash behind."""
+        """Adds a trailing slash to folders, like buckets do."""
         folder = cls.local(path)
         return [name + "/" * os.path.isdir(f"{folder}/{name}") for name in os.listdir(folder)]
 
@@ -53,7 +53,7 @@ filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY.register(Bucket, priority=1)
 
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
-    """An empty one."""
+    """An empty bucket."""
     (tmp_path / "bucket").mkdir()
     monkeypatch.setattr(Bucket, "root", str(tmp_path / "bucket"))
     monkeypatch.setattr(Bucket, "written", [])
@@ -73,7 +73,7 @@ def test_a_pushed_version_is_the_model_file_by_file(tiny_model, tmp_path):
     assert newest_if_same(str(tmp_path / "new" / "serving"), str(tiny_model)) == version
 
 
-def test_a_version_is_greater_than_every_one_there(put, tiny_model, tmp_path):
+def test_a_new_version_is_greater_than_all_existing_ones(put, tiny_model, tmp_path):
     ahead = int(time.time()) + 1_000_000
     put(ahead)
     put(3)
@@ -83,7 +83,7 @@ def test_a_version_is_greater_than_every_one_there(put, tiny_model, tmp_path):
 
 
 def test_a_killed_push_leaves_no_version(tiny_model, tmp_path, monkeypatch):
-    """Whatever file it is killed at."""
+    """At any of its files."""
     real = module.io_utils.copy_file
     for survived in range(len(file_sizes(str(tiny_model)))):
         copied = []
@@ -108,7 +108,7 @@ def test_leftovers_are_removed_when_they_are_old_enough(put, tmp_path):
     assert names(serving) == ["5", f"pushing-{NOW - 60}-abc", "pushing-mine"]
 
 
-def test_another_pusher_that_took_the_number_first_keeps_it(put, tiny_model, tmp_path, monkeypatch):
+def test_a_number_that_another_pusher_took_first_is_not_reused(put, tiny_model, tmp_path, monkeypatch):
     calls = []
 
     def next_number(destination, *, now):
@@ -139,7 +139,7 @@ def test_in_a_bucket_saved_model_pb_comes_last(bucket, tiny_model):
     assert newest_if_same("bucket://x/serving", str(tiny_model)) == version
 
 
-def test_what_a_killed_push_left_in_a_bucket_is_removed(bucket, tiny_model, tmp_path, monkeypatch):
+def test_leftovers_of_a_killed_push_in_a_bucket_are_removed(bucket, tiny_model, tmp_path, monkeypatch):
     real = module.io_utils.copy_file
 
     def copy(src, dst, overwrite):
@@ -157,14 +157,14 @@ def test_what_a_killed_push_left_in_a_bucket_is_removed(bucket, tiny_model, tmp_
     assert names(tmp_path / "bucket" / "serving") == []
 
 
-def test_the_mark_of_a_push_that_ended_takes_no_version_away(bucket, tiny_model):
+def test_the_mark_of_a_finished_push_removes_no_version(bucket, tiny_model):
     version = push(str(tiny_model), "bucket://x/serving")
     fileio.open(f"bucket://x/serving/pushing-{NOW}-{version.number}", "w").close()
     remove_leftovers("bucket://x/serving", now=time.time())
     assert fileio.listdir("bucket://x/serving") == [f"{version.number}/"]
 
 
-def test_only_the_very_same_files_are_the_same_model(put, tiny_model, tmp_path):
+def test_only_identical_files_are_the_same_model(put, tiny_model, tmp_path):
     model, serving = str(tiny_model), str(tmp_path / "serving")
     assert newest_if_same(serving, model) is None
     old, new = put(5), put(6)
@@ -172,5 +172,5 @@ def test_only_the_very_same_files_are_the_same_model(put, tiny_model, tmp_path):
     content = bytearray((new / "saved_model.pb").read_bytes())
     content[0] ^= 1
     (new / "saved_model.pb").write_bytes(bytes(content))
-    assert newest_if_same(serving, model) is None  # the older one is, and a server does not serve it
+    assert newest_if_same(serving, model) is None  # the older version is equal, but a server does not serve it
     assert fingerprint(str(old)) == fingerprint(model) != fingerprint(str(new))

@@ -1,4 +1,4 @@
-"""Made-up runs: as data for the page, and as the folders that the pipeline's steps write."""
+"""Synthetic runs: as data for the page, and as the folders that the pipeline's steps write."""
 
 import dataclasses
 import io
@@ -56,7 +56,7 @@ STEM = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sample:
-    """The raw material of a run: what the models answered on made-up test images."""
+    """The raw data of a run: the models' predictions on synthetic test images."""
 
     classes: tuple[str, ...]
     labels: np.ndarray
@@ -75,7 +75,7 @@ class Sample:
 
 
 def probabilities(rng: np.random.Generator, labels: np.ndarray, classes: int, accuracy: float) -> np.ndarray:
-    """Softmax answers of which about that share is right."""
+    """Softmax outputs of which about this share is right."""
     answers = np.where(rng.random(len(labels)) < accuracy, labels, rng.integers(0, classes, len(labels)))
     logits = rng.normal(0, 1, (len(labels), classes))
     logits[np.arange(len(labels)), answers] = logits.max(axis=1) + rng.exponential(4, len(labels)) + 1
@@ -91,7 +91,7 @@ def make_sample(
     blessed: bool = True,
     seed: int = 0,
 ) -> Sample:
-    """`accuracy`: of the candidate and of the baseline; 1.0 makes no mistake."""
+    """`accuracy`: of the candidate and of the baseline, approximately; 1.0 is exact."""
     rng = np.random.default_rng(seed)
     labels = np.sort(rng.integers(0, len(classes), images))
     candidate, baseline = (probabilities(rng, labels, len(classes), a) for a in accuracy)
@@ -100,7 +100,7 @@ def make_sample(
 
 
 def history(final: float, speed: float) -> tuple[Epoch, ...]:
-    """Ten epochs of the head on stored features, four of everything."""
+    """Ten epochs of the head on cached features, four of the whole network."""
     head = [Epoch("head", e, (3.1 - final) * 0.75**e, final - 0.5 * 0.7**e, 1437 / 9000, 9000.0) for e in range(1, 11)]
     rest = [Epoch("all", e, 0.12 * 0.7**e, final - 0.03 * 0.6**e, 1437 / speed, speed) for e in range(1, 5)]
     return (*head, *rest)
@@ -111,7 +111,7 @@ def evaluation(sample: Sample, answers: np.ndarray) -> Evaluation:
 
 
 def make_data(sample: Sample, title: str = "Digits") -> ReportData:
-    """The page's data of a sample."""
+    """The page's data for a sample."""
     candidate, baseline = evaluation(sample, sample.candidate), evaluation(sample, sample.baseline)
     accuracies = [float(e.right.mean()) for e in (candidate, baseline)]
     common = {
@@ -174,12 +174,12 @@ def make_data(sample: Sample, title: str = "Digits") -> ReportData:
 def verdict(blessed: bool, candidate: float, baseline: float) -> Verdict:
     return Verdict(
         blessed=blessed,
-        reason=f"{'Approved' if blessed else 'Not approved'}: the candidate's accuracy {candidate:.4f} against the "
-        f"baseline's {baseline:.4f}.",
+        reason=f"{'Approved' if blessed else 'Not approved'}: the candidate's accuracy is {candidate:.4f}, the "
+        f"baseline's is {baseline:.4f}.",
         metrics={"candidate": {"accuracy": candidate}, "baseline": {"accuracy": baseline}},
         thresholds=(
             Threshold("accuracy", "absolute", 0.9, candidate, True),
-            Threshold("accuracy less the baseline's", "relative", 0.0, candidate - baseline, blessed),
+            Threshold("improvement over the baseline", "relative", 0.0, candidate - baseline, blessed),
         ),
     )
 
@@ -192,7 +192,7 @@ def kernels_png() -> bytes:
 
 
 def write_folders(root: Path, sample: Sample) -> dict[str, Path]:
-    """Writes the artifacts' folders (but the Examples) as the pipeline's steps do: input key -> folder."""
+    """Writes the artifacts' folders (except the Examples) as the pipeline's steps do: input key -> folder."""
     data = make_data(sample)
     folders = {}
     for key, run in (("candidate_run", data.candidate), ("baseline_run", data.baseline)):
@@ -226,17 +226,17 @@ def write_folders(root: Path, sample: Sample) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def sample():
-    """A maker of samples, see `make_sample`."""
+    """Creates samples, see `make_sample`."""
     return make_sample
 
 
 @pytest.fixture(scope="session")
 def report_data():
-    """A maker of the page's data: takes `make_sample`'s arguments."""
+    """Creates the page's data from `make_sample`'s arguments."""
     return lambda title="Digits", **arguments: make_data(make_sample(**arguments), title)
 
 
 @pytest.fixture(scope="session")
 def folders():
-    """A writer of the artifacts' folders, see `write_folders`."""
+    """Writes the artifacts' folders, see `write_folders`."""
     return write_folders

@@ -34,7 +34,7 @@ KINDS = {
 
 
 def write_examples(folder, sample, compression="GZIP"):
-    """The raw examples of the test split, in two shards, in another order than the evaluation's."""
+    """The raw examples of the test split, in two shards, in a different order from the evaluation's."""
     split = folder / "Split-test"
     split.mkdir(parents=True)
     order = np.random.default_rng(0).permutation(len(sample.paths)).tolist()
@@ -53,7 +53,7 @@ def write_examples(folder, sample, compression="GZIP"):
 
 @pytest.fixture
 def run_folders(tmp_path, folders, sample):
-    """A run's artifacts on disk: input key -> folder, and the sample behind them."""
+    """A run's artifacts on disk: input key -> folder, and their sample."""
     made = sample(classes=("normal", "pneumonia", "肺炎"), images=120, accuracy=(0.9, 0.8))
     written = folders(tmp_path, made)
     write_examples(tmp_path / "examples", made)
@@ -95,7 +95,7 @@ def test_executor_writes_the_page(tmp_path, run_folders, monkeypatch):
     assert f"tensorflow {tf.__version__}" in page
 
 
-def test_reading_gives_back_what_the_steps_wrote(run_folders):
+def test_reading_returns_what_the_steps_wrote(run_folders):
     folders, made = run_folders
     data = read(folders)
     candidate, baseline = data.candidate, data.baseline
@@ -147,7 +147,7 @@ def test_uncompressed_examples_are_read_too(tmp_path, run_folders):
     assert read({**folders, "examples": tmp_path / "plain"}).mistakes == read(folders).mistakes
 
 
-def test_missing_images_are_said_not_hidden(tmp_path, run_folders, caplog):
+def test_missing_images_are_logged(tmp_path, run_folders, caplog):
     folders, _ = run_folders
     data = read({**folders, "examples": tmp_path / "nothing"})
     assert data.mistakes.shown
@@ -155,7 +155,7 @@ def test_missing_images_are_said_not_hidden(tmp_path, run_folders, caplog):
     assert "cannot be shown" in caplog.text
 
 
-def test_runs_in_another_order_are_compared_image_by_image(run_folders):
+def test_runs_in_a_different_order_are_compared_image_by_image(run_folders):
     folders, made = run_folders
     order = np.random.default_rng(1).permutation(len(made.paths))[:100]
     write_evaluation(folders["baseline_run"], evaluation(made, made.baseline).at(order))
@@ -166,11 +166,11 @@ def test_runs_in_another_order_are_compared_image_by_image(run_folders):
     np.testing.assert_array_equal(data.candidate.evaluation.labels, data.baseline.evaluation.labels)
 
 
-def test_runs_without_a_common_image_are_refused(run_folders):
+def test_runs_without_a_common_image_are_rejected(run_folders):
     data = read(run_folders[0])
     others = tuple(f"other/{path}" for path in data.baseline.evaluation.paths)
     strangers = dataclasses.replace(data.baseline.evaluation, paths=others)
-    with pytest.raises(RestemError, match="not judged on the same images"):
+    with pytest.raises(RestemError, match="not evaluated on the same images"):
         reading.on_the_same_images(data.candidate, dataclasses.replace(data.baseline, evaluation=strangers))
 
 
@@ -181,4 +181,4 @@ def test_component_names_its_inputs_and_its_output():
     assert set(step.inputs) == set(KINDS)
     assert step.outputs["report"].type is HtmlReport
     assert step.exec_properties["title"] == "Scans"
-    assert re.fullmatch("[0-9a-f]{16}", step.exec_properties["code"])  # so that new code is not cached away
+    assert re.fullmatch("[0-9a-f]{16}", step.exec_properties["code"])  # so that changed code invalidates the cache

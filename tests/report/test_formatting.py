@@ -18,7 +18,7 @@ from restem.report.measures import Paired
         (float("nan"), "–"),
     ],
 )
-def test_percent_never_rounds_to_all_or_nothing(share, text):
+def test_percent_never_rounds_to_0_or_100(share, text):
     assert formatting.percent(share) == text
 
 
@@ -49,27 +49,33 @@ def test_scientific(number, text):
 @pytest.mark.parametrize(
     ("pair", "expected"),
     [
-        (Paired(80, 15, 2, 3), "The candidate is better than the baseline, beyond what chance explains."),
-        (Paired(80, 2, 15, 3), "The baseline is better than the candidate, beyond what chance explains."),
-        (Paired(80, 5, 4, 3), "The two cannot be told apart on these test images."),
+        (
+            Paired(80, 15, 2, 3),
+            "The candidate is better than the baseline (statistically significant).",
+        ),
+        (
+            Paired(80, 2, 15, 3),
+            "The baseline is better than the candidate (statistically significant).",
+        ),
+        (Paired(80, 5, 4, 3), "There is no statistically significant difference between the two models."),
         (Paired(80, 0, 0, 3), "Both models are right on exactly the same images"),
     ],
 )
-def test_comparison_claims_no_more_than_the_test_gives(pair, expected):
+def test_comparison_claims_only_what_the_test_shows(pair, expected):
     assert formatting.comparison(pair).startswith(expected)
 
 
 def test_comparison_names_the_counts_of_the_right_model():
     sentence = formatting.comparison(Paired(80, 15, 2, 3))
-    assert "Of the 17 images" in sentence
-    assert "the candidate is right on 15 and the baseline on 2" in sentence
+    assert "On 17 images, one model is right" in sentence
+    assert "the candidate is right on 15, the baseline on 2" in sentence
 
 
 @pytest.mark.parametrize(
     ("claim", "error", "start", "part"),
     [
         ("exact", 1e-7, "Exact:", "1.0 × 10⁻⁷"),
-        ("exact", None, "Exact:", "what its source computes."),
+        ("exact", None, "Exact:", "the same function as its source."),
         ("approximate", 0.21, "Approximate:", "2.1 × 10⁻¹"),
         ("approximate", None, "Approximate:", "was not measured"),
     ],
@@ -99,7 +105,7 @@ def test_measured_uses_the_thresholds_unit():
         (Choice("path", "17", "/old/17"), "the given model /old/17"),
     ],
 )
-def test_baseline_is_named_by_what_it_is(origin, name):
+def test_baseline_is_named_by_its_origin(origin, name):
     assert formatting.baseline(origin) == name
     assert formatting.baseline_story(origin).startswith("The baseline is the ")
 
@@ -109,12 +115,12 @@ def test_baseline_is_named_by_what_it_is(origin, name):
     [
         (("red", "green", "blue"), None),
         (("grey",), None),
-        (("nir",), None),  # One band is in each of the stock network's three channels.
+        (("nir",), None),  # The stock network gets a single band in all three channels.
         (
             ("nir", "swir"),
-            "The baseline takes three channels and sees the mean of all bands; the candidate sees nir and swir.",
+            "The baseline has three channels and sees the mean of all bands; the candidate sees nir and swir.",
         ),
     ],
 )
-def test_what_the_baseline_cannot_see_is_said(names, sentence):
+def test_what_the_baseline_cannot_see_is_mentioned(names, sentence):
     assert formatting.sees(names) == sentence

@@ -68,7 +68,7 @@ def test_difference_equals_the_published_interval(both, only_candidate, only_bas
 
 
 @pytest.mark.parametrize("counts", [(50, 7, 3, 40), (0, 5, 5, 0), (90, 0, 10, 0), (10, 0, 0, 0)])
-def test_difference_changes_its_sign_when_the_models_change_places(counts):
+def test_difference_changes_its_sign_when_the_models_are_swapped(counts):
     both, first, second, neither = counts
     one, other = Paired(both, first, second, neither).difference, Paired(both, second, first, neither).difference
     assert (one.low, one.value, one.high) == pytest.approx((-other.high, -other.value, -other.low))
@@ -94,7 +94,7 @@ def test_calibration_by_hand():
     assert found.expected_error == pytest.approx(0.05 + 0.25 / 3)
 
 
-def test_calibration_puts_edges_into_the_lower_bin_and_leaves_empty_bins_out():
+def test_calibration_puts_edges_into_the_lower_bin_and_ignores_empty_bins():
     found = measures.calibration(np.array([0.0, 0.5, 1.0]), np.array([False, True, True]), bins=4)
     np.testing.assert_array_equal(found.images, [1, 1, 0, 1])
     assert math.isnan(found.accuracy[2])
@@ -122,7 +122,7 @@ def test_class_scores_of_absent_classes_are_unknown_not_zero():
     assert (absent.precision, absent.recall, absent.f1) == (None, None, None)
 
 
-def test_the_surest_of_the_chosen_answers():
+def test_the_most_confident_of_the_chosen_predictions():
     labels, predicted = np.array([0, 1, 1, 0, 1]), np.array([0, 0, 0, 1, 0])
     confidence = np.array([0.99, 0.5, 0.9, 0.7, 0.9])
     assert measures.surest(labels != predicted, confidence, 3).tolist() == [2, 4, 3]

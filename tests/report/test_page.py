@@ -15,7 +15,7 @@ HOSTILE = "<script>alert('x')</script>"
 
 
 class Page(HTMLParser):
-    """Checks that every element is closed where it must be, and collects what the tests ask about."""
+    """Checks that elements are closed correctly, and collects what the tests look for."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Page(HTMLParser):
         assert self.open == [], f"not closed: {self.open}"
 
     def handle_starttag(self, tag, attrs):
-        assert len(dict(attrs)) == len(attrs), f"doubled attribute in {tag}: {attrs}"
+        assert len(dict(attrs)) == len(attrs), f"duplicate attribute in {tag}: {attrs}"
         self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
@@ -96,7 +96,7 @@ def test_page_is_the_same_for_the_same_data(report_data):
     assert render(report_data()) == render(report_data())
 
 
-def test_verdict_comes_first_and_is_said_once(report_data):
+def test_verdict_is_first_and_appears_once(report_data):
     approved, refused = (Page(render(report_data(blessed=blessed))) for blessed in (True, False))
     assert approved.classes().index("approved") < approved.classes().index("figures")
     assert "✓ Approved The candidate's accuracy" in approved.text
@@ -120,11 +120,11 @@ def test_hostile_names_stay_text(report_data):
 def test_many_classes_show_the_worst_and_fold_the_rest(report_data):
     html = render(report_data(**CASES["200 classes"]))
     page = Page(html)
-    assert "The 20 classes of 200 that fare worst" in page.text
+    assert "The 20 of 200 classes with the lowest F1." in page.text
     assert page.text.count("All 200 classes") == 3  # two folds, and the totals under the table of splits
     matrix = [attributes for attributes in page.all("td") if re.fullmatch(r"[rw]\d", attributes.get("class", ""))]
     assert len(matrix) == 21 * 21
-    # Nothing is lost in the gathered row: every test image is in the matrix once.
+    # The combined row loses nothing: every test image is in the matrix once.
     table = re.search(r'<table class="matrix.*?</table>', html, re.S).group()
     numbers = re.findall(r'class="[rw]\d"[^>]*>([\d,]*)(?:<br><span class="mixed">([\d,]+) mixed)?', table)
     assert sum(int(n.replace(",", "") or 0) for pair in numbers for n in pair) == 3000
@@ -138,7 +138,7 @@ def test_few_classes_show_the_whole_matrix(report_data):
     assert page.all("details") == [{}]  # only the stem's transfer report is folded
 
 
-def test_worst_mistakes_show_the_image_and_both_answers(report_data):
+def test_worst_mistakes_show_the_image_and_both_classes(report_data):
     data = report_data()
     page = Page(render(data))
     photographs = [p for p in page.all("img") if "pixels" in p.get("class", "")]
@@ -146,7 +146,7 @@ def test_worst_mistakes_show_the_image_and_both_answers(report_data):
     assert len(photographs) == sum(len(group.shown) for group in groups)
     first = data.mistakes.shown[0]
     assert first.path in photographs[-len(data.mistakes.shown)]["alt"]
-    assert f"is {first.label} said {first.predicted}, " in page.text
+    assert f"true class: {first.label} candidate: {first.predicted}, " in page.text
 
 
 def test_a_mistake_without_picture_keeps_its_place(report_data):
@@ -162,14 +162,14 @@ def test_disagreements_say_who_is_right_and_what_the_baseline_sees(report_data):
     page = Page(render(data))
     assert f"Only the candidate is right: {data.only_candidate.total} images" in page.text
     assert f"Only the baseline is right: {data.only_baseline.total} image" in page.text
-    assert "three channels" not in page.text  # Grey is all that either sees.
+    assert "three channels" not in page.text  # Both see only grey.
     seen = dataclasses.replace(data.candidate.model.input, names=("red", "green", "blue", "nir", "swir"))
     candidate = dataclasses.replace(data.candidate, model=dataclasses.replace(data.candidate.model, input=seen))
     page = Page(render(dataclasses.replace(data, candidate=candidate)))
     assert "sees red, green and blue; the candidate also sees nir and swir." in page.text
 
 
-def test_every_band_is_a_picture_with_its_name(report_data):
+def test_every_band_has_a_picture_with_its_name(report_data):
     data = report_data()
     thumbnail = dataclasses.replace(
         data.mistakes.shown[0].thumbnail, pictures=(("red, green, blue", "data:,a"), ("nir", "data:,b"))
@@ -180,27 +180,27 @@ def test_every_band_is_a_picture_with_its_name(report_data):
     assert "red, green, blue" in page.text
 
 
-def test_no_mistake_and_no_quarantine_are_said(report_data):
+def test_a_run_without_mistakes_and_quarantine(report_data):
     page = Page(render(report_data(**CASES["no mistakes"])))
-    assert "The candidate made no mistake on the 360 images" in page.text
-    assert "None: every file was read." in page.text
+    assert "The candidate made no mistakes on the 360 images" in page.text
+    assert "None; all files were read." in page.text
 
 
 def test_long_quarantine_is_cut_and_counted(report_data):
     page = Page(render(report_data(quarantined=73)))
     assert page.text.count("the JPEG ends early") == 50
     assert "And 23 more." in page.text
-    for size in ("1.2 kB", "12.0 kB", "120.4 kB", "not known"):
+    for size in ("1.2 kB", "12.0 kB", "120.4 kB", "unknown"):
         assert size in page.text
-    assert "Equal images" not in page.text
+    assert "Duplicates" not in page.text
     assert "Spans" not in page.text
 
 
-def test_equal_images_and_spans_are_told(report_data):
+def test_duplicates_and_spans_are_shown(report_data):
     data = report_data()
     summary = dataclasses.replace(data.data, equal=3, leaks=1, conflicts=2, spans=(6, 7))
     page = Page(render(dataclasses.replace(data, data=summary)))
-    assert "3 groups; 1 of them in training and testing, 2 in several classes" in page.text
+    assert "3 groups, 1 of them in both training and test, 2 in several classes" in page.text
     assert "Spans: 6, 7." in page.text
 
 
@@ -212,12 +212,12 @@ def test_slices_are_shown_by_column_the_lowest_first(report_data):
         Slice("scanner", "", 150, 0.8, 0.8),
         *(Slice("day", f"{i:02}", 5, 0.2 * (i % 6), 1.0) for i in range(30)),
     )
-    assert "Slice by slice" not in Page(render(data)).text
+    assert "Results by slice" not in Page(render(data)).text
     page = Page(render(dataclasses.replace(data, verdict=dataclasses.replace(data.verdict, slices=slices))))
     rows = [
         f"{HOSTILE}50 50.0%36.6% to 63.4% 60.0%−10.0 points Ulm100 99.0%94.6% to 99.8% 90.0%+9.0 points",
         "(empty)150 80.0%72.9% to 85.6% 80.0%0.0 points",
-        "The 20 values of day with the lowest accuracy, of 30.",
+        "The 20 of 30 values of day with the lowest accuracy.",
         "All 30 values",
     ]
     places = [page.text.index(row) for row in rows]
@@ -231,7 +231,7 @@ def test_configuration_can_be_copied_back(report_data):
     assert yaml.safe_load(shown) == data.candidate.model.config
 
 
-def test_a_stock_stem_and_an_untrained_model_leave_their_parts_out(report_data):
+def test_a_stock_stem_and_an_untrained_model_have_no_sections(report_data):
     data = report_data()
     model = dataclasses.replace(
         data.candidate.model, input=ModelInput(16, 16, 3, 3, ("red", "green", "blue")), config={}
@@ -240,8 +240,8 @@ def test_a_stock_stem_and_an_untrained_model_leave_their_parts_out(report_data):
     baseline = dataclasses.replace(data.baseline, history=())
     page = Page(render(dataclasses.replace(data, candidate=candidate, baseline=baseline)))
     assert "ResNet50 with the stock stem, compared" in page.text
-    assert "What the stem kept" not in page.text
-    assert "No epoch was trained." in page.text
+    assert "What the modified stem keeps" not in page.text
+    assert "There was no training in this run." in page.text
 
 
 def test_an_adopted_baseline_is_named_with_what_was_skipped(report_data):
@@ -252,39 +252,39 @@ def test_an_adopted_baseline_is_named_with_what_was_skipped(report_data):
     html = render(dataclasses.replace(data, baseline=baseline))
     page = Page(html)
     assert "compared with the approved version 1700." in page.text
-    assert "the newest approved version that could be taken: /served/1700. It was not trained in this run" in page.text
+    assert "the newest usable approved version: /served/1700. It was not trained in this run" in page.text
     assert "Skipped versions" in page.text
     assert f"1800{HOSTILE}" in page.text  # the cells of a row have no space between them
     assert HOSTILE not in html
     assert "Originthis runthe approved version 1700" in page.text
-    assert "The candidate’s; the baseline was not trained in this run." in page.text
+    assert "Only the candidate is shown; the baseline was not trained in this run." in page.text
     assert "64 × 16 pixels, 1 channel (grey)" in page.text
-    assert "Stemchanged, exactchanged" in page.text  # the baseline's by its configuration
+    assert "Stemmodified, exactmodified" in page.text  # the baseline's according to its configuration
 
 
-def test_a_stock_baseline_says_why_it_is_no_approved_version(report_data):
+def test_a_stock_baseline_is_shown_with_what_was_skipped(report_data):
     data = report_data()
     assert "The baseline is the stock network, trained on the same images as the candidate." in Page(render(data)).text
     origin = Choice("stock", skipped=(Skipped("7", "/served/7", "saved_model.pb is missing"),))
     page = Page(render(dataclasses.replace(data, baseline=dataclasses.replace(data.baseline, origin=origin))))
-    assert "as the candidate: no approved version could take its place." in page.text
+    assert "as the candidate, because no approved version could be used." in page.text
     assert "7saved_model.pb is missing" in page.text
     assert "compared with the stock network." in page.text
 
 
-def test_weights_with_the_same_fate_share_a_row(report_data):
+def test_weights_with_the_same_origin_and_rule_share_a_row(report_data):
     page = Page(render(report_data()))
     assert "and 296 more" in page.text
 
 
 def test_a_disagreement_of_trainer_and_evaluator_is_shown(report_data):
     data = report_data()
-    assert "They ought to agree" not in render(data)
+    assert "The two should agree" not in render(data)
     verdict = dataclasses.replace(data.verdict, metrics={"candidate": {"accuracy": 0.5}})
-    assert "They ought to agree" in render(dataclasses.replace(data, verdict=verdict))
+    assert "The two should agree" in render(dataclasses.replace(data, verdict=verdict))
 
 
-def test_different_test_images_are_refused(report_data):
+def test_different_test_images_are_rejected(report_data):
     data = report_data()
     shorter = dataclasses.replace(data.baseline.evaluation, paths=data.baseline.evaluation.paths[1:])
     with pytest.raises(ValueError, match="the same images"):

@@ -21,7 +21,7 @@ def decode(uri: str) -> Image.Image:
 
 
 def only(thumbnail: Thumbnail) -> str:
-    """The one picture of an image that is one."""
+    """The picture of an image that has only one."""
     ((caption, uri),) = thumbnail.pictures
     assert caption == ""
     return uri
@@ -34,19 +34,19 @@ def test_small_images_keep_every_pixel():
     np.testing.assert_array_equal(np.asarray(decode(only(picture))), pixels)
 
 
-def test_large_images_are_reduced_and_keep_their_shape():
+def test_large_images_are_reduced_and_keep_their_aspect_ratio():
     picture = thumbnail(encode(np.full((600, 1200, 3), 128, np.uint8), "JPEG"))
     assert (picture.height, picture.width) == (600, 1200)
     assert decode(only(picture)).size == (BOX_PIXELS, BOX_PIXELS // 2)
 
 
-def test_deep_images_are_stretched_to_what_they_hold():
+def test_16_bit_images_are_stretched_to_their_range():
     pixels = np.array([[1000, 1500], [2000, 3000]], dtype=np.uint16)
     shown = np.asarray(decode(only(thumbnail(encode(pixels)))))
     np.testing.assert_array_equal(shown, [[0, 64], [128, 255]])
 
 
-def test_flat_deep_images_are_shown_black():
+def test_constant_16_bit_images_are_black():
     shown = np.asarray(decode(only(thumbnail(encode(np.full((2, 2), 900, np.uint16))))))
     np.testing.assert_array_equal(shown, np.zeros((2, 2)))
 
@@ -59,7 +59,7 @@ def test_flat_deep_images_are_shown_black():
         (("a", "b", "c", "d"), ["a", "b", "c", "d"], [0, 1, 2, 3]),
     ],
 )
-def test_bands_that_are_colours_make_the_colours_and_the_others_are_shown_beside_them(bands, captions, channels):
+def test_colour_bands_share_a_picture_and_each_other_band_has_its_own(bands, captions, channels):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 4), dtype=np.uint8)
     shown = thumbnail(encode(pixels), bands)
     assert [caption for caption, _ in shown.pictures] == captions
@@ -67,7 +67,7 @@ def test_bands_that_are_colours_make_the_colours_and_the_others_are_shown_beside
         np.testing.assert_array_equal(np.asarray(decode(uri)), pixels[:, :, picked])
 
 
-def test_grey_with_alpha_is_shown_grey():
+def test_grey_with_alpha_is_shown_as_grey():
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 2), dtype=np.uint8)
     np.testing.assert_array_equal(np.asarray(decode(only(thumbnail(encode(pixels))))), pixels[:, :, 0])
 
@@ -82,11 +82,11 @@ def test_palettes_and_cmyk_are_shown_in_their_colours():
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", encode(np.zeros((64, 64), np.uint8), "JPEG")[:200]])
-def test_what_cannot_be_decoded_has_no_picture(content):
+def test_undecodable_content_has_no_picture(content):
     assert thumbnail(content) is None
 
 
-def test_finished_pictures_are_reduced_only_where_they_are_heavy():
+def test_pngs_are_reduced_only_if_they_are_large():
     light = encode(np.zeros((50, 50, 3), np.uint8))
     assert picture_uri(light) == "data:image/png;base64," + base64.b64encode(light).decode()
     heavy = encode(np.random.default_rng(0).integers(0, 256, (700, 2000, 3), dtype=np.uint8))

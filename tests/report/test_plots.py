@@ -44,10 +44,10 @@ def test_plots_are_the_same_bytes_for_the_same_data():
     assert plots.accuracy_plot(*intervals, 0.85) == plots.accuracy_plot(*intervals, 0.85)
 
 
-@pytest.mark.parametrize(("right", "demanded"), [(100, None), (0, 0.5), (100, 1.0)])
-def test_accuracy_plot_at_its_limits(right, demanded):
+@pytest.mark.parametrize(("right", "required"), [(100, None), (0, 0.5), (100, 1.0)])
+def test_accuracy_plot_at_its_limits(right, required):
     interval = measures.wilson_interval(right, 100)
-    parse(plots.accuracy_plot(interval, interval, demanded))
+    parse(plots.accuracy_plot(interval, interval, required))
 
 
 def test_reliability_plot_with_a_single_bin():
@@ -55,7 +55,7 @@ def test_reliability_plot_with_a_single_bin():
     parse(plots.reliability_plot(bins, bins))
 
 
-def test_plots_leave_pyplot_and_its_settings_alone():
+def test_plots_do_not_change_pyplot_or_its_settings():
     import sys
 
     import matplotlib

@@ -6,7 +6,7 @@ import pytest
 
 @contextlib.contextmanager
 def precision(floatx):
-    """Keras in `floatx`: arrays and layers (the policy for layers is a setting of its own)."""
+    """Sets Keras to `floatx`, for arrays and for layers (the policy for layers is a separate setting)."""
     before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(floatx)
@@ -24,6 +24,6 @@ def float64():
 
 @pytest.fixture
 def floats(floatx):
-    """Keras in the test's own `floatx`."""
+    """Keras in the precision of the test's `floatx` parameter."""
     with precision(floatx):
         yield floatx

@@ -1,16 +1,16 @@
-"""Small networks for the tests: built by keras.applications itself, with statistics that hide nothing."""
+"""Small networks for the tests, built by keras.applications, with random statistics that hide no error."""
 
 import keras
 import numpy as np
 from keras.src.applications import resnet
 
-# Blocks a stage of the six backbones.
+# Blocks per stage of the six backbones.
 DEPTHS = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3), "152": (3, 8, 36, 3)}
 
 
 def network(v2: bool, blocks=None, width=4, channels=3, seed=0, name="tiny", **kwargs) -> keras.Model:
-    """A ResNet with the stock stem (64 filters) and narrow stages, float of the moment."""
-    # As few as there can be: V2's builder makes two at least.
+    """A ResNet with the stock stem (64 filters) and narrow stages, in the current precision."""
+    # The minimum: V2's builder makes at least two.
     blocks = blocks or ((2,) if v2 else (1,))
     stack = resnet.stack_residual_blocks_v2 if v2 else resnet.stack_residual_blocks_v1
 
@@ -27,7 +27,7 @@ def network(v2: bool, blocks=None, width=4, channels=3, seed=0, name="tiny", **k
 
 
 def randomise(model: keras.Model, seed: int) -> keras.Model:
-    """Random BatchNorm statistics and biases: a rule that forgets one of them is seen at once."""
+    """Random BatchNorm statistics and biases, to detect a rule that forgets one of them."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -47,12 +47,12 @@ def run(model: keras.Model, x: np.ndarray, training: bool = False) -> np.ndarray
 
 
 def difference(old: np.ndarray, new: np.ndarray) -> float:
-    """The largest difference, by the largest value."""
+    """The largest difference, divided by the largest old value."""
     return float(np.abs(old - new).max() / np.abs(old).max())
 
 
 def gradients(model: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Gradient of the mean squared output at inference, by `layer/weight`, whatever the backend."""
+    """Gradient of the mean squared output at inference, by `layer/weight`, on any backend."""
     names = [f"{layer.name}/{w.name}" for layer in model.layers for w in layer.trainable_weights]
     variables = [w for layer in model.layers for w in layer.trainable_weights]
     x = keras.ops.convert_to_tensor(x)

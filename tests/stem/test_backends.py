@@ -1,4 +1,4 @@
-"""The library under every installed Keras backend, alone: copied out of the project, in a process of its own."""
+"""The library alone, with every installed Keras backend: copied out of the project, in a separate process."""
 
 import ast
 import importlib.util
@@ -49,7 +49,7 @@ result.model.compile(keras.optimizers.SGD(1e-3), "mse", jit_compile=False)
 before = {n: result.model.get_layer(n).get_weights()[0] for n in result.stem_layers}
 assert np.isfinite(result.model.train_on_batch(x, np.zeros((2, 16), "float32")))
 for n, old in before.items():
-    # Kernels and gammas; a bias before a BatchNorm has no gradient while that one uses its batch's mean.
+    # Kernels and gammas. A bias before a BatchNorm has no gradient, because the norm subtracts the batch mean.
     assert np.abs(old - result.model.get_layer(n).get_weights()[0]).max() > 0, n
 near = modify_stem(network(False), StemSpec(bands=("nir", "red", "green", "blue"), kernel=5, filters=32))
 assert near.report.claim == "approximate" and 0 < near.report.error < 1
@@ -76,12 +76,12 @@ def test_another_backend(backend, tmp_path):
         timeout=500,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    # One file, two backends: other convolution code, the same function.
+    # One file, two backends: the convolution code differs, the function does not.
     old = run(model, x)
     assert np.abs(np.load(tmp_path / "answer.npy") - old).max() <= 1e-4 * np.abs(old).max()
 
 
-def test_nothing_but_keras_numpy_and_its_own_modules_is_imported():
+def test_only_allowed_packages_are_imported():
     allowed = {"keras", "numpy", "h5py", "matplotlib", *sys.stdlib_module_names}
     for path in HERE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -18,15 +18,15 @@ from .networks import network
 
 @pytest.fixture
 def loaded(monkeypatch):
-    """A small network instead of a ResNet50; says what was asked for."""
-    asked = []
+    """Replaces load_backbone by a small network; records its arguments."""
+    calls = []
 
     def load(name, weights, include_top=False):
-        asked.append((name, weights, include_top))
+        calls.append((name, weights, include_top))
         return network("V2" in name)
 
     monkeypatch.setattr(restem.stem, "load_backbone", load, raising=False)
-    return asked
+    return calls
 
 
 def call(*args):
@@ -54,10 +54,10 @@ def test_json_on_the_last_line_and_the_files(loaded, tmp_path, capfd):
 def test_text_without_json(loaded):
     result = call("--weights", "none", "--channels", "1", "--small-images")
     assert result.stdout.startswith("Claim: exact.")
-    assert "upsampled twice" in result.stdout
+    assert "upsampled by 2" in result.stdout
 
 
-def test_every_choice_reaches_the_specification(loaded, tmp_path):
+def test_every_option_reaches_the_specification(loaded, tmp_path):
     np.save(tmp_path / "images.npy", np.random.default_rng(0).uniform(0, 1, (3, 32, 32, 2)))
     result = call("--weights", "none", "--bands", "grey,depth", "--value-range", "0", "1", "--band-statistics",
                   "depth=0.5,0.2", "--normalise", "statistics", "--cifar", "--filters", "32", "--narrow", "mean",
@@ -72,7 +72,7 @@ def test_every_choice_reaches_the_specification(loaded, tmp_path):
     assert last["spec"]["band_statistics"] == [["depth", 0.5, 0.2]]
     assert last["input"]["preprocessing"] == "outside"
     assert last["source"]["preprocessing"] == "torch"
-    assert any("3 images given" in a["measure"] for a in last["approximations"])
+    assert any("3 calibration images" in a["measure"] for a in last["approximations"])
 
 
 def test_every_field_of_the_specification_has_an_option():
@@ -93,7 +93,7 @@ def test_a_deep_stem_with_its_filters(loaded):
     [
         (["--kernel", "0"], "kernel must be"),
         (["--channels", "3", "--bands", "a,b"], "contradicts"),
-        (["--out", "net.onnx"], "is written as"),
+        (["--out", "net.onnx"], "must end in"),
         (["--weights", "no/such/file.h5"], "no such file"),
         (["--images", "no.npy", "--weights", "none"], "no such file"),
         (["--band-statistics", "nir=3"], "BAND=MEAN,STD"),
@@ -101,7 +101,7 @@ def test_a_deep_stem_with_its_filters(loaded):
         (["--backbone", "ResNet18"], "ResNet18"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_loaded(loaded, args, words):
+def test_errors_are_raised_before_anything_is_loaded(loaded, args, words):
     import click
 
     with pytest.raises((StemError, RestemError, click.ClickException), match=words):

@@ -1,4 +1,4 @@
-"""Every exact rule against the original network, computed here and not by the library's own proof."""
+"""Compares every exact rule with the original network, without the library's own proof."""
 
 import functools
 
@@ -17,18 +17,18 @@ FLOATS = pytest.mark.parametrize(("floatx", "limit"), [("float64", 1e-10), ("flo
 
 @functools.cache
 def shared(v2, floatx):
-    """One network a family and precision: modify_stem leaves it as it is. Not pooled: borders stay visible."""
+    """One network per family and precision; modify_stem does not change it. No pooling, so that borders count."""
     assert keras.config.floatx() == floatx
     return network(v2, pooling=None, seed=3)
 
 
 def colour(rng, height=50, width=37):
-    """Noise in every pixel, up to the borders, odd sizes."""
+    """Noise in every pixel, up to the borders, with one odd side."""
     return rng.uniform(0, 255, (2, height, width, 3))
 
 
 def preprocess(rgb, source):
-    """Written out here once more, from the documentation of keras.applications."""
+    """Reimplemented here from the documentation of keras.applications."""
     if source == "caffe":
         return rgb[..., ::-1] - np.array([103.939, 116.779, 123.68])
     if source == "tf":
@@ -38,7 +38,7 @@ def preprocess(rgb, source):
     return rgb
 
 
-def test_preprocessing_is_that_of_keras_applications():
+def test_preprocessing_matches_keras_applications():
     rgb = colour(np.random.default_rng(0)).astype("float64")
     for name in ("caffe", "tf", "torch"):
         from keras.src.applications import imagenet_utils
@@ -52,8 +52,8 @@ def test_preprocessing_is_that_of_keras_applications():
 @FAMILIES
 @SOURCES
 @FLOATS
-def test_grey_is_exact_at_every_pixel_under_each_preprocessing(v2, source, floats, limit):
-    """Features before pooling, so that an error at a border cannot hide in a mean."""
+def test_grey_is_exact_at_every_pixel_for_each_preprocessing(v2, source, floats, limit):
+    """Compares features before pooling, so that a mean cannot hide an error at a border."""
     original = shared(v2, floats)
     result = modify_stem(original, StemSpec(channels=1), source=source)
     grey = colour(np.random.default_rng(1))[..., :1]
@@ -65,7 +65,7 @@ def test_grey_is_exact_at_every_pixel_under_each_preprocessing(v2, source, float
 
 @FAMILIES
 @SOURCES
-def test_rgb_in_the_declared_order_whatever_the_source_wants(v2, source, float64):
+def test_rgb_in_the_declared_order_for_any_source(v2, source, float64):
     original = shared(v2, "float64")
     result = modify_stem(original, StemSpec(), source=source)
     rgb = colour(np.random.default_rng(1))
@@ -101,7 +101,7 @@ RULES = {
 
 
 def pictures(fields, rng):
-    """(RGB as the original sees it before preprocessing, raw input of the new network)."""
+    """(RGB input of the original before preprocessing, raw input of the new network)."""
     rgb = colour(rng, 26, 19)
     bands, channels = fields.get("bands"), fields.get("channels")
     low, high = fields.get("value_range", (0, 255))
@@ -122,7 +122,7 @@ def pictures(fields, rng):
 
 
 def standardised(raw, fields, source):
-    """What `statistics` is about: the original on channels brought to ImageNet's mean and spread."""
+    """The original's input for `statistics`: channels scaled to ImageNet's mean and standard deviation."""
     mean, std = np.array([0.485, 0.456, 0.406]) * 255, np.array([0.229, 0.224, 0.225]) * 255
     out = raw.copy()
     for c, name in enumerate(("red", "green", "blue")):
@@ -146,7 +146,7 @@ def test_exact_rules(rule, v2, floats, limit):
     assert difference(run(original, seen.astype(floats)), run(result.model, raw.astype(floats))) <= limit
 
 
-# In 64 bits each rule by itself; in 32 bits all of them in two specifications, because 152 layers take seconds a time.
+# In 64 bits each rule alone; in 32 bits all rules in two specifications, because each run of 152 layers takes seconds.
 ONE_BY_ONE = (
     {"channels": 1},
     *(
@@ -181,7 +181,7 @@ def test_every_rule_on_all_six_backbones(depth, v2, floats, limit, specification
     for fields in specifications:
         report = modify_stem(original, StemSpec(**fields)).report
         assert report.claim == "exact", fields
-        # The library's own measurement: the tests above hold it against one made without the library.
+        # Measured by the library itself; the tests above check this measurement independently.
         assert 0 < report.error <= limit, fields
 
 
@@ -207,7 +207,7 @@ def test_widening_is_exact_in_training_mode_too(v2, float64):
     result = modify_stem(original, StemSpec(filters=128))
     rgb = colour(np.random.default_rng(1))
     seen = preprocess(rgb, "tf" if v2 else "caffe")
-    # 4e-13 in FINDINGS.md: the batch's own statistics add rounding, nothing else.
+    # The batch statistics only add rounding.
     assert difference(run(original, seen, training=True), run(result.model, rgb, training=True)) <= 1e-10
 
 
@@ -231,7 +231,7 @@ def test_a_source_with_four_channels(v2, float64):
     x = np.random.default_rng(1).uniform(0, 255, (2, 33, 40, 5))
     seen = x[..., [3, 0, 1, 2]] * source.scale + source.offset
     assert difference(run(original, seen), run(result.model, x)) <= 1e-10
-    # Without names, the channels stay the source's.
+    # Without names, the source's channels are kept.
     assert modify_stem(original, StemSpec(kernel=9), source=source).report.input["bands"] == list(source.bands)
 
 
@@ -248,7 +248,7 @@ def test_a_modified_network_can_be_modified_again(v2, preprocessing, float64):
     assert [layer.name for layer in second.model.layers].count("stem_rescale") == 1
 
 
-def test_zero_slices_still_get_gradients_and_twins_differ():
+def test_zero_slices_still_get_gradients_and_copies_differ():
     from .networks import gradients
 
     result = modify_stem(network(False), StemSpec(bands=("nir", "red", "green", "blue"), filters=128))
@@ -259,5 +259,5 @@ def test_zero_slices_still_get_gradients_and_twins_differ():
     alive = np.abs(old).max((0, 1, 2)) > 0
     assert np.all(np.abs(old - copy).max((0, 1, 2))[alive] > 0)
     quiet = modify_stem(network(False), StemSpec(bands=("nir", "red", "green", "blue"), filters=128, noise=0.0))
-    twins = gradients(quiet.model, x)["conv1_conv/kernel"]
-    assert np.allclose(twins[..., :64], twins[..., 64:], rtol=1e-4, atol=1e-6 * np.abs(twins).max())
+    equal = gradients(quiet.model, x)["conv1_conv/kernel"]
+    assert np.allclose(equal[..., :64], equal[..., 64:], rtol=1e-4, atol=1e-6 * np.abs(equal).max())

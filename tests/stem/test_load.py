@@ -10,7 +10,7 @@ from .networks import network
 
 @pytest.fixture
 def small(monkeypatch):
-    """load_backbone on small networks under the names of the large ones."""
+    """Small networks for load_backbone, under the names of the large ones."""
 
     def make(v2):
         def build(include_top=True, weights=None, input_shape=None, pooling=None, **_):
@@ -49,9 +49,9 @@ def test_files_with_and_without_the_classifier(small, ending, top, tmp_path):
     if top:
         assert same(load_backbone("ResNet50", path, include_top=True), saved)
     else:
-        with pytest.raises(StemError, match="holds no classifier"):
+        with pytest.raises(StemError, match="contains no classifier"):
             load_backbone("ResNet50", path, include_top=True)
-    with pytest.raises(StemError, match="holds another network than ResNet50V2"):
+    with pytest.raises(StemError, match="does not contain ResNet50V2"):
         load_backbone("ResNet50V2", path)
 
 
@@ -68,7 +68,7 @@ def test_a_network_inside_another(small, tmp_path):
     assert same(load_backbone("ResNet50", tmp_path / "whole.keras"), inner)
 
 
-def test_a_modified_network_comes_back_as_it_is(small, tmp_path):
+def test_a_modified_network_is_loaded_unchanged(small, tmp_path):
     result = modify_stem(load_backbone("ResNet50", "none"), StemSpec(channels=1))
     result.model.save(tmp_path / "grey.keras")
     again = load_backbone("ResNet50", tmp_path / "grey.keras")
@@ -76,25 +76,25 @@ def test_a_modified_network_comes_back_as_it_is(small, tmp_path):
 
 
 def test_wrong_files(small, tmp_path):
-    (tmp_path / "text.h5").write_text("no HDF5")
-    (tmp_path / "text.keras").write_text("no zip")
+    (tmp_path / "text.h5").write_text("not HDF5")
+    (tmp_path / "text.keras").write_text("not a zip file")
     (tmp_path / "weights.pt").write_text("torch")
     dense = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     dense.save_weights(tmp_path / "dense.weights.h5")
     dense.save(tmp_path / "dense.keras")
     for name, words in (
-        ("missing.h5", "no weights file"),
+        ("missing.h5", "not found"),
         ("text.h5", "does not fit ResNet50"),
         ("text.keras", "does not fit ResNet50"),
         ("weights.pt", "is not a weights file"),
-        ("dense.weights.h5", "holds no stock ResNet"),
-        ("dense.keras", "holds no keras.applications ResNet"),
+        ("dense.weights.h5", "contains no stock ResNet"),
+        ("dense.keras", "contains no keras.applications ResNet"),
     ):
         with pytest.raises(StemError, match=words):
             load_backbone("ResNet50", tmp_path / name)
 
 
-def test_imagenet_that_cannot_be_had(small, monkeypatch):
+def test_imagenet_weights_that_cannot_be_downloaded(small, monkeypatch):
     real = keras.applications.ResNet50
 
     def offline(weights=None, **kwargs):
@@ -108,7 +108,7 @@ def test_imagenet_that_cannot_be_had(small, monkeypatch):
     assert "weights 'none'" in str(caught.value)
 
 
-def test_imagenet_weights_are_taken_over(small, monkeypatch):
+def test_imagenet_weights_are_copied(small, monkeypatch):
     real = keras.applications.ResNet50
     given = []
 
@@ -123,7 +123,7 @@ def test_imagenet_weights_are_taken_over(small, monkeypatch):
 
 
 def test_unknown_names():
-    with pytest.raises(StemError, match="not a backbone"):
+    with pytest.raises(StemError, match="Unknown backbone"):
         load_backbone("ResNet18", "none")
     with pytest.raises(StemError, match="pooling"):
         load_backbone("ResNet50", "none", pooling="min")

@@ -1,4 +1,4 @@
-"""What modify_stem gives back: approximations, report, refusals."""
+"""What modify_stem returns and rejects: approximations, report, errors."""
 
 import json
 
@@ -30,8 +30,8 @@ def conv_output(model, x):
 
 
 @FAMILIES
-def test_shrinking_errors_are_ordered_and_reported_as_they_are(v2):
-    """Of the convolution's output, the measure of FINDINGS.md; here on the images given."""
+def test_shrinking_errors_are_ordered_and_reported_correctly(v2):
+    """Errors of the convolution's output, on the given images."""
     original = network(v2)
     batch = images()
     old = conv_output(modify_stem(original, StemSpec()).model, batch)
@@ -43,7 +43,7 @@ def test_shrinking_errors_are_ordered_and_reported_as_they_are(v2):
         error[rule] = np.sqrt(np.mean(gap**2) / np.mean((old - bias)[:, 2:-2, 2:-2] ** 2))
         reported = result.report.approximations[0]
         assert np.isclose(reported["error"], error[rule], rtol=0.1)
-        assert "6 images given" in reported["measure"]
+        assert "6 calibration images" in reported["measure"]
         assert result.report.claim == "approximate"
         assert result.report.tolerance is None
     assert error["least_squares"] < 0.8 * min(v for k, v in error.items() if k != "least_squares")
@@ -52,8 +52,8 @@ def test_shrinking_errors_are_ordered_and_reported_as_they_are(v2):
 
 @pytest.mark.parametrize("batch", [np.zeros((1, 4, 4, 3)), np.full((2, 9, 9, 3), 77.0), images(1, 3)])
 @pytest.mark.parametrize("fields", [{"kernel": 5}, {"filters": 32}, {"batch_norm": True}, {"deep": True}])
-def test_images_that_say_next_to_nothing_do_no_harm(fields, batch):
-    """Smaller than the kernel, black, or flat: the result stays finite and as good as the prior makes it."""
+def test_uninformative_images_do_no_harm(fields, batch):
+    """Images smaller than the kernel, black, or flat: the result stays finite and as good as with the prior."""
     result = modify_stem(network(True), StemSpec(**fields), images=batch)
     assert all(np.isfinite(w).all() for w in result.model.get_weights())
     assert np.isfinite(result.report.error)
@@ -63,7 +63,7 @@ def test_images_that_say_next_to_nothing_do_no_harm(fields, batch):
 
 @FAMILIES
 def test_narrowing_errors_are_ordered(v2):
-    """Dropping is worst, folding means better, refitting best (FINDINGS.md: 0.68, 0.58, 0.40)."""
+    """Dropping is worst, folding means is better, refitting is best."""
     original = network(v2)
     batch = images()
     stock = modify_stem(original, StemSpec()).model
@@ -76,7 +76,7 @@ def test_narrowing_errors_are_ordered(v2):
     assert error["least_squares"] < error["mean"] < error["drop"]
 
 
-def test_v2_readers_without_bias_hand_the_shift_to_the_next_norm():
+def test_v2_readers_without_bias_pass_the_shift_to_the_next_norm():
     result = modify_stem(network(True), StemSpec(filters=40))
     assert entry(result.report, "conv2_block1_1_bn/moving_mean")["origin"] == "derived"
     assert entry(result.report, "conv2_block1_1_bn/gamma")["origin"] == "identical"
@@ -84,8 +84,8 @@ def test_v2_readers_without_bias_hand_the_shift_to_the_next_norm():
 
 
 @FAMILIES
-def test_extra_batch_norm_has_true_statistics(v2):
-    """After some batches in training mode its statistics have hardly moved: they were right to begin with."""
+def test_extra_batch_norm_has_correct_statistics(v2):
+    """Batches in training mode hardly change its statistics, because they are correct from the start."""
     result = modify_stem(network(v2), StemSpec(batch_norm=True), images=images(side=64))
     norm = result.model.get_layer("stem_bn")
     if not v2:
@@ -120,7 +120,7 @@ def test_deep_stem_keeps_the_scale_of_activations(v2):
 
 
 @pytest.mark.parametrize("fields", [{"stride": 1}, {"pool": False}, {"kernel": 3, "stride": 1, "pool": False}])
-def test_plain_changes_are_said_to_change_the_function(fields):
+def test_stride_and_pool_changes_are_reported_as_approximate(fields):
     result = modify_stem(network(False, pooling=None), StemSpec(**fields))
     assert result.report.claim == "approximate"
     assert result.report.error > 1e-3
@@ -146,7 +146,7 @@ def test_every_weight_has_an_origin_and_untouched_ones_are_bit_identical():
     assert changed == {"conv1_conv", "conv2_block1_preact_bn", "conv2_block1_0_conv", "conv2_block1_1_conv"}
 
 
-def test_the_original_is_left_alone():
+def test_the_original_is_not_changed():
     original = network(False)
     before = [w.copy() for w in original.get_weights()]
     config = original.to_json()
@@ -171,13 +171,13 @@ def test_report_as_text_json_and_picture(tmp_path):
     assert (tmp_path / "stem.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_missing_colour_is_named():
+def test_a_missing_colour_is_reported():
     report = modify_stem(network(False), StemSpec(bands=("red", "green"))).report
     assert report.claim == "approximate"
     assert any("slice of blue" in d["why"] for d in report.dropped)
 
 
-def test_extra_bands_at_the_mean_are_not_called_exact():
+def test_extra_bands_at_the_mean_are_approximate():
     fields = {"bands": ("nir", "red", "green", "blue")}
     result = modify_stem(network(True), StemSpec(**fields, extra_bands="mean"))
     kernel = result.model.get_layer("conv1_conv").get_weights()[0]
@@ -185,7 +185,7 @@ def test_extra_bands_at_the_mean_are_not_called_exact():
     assert result.report.claim == "approximate"
 
 
-def test_bands_without_any_pretrained_kernel_are_refused_unless_asked_for():
+def test_bands_without_any_pretrained_kernel_need_extra_bands_mean():
     with pytest.raises(StemError, match="set extra_bands to 'mean'"):
         modify_stem(network(True), StemSpec(bands=("vv", "vh")))
     assert modify_stem(network(True), StemSpec(bands=("vv", "vh"), extra_bands="mean")).report.claim == "exact"
@@ -199,14 +199,14 @@ def test_measured_band_statistics_reach_the_input():
     given = modify_stem(network(True), spec).report.input
     depth = raw[..., 0] * given["scale"][0] + given["offset"][0]
     assert abs(depth.mean()) < 1e-6
-    # The spread of ImageNet's channels in V2's -1..1.
+    # The standard deviation of ImageNet's channels in V2's range -1..1.
     assert np.isclose(depth.std(), np.mean([0.229, 0.224, 0.225]) * 2)
     with pytest.raises(StemError, match="constant"):
         measure_bands(np.ones((1, 2, 2, 1)), ("depth",))
 
 
 def test_a_refuted_claim_raises(monkeypatch):
-    """A rule that is wrong by one pixel, the defect that padding='same' brings."""
+    """A rule that is off by one pixel, as with padding='same'."""
     original_rule = modify_module.design_stem
 
     def shifted(*args):
@@ -219,7 +219,7 @@ def test_a_refuted_claim_raises(monkeypatch):
         modify_stem(network(False), StemSpec(channels=1))
 
 
-def test_weights_that_are_not_finite_are_not_called_exact():
+def test_weights_that_are_not_finite_raise():
     original = network(False)
     kernel, bias = original.get_layer("conv1_conv").get_weights()
     kernel[0, 0, 0, 0] = np.nan
@@ -236,12 +236,12 @@ def test_weights_that_are_not_finite_are_not_called_exact():
         (lambda: "ResNet50", "takes a Keras model"),
     ],
 )
-def test_other_networks_are_refused(model, words):
+def test_other_networks_are_rejected(model, words):
     with pytest.raises(StemError, match=words):
         modify_stem(model(), StemSpec())
 
 
-def test_wrong_arguments_are_refused():
+def test_wrong_arguments_are_rejected():
     original = network(False)
     for kwargs, words in (
         ({"source": "keras"}, "source must be"),
@@ -269,8 +269,8 @@ def test_half_precision_policies(policy):
     half = policy.removeprefix("mixed_")
     try:
         keras.layers.Conv2D(4, 3, dtype=half)(np.zeros((1, 8, 8, 3)))
-    except Exception as error:  # TensorFlow's own, under ONEDNN_MAX_CPU_ISA: it goes by what the processor has
-        pytest.skip(f"Keras itself cannot convolve {half} here: {str(error)[:200]}")
+    except Exception as error:  # from TensorFlow, with ONEDNN_MAX_CPU_ISA: it depends on the processor
+        pytest.skip(f"Keras itself cannot convolve in {half} here: {str(error)[:200]}")
     keras.config.set_dtype_policy(policy)
     try:
         result = modify_stem(network(False), StemSpec(channels=1))
@@ -284,8 +284,8 @@ def test_half_precision_policies(policy):
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="other backends: test_backends.py")
 @pytest.mark.parametrize("before", [True, False])
-def test_the_probe_has_all_bits_of_float32_and_leaves_the_setting_alone(before):
-    """GPUs would compute it in TF32, in which a network differs from itself by more than the tolerance."""
+def test_the_probe_uses_full_float32_and_restores_the_setting(before):
+    """On GPUs it would use TF32, in which a network differs from itself by more than the tolerance."""
     import tensorflow as tf
 
     config = tf.config.experimental

@@ -1,4 +1,4 @@
-"""Random specifications: each builds, carries over, trains, is saved, and comes back bit for bit."""
+"""Random specifications: each network is built, keeps its other weights, trains, and is saved and loaded exactly."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ BANDS = ("red", "green", "blue", "nir", "swir", "depth")
 
 @st.composite
 def specifications(draw):
-    """Any StemSpec that is possible."""
+    """Any valid StemSpec."""
     fields = {
         "filters": draw(st.sampled_from([None, 24, 64, 70, 128])),
         "noise": draw(st.sampled_from([0.0, 0.25, 1.0])),
@@ -79,7 +79,7 @@ def test_any_specification(spec, v2, inside, originals, tmp_path):
     again = keras.saving.load_model(tmp_path / "net.keras")
     assert np.array_equal(run(again, x), before)
 
-    # Trained last: it changes the weights.
+    # Training comes last, because it changes the weights.
     model.compile(keras.optimizers.SGD(1e-6), "mse", jit_compile=False, run_eagerly=True)
     assert np.isfinite(model.train_on_batch(x, np.zeros_like(before)))
     assert all(np.isfinite(w).all() for w in model.get_weights())

@@ -1,4 +1,4 @@
-"""The mathematics alone, on arrays."""
+"""The mathematics of the rules, on arrays."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_shrinking_keeps_output_size_and_centre(rule, old, pad, side, expected, 
 
 
 def test_shrinking_undoes_growth(rng):
-    """A 5x5 kernel grown to 7x7 comes back by cropping and by least squares: its outer taps are zero."""
+    """Cropping and least squares recover a 5x5 kernel that was grown to 7x7, because its outer taps are zero."""
     kernel = rng.normal(size=(5, 5, 3, 4))
     grown, pad = kernel_size.grow(kernel, (2, 2), 7)
     moments = patch_moments(natural_images(4, 32, 3, rng), 7)
@@ -49,8 +49,8 @@ def test_shrinking_undoes_growth(rng):
     assert np.allclose(kernel_size.least_squares(grown, pad, 5, moments)[0], kernel, atol=1e-5)
 
 
-def test_pseudo_inverse_growth_answers_to_resized_patches(rng):
-    """FlexiViT's property: resizing patch and kernel together keeps their product, where the kernel grows."""
+def test_pseudo_inverse_growth_keeps_the_product_with_resized_patches(rng):
+    """FlexiViT's property: if the kernel grows, resizing patch and kernel together keeps their product."""
     kernel = rng.normal(size=(4, 4, 1, 1))
     resize = kernel_size.resize_matrix(4, 8)
     grown, _ = kernel_size.pseudo_inverse(kernel, (1, 2), 8)
@@ -59,7 +59,7 @@ def test_pseudo_inverse_growth_answers_to_resized_patches(rng):
 
 
 def test_order_of_the_shrinking_rules(rng):
-    """As FINDINGS.md found on 1/f images and random kernels: least squares, pseudo-inverse, bilinear, crop."""
+    """On 1/f images with random kernels, from best to worst: least squares, pseudo-inverse, bilinear, crop."""
     kernel = rng.normal(size=(7, 7, 3, 64))
     moments = patch_moments(natural_images(16, 64, 3, rng), 7)
     ls = kernel_size.least_squares(kernel, (3, 3), 5, moments)
@@ -74,7 +74,7 @@ def test_order_of_the_shrinking_rules(rng):
     assert kernel_size.relative_error(kernel, (3, 3), fresh, (2, 2), moments) > error["crop"]
 
 
-def test_few_patches_lean_on_the_prior(rng):
+def test_few_patches_rely_on_the_prior(rng):
     prior = patch_moments(natural_images(8, 32, 1, rng), 5)
     few, many = natural_images(1, 6, 1, rng), natural_images(32, 32, 1, rng)
     assert np.array_equal(blend_moments(np.zeros((25, 25)), 4, prior), prior)
@@ -84,7 +84,7 @@ def test_few_patches_lean_on_the_prior(rng):
     assert np.abs(blend_moments(measured, 32 * 28 * 28, prior) - measured).max() < 0.01 * np.trace(measured)
 
 
-def test_measured_error_is_that_of_the_convolution(rng):
+def test_relative_error_matches_the_convolution(rng):
     kernel, x = rng.normal(size=(7, 7, 2, 8)), natural_images(4, 40, 2, rng)
     new, pad = kernel_size.crop(kernel, (3, 3), 5)
     old_out, new_out = convolve(x, kernel, None, (0, 0), 1), convolve(x, new, None, (0, 0), 1)[:, 1:-1, 1:-1]
@@ -113,7 +113,7 @@ def test_widening_a_reader(rng):
     assert not np.allclose(wide[0, 0, 0], wide[0, 0, 6])
 
 
-def test_narrowing_is_exact_where_it_can_be(rng):
+def test_narrowing_is_exact_for_affine_activations(rng):
     """Two of five activations are affine in the others: least squares keeps the readers' output."""
     base = rng.normal(size=(400, 3))
     seen = np.concatenate([base, base @ rng.normal(size=(3, 2)) + 1], axis=1)
@@ -134,7 +134,7 @@ def test_order_of_the_narrowing_rules(rng):
     assert error["least_squares"] < error["mean"] < error["drop"]
 
 
-def test_greedy_choice_beats_taking_the_first(rng):
+def test_greedy_choice_beats_the_first_filters(rng):
     mixed = np.maximum(rng.normal(size=(2000, 12)) @ rng.normal(size=(12, 24)) + rng.normal(size=24), 0)
     kernel = rng.normal(size=(1, 1, 24, 10))
 

@@ -1,4 +1,4 @@
-"""Files: a modified network is read by plain Keras, and knows what it is."""
+"""Files: plain Keras reads a modified network, and the file contains its specification and report."""
 
 import copy
 import json
@@ -41,7 +41,7 @@ def x():
 
 
 def test_plain_keras_reads_it_bit_for_bit(result, x, tmp_path):
-    """In a process that has Keras and not this library."""
+    """In a process with Keras but without this library."""
     inputs = keras.Input((None, None, 2))
     whole = keras.Model(inputs, keras.layers.Dense(3)(result.model(inputs)))
     np.save(tmp_path / "x.npy", x)
@@ -54,7 +54,7 @@ def test_plain_keras_reads_it_bit_for_bit(result, x, tmp_path):
     assert np.array_equal(np.load(tmp_path / "plain_whole.npy"), run(whole, x))
 
 
-def test_a_file_knows_what_it_is(result, x, tmp_path):
+def test_a_file_keeps_specification_and_report(result, x, tmp_path):
     result.model.save(tmp_path / "net.keras")
     again = keras.saving.load_model(tmp_path / "net.keras")
     assert np.array_equal(run(again, x), run(result.model, x))
@@ -81,11 +81,11 @@ def test_pickle_and_copies(result, x):
         assert describe(again) == describe(result.model)
 
 
-def test_json_configuration_holds_it(result):
+def test_json_configuration_contains_the_report(result):
     assert json.loads(result.model.to_json())["config"]["restem"]["report"]["claim"] == "approximate"
 
 
-def test_only_endings_that_keras_reads(result, tmp_path):
+def test_only_file_endings_that_keras_reads(result, tmp_path):
     with pytest.raises(StemError, match=r"\.weights\.h5"):
         save_network(result.model, tmp_path / "net.pb")
 
@@ -93,7 +93,7 @@ def test_only_endings_that_keras_reads(result, tmp_path):
 def test_saved_model_through_a_tf_function(result, x, tmp_path):
     tf = pytest.importorskip("tensorflow")
     if keras.config.backend() != "tensorflow":
-        pytest.skip("SavedModel is TensorFlow's")
+        pytest.skip("SavedModel needs TensorFlow")
 
     class Served(tf.Module):
         def __init__(self, model):
@@ -107,5 +107,5 @@ def test_saved_model_through_a_tf_function(result, x, tmp_path):
     served = Served(result.model)
     tf.saved_model.save(served, str(tmp_path), signatures=served.serve)
     again = tf.saved_model.load(str(tmp_path))
-    # A traced graph is fused differently from eager operations: equal to rounding.
+    # A traced graph is fused differently from eager operations, so the results are equal up to rounding.
     assert np.allclose(again.serve(x).numpy(), run(result.model, x), rtol=1e-4, atol=1e-5)

@@ -19,22 +19,22 @@ from restem.stem import StemError, StemSpec
         ({"bands": ()}, "empty"),
         ({"bands": "red,green"}, "list of names"),
         ({"bands": ("red", "red")}, "more than once"),
-        ({"bands": ("a b",)}, "not a band name"),
+        ({"bands": ("a b",)}, "not a valid band name"),
         ({"channels": 3, "bands": ("nir", "red")}, "contradicts"),
-        ({"bands": ("grey", "red")}, "beside a colour"),
+        ({"bands": ("grey", "red")}, "grey with a colour"),
         ({"small_images": True, "stride": 2}, "leave stride out"),
-        ({"deep": True, "kernel": 3}, "exclude each other"),
-        ({"deep": True, "small_images": True}, "exclude each other"),
+        ({"deep": True, "kernel": 3}, "cannot be combined"),
+        ({"deep": True, "small_images": True}, "cannot be combined"),
         ({"deep_filters": (3, 3)}, "only with deep"),
         ({"deep": True, "deep_filters": (3,)}, "two whole numbers"),
         ({"value_range": (5, 5)}, "black < white"),
         ({"value_range": 255}, "black < white"),
         ({"normalise": "statistics"}, "band_statistics"),
-        ({"bands": ("red", "nir"), "band_statistics": {"swir": (1, 1)}}, "none of the bands"),
+        ({"bands": ("red", "nir"), "band_statistics": {"swir": (1, 1)}}, "not one of the bands"),
         ({"bands": ("red", "nir"), "band_statistics": {"nir": (1, 0)}}, "standard deviation > 0"),
     ],
 )
-def test_impossible_specifications_are_refused_when_made(fields, words):
+def test_invalid_specifications_are_rejected_on_creation(fields, words):
     with pytest.raises(StemError, match=words):
         StemSpec(**fields)
 

@@ -1,7 +1,7 @@
-"""The data steps where Beam's workers share nothing but storage: every function is pickled and sent to them.
+"""Runs the data steps on Beam workers that share only storage, so that every function is pickled and sent to them.
 
-`processes` are workers of their own on Beam's default runner. Prism, Beam's small server, is the way to Flink and
-Spark: it is tested where its binary is at hand.
+`processes` uses worker processes on Beam's default runner. Prism is Beam's small server and represents Flink and Spark;
+it is tested if its binary is available.
 """
 
 import os
@@ -27,7 +27,7 @@ WANTED = {name: tf.io.FixedLenFeature([], tf.string) for name in ("pixels", "pat
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Two classes of 20 images, and a file that is none."""
+    """Two classes of 20 images, and a file that is not an image."""
     folder = tmp_path_factory.mktemp("images")
     for i in range(40):
         path = folder / "ab"[i % 2] / f"{i}.png"
@@ -38,7 +38,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def data_steps(root: Path, folder: Path, beam: BeamConfig) -> tuple[dict[str, list], str]:
-    """What the steps make, by split: path and pixels, sorted, as workers come in any order; and the quarantine."""
+    """Split -> (path, pixels) of Transform's output, sorted because the order of workers varies; and the quarantine."""
     gen = ImageExampleGen(DataConfig(path=str(folder), max_quarantined=0.5), IMAGE)
     statistics = statistics_gen(gen.outputs["examples"])
     validator = example_validator(statistics.outputs["statistics"], gen.outputs["schema"])
@@ -73,7 +73,7 @@ def here(folder, tmp_path_factory):
     ],
     ids=["processes", "prism"],
 )
-def test_other_workers_make_the_same(beam, here, folder, tmp_path):
+def test_other_workers_give_the_same_output(beam, here, folder, tmp_path):
     found, quarantine = data_steps(tmp_path, folder, beam)
     assert sum(map(len, here[0].values())) == 40
     assert (found, quarantine) == here

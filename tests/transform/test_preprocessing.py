@@ -30,7 +30,7 @@ MODES = [
 
 @pytest.fixture(scope="module", params=MODES, ids=lambda mode: "-".join(map(str, mode)))
 def transformed(request, tmp_path_factory):
-    """Training images in two batches and a test image, through tf.Transform on Beam."""
+    """Five training images and a test image, transformed with tf.Transform on Beam."""
     config = ImageConfig(size=(6, 4), **request.param)
     rng = np.random.default_rng(0)
     channels = 3 if config.bands is None else len(config.bands)
@@ -55,7 +55,7 @@ def transformed(request, tmp_path_factory):
     return config, train, test, train_out, test_out
 
 
-def test_pixels_are_those_of_the_one_preprocessing(transformed):
+def test_pixels_equal_those_of_preprocess(transformed):
     config, train, test, train_out, test_out = transformed
     for before, after in zip(train + test, train_out + test_out, strict=True):
         expected = preprocess(tf.constant([before["image_bytes"]]), config)[0]
@@ -67,5 +67,5 @@ def test_pixels_are_those_of_the_one_preprocessing(transformed):
 def test_stored_rows_are_small(transformed):
     config, _, _, train_out, _ = transformed
     raw = config.height * config.width * config.count * config.bits // 8
-    # Random pixels cannot be compressed: PNG's frame of some 70 bytes is all that may be added.
+    # Random pixels cannot be compressed; PNG may add only its overhead of about 70 bytes.
     assert all(len(row["pixels"]) <= raw * 1.1 + 100 for row in train_out)

@@ -1,1 +1,1 @@
-"""How images may be laid out, a file a layout: each lists what is there, and fingerprints it."""
+"""The supported layouts of images, one module each. A module lists the images and computes their fingerprint."""

@@ -1,12 +1,12 @@
-"""What lies in a folder of images: classes, splits, files. Reads names only, never a file's content.
+"""Lists a folder of images: classes, splits, files. It reads only names, never a file's content.
 
     path/<class>/...          the splits are decided later, see `splits`
-    path/train/<class>/...    } the splits as given
+    path/train/<class>/...    } given splits
     path/test/<class>/...     }
 
-The path is of this machine or an address such as gs://bucket/images. Files may lie in sub-folders of a class folder.
-Hidden files and folders are not looked at. What cannot be an example (a file outside the class folders, a socket) is
-listed as refused with its reason: ImageExampleGen puts it to quarantine, so that every file is accounted for.
+The path is local or a URL such as gs://bucket/images. Files may be in sub-folders of a class folder. Hidden files and
+folders are skipped. Files that cannot be examples (a file outside the class folders, a socket) are listed as refused
+with the reason. ImageExampleGen quarantines them, so that every file is accounted for.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from restem.errors import RestemError
 from restem.example_gen.config import DataConfig, compiled_group
 from restem.example_gen.dataset import SPLITS, ImageFile, Listing, Refused, first_few, relative, text_of
 
-# What operating systems leave behind; they say no more about the images than names that begin with a dot.
+# Files that operating systems leave behind. They are skipped like names that begin with a dot.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"})
 _FILE, _FOLDER, _OTHER = "file", "folder", "other"
 
@@ -31,17 +31,17 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
 
     Args:
       path: the folder.
-      folder: where the images' paths start: the path itself, or a folder above it.
-      config: its `group` is a regular expression with one group in parentheses, looked for in every image's path.
-      scratch: not used: nothing has to be unpacked.
+      folder: the folder that the images' paths are relative to: the path itself, or a folder above it.
+      config: its `group` is a regular expression with one group in parentheses, searched in every image's path.
+      scratch: not used, since nothing has to be unpacked.
 
     Returns:
-      The listing; classes without files and classes in one split only are in it, `check_listing` refuses them. Without
-      given splits every image's split is empty.
+      The listing. It includes classes without files and classes in only one split; `check_listing` refuses them.
+      Without given splits, every image's split is empty.
 
     Raises:
-      RestemError: no such folder, nothing in it, no class folders in it, train/ without test/ or the reverse, class
-        folders beside train/ and test/, or no path holds the group's pattern.
+      RestemError: the folder does not exist, is empty, or has no class folders; train/ without test/ or vice versa;
+        class folders next to train/ and test/; or no path matches the group's pattern.
     """
     found = sorted((name, kind) for name, kind, _ in _walk(path))
     where = f"data.path ({path})"
@@ -57,11 +57,15 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
         elif not split_folders and len(parts) == 1:
             classes.add(_normalise(parts[0]))
 
-    images, refused = [], []
+    images: list[ImageFile] = []
+    refused: list[Refused] = []
     for name, kind in found:
         if kind != _FOLDER:
             placed = _place(name, kind, split_folders)
-            (refused if isinstance(placed, Refused) else images).append(placed)
+            if isinstance(placed, Refused):
+                refused.append(placed)
+            else:
+                images.append(placed)
 
     if not files and not classes:
         raise RestemError("the folder is empty", where=where, expected="a folder of images for each class")
@@ -70,9 +74,9 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
         raise RestemError(
             f"there are no class folders{inside}",
             where=where,
-            expected="a folder for each class, named like the class, with its images in it",
-            given=f"{len(files)} files and no such folder, among them {first_few(files)}" if files else "no files",
-            remedy="Sort the images into one folder a class",
+            expected="a folder for each class, named like the class, that contains its images",
+            given=f"{len(files)} files without such a folder, among them {first_few(files)}" if files else "no files",
+            remedy="Sort the images into one folder per class",
         )
     prefix = relative(folder, path)
     if prefix:
@@ -88,10 +92,10 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
 
 
 def grouped_by_path(files: list[ImageFile], pattern: str | None) -> tuple[ImageFile, ...]:
-    """The images with the group that a pattern finds in their paths; an image without one is its own group.
+    """Sets each image's group to the match of a pattern in its path; an image without a match is its own group.
 
     Raises:
-      RestemError: there is no image whose path holds the pattern.
+      RestemError: no path matches the pattern.
     """
     if pattern is None:
         return tuple(files)
@@ -99,9 +103,9 @@ def grouped_by_path(files: list[ImageFile], pattern: str | None) -> tuple[ImageF
     grouped = [replace(file, group=_found(compiled, file.path)) for file in files]
     if files and not any(file.group for file in grouped):
         raise RestemError(
-            "no path holds the pattern of the groups",
+            "no path matches the pattern for groups",
             where="data.group",
-            expected=f"something like {pattern}",
+            expected=f"paths that match {pattern}",
             given=f"paths such as {files[0].path}",
         )
     return tuple(grouped)
@@ -113,19 +117,19 @@ def _found(pattern: re.Pattern, path: str) -> str | None:
 
 
 def point_deeper(listing: Listing) -> None:
-    """Refuses a folder that holds the folder that was meant: what an unpacked archive often looks like."""
+    """Refuses a folder that contains the intended folder, as is common in unpacked archives."""
     insides = sorted({name.split("/")[1] for name in (file.path for file in listing.files) if name.count("/") > 1})
     if insides:
         raise RestemError(
-            f"there is only one class folder, {listing.classes[0]}/, and it holds folders: {first_few(insides)}",
+            f"there is only one class folder, {listing.classes[0]}/, and it contains folders: {first_few(insides)}",
             where=f"data.path ({listing.folder})",
             expected="at least two class folders",
-            remedy=f"If the classes are further inside, name that folder, e.g. {_deepest(listing)}",
+            remedy=f"If the classes are deeper inside, set data.path to that folder, e.g. {_deepest(listing)}",
         )
 
 
 def _deepest(listing: Listing) -> str:
-    """The first folder on the way down that holds more than one folder."""
+    """The first folder on the way down that contains more than one folder."""
     folders = {tuple(file.path.split("/")[:-1]) for file in listing.files}
     here: tuple[str, ...] = ()
     while len(deeper := {folder[: len(here) + 1] for folder in folders if len(folder) > len(here)}) == 1:
@@ -134,18 +138,18 @@ def _deepest(listing: Listing) -> str:
 
 
 def fingerprint(path: str, folder: str, config: DataConfig) -> str:
-    """Changes whenever a file is added, removed, renamed, moved to another class, or edited.
+    """A fingerprint that changes if a file is added, removed, renamed, moved to another class, or edited.
 
     Args:
       path: the folder of images.
-      folder: where the images' paths start; a folder at another place there is another one.
-      config: not used; as for the other layouts.
+      folder: the folder that the images' paths are relative to; the position of `path` in it counts.
+      config: not used; the layouts share this signature.
 
     Returns:
-      64 hexadecimal digits over every file's relative path, size in bytes and time of modification.
+      64 hexadecimal digits that cover every file's relative path, size in bytes and modification time.
 
     Raises:
-      RestemError: there is no such folder.
+      RestemError: the folder does not exist.
     """
     digest = hashlib.sha256(relative(folder, path).encode(errors="surrogateescape") + b"\0")
     for name, kind, known in sorted(_walk(path), key=lambda one: one[0]):
@@ -165,7 +169,7 @@ def _place(name: str, kind: str, split_folders: dict[str, str]) -> ImageFile | R
     if not _is_text(name):
         return Refused(text_of(name), "Its name is not valid UTF-8: rename it.")
     if kind == _OTHER:
-        return Refused(name, "It is neither a file nor a folder, or a link to nothing.")
+        return Refused(name, "It is neither a file nor a folder, or it is a broken link.")
     if split_folders:
         if parts[0] not in split_folders or len(parts) < 3:
             return Refused(name, "It is outside the class folders, so its class is unknown.")
@@ -176,7 +180,7 @@ def _place(name: str, kind: str, split_folders: dict[str, str]) -> ImageFile | R
 
 
 def _split_folders(top_folders: list[str], files: list[str], where: str) -> dict[str, str]:
-    """The top folders that are splits: their name as written -> 'train' or 'test'; empty for a flat layout."""
+    """The top folders that are splits: name as written -> 'train' or 'test'; empty if there are none."""
     found = {name: name.lower() for name in top_folders if name.lower() in SPLITS}
     if not found:
         return {}
@@ -185,26 +189,26 @@ def _split_folders(top_folders: list[str], files: list[str], where: str) -> dict
         raise RestemError(
             f"there is {first_few(sorted(found))}/ without {missing[0]}/",
             where=where,
-            expected="both train/ and test/ with the class folders inside, or class folders alone",
+            expected="both train/ and test/ with the class folders inside, or only class folders",
             given=first_few([f"{name}/" for name in top_folders]),
-            remedy=f"Make {missing[0]}/ beside it; or, to have the images split by restem, move the class folders out",
+            remedy=f"Create {missing[0]}/ next to it, or move the class folders up to let Restem split the images",
         )
     used = {name.split("/")[0] for name in files if "/" in name}
     if others := [f"{name}/" for name in top_folders if name not in found and name in used]:
         raise RestemError(
-            f"beside train/ and test/ there are other folders: {first_few(others)}",
+            f"there are other folders next to train/ and test/: {first_few(others)}",
             where=where,
-            expected="train/ and test/ alone, each with the class folders inside",
-            remedy="Move their images into train/ or test/, or take them out of the folder",
+            expected="only train/ and test/, each with the class folders inside",
+            remedy="Move their images into train/ or test/, or move them out of the folder",
         )
     return found
 
 
 def _walk(root: str) -> Iterator[tuple[str, str, storage.Status | None]]:
-    """Everything below a folder that is not hidden: relative path with forward slashes, kind, state where known.
+    """Everything in a folder that is not hidden: relative path with forward slashes, kind, state if known.
 
     Raises:
-      RestemError: there is no such folder, or it cannot be looked into.
+      RestemError: the folder does not exist or cannot be read.
     """
     if storage.is_remote(root):
         yield from _walk_remote(root)
@@ -217,7 +221,7 @@ def _walk(root: str) -> Iterator[tuple[str, str, storage.Status | None]]:
 
 
 def _walk_remote(root: str) -> Iterator[tuple[str, str, storage.Status | None]]:
-    """Storage knows files only; folders are what their names say."""
+    """An object storage has only files; their names define the folders."""
     where = f"data.path ({root})"
     prefix = root.rstrip("/") + "/"
     folders: set[str] = set()
@@ -248,20 +252,20 @@ def _is_hidden(name: str) -> bool:
 
 
 def _walk_here(root: str) -> Iterator[tuple[str, str]]:
-    """Links are followed, but never into a folder that one is already in: such a loop would have no end."""
+    """Follows links, except to a folder that contains them, which would be an endless loop."""
     status = os.stat(root)
     waiting = [("", frozenset({(status.st_dev, status.st_ino)}))]
     while waiting:
         folder, ancestors = waiting.pop()
         try:
-            with os.scandir(os.path.join(root, folder)) as entries:
-                entries = list(entries)
+            with os.scandir(os.path.join(root, folder)) as scan:
+                entries = list(scan)
         except PermissionError as error:
             raise RestemError(
                 "this folder cannot be read",
                 where=f"data.path ({os.path.join(root, folder)})",
                 given=error.strerror,
-                remedy="Change its permissions, or move it away",
+                remedy="Change its permissions, or move it elsewhere",
             ) from None
         for entry in entries:
             if _is_hidden(entry.name):
@@ -282,7 +286,7 @@ def _kind(entry: os.DirEntry) -> str:
         if entry.is_dir():
             return _FOLDER
         return _FILE if entry.is_file() else _OTHER
-    except OSError:  # A link to itself.
+    except OSError:  # a link to itself
         return _OTHER
 
 
@@ -291,7 +295,7 @@ def _normalise(text: str) -> str:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a file's name is text; names of other bytes come from the system with lone surrogates in them."""
+    """Whether a file's name is valid text; Python represents other bytes as lone surrogates."""
     try:
         name.encode()
     except UnicodeEncodeError:

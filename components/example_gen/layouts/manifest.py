@@ -1,10 +1,10 @@
-"""A table with a row an image: CSV (commas, semicolons, tabs or bars between the fields) or Parquet.
+"""A table with one row per image: CSV (fields separated by commas, semicolons, tabs or vertical bars) or Parquet.
 
     path,label,split,patient,weight
     scans/0001.png,healthy,train,p17,1.0
 
-Paths are relative to the manifest, or absolute, or addresses. Every row becomes an image to be read, or is refused with
-its line number and the reason; files that no row names are not looked at.
+Paths are relative to the manifest, absolute, or URLs. Every row becomes an image, or is refused with its line number
+and the reason; files that no row names are ignored.
 """
 
 import csv
@@ -24,7 +24,7 @@ from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import SPLITS, ImageFile, Listing, Refused, relative
 from restem.example_gen.layouts.folder import grouped_by_path
 
-# Large fields (polygons, captions) beside the images are no reason to refuse a manifest.
+# A manifest may have large fields (polygons, captions) besides the images.
 csv.field_size_limit(2**31 - 1)
 _SPLIT_NAMES = {**{name: name for name in SPLITS}, "training": "train", "testing": "test"}
 _USEFUL = ("group", "weight")
@@ -32,26 +32,26 @@ _USEFUL = ("group", "weight")
 
 @dataclass(frozen=True)
 class Table:
-    """A manifest's content: the columns' names, and its rows with what a user calls them ('Line 7', 'Row 3')."""
+    """A manifest's content: the column names, and its rows with their names for the user ('Line 7', 'Row 3')."""
 
     columns: tuple[str, ...]
     rows: Iterator[tuple[str, Sequence[Any]]]
 
 
 def list_images(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
-    """Lists the images that a manifest names; a second for 100,000 rows.
+    """Lists the images that a manifest names; takes a second for 100,000 rows.
 
-    Whether a file exists is looked up here on this machine only: of a storage it would take a request for each file,
-    and comes out when it is read.
+    Only local files are checked for existence. A remote storage would need one request per file; missing files are
+    found when they are read.
 
     Args:
       path: the manifest.
-      folder: where the images' paths start: the manifest's folder, or one above it.
+      folder: the folder that the images' paths are relative to: the manifest's folder, or one above it.
       config: names of columns.
-      scratch: not used; as for the other layouts.
+      scratch: not used; the layouts share this signature.
 
     Raises:
-      RestemError: there is no such manifest, it cannot be read, or it lacks a column.
+      RestemError: the manifest does not exist, cannot be read, or lacks a column.
     """
     table = read_table(path)
     columns = _columns(table, path, config)
@@ -90,15 +90,15 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
 
 
 def fingerprint(path: str, folder: str, config: DataConfig) -> str:
-    """Changes with the manifest's content and with the size or time of any file it names.
+    """A fingerprint that changes with the manifest's content and with the size or time of any file in it.
 
-    Of a storage, the folders in which the files lie are listed: one request for each thousand files in them.
+    For a remote storage, it lists the folders of the files, which takes one request per thousand files in them.
     """
     digest = hashlib.sha256(relative(folder, path).encode() + b"\0" + _read(path))
     places = {file.path: storage.join(folder, file.path) for file in list_images(path, folder, config).files}
     remote = storage.statuses(place for place in places.values() if storage.is_remote(place))
     for name, place in places.items():
-        # What is not there has no state; reading will tell.
+        # A missing file has no state; reading reports it later.
         found = remote.get(place) if storage.is_remote(place) else storage.status(place)
         digest.update(f"{name}\0{f'{found.bytes} {found.modified}' if found else ''}\0".encode())
     return digest.hexdigest()
@@ -108,7 +108,7 @@ def read_table(path: str) -> Table:
     """Opens a manifest; its rows are read one by one.
 
     Raises:
-      RestemError: it cannot be read, is empty, or is not what its name says.
+      RestemError: it cannot be read, is empty, or its content does not match its file extension.
     """
     data = _read(path)
     if path.lower().endswith(".parquet"):
@@ -117,7 +117,9 @@ def read_table(path: str) -> Table:
     lines = _lines(text, path)
     _, header = next(lines, (1, []))
     if not any(header):
-        raise RestemError("the manifest is empty", where=f"data.path ({path})", expected="a first row with columns")
+        raise RestemError(
+            "the manifest is empty", where=f"data.path ({path})", expected="a first row with column names"
+        )
     rows = ((f"Line {line}", row) for line, row in lines if any(field.strip() for field in row))
     return Table(_unique([name.strip() for name in header], path), rows)
 
@@ -130,20 +132,20 @@ def _read(path: str) -> bytes:
 
 
 def _lines(text: str, path: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows, each with the line that it begins in."""
+    """The rows, each with its first line number."""
     line = 1
     try:
-        # Strict: a quotation mark that is not closed would take all rows up to the next one into its field.
+        # Without strict, a missing closing quotation mark would put all rows up to the next one into one field.
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
         for row in reader:
             yield line, row
             line = reader.line_num + 1
     except csv.Error as error:
         raise RestemError(
-            "the manifest cannot be read any further",
+            "the manifest cannot be parsed",
             where=f"data.path ({path}, line {line})",
             given=str(error),
-            remedy="Perhaps a quotation mark is not closed",
+            remedy="Check whether a quotation mark is not closed",
         ) from None
 
 
@@ -168,14 +170,14 @@ def _parquet(data: bytes, path: str) -> Table:
                     yield f"Row {number}", row
         except errors as error:
             what = "the Parquet file is damaged"
-            where = f"data.path ({path}, behind row {number})"
+            where = f"data.path ({path}, after row {number})"
             raise RestemError(what, where=where, given=str(error).splitlines()[0]) from None
 
     return Table(_unique(names, path), rows())
 
 
 def _decoded(data: bytes, path: str) -> str:
-    """UTF-8 with or without a mark, as every tool writes it, or UTF-16 with one, as spreadsheets do."""
+    """Decodes UTF-8 with or without a byte order mark (most tools), or UTF-16 with one (spreadsheets)."""
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding)
@@ -188,7 +190,7 @@ def _decoded(data: bytes, path: str) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """What stands most often in the header outside quotes."""
+    """The delimiter that gives the most fields in the header."""
     header = re.split(r"[\r\n]", text.lstrip("\n\r"), maxsplit=1)[0]
     return max(",;\t|", key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
 
@@ -200,7 +202,7 @@ def _unique(names: Sequence[str], path: str) -> tuple[str, ...]:
 
 
 def _columns(table: Table, path: str, config: DataConfig) -> dict[str, int]:
-    """The columns that are used, each with its position."""
+    """The used columns, each with its index."""
     needed = {
         config.columns.path: "data.columns.path",
         config.columns.label: "data.columns.label",
@@ -208,7 +210,7 @@ def _columns(table: Table, path: str, config: DataConfig) -> dict[str, int]:
     }
     if config.weight is not None:
         needed[config.weight] = "data.weight"
-    # Something with parentheses that is not a column is a pattern over the paths.
+    # A group with parentheses that is not a column is a pattern for the paths.
     if config.group is not None and (config.group in table.columns or "(" not in config.group):
         needed[config.group] = "data.group"
     if missing := [f"{name} ({key})" for name, key in needed.items() if name not in table.columns]:
@@ -225,14 +227,14 @@ def _columns(table: Table, path: str, config: DataConfig) -> dict[str, int]:
 def _notes(table: Table, config: DataConfig) -> tuple[str, ...]:
     used = {config.group, config.weight, *config.metadata, config.columns.path, config.columns.label}
     return tuple(
-        f"The manifest's column {name} is not used; data.{name}: {name} would."
+        f"The manifest's column {name} is not used; to use it, set data.{name}: {name}."
         for name in _USEFUL
         if name in table.columns and name not in used
     )
 
 
 class _BadRow(Exception):
-    """Why a row is not an image."""
+    """The reason for refusing a row."""
 
 
 def _image(values: Mapping[str, str], path: str, given: bool, config: DataConfig) -> ImageFile:
@@ -251,7 +253,7 @@ def _image(values: Mapping[str, str], path: str, given: bool, config: DataConfig
         path=path,
         label=label,
         split=split,
-        group=(values[config.group] or None) if config.group in values else None,
+        group=(values.get(config.group) or None) if config.group is not None else None,
         weight=weight_of(values[config.weight]) if config.weight is not None else 1.0,
         metadata=tuple(values[name] for name in config.metadata),
     )
@@ -261,14 +263,14 @@ def weight_of(text: str) -> float:
     """A row's weight.
 
     Raises:
-      _BadRow: it is not a number from 0 upwards.
+      _BadRow: it is not a finite number of at least 0.
     """
     try:
         weight = float(text)
     except ValueError:
         weight = math.nan
     if not 0 <= weight < math.inf:
-        raise _BadRow(f"the weight {text!r} is not a number from 0 upwards")
+        raise _BadRow(f"the weight {text!r} is not a finite number of at least 0")
     return weight
 
 
@@ -284,7 +286,7 @@ def _below(prefix: str, name: str) -> str:
 
 
 class _Exists:
-    """Whether files exist on this machine: one look into each folder instead of one for each file."""
+    """Whether local files exist; it lists each folder once instead of checking each file."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder

@@ -1,11 +1,11 @@
-"""TFRecord files of tf.Examples, read without TensorFlow, so that the command line answers at once.
+"""TFRecord files of tf.Examples, read without TensorFlow, so that the command line responds quickly.
 
 A record is a length (8 bytes), a checksum of it (4), a serialized tf.Example, and a checksum of that (4). The listing
-remembers where each one lies: workers read records in any order, as they do files. For that, gzip files are unpacked
-first, into a folder that the workers can reach.
+stores the position of each record, so that workers can read records in any order, like files. For this, gzip files are
+first unpacked into a folder that the workers can access.
 
-An image without a given split or group is split by the hash of its bytes: it stays on its side when the examples are
-written to other files, and copies of it are on the same side.
+The hash of its bytes decides the split of an image without a given split or group. So it stays in its split when the
+examples are written to other files, and copies of it are in the same split.
 """
 
 import functools
@@ -27,13 +27,13 @@ from restem.example_gen.dataset import ImageFile, Listing, Record, Refused, rela
 
 _GZIP = b"\x1f\x8b"
 _HEADER, _FOOTER = 12, 4
-_MOST_BYTES = 2**31 - 1  # of a protocol buffer, and so of a tf.Example
+_MOST_BYTES = 2**31 - 1  # in a protocol buffer, and therefore in a tf.Example
 _SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a tf.Example says of its image."""
+    """The content of a tf.Example."""
 
     image: bytes
     label: str
@@ -45,14 +45,14 @@ class Parsed:
 
 
 class BadRecord(ValueError):
-    """Why a record is not an image, in words for the user."""
+    """The reason why a record is not an image, as a message for the user."""
 
 
 def shards(path: str) -> list[str]:
     """The TFRecord files that a path names: a file, a pattern, or a folder of files named *.tfrecord*.
 
     Raises:
-      RestemError: there is none.
+      RestemError: there are no such files.
     """
     try:
         found = storage.files_like(path if looks_like_records(path) else path.rstrip("/") + "/*.tfrecord*")
@@ -66,17 +66,17 @@ def shards(path: str) -> list[str]:
 
 
 def list_images(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
-    """Reads all examples once, for their labels, and remembers where they are; one example at a time is in memory.
+    """Reads all examples once, for their labels, and stores their positions; only one example is in memory at a time.
 
     Args:
       path: see `shards`.
-      folder: where the names of examples start.
+      folder: the folder that the names of examples are relative to.
       config: names of features.
-      scratch: where gzip files are unpacked.
+      scratch: the folder for unpacked gzip files.
 
     Raises:
-      RestemError: there are no such files, one is gzip and there is no scratch, or the first example of all lacks the
-        image or the label.
+      RestemError: there are no such files, one is gzip and scratch is None, or the very first example lacks the image
+        or the label.
     """
     files, refused = [], []
     for number, shard in enumerate(shards(path)):
@@ -106,10 +106,10 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
 
 
 def check_first(path: str, config: DataConfig) -> None:
-    """Looks at the first example alone: quick, whatever the size of the files.
+    """Checks only the first example, which is quick for files of any size.
 
     Raises:
-      RestemError: there are no such files, or the example lacks what data.features names.
+      RestemError: there are no such files, or the example lacks a feature that data.features names.
     """
     for data in first_examples(path, 1):
         try:
@@ -122,7 +122,7 @@ def first_examples(path: str, count: int) -> Iterator[bytes]:
     """The first serialized examples of the first file.
 
     Raises:
-      RestemError: there are no such files, or this is none.
+      RestemError: there are no such files, or the first one is not a TFRecord file.
     """
     shard = shards(path)[0]
     with _opened(shard) as file:
@@ -137,7 +137,7 @@ def first_examples(path: str, count: int) -> Iterator[bytes]:
 
 
 def fingerprint(path: str, folder: str, config: DataConfig) -> str:
-    """Changes with the name, the size or the time of any of the files."""
+    """A fingerprint that changes with the name, size or time of any of the files."""
     digest = hashlib.sha256()
     for shard in shards(path):
         found = storage.status(shard)
@@ -146,7 +146,7 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
 
 
 def read_records(path: str) -> Iterator[tuple[Record, bytes, str | None]]:
-    """Every record of a file that is not compressed: its place, its bytes, and what is wrong with it, or None."""
+    """Every record of an uncompressed file: its location, its bytes, and what is wrong with it, or None."""
     with _opened(path) as file:
         yield from _records(file, path)
 
@@ -163,7 +163,7 @@ def read_record(record: Record) -> bytes:
 
 
 def parse(data: bytes, config: DataConfig) -> Parsed:
-    """What a serialized tf.Example says, by the names in data.features.
+    """Parses a serialized tf.Example with the feature names in data.features.
 
     Raises:
       BadRecord: it is not an example, or lacks a feature.
@@ -190,7 +190,7 @@ def parse(data: bytes, config: DataConfig) -> Parsed:
         except ValueError:
             weight = -1.0
         if not 0 <= weight < float("inf"):
-            raise BadRecord(f"Its weight {text!r} is not a number from 0 upwards.")
+            raise BadRecord(f"Its weight {text!r} is not a finite number of at least 0.")
     return Parsed(
         image=images[0],
         label=label,
@@ -212,7 +212,7 @@ def feature_values(data: bytes, name: str) -> list:
 
 
 def all_features(data: bytes) -> dict[str, list]:
-    """Name -> values of everything in a serialized tf.Example.
+    """Name -> values of all features in a serialized tf.Example.
 
     Raises:
       BadRecord: it is not an example.
@@ -236,11 +236,12 @@ def _image(data: bytes, record: Record, where: str, config: DataConfig) -> Image
 
 
 def _name_once(files: list[ImageFile], refused: list[Refused]) -> None:
-    """Of several examples with the same name the first stays: a name must lead to one image."""
+    """Keeps only the first example of each name, because a name must identify one image."""
     seen: set[str] = set()
     kept = []
     for file in files:
         if file.path in seen:
+            assert file.record is not None
             refused.append(Refused(file.path, "Another example has the same name.", file.record.length))
         else:
             seen.add(file.path)
@@ -256,27 +257,27 @@ def _opened(path: str) -> BinaryIO:
 
 
 def _unpacked(shard: str, number: int, scratch: str | None) -> str:
-    """The file itself, or what is in it, where it is gzip."""
+    """The file itself, or its unpacked content if it is gzip."""
     with _opened(shard) as file:
         if file.read(2) != _GZIP:
             return shard
         if scratch is None:
-            raise RestemError("there is no folder to unpack into", where=f"data.path ({shard})")
+            raise RestemError("there is no folder for unpacking gzip files", where=f"data.path ({shard})")
         file.seek(0)
         target = os.path.join(scratch, f"{hashlib.sha256(shard.encode()).hexdigest()[:16]}-{number:05d}.tfrecord")
         with storage.create(target) as plain:
             try:
                 unpacked = gzip.GzipFile(fileobj=file)
-                # read1 gives what there is before it fails; read would fail first.
+                # read1 returns the available data before it fails; read would fail first.
                 while chunk := unpacked.read1(2**20):
                     plain.write(chunk)
             except (EOFError, OSError, zlib.error):
-                # What came before the damage is whole; the last record of it is found to be cut off.
+                # The data before the damage are complete; this byte makes the next record look truncated.
                 plain.write(b"\0")
     return target
 
 
-def _records(file: BinaryIO, path: str) -> Iterator[tuple[Record, bytes, str | None]]:
+def _records(file: BinaryIO | gzip.GzipFile, path: str) -> Iterator[tuple[Record, bytes, str | None]]:
     import google_crc32c
 
     def checksum(data: bytes) -> int:
@@ -292,7 +293,7 @@ def _records(file: BinaryIO, path: str) -> Iterator[tuple[Record, bytes, str | N
         sound = checksum(header[:8]) == check
         if not sound or length > _MOST_BYTES:
             what = "a record's length" if sound else "a checksum"
-            yield Record(path, offset, -1), b"", f"From here on this is not a TFRecord file: {what} is wrong."
+            yield Record(path, offset, -1), b"", f"From here on, this is not a TFRecord file: {what} is wrong."
             return
         data, footer = file.read(length), file.read(_FOOTER)
         record = Record(path, offset + _HEADER, len(data))
@@ -300,12 +301,12 @@ def _records(file: BinaryIO, path: str) -> Iterator[tuple[Record, bytes, str | N
             yield record, b"", "The file ends in the middle of a record."
             return
         wrong = checksum(data) != struct.unpack("<I", footer)[0]
-        yield record, data, "The record's checksum is wrong: it is damaged." if wrong else None
+        yield record, data, "The record is damaged: its checksum is wrong." if wrong else None
         offset += _HEADER + length + _FOOTER
 
 
 def _explain_features(data: bytes, shard: str, config: DataConfig, error: BadRecord) -> None:
-    """The very first example is already not as configured: then the names are wrong, not the data.
+    """Explains a bad first example: then the configured names are wrong, not the data.
 
     Raises:
       RestemError: always.
@@ -315,11 +316,11 @@ def _explain_features(data: bytes, shard: str, config: DataConfig, error: BadRec
     except BadRecord:
         found = "no tf.Example"
     raise RestemError(
-        f"the first example is not as data.features says: {str(error).rstrip('.')}",
+        f"the first example does not match data.features: {str(error).rstrip('.')}",
         where=f"data.path ({shard})",
         expected=f"an encoded image in {config.features.image} and a class in {config.features.label}",
         given=f"the features {found}",
-        remedy="Name the right ones, e.g. data.features: {image: image/encoded, label: image/class/text}",
+        remedy="Set the correct names, e.g. data.features: {image: image/encoded, label: image/class/text}",
     )
 
 
@@ -343,21 +344,21 @@ def _values(features: Any, name: str) -> list:
 def _one_text(features: Any, name: str) -> str:
     values = _values(features, name)
     if len(values) != 1:
-        raise BadRecord(f"Its feature {name} has {len(values)} values where one is needed.")
+        raise BadRecord(f"Its feature {name} has {len(values)} values instead of one.")
     (value,) = values
     try:
         return (
             value.decode() if isinstance(value, bytes) else f"{value:g}" if isinstance(value, float) else str(value)
         ).strip()
     except UnicodeDecodeError:
-        raise BadRecord(f"Its feature {name} is not text in UTF-8.") from None
+        raise BadRecord(f"Its feature {name} is not valid UTF-8 text.") from None
 
 
 @functools.cache
-def _example_class() -> type:
-    """tf.train.Example by its published definition (tensorflow/core/example), without importing TensorFlow.
+def _example_class() -> Any:
+    """tf.train.Example from its published definition (tensorflow/core/example), without importing TensorFlow.
 
-    In a pool of its own: the same name may be registered by TensorFlow in the common one.
+    It has a separate descriptor pool, because TensorFlow may register the same name in the default pool.
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 

@@ -1,1 +1,1 @@
-"""Headers and pixels of the formats, read outside of TensorFlow: a file for each that has a reader of its own."""
+"""Readers for headers and pixels outside TensorFlow: one file per library or format."""

@@ -1,7 +1,7 @@
-"""Whether LZW data of a TIFF are whole codes, before they are decoded.
+"""Checks that the LZW data of a TIFF contain only valid codes, before they are decoded.
 
-imagecodecs, which decodes them, follows codes that name no entry of the table into memory that is not its own: of a
-damaged file it gives noise, and now and then the process ends. TIFF 6.0, section 13, is what is checked here.
+imagecodecs, the decoder, reads outside its buffers if a code refers to a missing table entry. For a damaged file it
+then returns noise, and sometimes the process crashes. The check follows TIFF 6.0, section 13.
 """
 
 import numpy as np
@@ -11,26 +11,26 @@ _FIRST_ENTRY = 258
 _MOST_BITS = 12
 _CODES = 4096
 
-# Of the codes behind a clear code: an entry comes with each but the first, and a code is one bit longer when the table
-# lacks one entry to fill it (sizes 511, 1023 and 2047).
+# After a clear code, each code except the first adds an entry. Codes become one bit longer one entry before the table
+# is full (sizes 511, 1023 and 2047).
 _ENTRIES = _FIRST_ENTRY + np.maximum(np.arange(_CODES) - 1, 0)
 _GROWING = np.minimum(np.floor(np.log2(_ENTRIES + 1)).astype(np.int64) + 1, _MOST_BITS)
 _GROWING_ENDS = np.cumsum(_GROWING)
-_NAMED = np.where(np.arange(_CODES) == 0, _CLEAR - 1, _ENTRIES)  # A code may name the entry that comes with it.
-# Where no clear code comes when the table is full, all codes stay that long.
+_NAMED = np.where(np.arange(_CODES) == 0, _CLEAR - 1, _ENTRIES)  # A code may refer to the entry that it adds.
+# If no clear code follows when the table is full, all codes keep that length.
 _LONG = np.full(_CODES, _MOST_BITS)
 _LONG_ENDS = np.cumsum(_LONG)
 _ANY = np.full(_CODES, 2**_MOST_BITS)
 
 
-def check_lzw(data: bytes) -> None:
-    """Looks through a strip or tile as it is stored, its bits in the usual order.
+def check_lzw(data: bytes | bytearray) -> None:
+    """Checks a strip or tile as stored, with its bits in the usual order.
 
     Raises:
-      ValueError: a code names what is not there, or it is LZW of before TIFF 6.0, with its bits the other way round.
+      ValueError: a code refers to a missing entry, or this is LZW from before TIFF 6.0, with reversed bits.
     """
     if len(data) > 1 and data[0] == 0 and data[1] & 1:
-        raise ValueError("LZW of before TIFF 6.0")
+        raise ValueError("LZW from before TIFF 6.0")
     stored = np.frombuffer(data + bytes(3), np.uint8)
     size = 8 * len(data)
     position, full = 0, False
@@ -45,12 +45,12 @@ def check_lzw(data: bytes) -> None:
         marks = np.flatnonzero((codes == _CLEAR) | (codes == _END))
         stop = int(marks[0]) if marks.size else count
         if (codes[:stop] > most[:stop]).any():
-            raise ValueError("an LZW code names what is not there")
+            raise ValueError("an LZW code refers to a missing entry")
         if marks.size:
             if codes[stop] == _END:
                 return
             position, full = int(ends[stop]), False
         elif count == _CODES:
             position, full = int(ends[-1]), True
-        else:  # The data end without a mark, as many do.
+        else:  # The data end without an end code, as in many files.
             return

@@ -1,4 +1,4 @@
-"""NumPy's .npy files."""
+"""NumPy .npy files."""
 
 import io
 
@@ -10,10 +10,10 @@ _NPY_HEADER_BYTES = 10_000
 
 
 def npy_header(data: bytes) -> Header:
-    """The header of a .npy file: [height, width] or [height, width, channels] of numbers.
+    """The header of a .npy file that holds numbers [height, width] or [height, width, channels].
 
     Raises:
-      UnreadableImage: another shape or type.
+      UnreadableImage: the shape or type differs, or the header is damaged.
     """
     shape, dtype, _ = _npy_layout(data)
     if dtype.hasobject or dtype.kind not in "buif" or dtype.names is not None:
@@ -26,10 +26,10 @@ def npy_header(data: bytes) -> Header:
 
 
 def read_npy(data: bytes) -> np.ndarray:
-    """[height, width, channels] of the file's own type.
+    """The array [height, width, channels] in the file's dtype.
 
     Raises:
-      UnreadableImage: it is damaged, or cut.
+      UnreadableImage: the file is damaged or truncated.
     """
     shape, dtype, start = _npy_layout(data)
     if int(np.prod(shape, dtype=object)) * dtype.itemsize > len(data) - start:
@@ -42,7 +42,7 @@ def read_npy(data: bytes) -> np.ndarray:
 
 
 def _npy_layout(data: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Shape, type, and where the values start."""
+    """Shape, dtype, and the offset of the values."""
     file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)
@@ -52,7 +52,7 @@ def _npy_layout(data: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
             shape, _, dtype = np.lib.format.read_array_header_2_0(file, max_header_size=_NPY_HEADER_BYTES)
         else:
             raise ValueError(f"version {version[0]}.{version[1]}")
-    except Exception as error:  # NumPy raises whatever damaged bytes lead it to.
-        # It quotes what it could not read behind a colon.
+    except Exception as error:  # NumPy may raise anything on damaged bytes.
+        # NumPy quotes the unreadable text after a colon.
         raise damaged("NPY", in_brackets(error).partition(":")[0]) from None
     return shape, dtype, file.tell()

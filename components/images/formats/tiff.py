@@ -1,7 +1,7 @@
 """TIFF: any number of bands, 1 to 16 bits, floating point, pages as bands. tifffile reads it; TensorFlow does not.
 
-What the pages of a TIFF mean is not asked (OME, ImageJ): the first image and the pages of its size and type are taken
-in the order in which they stand, and each of their samples is a channel.
+The meaning of pages in OME or ImageJ files is ignored: the first page and the following pages with the same size and
+type are used in file order, and each of their samples is a channel.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 from restem.images.formats.lzw import check_lzw
 from restem.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
 
-# What it finds odd in a damaged file is in our reason; its own log would be one line after the other.
+# Our error gives the reason for a damaged file; tifffile would log one line after another.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
-_PALETTE_SHIFT = 8  # A colour map has 16 bits a colour.
+_PALETTE_SHIFT = 8  # A colour map has 16 bits per colour.
 _CMYK = 4
 _ORIENTATION = 274
-_BITS_REVERSED = 2  # of the tag FillOrder
+_BITS_REVERSED = 2  # value of the tag FillOrder
 _GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
 _MAX_PAGES = 1024
-# What a strip or tile becomes of these is as large as the file's header says, or an error.
+# With these, a strip or tile decodes to the size in the file's header, or fails.
 _STREAMS = {
     COMPRESSION.NONE,
     COMPRESSION.CCITTRLE,
@@ -42,7 +42,7 @@ _STREAMS = {
     COMPRESSION.LZMA,
     COMPRESSION.ZSTD,
 }
-# Of these a strip or tile is a file of its own, with a header of its own. Pillow reads all of them but LERC's.
+# With these, each strip or tile is a complete file with its own header. Pillow reads all of these headers except LERC.
 _FILES = {
     COMPRESSION.JPEG,
     COMPRESSION.ALT_JPEG,
@@ -52,18 +52,18 @@ _FILES = {
     COMPRESSION.WEBP,
     COMPRESSION.LERC,
 }
-_LERC = struct.Struct("<6s4x4xII")  # Lerc2's mark, its version and checksum, rows and columns.
+_LERC = struct.Struct("<6s4x4xII")  # The Lerc2 signature, version and checksum, rows and columns.
 
 
 def tiff_header(data: bytes, max_pixels: int) -> Header:
-    """What the first directory says; no pixel is decoded.
+    """Reads the header from the first directory; no pixel is decoded.
 
     Args:
       data: the whole file.
-      max_pixels: larger tiles are refused, however small the image that is cut out of them.
+      max_pixels: larger tiles are refused, even if the image inside them is small.
 
     Raises:
-      UnreadableImage: damaged, cut, or of a kind that is not read.
+      UnreadableImage: the file is damaged, truncated, or of an unsupported kind.
     """
     with _sentences("header is"), open_tiff(data) as file:
         pages = _first_image(file)
@@ -71,7 +71,8 @@ def tiff_header(data: bytes, max_pixels: int) -> Header:
         for one in pages:
             _check_segments(one, max_pixels)
         depth = 8 if page.photometric == PHOTOMETRIC.PALETTE else _bits(page)
-        channels = {PHOTOMETRIC.PALETTE: 3, PHOTOMETRIC.SEPARATED: 3}.get(page.photometric, page.samplesperpixel)
+        channels = 3 if page.photometric in (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED) else page.samplesperpixel
+        assert page.dtype is not None  # _first_image has looked.
         # A damaged tag may hold anything.
         height, width, layers = map(operator.index, (page.imagelength, page.imagewidth, page.imagedepth * len(pages)))
         if _orientation(page) >= 5:
@@ -89,12 +90,12 @@ def tiff_header(data: bytes, max_pixels: int) -> Header:
 
 
 def read_tiff(data: bytes) -> np.ndarray:
-    """The pixels [height, width, channels] in the type that is stored; 1 to 7 bits fill 0..255, 9 to 15 fill 0..65535.
+    """The pixels [height, width, channels] in the stored type; 1 to 7 bits are scaled to 0..255, 9 to 15 to 0..65535.
 
-    `tiff_header` has been asked before, and the limits have been checked.
+    Call `tiff_header` and check the limits first.
 
     Raises:
-      UnreadableImage: damaged or cut.
+      UnreadableImage: the file is damaged or truncated.
     """
     with _sentences("image data are"), open_tiff(data) as file:
         pages = _first_image(file)
@@ -111,7 +112,7 @@ def read_tiff(data: bytes) -> np.ndarray:
 
 @contextlib.contextmanager
 def _sentences(what: str) -> Iterator[None]:
-    """Refuses a file with a sentence where damaged bytes lead tifffile, its codecs or us to whatever error."""
+    """Turns any error that damaged bytes cause in tifffile, its codecs or here into a sentence."""
     try:
         yield
     except UnreadableImage:
@@ -121,13 +122,14 @@ def _sentences(what: str) -> Iterator[None]:
 
 
 def open_tiff(data: bytes) -> tifffile.TiffFile:
-    """The file, to be closed by the caller; raises whatever damaged bytes lead tifffile to."""
-    # Formats that are TIFF with something else beside it would be looked up in other files.
-    return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False)
+    """The file, which the caller must close. tifffile may raise anything on damaged bytes."""
+    # For formats that extend TIFF, tifffile would look for other files (OME, MMStack), or guess pages from the first
+    # ones (LSM, ScanImage).
+    return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False, is_lsm=False, is_scanimage=False)
 
 
 def _first_image(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """The first page, and those behind it that have its size and type: a file parses a page whenever it is asked."""
+    """The first page and the pages after it with the same size and type. tifffile parses each page on access."""
     page = file.pages.first
     kind = (page.shaped, page.dtype, page.photometric)
     pages = [page]
@@ -137,20 +139,21 @@ def _first_image(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
         except IndexError:
             _check_last(file, pages[-1].offset)
             break
+        assert isinstance(other, tifffile.TiffPage)  # Frames come only where they are asked for.
         if (other.shaped, other.dtype, other.photometric) != kind:
             break
         pages.append(other)
     if page.dtype is None or page.dtype.kind not in "buif":
-        raise UnreadableImage(f"TIFF files of {page.bitspersample} bits a channel in this form are not read.")
+        raise UnreadableImage(f"TIFF files with {page.bitspersample} bits per channel of this type are not supported.")
     _check_colours(page)
     return pages
 
 
 def _check_last(file: tifffile.TiffFile, directory: int) -> None:
-    """Refuses a file whose chain of pages goes on where tifffile has found no more of them.
+    """Refuses a file whose chain of pages continues although tifffile found no more pages.
 
     Raises:
-      UnreadableImage: the directory there, the last that was found, names another one.
+      UnreadableImage: the last directory that was found refers to another one.
     """
     form, handle = file.tiff, file.filehandle
     handle.seek(directory)
@@ -171,33 +174,33 @@ def _check_colours(page: tifffile.TiffPage) -> None:
     )
     if not known:
         name = getattr(kind, "name", operator.index(kind))
-        raise UnreadableImage(f"TIFF files with colours as {name} in {samples} channel(s) are not read.")
+        raise UnreadableImage(f"TIFF files with {name} colours in {samples} channel(s) are not supported.")
 
 
 def _check_complete(page: tifffile.TiffPage, size: int) -> None:
-    """Refuses a file that ends before its pixels do: some codecs fill what is missing without a word."""
+    """Refuses a file with missing pixel data, because some codecs fill missing data silently."""
     ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
     if not ends or max(ends) > size or len(page.dataoffsets) != len(page.databytecounts):
         raise UnreadableImage(incomplete("TIFF"))
 
 
 def _check_segments(page: tifffile.TiffPage, max_pixels: int) -> None:
-    """Refuses strips and tiles that would become more than the image that is cut out of them."""
+    """Refuses unsupported compressions, and tiles that would decode to more than max_pixels."""
     if operator.index(page.compression) not in _STREAMS | _FILES:
         name = getattr(page.compression, "name", page.compression)
-        raise UnreadableImage(f"TIFF files with {name} compression are not read: compress it with LZW or Deflate.")
+        raise UnreadableImage(f"TIFF files with {name} compression are not supported: use LZW or Deflate.")
     if page.is_tiled and page.tilelength * page.tilewidth * max(1, page.tiledepth) > max_pixels:
         raise UnreadableImage(
-            f"Its tiles have {page.tilewidth} x {page.tilelength} pixels; more than data.max_pixels ({max_pixels:,}) "
-            "are refused."
+            f"Its tiles have {page.tilewidth} x {page.tilelength} pixels; the limit is data.max_pixels "
+            f"({max_pixels:,})."
         )
 
 
 def _check_stored(page: tifffile.TiffPage, data: bytes) -> None:
-    """Refuses strips and tiles that their codecs must not see.
+    """Refuses strips and tiles that are unsafe for their codecs.
 
-    Files of their own with another size than the TIFF's header says would be decoded whole, and imagecodecs does not
-    survive all damaged LZW.
+    A strip or tile that is a complete file would be decoded whole, even if it is larger than the TIFF header says.
+    imagecodecs may crash on damaged LZW.
     """
     lzw = page.compression == COMPRESSION.LZW
     if not lzw and page.compression not in _FILES:
@@ -210,18 +213,18 @@ def _check_stored(page: tifffile.TiffPage, data: bytes) -> None:
         stored = data[start : start + count]
         if lzw:
             check_lzw(imagecodecs.bitorder_decode(stored) if page.fillorder == _BITS_REVERSED else stored)
-        elif stored:  # What is left out is filled with zeros.
+        elif stored:  # Empty strips and tiles are filled with zeros.
             width, height = _inner_size(stored, page.compression)
             if width > columns or height > rows:
-                raise damaged("TIFF", f"{width} x {height} pixels are where {columns} x {rows} should be")
+                raise damaged("TIFF", f"a strip or tile has {width} x {height} pixels instead of {columns} x {rows}")
 
 
 def _inner_size(data: bytes, compression: int) -> tuple[int, int]:
-    """Width and height of a strip or tile that is a file of its own."""
+    """Width and height of a strip or tile that is a complete file."""
     if compression == COMPRESSION.LERC:
         mark, rows, columns = _LERC.unpack_from(data)
         if mark != b"Lerc2 ":
-            raise ValueError("LERC of another version, or compressed once more")
+            raise ValueError("LERC of an unsupported version, or with additional compression")
         return columns, rows
     try:
         with Image.open(io.BytesIO(data)) as inner:
@@ -238,7 +241,7 @@ def _bits(page: tifffile.TiffPage) -> int:
 
 
 def _in_full_range(pixels: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
-    """What the numbers mean: through the colour map, from ink to light, and from few bits to 8 or 16."""
+    """Converts stored numbers to pixels: colour map to RGB, ink to light, few bits to 8 or 16."""
     if page.photometric == PHOTOMETRIC.PALETTE:
         colours = (np.asarray(page.colormap) >> _PALETTE_SHIFT).astype(np.uint8)
         indices = np.minimum(pixels.astype(np.int64), colours.shape[1] - 1)
@@ -260,7 +263,7 @@ def _in_full_range(pixels: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
 
 
 def _colours_alone(pixels: np.ndarray, samples: int) -> np.ndarray:
-    """Associated alpha (TIFF 6.0, 18: colours stand multiplied by it) -> colours as they are; black at alpha 0."""
+    """Divides colours by associated alpha (TIFF 6.0, 18: colours are stored premultiplied); black at alpha 0."""
     top = np.iinfo(pixels.dtype).max
     stored = pixels.reshape(*pixels.shape[:2], -1, samples).astype(np.uint32)
     colours, alpha = stored[..., :-1], stored[..., -1:]
@@ -275,7 +278,7 @@ def _orientation(page: tifffile.TiffPage) -> int:
 
 
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """TIFF 6.0's tag Orientation, numbered like EXIF's."""
+    """Applies the tag Orientation of TIFF 6.0, which has the same numbers as in EXIF."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

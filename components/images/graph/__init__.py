@@ -1,1 +1,1 @@
-"""Decoding and preprocessing as TensorFlow graph code: the same in Transform, training, evaluation and serving."""
+"""Decoding and preprocessing as TensorFlow graph code, shared by Transform, training, evaluation and serving."""

@@ -1,4 +1,4 @@
-"""A file's channels to the model's: grey, colour, transparency, bands. TensorFlow graph code."""
+"""Converts a file's channels to the model's: grey, colour, transparency, bands. TensorFlow graph code."""
 
 import tensorflow as tf
 
@@ -12,7 +12,7 @@ _MAX_CHANNELS = 4
 
 
 def to_channels(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """Grey or colour of an image that is one of these, with or without alpha.
+    """Converts a grey or colour image, with or without alpha, to the model's channels.
 
     Args:
       pixels: uint8 or uint16 (config.dtype) [h, w, 1..4]: grey, grey and alpha, RGB, RGB and alpha.
@@ -22,16 +22,16 @@ def to_channels(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
       The same type, [h, w, 1 or 3].
 
     Raises:
-      tf.errors.InvalidArgumentError: more channels than four, which only `bands` can name.
+      tf.errors.InvalidArgumentError: more than four channels, which need `bands`.
     """
-    # What the model sees comes through with one comparison: every operation counts, an image takes a millisecond.
+    # An image with the model's channels needs only one comparison: every operation counts at a millisecond per image.
     return tf.cond(tf.shape(pixels)[-1] == config.count, lambda: pixels, lambda: _to_other_channels(pixels, config))
 
 
 def _to_other_channels(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     found = tf.shape(pixels)[-1]
-    complaint = ["the image has more than 4 channels: name them in image.bands; their number is", found]
-    with tf.control_dependencies([tf.debugging.Assert(found <= _MAX_CHANNELS, complaint)]):
+    message = ["the image has more than 4 channels: name them in image.bands; number of channels:", found]
+    with tf.control_dependencies([tf.debugging.Assert(found <= _MAX_CHANNELS, message)]):
         pixels = tf.identity(pixels)
     if config.background is not None:
         pixels = tf.cond(found % 2 == 0, lambda: _laid_on_background(pixels, config), lambda: pixels)
@@ -42,14 +42,15 @@ def _to_other_channels(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
 
 
 def pick_bands(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """The bands that config.names lists, of an image with those that config.bands lists.
+    """Selects the bands in config.names from an image whose channels are config.bands.
 
     Raises:
-      tf.errors.InvalidArgumentError: the image has another number of channels.
+      tf.errors.InvalidArgumentError: the image's number of channels differs from config.bands.
     """
+    assert config.bands is not None  # decode has looked.
     found, named = tf.shape(pixels)[-1], len(config.bands)
-    complaint = [f"the configuration names {named} bands, the image's number of channels is", found]
-    with tf.control_dependencies([tf.debugging.Assert(found == named, complaint)]):
+    message = [f"the configuration names {named} bands; the image's number of channels is", found]
+    with tf.control_dependencies([tf.debugging.Assert(found == named, message)]):
         pixels = tf.identity(pixels)
     if config.names == config.bands:
         return pixels
@@ -58,14 +59,14 @@ def pick_bands(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
 
 def luma(rgb: tf.Tensor) -> tf.Tensor:
     """uint8 or uint16 [..., 3] -> the same type, [..., 1]: Rec. 601 luma, rounded as Pillow does."""
-    wide = tf.int32 if rgb.dtype == tf.uint8 else tf.int64  # 65535 x 65536 is beyond 32 bits.
+    wide = tf.int32 if rgb.dtype == tf.uint8 else tf.int64  # 65535 x 65536 does not fit into 32 bits.
     weighted = tf.reduce_sum(tf.cast(rgb, wide) * tf.constant(_LUMA, wide), axis=-1, keepdims=True)
     shifted = tf.bitwise.right_shift(weighted + _LUMA_HALF, tf.constant(_LUMA_SHIFT, wide))
     return tf.cast(shifted, rgb.dtype)
 
 
 def background(config: ImageConfig) -> tf.Tensor:
-    """The background's value in each of the model's channels, config.dtype [config.count]; black where none is set."""
+    """The background's value in each of the model's channels, config.dtype [config.count]; black if not set."""
     if config.background_rgb is None:
         return tf.zeros([config.count], config.dtype)
     rgb = _background_rgb(config)
@@ -77,14 +78,14 @@ def _background_rgb(config: ImageConfig) -> tf.Tensor:
 
 
 def _threefold(grey: tf.Tensor) -> tf.Tensor:
-    """[..., 1] -> [..., 3]; tf.repeat and tf.tile do not know uint16."""
+    """[..., 1] -> [..., 3]; tf.repeat and tf.tile do not support uint16."""
     return tf.concat([grey, grey, grey], axis=-1)
 
 
 def _laid_on_background(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """[h, w, 2 or 4] with alpha last -> [h, w, 1 or 3], rounded to nearest; the stored (not linear) values are mixed.
+    """[h, w, 2 or 4] with alpha last -> [h, w, 1 or 3], rounded to nearest; blends the stored (not linear) values.
 
-    Grey on a background that is not grey, where the model sees colour, becomes RGB.
+    If the model sees colour, a grey image becomes RGB, since the background may not be grey.
     """
     colour, alpha = pixels[..., :-1], tf.cast(pixels[..., -1:], tf.int64)
     if config.count == 3:

@@ -1,23 +1,23 @@
 """Encoded bytes -> pixels with the configured channels and depth, as TensorFlow graph code.
 
-What each kind of file becomes:
+How files are converted:
 
-- Depth: with `bits: 8`, 16-bit images are `round(v / 257)`, the PNG specification's own rescaling (65535 -> 255); with
-  `bits: 16`, 8-bit images are `257 v`. 1, 2 and 4 bits fill 0..255. `value_range` takes the place of 0..65535.
-- Grey to RGB: replicated. RGB to grey: Rec. 601 luma on the stored (gamma-encoded, not linear) values,
-  0.299 R + 0.587 G + 0.114 B, in the integers of Pillow's `convert("L")`, hence equal to it.
-- Alpha, palette transparency and a PNG's transparent colour: dropped, the stored colour stands (as Pillow's
-  `convert("RGB")`); with a `background` the image is laid on it, on the stored values too: `round((a v + (white - a) b)
-  / white)`. The second of two channels and the fourth of four are alpha. With `bands` the file's channels are taken
-  raw, alpha included.
-- CMYK and YCCK JPEG: RGB by `(255 - ink)(255 - black) / 255`, no colour profile is applied.
-- GIF: the first frame, where it is opaque and fills the picture. BMP: 8 bits with palette or grey, 24 bits, 32 bits
-  (the fourth byte is dropped: it is filler).
+- Depth: with `bits: 8`, 16-bit values become `round(v / 257)`, the rescaling of the PNG specification (65535 -> 255);
+  with `bits: 16`, 8-bit values become `257 v`. 1, 2 and 4 bits are scaled to 0..255. `value_range` replaces 0..65535.
+- Grey to RGB: replicated. RGB to grey: Rec. 601 luma of the stored (gamma-encoded, not linear) values,
+  0.299 R + 0.587 G + 0.114 B, with the integers of Pillow's `convert("L")` and therefore the same result.
+- Alpha, palette transparency and a PNG's transparent colour: dropped, and the stored colour is used (like Pillow's
+  `convert("RGB")`). With a `background`, the stored values are blended with it: `round((a v + (white - a) b) / white)`.
+  The second of two channels and the fourth of four are alpha. With `bands`, the file's channels are used unchanged,
+  including alpha.
+- CMYK and YCCK JPEG: RGB = `(255 - ink)(255 - black) / 255`; no colour profile is applied.
+- GIF: the first frame, if it is opaque and fills the picture. BMP: 8 bits with palette or grey, 24 bits, 32 bits
+  (the fourth byte is padding and is dropped).
 - A JPEG's EXIF orientation is applied. Embedded gamma or colour profiles are not.
-- What TensorFlow cannot decode (TIFF, WebP, NumPy's arrays, other BMP and GIF files) comes as a PNG or in the raw
-  container, as `restem.images.container` describes.
+- Files that TensorFlow cannot decode (TIFF, WebP, NumPy arrays, other BMP and GIF files) must be converted to a PNG or
+  the raw container first, see `restem.images.container`.
 
-A file that cannot be decoded whole raises tf.errors.InvalidArgumentError.
+A file that cannot be decoded completely raises tf.errors.InvalidArgumentError.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ from restem.images.graph.png import with_transparent_colour
 from restem.images.graph.raw_bytes import first_bytes, little_endian
 
 _HEADER_BYTES = 54
-# Offsets in bytes of what is read from the headers.
+# Byte offsets of header fields.
 _PNG_BIT_DEPTH_AT = 24
 _BMP_DIB_SIZE_AT = 14
 _BMP_BITS_AT = 28
@@ -42,55 +42,53 @@ _BMP_COMPRESSION_AT = 30
 _BMP_COLOURS_USED_AT = 46
 
 NOT_READ = (
-    "this is not a PNG, JPEG, BMP or GIF file; TIFF, WebP and NumPy files are to be sent as "
-    "restem.images.encode_for_serving makes them"
+    "this is not a PNG, JPEG, BMP or GIF file; convert TIFF, WebP and NumPy files with restem.images.encode_for_serving"
 )
-BMP_NOT_READ = "only uncompressed BMP files of 8, 24 or 32 bits are read"
+BMP_NOT_READ = "only uncompressed BMP files with 8, 24 or 32 bits are supported"
 GIF_NOT_READ = (
-    "only GIF files without transparency are read, whose first frame fills the picture; others are to be sent as "
-    "restem.images.encode_for_serving makes them"
+    "only GIF files without transparency, whose first frame fills the picture, are supported; convert others with "
+    "restem.images.encode_for_serving"
 )
 RANGE_NEEDED = "floating point values have no meaning without image.value_range: [black, white]"
 
 
 @dataclass(frozen=True)
 class Depth:
-    """What becomes of stored values.
+    """How stored values are converted.
 
-    bits: 8 or 16: uint8 or uint16 comes out.
-    value_range: the stored values that mean black and white, where more than 8 bits are stored.
+    bits: 8 or 16, for uint8 or uint16 results.
+    value_range: the stored values for black and white, for files with more than 8 bits.
     """
 
     bits: int = 8
     value_range: tuple[float, float] | None = None
 
     def of_8_bits(self, values: tf.Tensor) -> tf.Tensor:
-        """uint8 values, 0..255, at this depth."""
+        """Converts uint8 values, 0..255, to this depth."""
         return values if self.bits == 8 else tf.cast(values, tf.uint16) * 257
 
     def of_16_bits(self, values: tf.Tensor) -> tf.Tensor:
-        """uint16 values at this depth."""
+        """Converts uint16 values to this depth."""
         if self.value_range is not None:
-            return self._between_black_and_white(values)
+            return self._between(values, *self.value_range)
         if self.bits == 16:
             return values
         return tf.cast((tf.cast(values, tf.int32) + 128) // 257, tf.uint8)
 
     def of_floats(self, values: tf.Tensor) -> tf.Tensor:
-        """float32 values at this depth; refused where the range is not known. No number (NaN) is black."""
+        """Converts float32 values to this depth; fails without a value range. NaN becomes black."""
         if self.value_range is None:
             with tf.control_dependencies([tf.debugging.Assert(False, [RANGE_NEEDED])]):
                 return self.empty()
-        return self._between_black_and_white(values)
+        return self._between(values, *self.value_range)
 
     def empty(self) -> tf.Tensor:
-        """No pixels at all: what stands in the graph after a refusal."""
+        """No pixels: the graph's output after a failed assertion."""
         return tf.zeros([0, 0, 0], tf.uint8 if self.bits == 8 else tf.uint16)
 
-    def _between_black_and_white(self, values: tf.Tensor) -> tf.Tensor:
-        black, white = self.value_range
+    def _between(self, values: tf.Tensor, black: float, white: float) -> tf.Tensor:
         top = 2**self.bits - 1
-        # 64 bits: the formula's own rounding then never decides between two grey levels.
+        # With 64 bits, rounding errors in the formula never change the grey level.
         scaled = (tf.cast(values, tf.float64) - black) * (top / (white - black))
         scaled = tf.where(tf.math.is_nan(scaled), tf.zeros([], tf.float64), tf.clip_by_value(scaled, 0.0, float(top)))
         return tf.cast(tf.round(scaled), tf.uint8 if self.bits == 8 else tf.uint16)
@@ -101,18 +99,18 @@ def decode(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
 
     Args:
       image_bytes: string scalar, the encoded file.
-      config: says which channels come out and how deep; its size is not used.
+      config: the channels and depth of the result; its size is not used.
 
     Returns:
       uint8 or uint16 (config.dtype) [height, width, config.count], values 0..config.white, in the order of
       config.names.
 
     Raises:
-      tf.errors.InvalidArgumentError: no such format, damaged, floating point without a range, or not as many channels
-        as config.bands names.
+      tf.errors.InvalidArgumentError: the file is in another format, damaged, or floating point without a range, or its
+        number of channels differs from config.bands.
     """
-    laid = config.background is not None and config.bands is None
-    pixels = decode_raw(image_bytes, Depth(config.bits, config.value_range), transparent_colour=laid)
+    blended = config.background is not None and config.bands is None
+    pixels = decode_raw(image_bytes, Depth(config.bits, config.value_range), transparent_colour=blended)
     pixels = pick_bands(pixels, config) if config.bands is not None else to_channels(pixels, config)
     return tf.ensure_shape(pixels, [None, None, config.count])
 
@@ -122,8 +120,8 @@ def decode_raw(image_bytes: tf.Tensor, depth: Depth = Depth(), *, transparent_co
 
     Args:
       image_bytes: string scalar, the encoded file.
-      depth: how deep the values come out.
-      transparent_colour: whether a colour that a PNG names as transparent becomes an alpha channel.
+      depth: the depth of the result.
+      transparent_colour: whether to turn a PNG's transparent colour into an alpha channel.
 
     Returns:
       uint8 or uint16 [height, width, channels]: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or bands.
@@ -142,12 +140,13 @@ def decode_raw(image_bytes: tf.Tensor, depth: Depth = Depth(), *, transparent_co
 def _by_start(
     image_bytes: tf.Tensor, decoders: list[tuple[bytes, Callable[[tf.Tensor], tf.Tensor]]], depth: Depth
 ) -> tf.Tensor:
-    """Decodes with the first decoder whose signature the file starts with.
+    """Decodes with the first decoder whose signature matches the start of the file.
 
-    Nested conditions, not tf.switch_case: tf.Transform cannot hash an operation that holds a list of functions.
+    It nests tf.cond instead of using tf.switch_case, because tf.Transform cannot hash an operation with a list of
+    functions.
     """
     if not decoders:
-        # The file's first bytes would help in the message, but TensorFlow's errors must be valid UTF-8.
+        # The message does not show the file's first bytes, because TensorFlow's errors must be valid UTF-8.
         with tf.control_dependencies([tf.debugging.Assert(False, [NOT_READ])]):
             return depth.empty()
     (start, decoder), *others = decoders
@@ -159,7 +158,7 @@ def _by_start(
 
 
 def _decode_jpeg(image_bytes: tf.Tensor) -> tf.Tensor:
-    # The default transform is the fast one, up to 4 grey levels away from the exact one that others (Pillow) use.
+    # The default DCT is faster, but differs by up to 4 grey levels from the exact one that Pillow and others use.
     pixels = tf.io.decode_jpeg(image_bytes, channels=0, dct_method="INTEGER_ACCURATE")
     return upright(pixels, image_bytes)
 
@@ -179,7 +178,7 @@ def _decode_png(image_bytes: tf.Tensor, depth: Depth, transparent_colour: bool) 
 def _decode_gif(image_bytes: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([tf.debugging.Assert(is_plain(image_bytes), [GIF_NOT_READ])]):
         pixels = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-    # A later frame that is larger would stand in TensorFlow's size.
+    # TensorFlow's image would be larger if a later frame were larger.
     fits = tf.reduce_all(tf.equal(tf.shape(pixels)[:2], picture_size(image_bytes)))
     with tf.control_dependencies([tf.debugging.Assert(fits, [GIF_NOT_READ])]):
         return tf.ensure_shape(pixels, [None, None, 3])
@@ -191,11 +190,11 @@ def _decode_bmp(image_bytes: tf.Tensor) -> tf.Tensor:
     plain = tf.equal(_number(header, _BMP_COMPRESSION_AT, 4), 0)
     known = tf.reduce_any(tf.equal(bits, [8, 24, 32])) & (_number(header, _BMP_DIB_SIZE_AT, 4) >= 40)
     with tf.control_dependencies([tf.debugging.Assert(plain & known, [BMP_NOT_READ])]):
-        header = tf.identity(header)  # What is read of it below waits for the check too.
+        header = tf.identity(header)  # Reads of the header below also wait for the check.
         pixels = tf.io.decode_bmp(image_bytes, channels=0)
 
     def through_palette() -> tf.Tensor:
-        # TensorFlow gives the palette's indices as if they were grey levels.
+        # TensorFlow returns palette indices as if they were grey levels.
         start = _BMP_DIB_SIZE_AT + _number(header, _BMP_DIB_SIZE_AT, 4)
         start = tf.clip_by_value(start, 0, tf.strings.length(image_bytes))
         used = _number(header, _BMP_COLOURS_USED_AT, 4)
@@ -211,7 +210,7 @@ def _decode_container(image_bytes: tf.Tensor, depth: Depth) -> tf.Tensor:
     header = first_bytes(image_bytes, _HEADER_BYTES)
     height, width = (_number(header, at, 4) for at in (container.HEIGHT_AT, container.WIDTH_AT))
     shape = tf.stack([height, width, _number(header, container.CHANNELS_AT, 2)])
-    # A header that is cut short has no stream behind it: an empty one is refused by the reshape below.
+    # A truncated header has no stream after it; the reshape below refuses the empty stream.
     behind = tf.minimum(container.HEADER_BYTES, tf.strings.length(image_bytes))
     stream = tf.strings.substr(image_bytes, behind, 2**31 - 1)
     values = tf.io.decode_compressed(stream, compression_type="ZLIB")

@@ -1,10 +1,10 @@
-"""Which GIF files TensorFlow decodes as they are meant, told in the graph.
+"""Checks in the graph whether TensorFlow decodes a GIF file correctly.
 
-tf.io.decode_gif paints transparent pixels black, whatever their stored colour, and gives the size of the largest frame
-for that of the picture. So only opaque files whose first frame fills the picture are decoded in the graph; the others
-are refused there, and `restem.images.arrays` decodes them when they are taken in.
+tf.io.decode_gif paints transparent pixels black, whatever their stored colour, and returns the size of the largest
+frame instead of the picture. So the graph decodes only opaque files whose first frame fills the picture and refuses
+others; `restem.images.arrays` decodes those during ingestion.
 
-GIF89a: 18 and 20, the picture's and a frame's descriptor; 23, the graphic control extension.
+GIF89a specification: 18 and 20, the picture's and a frame's descriptor; 23, the graphic control extension.
 """
 
 import tensorflow as tf
@@ -17,13 +17,13 @@ _HAS_PALETTE = 0x80
 _PALETTE_BITS = 7
 _COLOUR_BYTES = 3
 _TRANSPARENT = 1
-_SIZES_AT = 5  # in a frame's descriptor, behind its mark and its place
+_SIZES_AT = 5  # in a frame's descriptor, after its marker and position
 
 
 def is_plain(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Whether a GIF's first frame is opaque and fills the picture: bool scalar; False of what is not a whole GIF.
+    """Whether a GIF's first frame is opaque and fills the picture: bool scalar; False if the GIF is incomplete.
 
-    The blocks up to the first frame are looked through: extensions, each a chain of sub-blocks with their lengths.
+    It scans the blocks before the first frame: extensions, each a chain of sub-blocks with their lengths.
     """
     picture = first_bytes(image_bytes, _PICTURE_BYTES)
     has_palette = tf.bitwise.bitwise_and(picture[10], _HAS_PALETTE) != 0
@@ -38,10 +38,10 @@ def is_plain(image_bytes: tf.Tensor) -> tf.Tensor:
         head = bytes_at(image_bytes, position, 4)
         is_control = ~inside & (head[1] == _GRAPHIC_CONTROL)
         transparent |= is_control & (tf.bitwise.bitwise_and(head[3], _TRANSPARENT) != 0)
-        # Of an extension its mark and kind are passed, of a sub-block its length and so many bytes.
+        # Skips the marker and type of an extension, or the length and content of a sub-block.
         return position + tf.where(inside, 1 + head[0], 2), ~inside | (head[0] > 0), transparent
 
-    # Every step goes forward, and behind the file's end stand zeros, which end it.
+    # Each step moves forward, and the zeros after the file's end stop the loop.
     begin = (start, tf.constant(False), tf.constant(False))
     position, _, transparent = tf.while_loop(is_before_the_frame, step, begin)
     frame = bytes_at(image_bytes, position, _SIZES_AT + 4)
@@ -50,6 +50,6 @@ def is_plain(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def picture_size(image_bytes: tf.Tensor) -> tf.Tensor:
-    """A GIF's height and width as its header says, int32 [2]."""
+    """Height and width in a GIF's header, int32 [2]."""
     picture = first_bytes(image_bytes, _PICTURE_BYTES)
     return tf.stack([little_endian(picture[8:10]), little_endian(picture[6:8])])

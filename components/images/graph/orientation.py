@@ -1,4 +1,4 @@
-"""A photograph's EXIF orientation, read and applied in the TensorFlow graph: so serving turns images as training does.
+"""Reads and applies EXIF orientation in the TensorFlow graph, so that serving rotates images like training.
 
 JEITA CP-3451 (Exif), 4.5.4: the first segments of a JPEG file; TIFF 6.0: the directory inside; tag 274 is Orientation.
 """
@@ -15,14 +15,14 @@ _MOST_SEGMENTS = 64
 _MOST_TAGS = 256
 _TAG_BYTES = 12
 UPRIGHT = 1
-# The usual file without EXIF: a JFIF segment of 16 bytes, and right behind it the quantisation tables.
+# A typical file without EXIF: a JFIF segment of 16 bytes, followed by the quantisation tables. Position -> byte.
 _PLAIN = {3: 0xE0, 4: 0, 5: 16, 20: 0xFF, 21: 0xDB}
 
 
 def upright(pixels: tf.Tensor, image_bytes: tf.Tensor) -> tf.Tensor:
-    """Turns a decoded JPEG [h, w, C] as the file's EXIF says.
+    """Rotates a decoded JPEG [h, w, C] according to the file's EXIF data.
 
-    Most files are told to be upright from 22 bytes: every operation counts where each image takes a millisecond.
+    For most files, 22 bytes show that they are upright: every operation counts at a millisecond per image.
     """
     start = first_bytes(image_bytes, max(_PLAIN) + 1)
     is_plain = tf.reduce_all(tf.equal(tf.gather(start, list(_PLAIN)), list(_PLAIN.values())))
@@ -30,9 +30,9 @@ def upright(pixels: tf.Tensor, image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def jpeg_orientation(image_bytes: tf.Tensor) -> tf.Tensor:
-    """The orientation of a JPEG file: int32 scalar 1..8, 1 (upright) where none is told.
+    """The orientation of a JPEG file: int32 scalar 1..8, 1 (upright) if the file has none.
 
-    The APPn and comment segments that the file begins with are looked through; EXIF stands there.
+    It searches the APPn and comment segments at the start of the file for EXIF.
     """
 
     def is_header(position: tf.Tensor, marker: tf.Tensor) -> tf.Tensor:
@@ -46,7 +46,7 @@ def jpeg_orientation(image_bytes: tf.Tensor) -> tf.Tensor:
         return position, found(position)
 
     def found(position: tf.Tensor) -> tf.Tensor:
-        """The marker of the segment there; -1 at EXIF, whose segment ends the search."""
+        """The marker of the segment at this position; -1 for EXIF, which ends the search."""
         head = bytes_at(image_bytes, position, 4 + len(_EXIF))
         is_exif = (head[1] == _APP1) & tf.reduce_all(tf.equal(head[4:], list(_EXIF)))
         return tf.where(head[0] != 0xFF, 0, tf.where(is_exif, -1, head[1]))
@@ -61,7 +61,7 @@ def jpeg_orientation(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def apply_orientation(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns and mirrors an image [h, w, C] so that it stands upright: 5 to 8 exchange height and width."""
+    """Rotates and mirrors an image [h, w, C] so that it is upright; 5 to 8 swap height and width."""
 
     def turned() -> tf.Tensor:
         def among(*values: int) -> tf.Tensor:
@@ -75,7 +75,7 @@ def apply_orientation(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _of_directory(image_bytes: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-    """The orientation in the TIFF structure that starts there."""
+    """The orientation in the TIFF structure at this position."""
     head = bytes_at(image_bytes, start, 8)
     is_big_endian = head[0] == ord("M")
 
@@ -83,7 +83,7 @@ def _of_directory(image_bytes: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         """int32 [..., n] bytes -> [...]."""
         return tf.cond(is_big_endian, lambda: big_endian(values), lambda: little_endian(values))
 
-    # Beyond 2**31 the place is negative, and outside the file as it should be.
+    # An offset of 2**31 or more is negative here, and clipped to 0.
     at = start + tf.clip_by_value(number(head[4:8]), 0, tf.strings.length(image_bytes))
     count = tf.minimum(number(bytes_at(image_bytes, at, 2)), _MOST_TAGS)
     entries = tf.reshape(bytes_at(image_bytes, at + 2, _MOST_TAGS * _TAG_BYTES), [_MOST_TAGS, _TAG_BYTES])

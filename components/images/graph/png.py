@@ -1,7 +1,7 @@
-"""A PNG's transparent colour, read and applied in the TensorFlow graph: tf.io.decode_png passes over it.
+"""Reads and applies a PNG's transparent colour in the TensorFlow graph, because tf.io.decode_png ignores it.
 
-PNG specification (third edition), 11.3.1.1: in grey and RGB files the chunk tRNS names one colour that is transparent
-wherever it stands; 5.3: what a chunk looks like. Palettes with transparent entries come as RGBA from TensorFlow.
+PNG specification (third edition), 11.3.1.1: in grey and RGB files, the chunk tRNS names one colour that is transparent
+everywhere; 5.3: the layout of a chunk. TensorFlow returns palettes with transparent entries as RGBA.
 """
 
 import tensorflow as tf
@@ -15,14 +15,14 @@ _BIT_DEPTH_AT = 24
 
 
 def with_transparent_colour(pixels: tf.Tensor, image_bytes: tf.Tensor) -> tf.Tensor:
-    """Adds alpha where a grey or RGB PNG names a transparent colour; all others stay as they are.
+    """Adds alpha if a grey or RGB PNG names a transparent colour; other images are not changed.
 
     Args:
-      pixels: uint8 or uint16 [h, w, C] of tf.io.decode_png with `channels=0`, where fewer than 8 bits fill 0..255.
+      pixels: uint8 or uint16 [h, w, C] from tf.io.decode_png with `channels=0`, which scales 1 to 7 bits to 0..255.
       image_bytes: string scalar, the file.
 
     Returns:
-      The same type, [h, w, C] or [h, w, C + 1]: alpha is 0 at that colour, and the type's largest value elsewhere.
+      The same dtype, [h, w, C] or [h, w, C + 1]: alpha is 0 at that colour, and the dtype's maximum elsewhere.
     """
     position = _transparency(image_bytes)
     channels = tf.shape(pixels)[-1]
@@ -39,7 +39,7 @@ def with_transparent_colour(pixels: tf.Tensor, image_bytes: tf.Tensor) -> tf.Ten
 
 
 def _transparency(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Where the chunk tRNS begins, int32 scalar; 0 where there is none before the image data."""
+    """The offset of the chunk tRNS, int32 scalar; 0 if there is none before the image data."""
 
     def name(position: tf.Tensor) -> tf.Tensor:
         return bytes_at(image_bytes, position, _LENGTH_AND_NAME)[4:]
@@ -50,7 +50,7 @@ def _transparency(image_bytes: tf.Tensor) -> tf.Tensor:
 
     def step(position: tf.Tensor) -> list[tf.Tensor]:
         length = big_endian(bytes_at(image_bytes, position, 4))
-        # What is longer than the file, or beyond 31 bits, ends the search.
+        # A chunk that is longer than the file, or than 31 bits allow, ends the search.
         rest = tf.strings.length(image_bytes) - position
         return [position + tf.where((length < 0) | (length > rest), rest, length + _LENGTH_AND_NAME + _CHECKSUM)]
 

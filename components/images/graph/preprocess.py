@@ -1,8 +1,8 @@
-"""The one road from encoded images to what the model sees: used by Transform, the Trainer, evaluation and serving.
+"""The only code path from encoded images to the model's input, for Transform, the Trainer, evaluation and serving.
 
-`preprocess` ends in uint8 or uint16 pixels of the model's size; whatever scaling the network wants is inside the
-network. `to_stored` gives what lies between Transform and the Trainer. Where that is JPEG (image.store), the pixels
-are those that come out of it, for everybody.
+`preprocess` returns uint8 or uint16 pixels of the model's size; any further scaling is inside the network. `to_stored`
+returns what Transform stores for the Trainer. If that is JPEG (image.store), the model always sees the pixels after
+JPEG compression.
 """
 
 import tensorflow as tf
@@ -13,12 +13,12 @@ from restem.images.graph.decode import decode
 from restem.images.graph.stored import decode_pixels, encode_pixels
 
 
-@tf.autograph.experimental.do_not_convert  # Nothing here is Python control flow; looking for it takes seconds.
+@tf.autograph.experimental.do_not_convert  # There is no Python control flow here; searching for it takes seconds.
 def preprocess(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """Decodes images of any sizes and brings them to the model's size, channels and depth.
+    """Decodes images of any size and converts them to the model's size, channels and depth.
 
     Args:
-      image_bytes: string [N], encoded images (PNG, JPEG, BMP, GIF, or what `encode_for_serving` made of others).
+      image_bytes: string [N], encoded images (PNG, JPEG, BMP, GIF, or other formats after `encode_for_serving`).
       config: size, fit, channels, depth.
 
     Returns:
@@ -37,16 +37,16 @@ def preprocess(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
 
 @tf.autograph.experimental.do_not_convert
 def preprocess_one(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """`preprocess` for one image, a string scalar: for tf.data, which has a loop over images of its own."""
+    """`preprocess` for one image, a string scalar: for tf.data, which already loops over images."""
     pixels = _prepared(image_bytes, config)
     return decode_pixels(encode_pixels(pixels, config), config) if config.store == "jpeg" else pixels
 
 
 @tf.autograph.experimental.do_not_convert
 def to_stored(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """Encoded images of any sizes, string [N] -> what is stored of them, string [N].
+    """Encoded images of any size, string [N] -> the stored images, string [N].
 
-    `decode_pixels` of a row is what `preprocess` makes of the image. Image by image, so that all cores encode too.
+    `decode_pixels` of a row equals `preprocess` of the image. It works image by image, so that all cores also encode.
     """
     return tf.map_fn(lambda one: encode_pixels(_prepared(one, config), config), image_bytes)
 
@@ -57,17 +57,17 @@ def _prepared(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
 
 
 def fit(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """Brings one image [h, w, C] to [config.height, config.width, C] as config.fit says."""
+    """Resizes one image [h, w, C] to [config.height, config.width, C] according to config.fit."""
     if config.fit == "stretch":
         return resize(pixels, config.height, config.width)
     height, width = tf.shape(pixels, tf.int64)[0], tf.shape(pixels, tf.int64)[1]
     if config.fit == "crop":
-        # The largest centred part of the target's shape, to the nearest pixel.
+        # The largest centred part with the target's aspect ratio, to the nearest pixel.
         tall = tf.clip_by_value(_rounded(width * config.height, config.width), 1, height)
         wide = tf.clip_by_value(_rounded(height * config.width, config.height), 1, width)
         top, left = (height - tall) // 2, (width - wide) // 2
         return resize(pixels[top : top + tall, left : left + wide], config.height, config.width)
-    # Padded: the side that is too long for the target's shape fills it, the other one keeps the aspect ratio.
+    # Pad: the longer side, relative to the target, fills it; the other side keeps the aspect ratio.
     tall = tf.clip_by_value(_rounded(height * config.width, width), 1, config.height)
     wide = tf.clip_by_value(_rounded(width * config.height, height), 1, config.width)
     small = resize(pixels, tf.cast(tall, tf.int32), tf.cast(wide, tf.int32))
@@ -83,7 +83,7 @@ def fit(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
 def resize(pixels: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
     """Resizes one image [h, w, C] with an antialiased triangle filter (Pillow's BILINEAR), rounding to nearest.
 
-    Where the size already fits, the pixels come through untouched.
+    If the size already fits, the pixels are not changed.
 
     Args:
       pixels: uint8 or uint16; the result has the same type.
@@ -92,7 +92,7 @@ def resize(pixels: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -
 
     def resized() -> tf.Tensor:
         values = tf.round(tf.image.resize(pixels, [height, width], method="bilinear", antialias=True))
-        # The filter's weights are positive and sum to 1 but for rounding, which takes white beyond 65535, not 255.
+        # The filter's weights are positive and sum to 1 except for rounding, which can push white above 65535, not 255.
         return tf.cast(values, tf.uint8) if pixels.dtype == tf.uint8 else tf.saturate_cast(values, pixels.dtype)
 
     fits = tf.reduce_all(tf.equal(tf.shape(pixels)[:2], [height, width]))
@@ -100,5 +100,5 @@ def resize(pixels: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -
 
 
 def _rounded(numerator: tf.Tensor, denominator: tf.Tensor | int) -> tf.Tensor:
-    """The quotient of positive whole numbers to the nearest whole number."""
+    """The quotient of positive integers, rounded to the nearest integer."""
     return (2 * numerator + denominator) // (2 * denominator)

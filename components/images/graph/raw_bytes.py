@@ -1,4 +1,4 @@
-"""Numbers out of a file's bytes, inside the TensorFlow graph."""
+"""Reads numbers from a file's bytes inside the TensorFlow graph."""
 
 import tensorflow as tf
 
@@ -6,29 +6,29 @@ import tensorflow as tf
 def first_bytes(data: tf.Tensor, count: int) -> tf.Tensor:
     """A file's first bytes, int32 [count]; zeros after its end.
 
-    Reading beyond the end with tf.strings.substr is an error whose message holds the file's raw bytes, on which Python
-    stumbles (UnicodeDecodeError).
+    Reading beyond the end with tf.strings.substr raises an error whose message contains the file's raw bytes, which
+    Python cannot decode (UnicodeDecodeError).
     """
     return tf.cast(tf.io.decode_raw(data, tf.uint8, fixed_length=count), tf.int32)
 
 
 def bytes_at(data: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:
-    """The bytes from a position on, int32 [count]; zeros after the file's end.
+    """The bytes starting at a position, int32 [count]; zeros after the file's end.
 
     Args:
       data: string scalar, the file.
       position: int32 scalar, not negative.
-      count: how many bytes.
+      count: number of bytes.
     """
     piece = tf.strings.substr(data, tf.minimum(position, tf.strings.length(data)), count)
     return first_bytes(piece, count)
 
 
 def little_endian(values: tf.Tensor) -> tf.Tensor:
-    """int32 [..., n] bytes -> [...]; four bytes beyond 2**31 become negative."""
+    """int32 [..., n] bytes -> [...]; four-byte values of 2**31 or more become negative."""
     return tf.reduce_sum(values * [256**i for i in range(values.shape[-1])], axis=-1)
 
 
 def big_endian(values: tf.Tensor) -> tf.Tensor:
-    """As little_endian, the most significant byte first."""
+    """Like little_endian, with the most significant byte first."""
     return little_endian(values[..., ::-1])

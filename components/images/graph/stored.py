@@ -1,7 +1,7 @@
-"""How the model's pixels lie between Transform and the Trainer: as PNG, losslessly, or as JPEG where that is asked for.
+"""How Transform stores the model's pixels for the Trainer: losslessly as PNG, or as JPEG if configured.
 
-Lossless, a photograph of 224 x 224 takes 0.6 of its raw bytes; as JPEG 0.11 to 0.16, and its pixels change. Training,
-evaluation and serving then all see the changed ones: see `restem.images.graph.preprocess`.
+A lossless photograph of 224 x 224 takes 0.6 of its raw bytes. JPEG takes 0.11 to 0.16 and changes the pixels; training,
+evaluation and serving then all see the changed pixels, see `restem.images.graph.preprocess`.
 """
 
 import tensorflow as tf
@@ -9,14 +9,14 @@ import tensorflow as tf
 from restem.images.config import ImageConfig
 
 _PNG_CHANNELS = 4
-# zlib's fastest: three times as fast as its default on photographs, for 8% more bytes.
+# zlib's fastest level: three times as fast as its default on photographs, for 8% more bytes.
 _PNG_COMPRESSION = 1
 
 
 def encode_pixels(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """One image, config.dtype [height, width, count] -> string scalar.
 
-    A PNG holds up to four channels. More of them lie in it one below the other, as a grey image of count x height rows.
+    A PNG holds up to four channels. More channels are stacked vertically in a grey image with count x height rows.
     """
     if config.store == "jpeg":
         return tf.io.encode_jpeg(pixels, quality=config.jpeg_quality)
@@ -26,15 +26,15 @@ def encode_pixels(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
 
 
 def decode_pixels(stored: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """What encode_pixels stored: string scalar -> config.dtype [height, width, count] of the config.
+    """Decodes the result of encode_pixels: string scalar -> config.dtype [height, width, count] of the config.
 
-    One image, and not a batch: tf.data has its own loop over images, and is slower with another inside its function.
+    It takes one image, not a batch: tf.data already loops over images, and a second loop inside its function is slower.
     """
     height, width, channels = config.height, config.width, config.count
     if config.store == "jpeg":
         pixels = tf.io.decode_jpeg(stored, channels=channels, dct_method="INTEGER_ACCURATE")
     else:
-        # channels=0 keeps what was stored; tf.io.decode_png does not take 2 (grey and alpha to a PNG) as a wish.
+        # channels=0 keeps the stored number; tf.io.decode_png does not accept channels=2 (grey and alpha).
         pixels = tf.io.decode_png(stored, channels=0, dtype=config.dtype)
     if channels <= _PNG_CHANNELS:
         return tf.ensure_shape(pixels, [height, width, channels])

@@ -1,4 +1,4 @@
-"""The mathematics of a new stem: pure functions on arrays, one file a rule, no Keras.
+"""The mathematics of a new stem: pure functions on arrays, one file per rule, without Keras.
 
 Kernels are [height, width, input channels, filters], biases [filters], as Keras stores them.
 """

@@ -1,8 +1,8 @@
-"""An extra BatchNormalization that changes nothing and whose statistics are true.
+"""An extra BatchNormalization that has the correct statistics and changes nothing.
 
 y = gamma (x - mu) / sqrt(sigma^2 + epsilon) + beta is the identity for gamma = sqrt(sigma^2 + epsilon)
-and beta = mu, whatever mu and sigma are. They should be those of the layer's input: with false ones (the
-default, or sigma^2 = 1 - epsilon) inference drifts away as soon as training updates them.
+and beta = mu, for any mu and sigma. They should be those of the layer's input: with wrong ones (the
+default, or sigma^2 = 1 - epsilon), inference drifts as soon as training updates them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def identity_batch_norm(mean: np.ndarray, variance: np.ndarray, epsilon: float) 
 
     Args:
         mean, variance: [filters] true statistics of its input.
-        epsilon: the layer's.
+        epsilon: the layer's epsilon.
     """
     mean, variance = np.asarray(mean, np.float64), np.asarray(variance, np.float64)
     return [np.sqrt(variance + epsilon), mean, mean, variance]

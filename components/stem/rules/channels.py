@@ -1,13 +1,13 @@
-"""Input channels: which mixture of the pretrained kernels each new channel gets.
+"""Input channels: the mixture of pretrained kernels for each new channel.
 
-Every rule here is linear: with u the new network's (rescaled) input channels and W_c the kernel of the
-source's channel c, the new kernel of channel j is sum_c mix[c, j] W_c. Convolution is linear, so the new
-stem on u equals the old stem on the input s_c = sum_j mix[c, j] u_j + constant[c], at every pixel. Where
-that s is what the source's preprocessing makes of the image, the rule is exact.
+Every rule here is linear. Let u be the new network's (rescaled) input channels and W_c the kernel of the
+source's channel c. The new kernel of channel j is sum_c mix[c, j] W_c. Convolution is linear, so the new
+stem on u equals the old stem on the input s_c = sum_j mix[c, j] u_j + constant[c], at every pixel. If s
+equals the image after the source's preprocessing, the rule is exact.
 
 Zero padding comes after preprocessing, so a shift of the input cannot be folded into the bias without
-errors at the borders. Where a shift is left over (`constant`), the network appends a channel that is 1
-inside the image and is zero-padded like the others.
+errors at the borders. If a shift remains (`constant`), the network appends a channel that is 1 inside the
+image and is zero-padded like the others.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from ..spec import COLOURS, GREY, StemSpec
 
 @dataclasses.dataclass(frozen=True)
 class Channels:
-    """How the new input channels reach the source's kernels.
+    """How the new input channels map to the source's kernels.
 
     Attributes:
         bands: names of the new channels, in input order.
-        reads: for each, the source band whose image it carries, `grey` (an image equal in all source
-            bands), or None (an extra band the source never saw).
+        reads: for each new channel, the source band whose image it carries, `grey` (the same image in all
+            source bands), or None (an extra band that the source does not have).
         scale, offset: u_j = scale_j * raw_j + offset_j, raw in the spec's value range.
         mix: [source channels, new channels].
-        constant: [source channels (+ 1)], what the constant-one channel carries; all zero: no such channel.
-            The last entry is there where the source itself reads such a channel.
-        rule: one sentence for each new channel.
-        exact: whether the source's function is kept on images that carry what `reads` says, but for `lost`.
+        constant: [source channels (+ 1)], weights of the constant-one channel; if all are zero, there is no
+            such channel. The last entry exists only if the source itself reads such a channel.
+        rule: one sentence per new channel.
+        exact: whether the source's function is kept on images that match `reads`, except for `lost`.
         lost: source bands that no new channel carries.
     """
 
@@ -54,10 +54,10 @@ class Channels:
 
 
 def plan_channels(spec: StemSpec, source: Preprocessing, source_constant: bool = False) -> Channels:
-    """Decides the mixture for `spec` on a source with the given preprocessing. Raises StemError.
+    """Determines the mixture for `spec` on a source with the given preprocessing. Raises StemError.
 
     Args:
-        source_constant: the source's kernel has one more channel, which is constantly one.
+        source_constant: the source's kernel has one more channel, which is always one.
     """
     bands = _bands(spec, source)
     reads, kinds = _reads(bands, spec, source)
@@ -138,9 +138,9 @@ def _bands(spec: StemSpec, source: Preprocessing) -> tuple[str, ...]:
 def _reads(
     bands: tuple[str, ...], spec: StemSpec, source: Preprocessing
 ) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
-    """What each band carries, and by which rule: `own`, `grey` or `extra`."""
+    """What each band carries, and its rule: `own`, `grey` or `extra`."""
     if spec.bands is None and not set(bands) <= set(source.bands) and len(bands) > 1:
-        if len(bands) < len(source.bands):  # fewer channels, no names: each a share of the grey image
+        if len(bands) < len(source.bands):  # fewer channels, no names: each gets a share of the grey image
             return (GREY,) * len(bands), ("grey",) * len(bands)
         usual = COLOURS if set(source.bands) == set(COLOURS) else source.bands
         return tuple(usual[i % len(usual)] for i in range(len(bands))), ("own",) * len(bands)
@@ -148,19 +148,19 @@ def _reads(
         return (GREY,), ("grey",)
     reads = tuple(b if b in source.bands or b == GREY else None for b in bands)
     if not any(reads):
-        if spec.extra_bands == "mean":  # nothing to tell them apart: equal shares of the grey image
+        if spec.extra_bands == "mean":  # nothing distinguishes them: equal shares of the grey image
             return (GREY,) * len(bands), ("grey",) * len(bands)
         raise StemError(
             f"None of the bands {', '.join(bands)} has a pretrained kernel (the source has {', '.join(source.bands)}), "
-            "so the stem would start at zero. Name the bands that the source knows, or set extra_bands to 'mean': each "
-            "starts at an equal share of the pretrained kernels. (In the library, channels without names take the "
+            "so the stem would start at zero. Use the source's band names, or set extra_bands to 'mean', so that each "
+            "starts with an equal share of the pretrained kernels. (In the library, channels without names use the "
             "source's kernels in turn.)"
         )
     return reads, tuple("grey" if r == GREY else "own" if r else "extra" for r in reads)
 
 
 def _common(values: tuple[float, ...]) -> float:
-    """The mean, without rounding where all values are equal."""
+    """The mean; if all values are equal, that value without rounding."""
     return values[0] if len(set(values)) == 1 else float(np.mean(values))
 
 
@@ -180,14 +180,14 @@ def _apply_statistics(
     scale: np.ndarray,
     offset: np.ndarray,
 ) -> None:
-    """Bands with statistics come to the mean and spread of the source's training images; in place.
+    """Scales bands with statistics to the mean and spread of the source's training images, in place.
 
-    Extra bands always; known ones only with normalise='statistics'.
+    Extra bands always; known bands only with normalise='statistics'.
     """
     source_mean, source_std = source.statistics()
-    for name, mean, std in spec.band_statistics or ():
+    for name, mean, std in spec.statistics:
         if name not in bands:
-            raise StemError(f"band_statistics names {name!r}, which is none of the bands {', '.join(bands)}.")
+            raise StemError(f"band_statistics contains {name!r}, which is not one of the bands {', '.join(bands)}.")
         j = bands.index(name)
         if reads[j] is None or reads[j] == GREY:
             target_mean = 0.0 if reads[j] is None else float(np.mean(source_mean))

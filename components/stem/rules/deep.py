@@ -1,9 +1,9 @@
-"""Deep stems (ResNet-C and -D; He et al. 2018, arXiv 1812.01187): three 3x3 convolutions for one 7x7.
+"""Deep stems (ResNet-C and -D; He et al. 2018, arXiv 1812.01187): three 3x3 convolutions instead of one 7x7.
 
-Not preserving: there are no pretrained weights for the first two. They are initialised (He normal), their
-BatchNorms get true statistics, and the third is fitted so that its output is as near to the old stem's as
-the new features allow, then brought to the old mean and spread filter by filter, so that everything after
-it sees activations of the scale it was trained with.
+A deep stem does not keep the function, because there are no pretrained weights for the first two convolutions.
+They are initialised (He normal), and their BatchNorms get the correct statistics. The third is fitted so that
+its output is as close to the old stem's as the new features allow. It is then scaled to the old mean and spread
+per filter, so that later layers see activations at the scale they were trained with.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class DeepStem:
     """Weights of a deep stem.
 
     Attributes:
-        hidden: for each convolution but the last, its kernel and its BatchNorm's four vectors.
+        hidden: for each convolution except the last, its kernel and its BatchNorm's four vectors.
         kernel, bias: of the last convolution.
-        error: relative RMS error of its output against the old stem's (about the mean).
+        error: RMS error of its output, relative to the RMS of the old stem's output about its mean.
     """
 
     hidden: tuple[tuple[np.ndarray, list[np.ndarray]], ...]
@@ -42,17 +42,17 @@ def fit_deep(
     epsilon: float,
     rng: np.random.Generator,
 ) -> DeepStem:
-    """Initialises and calibrates.
+    """Initialises a deep stem and fits it to the old stem's output.
 
     Args:
         inputs: [n, height, width, channels], before zero padding.
         target: [n, rows, columns, last filters], the old convolution's output on the same images.
-        filters: of the convolutions before the last; the first has `stride`.
-        epsilon: of their BatchNorms.
+        filters: filters of the convolutions before the last; the first convolution has `stride`.
+        epsilon: epsilon of their BatchNorms.
     """
     x, hidden = inputs, []
     for place, count in enumerate(filters):
-        # The inputs' own scale (0..255 or -1..1) is taken out, or the first variance would be in the thousands.
+        # Removes the scale of the inputs (0..255 or -1..1); otherwise the first variance would be in the thousands.
         gain = np.sqrt(2 / (SIDE * SIDE * x.shape[-1])) / max(np.sqrt(np.mean(x**2)), 1e-12)
         kernel = rng.normal(0, gain, (SIDE, SIDE, x.shape[-1], count))
         x = convolve(x, kernel, None, PAD, stride if place == 0 else 1)
@@ -75,7 +75,7 @@ def fit_deep(
 def _fit_last(
     x: np.ndarray, target: np.ndarray, rng: np.random.Generator, limit: int = 8000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ridge regression of the target on 3x3 patches of `x`, from at most `limit` positions."""
+    """Ridge regression of the target on 3x3 patches of `x`, at up to `limit` positions."""
     padded = np.pad(x, ((0, 0), PAD, PAD, (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (SIDE, SIDE), axis=(1, 2))
     n, rows, columns = windows.shape[:3]

@@ -1,12 +1,12 @@
-"""Filters: more of them without changing the function, fewer of them with the smallest change.
+"""Filters: adds filters without changing the function, or removes filters with the smallest change.
 
-Wider (Net2Wider, Chen et al. 2015, arXiv 1511.05641): copy filters and everything that follows them
-channel by channel (bias, BatchNorm, pooling keep copies equal), and divide the kernels that read them by
-the number of copies. Exact at inference and in training mode. Twins then have equal gradients for ever;
-noise on the readers that sums to zero over each group of copies breaks the tie and changes nothing.
+Wider (Net2Wider, Chen et al. 2015, arXiv 1511.05641): copy filters and everything that follows them per
+channel (bias, BatchNorm, pooling keep copies equal), and divide the kernels that read them by the number of
+copies. Exact at inference and in training mode. Copies would then always have equal gradients. Noise on the
+readers that sums to zero over each group of copies breaks the tie and does not change the function.
 
-Narrower: keep some filters and refit the layers that read them, so that they answer to the kept
-activations as they did to all: a linear least-squares problem.
+Narrower: keep some filters and refit the layers that read them, so that their output from the kept
+activations is close to their output from all. This is a linear least-squares problem.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def copies(old: int, new: int) -> np.ndarray:
-    """[new] index of the old filter each new one copies: all of them in order, as evenly as it goes."""
+    """[new] index of the old filter that each new filter copies: all in order, as evenly as possible."""
     return np.arange(new) % old
 
 
@@ -25,27 +25,27 @@ def widen_reader(
     """Kernel [h, w, old, out] of a layer that reads the filters -> [h, w, new, out], float64. Exact.
 
     Args:
-        source: [new] index of the old filter each new one copies.
-        noise: standard deviation of the zero-sum noise, as a share of the kernel's own.
+        source: [new] index of the old filter that each new filter copies.
+        noise: standard deviation of the zero-sum noise, relative to the kernel's standard deviation.
     """
     count = np.bincount(source, minlength=kernel.shape[2])[source]
     wide = np.asarray(kernel, np.float64)[:, :, source] / count[None, None, :, None]
     if noise and rng is not None:
         extra = rng.normal(0, noise * kernel.std(), wide.shape)
         for old in np.unique(source[count > 1]):
-            twins = np.flatnonzero(source == old)
-            wide[:, :, twins] += extra[:, :, twins] - extra[:, :, twins].mean(2, keepdims=True)
+            group = np.flatnonzero(source == old)
+            wide[:, :, group] += extra[:, :, group] - extra[:, :, group].mean(2, keepdims=True)
     return wide
 
 
 def choose(activations: np.ndarray, importance: np.ndarray, keep: int) -> np.ndarray:
     """Indices (sorted) of the filters to keep: greedy selection of those that explain the others best.
 
-    Pivoted Cholesky of the covariance, each filter weighted by how strongly it is read: after each choice
-    what it explains of the rest is taken out.
+    Pivoted Cholesky of the covariance, with each filter weighted by the kernels that read it. After each
+    choice, the part of the other filters that it explains is subtracted.
 
     Args:
-        activations: [samples, filters] what the readers see.
+        activations: [samples, filters] input of the readers.
         importance: [filters] norm of the kernels that read each filter.
     """
     centred = (activations - activations.mean(0)) * importance
@@ -67,18 +67,18 @@ def choose(activations: np.ndarray, importance: np.ndarray, keep: int) -> np.nda
 def refit_reader(
     kernel: np.ndarray, keep: np.ndarray, activations: np.ndarray, rule: str = "least_squares"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a 1x1 reader of the kept filters should be.
+    """Kernel and shift of a 1x1 reader after filters are removed.
 
     Args:
         kernel: [1, 1, old, out].
         keep: [new] indices of the kept filters.
         activations: [samples, old].
-        rule: `drop`; `mean` (the means of the dropped ones go into the bias); `least_squares`
-            (each dropped activation replaced by its best affine prediction from the kept ones).
+        rule: `drop`; `mean` (adds the means of the dropped activations to the bias); `least_squares`
+            (replaces each dropped activation by its best affine prediction from the kept ones).
 
     Returns:
-        The kernel [1, 1, new, out] and the shift [out] to add to the reader's output. Never exact unless
-        the dropped activations are affine in the kept ones.
+        The kernel [1, 1, new, out] and the shift [out] to add to the reader's output. Exact only if the
+        dropped activations are affine in the kept ones.
     """
     kernel = np.asarray(kernel, np.float64)
     gone = np.setdiff1d(np.arange(kernel.shape[2]), keep)

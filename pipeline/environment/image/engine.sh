@@ -1,6 +1,6 @@
-# Sourced by the scripts beside it: which container engine works here.
+# Finds a working container engine. The other scripts in this folder source it.
 
-# Sets `engine` to docker or podman, whichever answers, docker first; to nothing where neither does.
+# Sets `engine` to docker if it answers, else to podman if it answers, else to nothing.
 find_engine() {
   engine=
   for candidate in ${ENGINE:-docker podman}; do
@@ -22,11 +22,11 @@ no_engine() {
   done
   cat >&2 <<MESSAGE
 image: no container engine works here.${found}
-What to do:
+Install or start one:
   Debian, Ubuntu:  apt-get install podman
   Fedora, RHEL:    dnf install podman
-  macOS, Windows:  Docker Desktop or Podman Desktop, started
-  docker is there: start its daemon (systemctl start docker), and be in the group docker
+  macOS, Windows:  start Docker Desktop or Podman Desktop
+  with docker:     start its daemon (systemctl start docker), and add your user to the group docker
 MESSAGE
   exit 1
 }

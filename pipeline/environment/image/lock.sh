@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Pins what the image is made of, with hashes, at the versions in requirements.lock. `make lock` calls it.
-#   packages.lock  what the steps need: requirements.lock less what only developers need
-#   gpu.lock       what the image for GPUs has beside that
-#   build.lock     what builds the packages that come as source only
+# Pins the packages of the image, with hashes, at the versions in requirements.lock. `make lock` calls it.
+#   packages.lock  the packages that the steps need: requirements.lock without the developers' tools
+#   gpu.lock       the additional packages of the GPU image
+#   build.lock     the build tools for packages that come as source only
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 here=pipeline/environment/image

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Writes what pip on this machine is told about package indexes into FOLDER: pip.conf, and ca.pem where certificates of
-# its own are named. For the image's build, as secrets.
+# Writes this machine's pip settings for package indexes into FOLDER: pip.conf, and ca.pem if pip is configured with its
+# own certificates. The image's build gets both as secrets.
 #
 #   pip-configuration.sh FOLDER
 #
-# Taken over are addresses, proxy and time-outs; not folders of this machine, which the build does not have.
+# It copies addresses, proxy and timeouts, but no folders of this machine, because the build does not have them.
 set -euo pipefail
 folder=$1
 root=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -14,11 +14,11 @@ for python in "$root/.venv/bin/python" python3 python; do
   if found=$("$python" -m pip config list 2>/dev/null); then break; else found=none; fi
 done
 if [ "$found" = none ]; then
-  echo "image: no pip on this machine that could be asked for its settings: packages come from where pip finds them" >&2
+  echo "image: there is no pip on this machine to read settings from; the build uses pip's default index" >&2
 fi
 
-# `pip config list` prints section.key='value', lists with \n in them. What the environment says (:env:) goes before a
-# command's section, and that before [global].
+# `pip config list` prints section.key='value', and lists contain \n. The environment (:env:) overrides a command's
+# section, which overrides [global].
 value_of() {
   for section in :env: install global; do sed -nE "s/^$section\.$1='(.*)'$/\1/p" <<<"$found"; done | sed -n 1p
 }

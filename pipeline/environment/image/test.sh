@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the image and tests it. `make test-image` calls it.
 #
-# Uses what is there. Where no container engine is, on Debian as root, it installs podman and runc; where the base image
-# cannot be pulled, it installs debootstrap and makes one. From the environment: see build.sh.
+# On Debian as root it installs podman and runc if there is no container engine, and debootstrap to make a base image if
+# the base image cannot be pulled. For environment variables see build.sh.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 here=$root/pipeline/environment/image
@@ -32,13 +32,13 @@ if [ -z "${BASE_IMAGE:-}" ] && ! "$engine" image inspect "$default_base" >/dev/n
   BASE_IMAGE=localhost/restem-test-base:trixie BUILD_IMAGE=localhost/restem-test-build:trixie
   if ! "$engine" image inspect "$BASE_IMAGE" "$BUILD_IMAGE" >/dev/null 2>&1; then
     command -v debootstrap >/dev/null || apt_install debootstrap \
-      || { say "debootstrap, or a base image (BASE_IMAGE, BUILD_IMAGE), is needed" >&2; exit 1; }
+      || { say "install debootstrap, or set BASE_IMAGE and BUILD_IMAGE" >&2; exit 1; }
     "$here/test-base.sh" "$engine" "$BASE_IMAGE" "$BUILD_IMAGE"
   fi
   export BASE_IMAGE BUILD_IMAGE
 fi
 
-# Inside a sandbox podman's own settings may not work: limits above the machine's, a network of its own, crun.
+# In a sandbox podman's defaults may not work: limits above the machine's, a separate network, crun.
 starts() { "$engine" run --rm "${BASE_IMAGE:-$default_base}" python3 -c '' >"$scratch/start" 2>&1; }
 if [ "$engine" = podman ] && [ -z "${CONTAINERS_CONF:-}" ] && ! starts; then
   at_most() { [ "$1" != unlimited ] && [ "$1" -lt "$2" ] && echo "$1" || echo "$2"; }
@@ -52,14 +52,14 @@ default_ulimits = ["nofile=$files:$files", "nproc=$processes:$processes"]
 [engine]
 runtime = "runc"
 CONF
-  say "podman works with runc, the host's network and at most $files files and $processes processes"
+  say "podman runs with runc, the host's network and at most $files files and $processes processes"
 fi
-starts || { say "$engine starts no container: $(tail -n 1 "$scratch/start")" >&2; exit 1; }
+starts || { say "$engine cannot start a container: $(tail -n 1 "$scratch/start")" >&2; exit 1; }
 
 export IMAGE=${IMAGE:-localhost/restem-test:${ACCELERATOR:-cpu}}
 id_of_image() { "$engine" image inspect --format '{{.Id}}' "$IMAGE" 2>/dev/null || true; }
 before=$(id_of_image)
 ENGINE=$engine bash "$here/build.sh"
-# The image of the same name from an earlier call is nobody's now.
+# The earlier image with the same name is unused now.
 if [ -n "$before" ] && [ "$before" != "$(id_of_image)" ]; then "$engine" image rm "$before" >/dev/null 2>&1 || true; fi
 CONTAINER_ENGINE=$engine "$root/.venv/bin/python" -m pytest "$root/tests/image" -m image "$@"

@@ -10,7 +10,7 @@ from restem.example_gen.listing import check_listing, fingerprint, list_data
 
 @pytest.fixture
 def write(tmp_path):
-    """write(text or rows, name): a manifest, and an empty file for everything in its column path that starts with x."""
+    """write(text, name): writes a manifest. The images x0.png to x59.png exist as empty files."""
 
     def write(text: str | bytes, name: str = "all.csv") -> str:
         data = text.encode() if isinstance(text, str) else text
@@ -30,7 +30,7 @@ def rows(count: int = 40, mark: str = ",") -> str:
     return "".join(f"x{index}.png{mark}{'ab'[index % 2]}\n" for index in range(count))
 
 
-def test_every_row_becomes_an_image_or_refused_with_its_line_and_reason(write, tmp_path):
+def test_every_row_becomes_an_image_or_is_refused_with_line_and_reason(write, tmp_path):
     lines = [
         "path,label,split",
         "x0.png,a,train",
@@ -69,7 +69,7 @@ def test_every_row_becomes_an_image_or_refused_with_its_line_and_reason(write, t
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encode", ["utf-8", "utf-8-sig", "utf-16"])
-def test_marks_between_fields_and_encodings_are_found(write, tmp_path, mark, encode):
+def test_delimiters_and_encodings_are_detected(write, tmp_path, mark, encode):
     (tmp_path / "grüße, 犬; x.png").touch()
     text = f'path{mark}"label"\n{rows(4, mark)}"grüße, 犬; x.png"{mark}"ä ""b"""\n'
     listing = listed(write(text.encode(encode)))
@@ -78,14 +78,14 @@ def test_marks_between_fields_and_encodings_are_found(write, tmp_path, mark, enc
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_lines_end_as_any_system_ends_them(write, end):
+def test_line_endings_of_all_systems_are_accepted(write, end):
     text = f"path;label{end}" + "".join(f"x{i}.png;{'ab'[i % 2]}{end}" for i in range(4)) + f";a{end}"
     listing = listed(write(text.encode()))
     assert [file.path for file in listing.files] == [f"x{i}.png" for i in range(4)]
     assert [one.reason for one in listing.refused] == ["Line 6: the path is empty."]
 
 
-def test_columns_have_the_names_they_are_given(write):
+def test_columns_may_have_other_names(write):
     text = "site,file,kind,trust\n" + "".join(f"s{i % 3},x{i}.png,{'ab'[i % 2]},{i / 2}\n" for i in range(12))
     options = {"columns": {"path": "file", "label": "kind"}, "group": "site", "weight": "trust", "metadata": ["site"]}
     files = {file.path: file for file in listed(write(text), **options).files}
@@ -98,26 +98,26 @@ def test_columns_have_the_names_they_are_given(write):
         listed(write(text))
 
 
-def test_groups_may_be_a_pattern_over_the_paths(write):
+def test_groups_may_be_a_pattern_for_the_paths(write):
     listing = listed(write("path,label\n" + rows()), group=r"x(\d)")
     assert {file.group for file in listing.files} == set("0123456789")
-    with pytest.raises(RestemError, match="no path holds the pattern"):
+    with pytest.raises(RestemError, match="no path matches the pattern"):
         listed(write("path,label\n" + rows()), group=r"patient-(\d)")
 
 
-def test_useful_columns_that_are_not_used_are_named(write):
+def test_unused_useful_columns_are_named(write):
     text = "path,label,group,weight\n" + "".join(f"x{i}.png,{'ab'[i % 2]},g{i},1\n" for i in range(12))
     assert listed(write(text)).notes == (
-        "The manifest's column group is not used; data.group: group would.",
-        "The manifest's column weight is not used; data.weight: weight would.",
+        "The manifest's column group is not used; to use it, set data.group: group.",
+        "The manifest's column weight is not used; to use it, set data.weight: weight.",
     )
     assert listed(write(text), group="group", weight="weight").notes == ()
 
 
 @pytest.mark.parametrize("weight", ["-1", "much", "inf", "nan", ""])
-def test_a_weight_that_is_none_is_a_bad_row(write, weight):
+def test_an_invalid_weight_is_a_bad_row(write, weight):
     (one,) = listed(write(f"path,label,w\nx0.png,a,1\nx1.png,b,{weight}\n"), weight="w").refused
-    assert one.reason == f"Line 3: the weight {weight!r} is not a number from 0 upwards."
+    assert one.reason == f"Line 3: the weight {weight!r} is not a finite number of at least 0."
 
 
 def test_parquet(write, tmp_path):
@@ -133,7 +133,7 @@ def test_parquet(write, tmp_path):
         listed(write("path,label\n", "bad.parquet"))
 
 
-def test_a_damaged_parquet_file_is_told_with_the_place(tmp_path):
+def test_a_damaged_parquet_file_is_reported(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -159,18 +159,18 @@ def test_a_damaged_parquet_file_is_told_with_the_place(tmp_path):
         ("path,label,label\n", "columns have the same name.*Given label"),
         (b"path,label\n\xff\xfe\xfa", "line 2.*not text"),
         ("path,label\nx0.png,a\n", "only one class"),
-        ('path,label\nx0.png,a\n"x1.png,b\nx2.png,a\n', "line 3.*read any further.*end of data.*not closed"),
-        ('path,label\nx0.png,"a\nx1.png,b\nx2.png,"a"\n', "line 2.*read any further.*expected after.*not closed"),
-        ('path,"label\nx0.png,a\n', "line 1.*read any further"),
+        ('path,label\nx0.png,a\n"x1.png,b\nx2.png,a\n', "line 3.*cannot be parsed.*end of data.*not closed"),
+        ('path,label\nx0.png,"a\nx1.png,b\nx2.png,"a"\n', "line 2.*cannot be parsed.*expected after.*not closed"),
+        ('path,"label\nx0.png,a\n', "line 1.*cannot be parsed"),
     ],
 )
-def test_what_is_no_manifest_is_refused(write, text, message):
+def test_invalid_manifests_are_refused(write, text, message):
     path = write(text)
     with pytest.raises(RestemError, match=message):
         check_listing(path, DataConfig(path=path))
 
 
-def test_a_manifest_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_manifest_is_refused(tmp_path):
     with pytest.raises(RestemError, match="there is no such file"):
         listed(str(tmp_path / "none.csv"))
 
@@ -190,11 +190,11 @@ def test_a_hundred_thousand_rows_are_quick(tmp_path):
     listing = check_listing(str(tmp_path / "all.csv"), DataConfig(path=str(tmp_path / "all.csv")))
     seconds = time.process_time() - start
     assert (len(listing.files), len(listing.classes)) == (100_000, 200)
-    # A second or two; the bound leaves room for a slow machine, not for a look at every file on its own row.
+    # It takes a second or two; the bound allows for a slow machine, but not for a check of every single file.
     assert seconds < 15
 
 
-def test_the_fingerprint_sees_the_table_and_the_files(write, tmp_path):
+def test_the_fingerprint_covers_the_table_and_the_files(write, tmp_path):
     path = write("path,label\n" + rows())
     config = DataConfig(path=path)
     seen = [fingerprint(path, config)]

@@ -14,7 +14,7 @@ NAMES = {"image": "image/encoded", "label": "image/class/text"}
 
 
 def example(**features) -> bytes:
-    """A serialized tf.Example, made by TensorFlow itself."""
+    """A serialized tf.Example, made by TensorFlow."""
     import tensorflow as tf
 
     def feature(value):
@@ -57,7 +57,7 @@ def listed(path, scratch=None, **options):
     return list_data(str(path), config, scratch=scratch)
 
 
-def test_every_example_is_found_where_it_lies(write, tmp_path):
+def test_every_example_is_found_at_its_position(write, tmp_path):
     write("x.tfrecord", images(5))
     write("y.tfrecord", images(3, 10))
     listing = listed(tmp_path / "*.tfrecord")
@@ -69,7 +69,7 @@ def test_every_example_is_found_where_it_lies(write, tmp_path):
 
 
 @pytest.mark.parametrize("compression", ["GZIP", ""])
-def test_gzip_is_unpacked_and_a_folder_stands_for_its_files(write, tmp_path, compression):
+def test_gzip_is_unpacked_and_a_folder_means_its_files(write, tmp_path, compression):
     (tmp_path / "scratch").mkdir()
     write("a.tfrecord-00000-of-00001", images(4), compression)
     listing = listed(tmp_path, str(tmp_path / "scratch"), layout="tfrecord")
@@ -87,14 +87,14 @@ def test_weights_groups_and_metadata(write):
     assert all(len({file.split for file in files if file.group == group}) == 1 for group in ("s0", "s1", "s2"))
 
 
-def test_the_split_is_that_of_the_bytes_wherever_they_lie(write):
+def test_the_split_depends_only_on_the_bytes(write):
     one = {file.key: file.split for file in listed(write("x.tfrecord", images(50))).files}
     other = {file.key: file.split for file in listed(write("other.tfrecord", images(50)[::-1])).files}
     assert one == other
     assert set(one.values()) == {"train", "test"}
 
 
-def test_damage_loses_nothing_but_what_is_damaged(write, tmp_path):
+def test_damage_loses_only_the_damaged_records(write, tmp_path):
     path = write("x.tfrecord", images(10))
     whole = (tmp_path / "x.tfrecord").read_bytes()
     size = len(whole) // 10
@@ -112,7 +112,7 @@ def test_damage_loses_nothing_but_what_is_damaged(write, tmp_path):
 
 
 @pytest.mark.parametrize("length", [2**31, 2**40, 2**64 - 1])
-def test_a_length_that_cannot_be_is_not_asked_for(write, tmp_path, length):
+def test_an_impossible_length_is_not_read(write, tmp_path, length):
     import struct
 
     import google_crc32c
@@ -126,11 +126,11 @@ def test_a_length_that_cannot_be_is_not_asked_for(write, tmp_path, length):
     listing = listed(path)
     assert len(listing.files) == 2
     assert [one.reason for one in listing.refused] == [
-        "From here on this is not a TFRecord file: a record's length is wrong."
+        "From here on, this is not a TFRecord file: a record's length is wrong."
     ]
 
 
-def test_gzip_that_is_cut_off_keeps_what_came_before(tmp_path, write):
+def test_truncated_gzip_keeps_the_complete_records(tmp_path, write):
     path = write("x.tfrecord", images(200, 20), "GZIP")
     data = (tmp_path / "x.tfrecord").read_bytes()
     (tmp_path / "x.tfrecord").write_bytes(data[: len(data) * 2 // 3])
@@ -149,7 +149,7 @@ def test_bad_examples_are_refused_with_their_reason(write):
         example(image__class__text=[1, 2], image__encoded=b"x"): "Its feature image/class/text has 2 values",
         example(
             image__class__text=b"\xff\xfe", image__encoded=b"x"
-        ): "Its feature image/class/text is not text in UTF-8.",
+        ): "Its feature image/class/text is not valid UTF-8 text.",
         example(image__class__text=" ", image__encoded=b"x"): "Its feature image/class/text is empty.",
     }
     listing = listed(write("x.tfrecord", [*good, *bad]))
@@ -159,14 +159,14 @@ def test_bad_examples_are_refused_with_their_reason(write):
         assert one.bytes > 0
 
 
-def test_names_of_examples_stand_once(write):
+def test_names_of_examples_are_unique(write):
     made = [example(image__encoded=bytes([i]), image__class__text="a", name=f"n{i // 2}") for i in range(4)]
     listing = list_data(path := write("x.tfrecord", made), DataConfig(path=path, features={**NAMES, "path": "name"}))
     assert [file.path for file in listing.files] == ["n0", "n1"]
     assert {one.reason for one in listing.refused} == {"Another example has the same name."}
 
 
-def test_wrong_names_of_features_are_told_at_the_first_example(write, tmp_path):
+def test_wrong_names_of_features_are_reported_at_the_first_example(write, tmp_path):
     path = write("x.tfrecord", images(2))
     config = DataConfig(path=path)
     for look in (lambda: check_first(path, config), lambda: list_data(path, config)):
@@ -175,17 +175,17 @@ def test_wrong_names_of_features_are_told_at_the_first_example(write, tmp_path):
     check_first(path, DataConfig(path=path, features=NAMES))
     with pytest.raises(RestemError, match="there are no TFRecord files"):
         listed(tmp_path / "none-*.tfrecord")
-    (tmp_path / "text.tfrecord").write_text("this is no such file, but a long enough text")
+    (tmp_path / "text.tfrecord").write_text("this is not a TFRecord file, but long enough")
     with pytest.raises(RestemError, match="not a TFRecord file"):
         check_first(str(tmp_path / "text.tfrecord"), config)
 
 
-def test_parse_refuses_bytes_that_are_no_example():
+def test_parse_refuses_bytes_that_are_not_an_example():
     with pytest.raises(BadRecord):
         parse(b"\x0a\xff", DataConfig(path="x.tfrecord"))
 
 
-def test_a_file_that_was_written_anew_is_another(write, tmp_path):
+def test_a_rewritten_file_has_another_fingerprint(write, tmp_path):
     path = write("x.tfrecord", images(3))
     config = DataConfig(path=path, features=NAMES)
     before = fingerprint(path, config)

@@ -18,11 +18,11 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize("name", CONTENTS)
-def test_whole_codes_pass(name):
+def test_valid_codes_pass(name):
     check_lzw(imagecodecs.lzw_encode(CONTENTS[name].tobytes()))
 
 
-def test_what_libtiff_wrote_passes():
+def test_libtiffs_output_passes():
     import tifffile
 
     buffer = io.BytesIO()
@@ -34,8 +34,8 @@ def test_what_libtiff_wrote_passes():
             check_lzw(data[start : start + count])
 
 
-def test_it_decides_as_the_decoder_does_where_that_looks_first():
-    """imagecodecs looks at all codes where the size is not given, which tifffile always does."""
+def test_it_agrees_with_the_decoders_own_check():
+    """imagecodecs checks all codes only if the size is not given; tifffile always gives it."""
     whole = imagecodecs.lzw_encode((np.arange(6000) % 97 * 3 % 256).astype(np.uint8).tobytes())
     verdicts = []
     for _ in range(500):
@@ -47,8 +47,8 @@ def test_it_decides_as_the_decoder_does_where_that_looks_first():
     assert 50 < sum(ours for ours, _ in verdicts) < 450
 
 
-def test_a_table_that_stays_full_is_read_on():
-    """Codes of 12 bits go on where no clear code comes, as some writers leave it."""
+def test_reading_continues_when_the_table_stays_full():
+    """Codes keep 12 bits if no clear code follows; some writers omit it."""
     table = [256, *(k % 256 for k in range(4000))]
     lengths = [9, *(min(12, (258 + max(k - 1, 0) + 1).bit_length()) for k in range(4000))]
     bits = "".join(f"{code:0{length}b}" for code, length in zip(table, lengths, strict=True))
@@ -56,14 +56,14 @@ def test_a_table_that_stays_full_is_read_on():
     check_lzw(bytes(int(bits[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(bits), 8)))
 
 
-def test_bits_the_other_way_round_are_told():
-    with pytest.raises(ValueError, match=r"LZW of before TIFF 6\.0"):
+def test_reversed_bits_are_reported():
+    with pytest.raises(ValueError, match=r"LZW from before TIFF 6\.0"):
         check_lzw(b"\x00\x01" + bytes(20))
 
 
 def passes(function, data: bytes) -> bool:
     try:
         function(data)
-    except (ValueError, RuntimeError):  # imagecodecs' errors are the latter.
+    except (ValueError, RuntimeError):  # imagecodecs raises RuntimeError.
         return False
     return True

@@ -71,7 +71,7 @@ GREY = {"photometric": "minisblack"}
         "1x1",
     ],
 )
-def test_pixels_are_those_that_were_written(data, expected):
+def test_pixels_are_read_as_written(data, expected):
     np.testing.assert_array_equal(read(data), expected)
 
 
@@ -82,7 +82,7 @@ def test_pixels_are_those_that_were_written(data, expected):
         ("L", {"compression": "packbits"}),
         ("P", {}),
         ("RGB", {"compression": "tiff_lzw"}),
-        ("RGB", {"compression": "tiff_lzw", "tiffinfo": {266: 2}}),  # FillOrder: bits the other way round
+        ("RGB", {"compression": "tiff_lzw", "tiffinfo": {266: 2}}),  # FillOrder: reversed bits
         ("RGB", {"compression": "jpeg"}),
         ("CMYK", {}),
         ("LA", {}),
@@ -101,7 +101,7 @@ def test_pixels_equal_pillows(photo, mode, options):
     assert np.abs(got - expected.reshape(got.shape)).max() <= (1 if "jpeg" in options.values() else 0)
 
 
-def test_12_bits_fill_the_range_of_16():
+def test_12_bits_are_scaled_to_the_range_of_16():
     grey = ONE >> 4
     got = read(tiff(grey, bitspersample=12, **GREY))[..., 0]
     np.testing.assert_array_equal(got, np.floor(grey * (65535 / 4095) + 0.5))
@@ -117,7 +117,7 @@ def test_orientation_is_applied(photo, orientation):
     np.testing.assert_array_equal(read(buffer.getvalue()), expected)
 
 
-def test_what_follows_in_another_size_is_no_band():
+def test_a_following_page_of_another_size_is_not_a_band():
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as writer:
         writer.write(ONE, **GREY)
@@ -140,15 +140,15 @@ def test_a_truncated_file_is_refused(options, tenth):
 
 
 @pytest.mark.parametrize("mode", ["YCbCr", "LAB"])
-def test_colours_that_are_not_read_are_told(photo, mode):
+def test_unsupported_colours_are_named(photo, mode):
     buffer = io.BytesIO()
     Image.fromarray(photo).convert(mode).save(buffer, "TIFF")
-    with pytest.raises(UnreadableImage, match=r"colours as (YCBCR|CIELAB) in 3 channel"):
+    with pytest.raises(UnreadableImage, match=r"(YCBCR|CIELAB) colours in 3 channel"):
         read(buffer.getvalue())
 
 
 def test_complex_numbers_are_refused():
-    with pytest.raises(UnreadableImage, match="bits a channel in this form are not read"):
+    with pytest.raises(UnreadableImage, match="bits per channel of this type are not supported"):
         read(tiff(ONE.astype(np.complex64)))
 
 
@@ -162,7 +162,7 @@ def test_colours_that_are_multiplied_by_alpha_are_divided_by_it(top, colours):
     stored[0, 0] = 0
     kinds = {"photometric": "rgb" if colours == 3 else "minisblack", "planarconfig": "contig"}
     got = read(tiff(stored, extrasamples=["assocalpha"], **kinds)).astype(int)
-    # Half the range was lost where alpha is half: a level of what is stored is two of what is seen.
+    # With alpha at half, half the range is lost: one stored level is two visible levels.
     assert np.abs(got[..., :-1] - seen)[1:].max() <= 1
     np.testing.assert_array_equal(got[..., -1:], np.where(stored[..., -1:] == 0, 0, alpha))
     np.testing.assert_array_equal(got[0, 0], 0)
@@ -173,12 +173,12 @@ def test_associated_alpha_equals_pillows():
     stored = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
     data = tiff(stored, photometric="rgb", extrasamples=["assocalpha"])
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"), int)
-    assert np.abs(read(data) - expected).max() <= 1  # Pillow cuts, we round.
+    assert np.abs(read(data) - expected).max() <= 1  # Pillow truncates, we round.
 
 
 def test_large_tiles_are_refused_by_the_header():
     data = tiff(np.zeros((20, 30), np.uint8), tile=(128, 144), compression="zlib")
-    with pytest.raises(UnreadableImage, match=r"tiles have 144 x 128 pixels; more than data.max_pixels \(10,000\)"):
+    with pytest.raises(UnreadableImage, match=r"tiles have 144 x 128 pixels; the limit is data.max_pixels \(10,000\)"):
         read(data)
 
 
@@ -187,13 +187,13 @@ SMALL = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 
 @pytest.mark.parametrize("tile", [None, (32, 32)])
 @pytest.mark.parametrize("compression", ["jpeg", "png", "webp", "jpeg2000", "lerc"])
-def test_strips_and_tiles_that_are_files_of_their_own(compression, tile):
+def test_strips_and_tiles_that_are_complete_files(compression, tile):
     data = tiff(SMALL, photometric="rgb", compression=compression, tile=tile)
     np.testing.assert_array_equal(read(data), tifffile.imread(io.BytesIO(data)))
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "png", "webp", "jpeg2000", "lerc"])
-def test_what_is_larger_inside_than_the_header_says_is_refused(compression):
+def test_strips_that_are_larger_than_the_header_says_are_refused(compression):
     large = tiff(np.zeros((2000, 1000, 3), np.uint8), photometric="rgb", compression=compression, rowsperstrip=2000)
     with tifffile.TiffFile(io.BytesIO(large)) as file:
         tags = file.pages.first.tags
@@ -201,18 +201,18 @@ def test_what_is_larger_inside_than_the_header_says_is_refused(compression):
     lying = bytearray(large)
     for place, size in zip(places, (30, 20), strict=True):
         lying[place : place + 2] = size.to_bytes(2, "little")
-    with pytest.raises(UnreadableImage, match=r"damaged \(1000 x 2000 pixels are where 30 x 20 should be\)"):
+    with pytest.raises(UnreadableImage, match=r"damaged \(a strip or tile has 1000 x 2000 pixels instead of 30 x 20\)"):
         read(bytes(lying))
 
 
-def test_a_tile_that_is_none_of_its_kind_is_told():
+def test_a_strip_in_the_wrong_format_is_reported():
     data = tiff(SMALL, photometric="rgb", compression="jpeg")
     at = data.index(b"\xff\xd8\xff")
     with pytest.raises(UnreadableImage, match=r"image data are damaged \(a strip or tile is not JPEG\)"):
         read(data[:at] + b"none" + data[at + 4 :])
 
 
-def test_tiles_that_are_left_out_are_zeros():
+def test_missing_tiles_are_zeros():
     data = bytearray(tiff(np.tile(SMALL, (3, 2, 1)), photometric="rgb", compression="png", tile=(32, 32)))
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         counts = file.pages.first.tags["TileByteCounts"]
@@ -223,7 +223,7 @@ def test_tiles_that_are_left_out_are_zeros():
     np.testing.assert_array_equal(got[32:], np.tile(SMALL, (3, 2, 1))[32:])
 
 
-def test_every_page_is_looked_at():
+def test_every_page_is_checked():
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as writer:
         writer.write(ONE, **GREY)
@@ -232,13 +232,24 @@ def test_every_page_is_looked_at():
         read(buffer.getvalue())
 
 
+def test_pages_are_read_one_by_one_where_a_format_would_have_them_guessed():
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for band in BY_BAND:
+            writer.write(band, description="state.configPath=''", metadata=None, contiguous=False, **GREY)
+    with tifffile.TiffFile(io.BytesIO(buffer.getvalue())) as file:
+        assert file.is_scanimage
+        assert any(isinstance(page, tifffile.TiffFrame) for page in file.pages)
+    np.testing.assert_array_equal(read(buffer.getvalue()), BANDS)
+
+
 @pytest.mark.parametrize("compression", ["jpegxl", "jpegxr"])
-def test_compressions_whose_size_is_not_told_are_refused(compression):
-    with pytest.raises(UnreadableImage, match=rf"with {compression.upper()} compression are not read: compress it"):
+def test_compressions_without_a_known_size_are_refused(compression):
+    with pytest.raises(UnreadableImage, match=rf"with {compression.upper()} compression are not supported: use LZW"):
         read(tiff(SMALL, photometric="rgb", compression=compression))
 
 
-def test_broken_data_are_called_damaged():
+def test_damaged_data_are_reported():
     data = bytearray(tiff(BANDS, planarconfig="contig", compression="zlib", **GREY))
     start = len(data) // 2
     data[start : start + 200] = bytes(200)

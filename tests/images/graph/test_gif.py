@@ -1,4 +1,4 @@
-"""GIF files that TensorFlow would misread are decoded when they are taken in, and refused in the graph."""
+"""GIF files that TensorFlow would misread are decoded during ingestion and refused in the graph."""
 
 import io
 import struct
@@ -29,7 +29,7 @@ def gif(frames: list[Image.Image], **options) -> bytes:
 
 
 def with_picture_size(data: bytes, width: int, height: int) -> bytes:
-    """The same frames in a picture of another size."""
+    """The same frames in a picture of a different size."""
     return data[:6] + struct.pack("<HH", width, height) + data[10:]
 
 
@@ -38,18 +38,18 @@ def first_frame(data: bytes, mode: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("options", [{}, {"comment": b"a word " * 100}, {"loop": 0}, {"duration": 40}], ids=str)
-def test_one_opaque_frame_is_decoded_in_the_graph_whatever_stands_before_it(frames, options):
+def test_one_opaque_frame_is_decoded_in_the_graph_after_any_extensions(frames, options):
     data = gif(frames[:1], **options)
     assert probe(data, **LIMITS).in_graph
     np.testing.assert_array_equal(decode_raw(tf.constant(data)), first_frame(data, "RGB"))
 
 
-def test_of_several_frames_the_first_is_taken_alone(frames):
+def test_only_the_first_of_several_frames_is_used(frames):
     data = gif(frames, loop=0)
     header = probe(data, **LIMITS)
     assert (header.in_graph, header.channels) == (False, 3)  # TensorFlow would decode them all.
     np.testing.assert_array_equal(read_array(data, header), first_frame(data, "RGB"))
-    # A client may send it as it is all the same: it is what the model was trained on.
+    # A client may still send it unchanged; the result equals the training pixels.
     np.testing.assert_array_equal(decode_raw(tf.constant(data)), first_frame(data, "RGB"))
 
 
@@ -64,14 +64,14 @@ def test_transparent_pixels_keep_their_colour_or_show_the_background(frames, cou
     sent = tf.constant(decodable(data, header))
     colour = decode(sent, ImageConfig(size=8)).numpy()
     np.testing.assert_array_equal(colour, expected[..., :3])
-    laid = decode(sent, ImageConfig(size=8, background="white")).numpy()
-    np.testing.assert_array_equal(laid, np.where(expected[..., 3:] == 0, 255, expected[..., :3]))
+    blended = decode(sent, ImageConfig(size=8, background="white")).numpy()
+    np.testing.assert_array_equal(blended, np.where(expected[..., 3:] == 0, 255, expected[..., :3]))
     with pytest.raises(tf.errors.InvalidArgumentError, match=REFUSED):
         decode_raw(tf.constant(data))
 
 
 @pytest.mark.parametrize(("width", "height"), [(100, 90), (83, 62), (30, 20)])
-def test_a_frame_that_is_not_the_whole_picture_is_seen_as_pillow_does(frames, width, height):
+def test_a_frame_that_is_not_the_whole_picture_is_read_like_pillow(frames, width, height):
     data = with_picture_size(gif(frames[:1]), width, height)
     header = probe(data, **LIMITS)
     expected = first_frame(data, "RGB")
@@ -84,7 +84,7 @@ def test_a_frame_that_is_not_the_whole_picture_is_seen_as_pillow_does(frames, wi
 def test_a_later_frame_that_is_larger_costs_nothing_and_changes_nothing(frames):
     small = frames[0].crop((0, 0, 10, 10))
     one, other = gif([small]), gif(frames[1:2])
-    # The other file's frame, with its palette: behind its header of 13 bytes and 16 colours.
+    # The other file's frame with its palette, after its header of 13 bytes and 16 colours.
     start = other.index(b"\x2c\0\0\0\0", 13 + 3 * 16)
     data = one[:-1] + other[start:]
     header = probe(data, **LIMITS)

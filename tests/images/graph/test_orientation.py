@@ -32,7 +32,7 @@ def jpeg(photo: np.ndarray, **options) -> bytes:
 
 
 def exif(value: int, endian: str = "<", before: int = 3) -> bytes:
-    """An EXIF block whose orientation stands behind some other tags."""
+    """An EXIF block with the orientation after some other tags."""
     entry = struct.Struct(endian + "HHIHH")
     others = b"".join(entry.pack(256 + i, 3, 1, 8, 0) for i in range(before))
     start = (b"II*\0" if endian == "<" else b"MM\0*") + struct.pack(endian + "I", 8)
@@ -42,7 +42,7 @@ def exif(value: int, endian: str = "<", before: int = 3) -> bytes:
 
 @pytest.mark.parametrize("value", range(1, 9))
 @pytest.mark.parametrize("endian", ["<", ">"])
-def test_every_orientation_is_applied_as_pillow_does(run, photo, value, endian):
+def test_every_orientation_is_applied_like_pillow(run, photo, value, endian):
     data = jpeg(photo, exif=exif(value, endian))
     got = run(data).numpy().astype(int)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"), int)
@@ -52,7 +52,7 @@ def test_every_orientation_is_applied_as_pillow_does(run, photo, value, endian):
     assert (header.height, header.width) == got.shape[:2]
 
 
-def test_exif_behind_other_segments_is_found(orientation, photo):
+def test_exif_after_other_segments_is_found(orientation, photo):
     plain = jpeg(photo, exif=exif(6))
     segments = b"\xff\xfe\x00\x07hello" + b"\xff\xe5" + struct.pack(">H", 60_002) + bytes(60_000)
     at = plain.index(b"\xff\xe1")
@@ -72,9 +72,9 @@ def test_exif_behind_other_segments_is_found(orientation, photo):
     ],
     ids=["0", "9", "cut", "empty", "offset beyond 2**31", "offset beyond the end", "no EXIF"],
 )
-def test_what_tells_no_orientation_leaves_the_image_upright(orientation, run, photo, block):
+def test_blocks_without_an_orientation_leave_the_image_upright(orientation, run, photo, block):
     data = jpeg(photo)
-    at = data.index(b"\xff\xdb")  # behind JFIF's segment
+    at = data.index(b"\xff\xdb")  # after the JFIF segment
     data = data[:at] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[at:]
     assert int(orientation(data)) == 1
     assert run(data).shape == photo.shape

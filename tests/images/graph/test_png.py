@@ -1,4 +1,4 @@
-"""A colour that a PNG names as transparent."""
+"""A PNG's transparent colour."""
 
 import struct
 
@@ -14,7 +14,7 @@ from ..conftest import png, png_chunk
 
 
 def keyed(pixels: np.ndarray, bits: int, key: tuple[int, ...], before: bytes = b"") -> bytes:
-    """A PNG that names a transparent colour."""
+    """A PNG with a transparent colour."""
     return png(pixels, bits, before + png_chunk(b"tRNS", struct.pack(f">{len(key)}H", *key)))
 
 
@@ -41,12 +41,12 @@ def test_16_bits_are_compared_at_16_bits():
 
 
 @pytest.mark.parametrize("config", [ImageConfig(size=8, channels=3), ImageConfig(size=8, bands=("a", "b", "c"))])
-def test_without_a_background_the_stored_colour_stands(config):
+def test_without_a_background_the_stored_colour_is_used(config):
     stored = values(8, 3)
     np.testing.assert_array_equal(decode(tf.constant(keyed(stored, 8, tuple(stored[0, 0]))), config), stored)
 
 
-def test_it_is_found_behind_other_chunks():
+def test_it_is_found_after_other_chunks():
     stored = values(8, 1)
     more = png_chunk(b"tEXt", b"word\0" + b"x" * 70_000) + png_chunk(b"pHYs", struct.pack(">IIB", 1, 1, 0))
     data = keyed(stored, 8, (int(stored[0, 0, 0]),), before=more)
@@ -56,7 +56,7 @@ def test_it_is_found_behind_other_chunks():
 
 @pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFFFFF, 10_000])
 def test_a_chunk_that_is_longer_than_the_file_ends_the_search(length):
-    """The search alone: TensorFlow refuses the file itself."""
+    """It tests only the search, because TensorFlow refuses the file."""
     data = keyed(values(8, 1), 8, (0,))
     at = data.index(b"tRNS") - 4
     broken = data[:at] + struct.pack(">I4s", length, b"junk") + data[at:]

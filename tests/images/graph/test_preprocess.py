@@ -63,7 +63,7 @@ def test_a_fitting_size_leaves_the_pixels_alone(photo):
     assert np.array_equal(resize(tf.constant(photo), *photo.shape[:2]).numpy(), photo)
 
 
-def test_images_of_all_sizes_and_formats_come_into_one_batch(encoded, photo):
+def test_images_of_all_sizes_and_formats_form_one_batch(encoded, photo):
     config = ImageConfig(size=(16, 24), channels=1)
     files = [encoded("RGB", "PNG"), encoded("L", "JPEG"), encoded("P", "GIF"), encoded("RGB", "BMP")]
     run = tf.function(lambda data: preprocess(data, config), input_signature=[tf.TensorSpec([None], tf.string)])
@@ -73,7 +73,7 @@ def test_images_of_all_sizes_and_formats_come_into_one_batch(encoded, photo):
     assert np.abs(got[0, ..., 0].numpy().astype(int) - expected).max() <= 1
 
 
-def test_a_batch_of_none_keeps_its_shape():
+def test_an_empty_batch_keeps_its_shape():
     config = ImageConfig(size=(5, 6), channels=3)
     assert preprocess(tf.constant([], tf.string), config).shape == (0, 5, 6, 3)
 
@@ -86,7 +86,7 @@ def test_static_shape_is_known_in_a_graph():
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 13])
-def test_stored_pixels_come_back_bit_by_bit(channels, bits):
+def test_stored_pixels_are_restored_exactly(channels, bits):
     config = ImageConfig(size=(7, 9), bands=tuple(f"b{i}" for i in range(channels)), bits=bits)
     pixels = np.random.default_rng(channels).integers(0, config.white + 1, (5, 7, 9, channels), config.dtype)
     run = tf.function(lambda data: decode_pixels(data, config), input_signature=[tf.TensorSpec([], tf.string)])
@@ -97,7 +97,7 @@ def test_stored_pixels_come_back_bit_by_bit(channels, bits):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pixels_stored_as_jpeg_are_what_everybody_sees(encoded, photo, channels):
+def test_every_use_sees_the_pixels_stored_as_jpeg(encoded, photo, channels):
     config = ImageConfig(size=photo.shape[:2], channels=channels, store="jpeg", jpeg_quality=90)
     before = preprocess(tf.constant([encoded("RGB", "PNG")]), config.model_copy(update={"store": "lossless"}))[0]
     seen = preprocess(tf.constant([encoded("RGB", "PNG")]), config)[0]
@@ -109,8 +109,8 @@ def test_pixels_stored_as_jpeg_are_what_everybody_sees(encoded, photo, channels)
 
 
 @pytest.mark.parametrize("mode", [{"bits": 16}, {"bands": ("a", "b")}])
-def test_jpeg_is_refused_for_what_it_cannot_hold(mode):
-    with pytest.raises(ValueError, match="store: jpeg holds grey or red, green and blue of 8 bits alone"):
+def test_jpeg_is_refused_for_unsupported_pixels(mode):
+    with pytest.raises(ValueError, match="store: jpeg supports only 8-bit grey or red, green, blue"):
         ImageConfig(size=4, store="jpeg", **mode)
 
 

@@ -28,7 +28,7 @@ def step(name, state, seconds=0.0):
     return {"event": "step", "step": name, "state": state, "seconds": seconds}
 
 
-def test_plain_lines_where_there_is_no_terminal():
+def test_plain_lines_without_a_terminal():
     stream = io.StringIO()
     with RunConsole(stream) as console:
         assert console.current == START_UP
@@ -49,7 +49,7 @@ def test_plain_lines_where_there_is_no_terminal():
     assert list(console.seconds) == [START_UP, "Transform", "Trainer"]
 
 
-def test_summary_has_each_figure_on_its_line():
+def test_summary_has_each_value_on_its_line():
     stream = io.StringIO()
     print_summary(SUMMARY, stream)
     lines = {line[:14].strip(): line for line in stream.getvalue().splitlines()}
@@ -67,16 +67,16 @@ def test_summary_has_each_figure_on_its_line():
     assert "/x/[report]/index.html" in lines["report"]
 
 
-def test_the_baseline_is_named_by_what_it_is():
-    for kind, path, told in (("stock", None, "the stock network"), ("path", "/old", "the given model (/old)")):
+def test_the_baseline_is_described_by_its_kind():
+    for kind, path, shown in (("stock", None, "the stock network"), ("path", "/old", "the given model (/old)")):
         stream = io.StringIO()
         baseline = {"kind": kind, "version": None, "path": path, "skipped": []}
         print_summary({**SUMMARY, "baseline": baseline}, stream)
-        assert f"compared with  {told}\n" in stream.getvalue()
+        assert f"compared with  {shown}\n" in stream.getvalue()
 
 
-def test_a_refused_model_is_pushed_nowhere():
+def test_a_rejected_model_is_not_pushed():
     stream = io.StringIO()
     print_summary({**SUMMARY, "blessed": False, "pushed_to": None, "quarantined": 0, "quarantine": []}, stream)
     assert "not approved" in stream.getvalue()
-    assert "nowhere" in stream.getvalue()
+    assert "not pushed" in stream.getvalue()

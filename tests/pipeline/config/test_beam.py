@@ -4,10 +4,10 @@ from pydantic import ValidationError
 from restem.pipeline.config.beam import BeamConfig
 
 
-def test_this_machine_needs_no_arguments_and_a_users_come_last():
+def test_the_direct_runner_needs_no_arguments_and_the_users_come_last():
     args = BeamConfig(args=("--direct_num_workers=4",)).pipeline_args()
     assert args[-1] == "--direct_num_workers=4"
-    # Not DirectRunner, which would first look for Prism and download it.
+    # Not DirectRunner, which would first try to download Prism.
     assert "--runner=FnApiRunner" in args
     assert BeamConfig(runner="prism").pipeline_args() == ("--runner=PrismRunner", "--sdk_container_image=none")
 
@@ -21,12 +21,12 @@ def test_this_machine_needs_no_arguments_and_a_users_come_last():
         ("dataflow", ("--project=p", "--region=r"), ["--temp_location=", "--sdk_container_image="]),
     ],
 )
-def test_a_cluster_is_refused_without_what_it_must_be_told(runner, args, missing):
-    with pytest.raises(ValidationError) as refused:
+def test_a_cluster_without_its_required_arguments_is_rejected(runner, args, missing):
+    with pytest.raises(ValidationError) as caught:
         BeamConfig(runner=runner, args=args)
-    said = str(refused.value)
-    assert f"runner {runner} needs, in beam.args" in said
-    assert all(name in said for name in missing)
+    message = str(caught.value)
+    assert f"runner {runner} needs, in beam.args" in message
+    assert all(name in message for name in missing)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_cluster_is_refused_without_what_it_must_be_told(runner, args, missing
         ("dataflow", ("--project=p", "--region=r", "--temp_location=gs://b/t", "--sdk_container_image=i")),
     ],
 )
-def test_what_was_told_reaches_beam_after_the_defaults(runner, args):
+def test_the_users_arguments_come_after_the_defaults(runner, args):
     passed = BeamConfig(runner=runner, args=args).pipeline_args()
     assert passed[0] == f"--runner={runner.capitalize()}Runner"
     assert passed[-len(args) :] == args

@@ -18,13 +18,13 @@ DIGITS = REPOSITORY / "pipeline" / "configs" / "digits.yaml"
 
 
 def problems(path, overrides=()):
-    """What load_config says is wrong: key -> problem."""
+    """The problems that load_config finds: key -> problem."""
     with pytest.raises(ConfigError) as caught:
         load_config(path, list(overrides))
     return {".".join(map(str, problem.key)): problem for problem in caught.value.problems}
 
 
-def test_defaults_and_the_files_own_name(write):
+def test_defaults_and_the_name_from_the_file(write):
     config = load_config(write(name="My Own (2).yaml"))
     assert config.name == "my-own-2"
     assert config.image.count == 3
@@ -47,7 +47,7 @@ def test_overrides_fill_sections_that_are_missing_or_empty(write):
     assert config.data.path.endswith("/x")
 
 
-def test_paths_are_relative_to_what_names_them(write, tmp_path, monkeypatch):
+def test_paths_are_relative_to_the_file_or_to_the_current_folder(write, tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
@@ -83,7 +83,7 @@ def test_paths_are_relative_to_what_names_them(write, tmp_path, monkeypatch):
         ("model: {backbone: ResNet18}", "model.backbone", "'ResNet50'", "'ResNet18'"),
         ("beam: {args: --x}", "beam.args", "a list", "'--x'"),
         ("train: 3", "train", "a section", "3"),
-        ("name: Not Good", "name", "small letters", "'Not Good'"),
+        ("name: Not Good", "name", "lowercase letters", "'Not Good'"),
         ("evaluate: {slices: [site]}", "evaluate", "data.metadata", "given site"),
         ("stem: {stride: 3}", "stem.stride", "one of 1, 2", "3"),
         ("stem: {extra_bands: copy}", "stem.extra_bands", "'mean'", "'copy'"),
@@ -94,14 +94,14 @@ def test_paths_are_relative_to_what_names_them(write, tmp_path, monkeypatch):
         ("model: {source: caffe, backbone: ResNet50V2, weights: pretrain}", "model.source", "auto or tf", "caffe"),
     ],
 )
-def test_a_wrong_value_is_told_with_key_expected_and_given(write, text, key, expected, given):
+def test_a_wrong_value_is_reported_with_key_expected_and_given(write, text, key, expected, given):
     merged = {**yaml.safe_load(MINIMAL), **yaml.safe_load(text)}
     path = write(yaml.safe_dump(merged))
     found = problems(path)
     assert list(found) == [key]
-    told = str(ConfigError("f", list(found.values()), {}, set()))
-    assert expected in told
-    assert given in told
+    message = str(ConfigError("f", list(found.values()), {}, set()))
+    assert expected in message
+    assert given in message
 
 
 @pytest.mark.parametrize(
@@ -113,16 +113,16 @@ def test_a_wrong_value_is_told_with_key_expected_and_given(write, text, key, exp
         ("train: {all: {epoch: 3, learning_rate: 0.1}}", "train.all.epoch", "Did you mean train.all.epochs?"),
         ("stem: {source: torch}", "stem.source", "Did you mean model.source?"),
         ("stem: {channels: 4}", "stem.channels", "Did you mean image.channels?"),
-        ("evaluate: {qqq: 1}", "evaluate.qqq", "Known here: min_accuracy, min_improvement, baseline, slices"),
+        ("evaluate: {qqq: 1}", "evaluate.qqq", "Known keys: min_accuracy, min_improvement, baseline, slices"),
     ],
 )
-def test_an_unknown_key_is_told_with_the_nearest_one(write, text, key, suggestion):
+def test_an_unknown_key_is_reported_with_the_nearest_one(write, text, key, suggestion):
     merged = {**yaml.safe_load(MINIMAL), **yaml.safe_load(text)}
     found = problems(write(yaml.safe_dump(merged)))
     assert found[key].remedy == suggestion
 
 
-def test_all_problems_of_a_file_at_once_each_with_its_line(write):
+def test_all_problems_of_a_file_are_reported_at_once_with_their_lines(write):
     path = write(
         "name: X\n"
         "data:\n"
@@ -160,7 +160,7 @@ def test_all_problems_of_a_file_at_once_each_with_its_line(write):
     assert "data.path (line 2): missing key" in message
 
 
-def test_a_single_problem_is_one_paragraph_that_names_the_file(write):
+def test_a_single_problem_is_one_paragraph_with_the_file_name(write):
     path = write(MINIMAL + "stem: {kernel: 0}\n")
     with pytest.raises(ConfigError) as caught:
         load_config(path)
@@ -169,7 +169,7 @@ def test_a_single_problem_is_one_paragraph_that_names_the_file(write):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "just words"])
-def test_what_is_no_configuration_at_all(write, text):
+def test_files_without_a_configuration(write, text):
     with pytest.raises(RestemError):
         load_config(write(text))
 
@@ -193,7 +193,7 @@ def test_statistics_cannot_be_matched_twice(write):
     assert load_config(write(), ["model.source=torch", "model.weights=own.h5"]).model.source == "torch"
 
 
-def test_goes_through_json_unchanged(write):
+def test_json_round_trip(write):
     config = load_config(write(MINIMAL + "beam: {args: [--a, --b=c]}\n"), ["image.size=[16, 24]", "image.bands=[a, b]"])
     assert config_from_json(config.model_dump_json()) == config
 
@@ -203,12 +203,12 @@ def test_with_values(write):
     assert (config.data.path, config.train.seed, config.image.size) == ("/p", 9, 32)
 
 
-def test_committed_schema_is_that_of_the_classes():
+def test_committed_schema_matches_the_classes():
     committed = (REPOSITORY / "schemas" / "config.schema.json").read_text(encoding="utf-8")
-    assert committed == json_schema(), "make schemas writes it anew"
+    assert committed == json_schema(), "make schemas updates it"
 
 
-def test_schema_accepts_the_demo_and_refuses_what_the_classes_refuse():
+def test_schema_accepts_the_demo_and_rejects_the_same_mistakes_as_the_classes():
     validator = jsonschema.Draft202012Validator(json.loads(json_schema()))
     document = yaml.safe_load(DIGITS.read_text(encoding="utf-8"))
     validator.validate(document)
@@ -259,7 +259,7 @@ def test_every_choice_of_the_stem_reaches_the_library(write):
     assert stem_spec(config.stem, config.image) == StemSpec.cifar(channels=3)
 
 
-def test_what_the_trainer_is_told_of_the_stem_is_what_the_file_said(write):
+def test_the_stem_reaches_the_trainer_unchanged(write):
     config = load_config(write(), ["stem={cifar: true, band_statistics: {red: [1, 2]}, normalise: statistics}"])
     again = StemConfig.model_validate(json.loads(json.dumps(config.stem.model_dump(mode="json"))))
     assert stem_spec(again, config.image) == stem_spec(config.stem, config.image)
@@ -273,7 +273,7 @@ def test_what_the_trainer_is_told_of_the_stem_is_what_the_file_said(write):
         ("normalise: statistics, band_statistics: {red: [1, 2]}", False),
     ],
 )
-def test_statistics_are_measured_where_they_are_asked_for_and_not_given(write, statistics, measured):
+def test_statistics_are_measured_if_requested_and_not_given(write, statistics, measured):
     assert load_config(write(MINIMAL + f"stem: {{{statistics}}}\n")).stem.measured is measured
 
 
@@ -282,7 +282,7 @@ def test_the_demo_comes_with_the_package(tmp_path, monkeypatch):
     assert load_config("embedded:digits").name == "digits"
 
 
-def test_a_phase_may_name_its_epochs_alone(write):
+def test_a_phase_may_set_only_its_epochs(write):
     config = load_config(write(), ["train.head.epochs=2", "train.stem.epochs=1", "train.all.epochs=0"])
     assert [phase.learning_rate for phase in (config.train.head, config.train.stem, config.train.all)] == [
         1e-3,

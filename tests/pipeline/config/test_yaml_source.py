@@ -22,12 +22,12 @@ def test_values_are_typed(text, value):
 
 
 @pytest.mark.parametrize("text", ["a: [1", "a: b: c", "a: &x [*x]", "a: 1\n---\nb: 2", "a: !!python/name:os.system x"])
-def test_what_is_not_yaml_is_refused_with_its_place(text):
+def test_text_that_is_not_yaml_is_rejected_with_its_location(text):
     with pytest.raises(RestemError, match=r"f\.yaml"):
         parse_document(text, "f.yaml")
 
 
-def test_aliases_that_grow_without_end_are_refused():
+def test_aliases_that_expand_too_far_are_rejected():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
     with pytest.raises(RestemError, match="more than 20,000 values"):

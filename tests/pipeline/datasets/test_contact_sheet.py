@@ -10,7 +10,7 @@ from restem.pipeline.datasets.inspection import inspect
 
 
 def test_the_picture_shows_the_models_own_pixels(write, images, tmp_path):
-    """Grey images of 20 x 30 at their own size: the picture holds the very pixels, enlarged."""
+    """Grey images of 20 x 30 at their original size: the picture contains the same pixels, enlarged."""
     config = load_config(write(), ["image={size: [20, 30], channels: 1}"])
     inspection = inspect(config, samples=3)
     assert [look.file.label for look in inspection.samples] == ["cat"] * 3 + ["dog"] * 3
@@ -23,7 +23,7 @@ def test_the_picture_shows_the_models_own_pixels(write, images, tmp_path):
     assert np.array_equal(shown, np.repeat(np.asarray(expected)[..., None], 3, axis=-1))
 
 
-def test_16_bits_are_shown_by_their_upper_8():
+def test_16_bit_pixels_are_shown_by_their_upper_8_bits():
     pixels = np.array([[[0], [256], [65535]]], np.uint16)
     assert to_8_bits(pixels).ravel().tolist() == [0, 1, 255]
     assert to_8_bits(pixels).dtype == np.uint8
@@ -38,14 +38,14 @@ def test_every_band_has_a_row_below_the_colours():
     assert [sheet[middle, MARGIN + 32].tolist() for middle in middles] == [[200, 100, 50], [10, 10, 10]] * 2
 
 
-def test_large_images_become_small_and_names_may_be_anything():
+def test_large_images_are_shrunk_and_class_names_may_be_unicode():
     rows = {"ä 犬": [np.zeros((900, 300, 3), np.uint8)] * 5, "b": [np.zeros((900, 300, 3), np.uint8)]}
     sheet = draw(rows, ImageConfig(size=(900, 300)))
     assert sheet.width < 500
     assert sheet.height < 600
 
 
-def test_nothing_to_show_and_nowhere_to_write_are_told(write, images, tmp_path):
+def test_a_missing_image_and_an_unwritable_file_are_errors(write, images, tmp_path):
     config = load_config(write())
     with pytest.raises(RestemError, match="no readable training image"):
         write_contact_sheet(tmp_path / "sheet.png", (), config.image)

@@ -23,7 +23,7 @@ def test_counts_by_split_and_class(write, images):
     assert found["channels"] == {"1": 40}
 
 
-def test_refused_files_with_their_reasons(write, images):
+def test_rejected_files_have_their_reasons(write, images):
     (images / "cat" / "empty.png").write_bytes(b"")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(images / "cat" / "x.jp2")
     (images / "stray.txt").write_text("x")
@@ -34,7 +34,7 @@ def test_refused_files_with_their_reasons(write, images):
     assert "outside the class folders" in reasons["stray.txt"]
 
 
-def test_limits_and_bands_refuse(write, images):
+def test_limits_and_bands_reject_files(write, images):
     Image.fromarray(np.zeros((60, 60), np.uint8)).save(images / "cat" / "large.png")
     (refused,) = look(write, "data.max_pixels=1000").quarantined
     assert "max_pixels" in refused.reason
@@ -43,7 +43,7 @@ def test_limits_and_bands_refuse(write, images):
     assert "image.bands names 2" in found.quarantined[0].reason
 
 
-def test_says_when_the_run_would_be_stopped(write, images):
+def test_reports_that_the_run_would_stop(write, images):
     for i in range(4):
         (images / "dog" / f"bad{i}.png").write_text("x")
     assert look(write).problem.startswith("4 of 44 files")
@@ -57,7 +57,7 @@ def test_a_folder_that_cannot_be_trained_on_is_an_error(write):
         look(write)
 
 
-def test_equal_images_are_told(write, images):
+def test_identical_images_are_reported(write, images):
     original = (images / "cat" / "0.png").read_bytes()
     for i in range(6):
         (images / "dog" / f"copy{i}.png").write_bytes(original)

@@ -26,7 +26,7 @@ def make(folder, sizes, *, colour=True, grey_in_colour=False, count=20):
 
 
 def proposal(folder, tmp_path):
-    """The proposal as a configuration, and its text."""
+    """The proposed configuration and its text."""
     out = tmp_path / "out.yaml"
     out.write_text(propose(folder, out), encoding="utf-8")
     return load_config(out), out.read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_every_value_has_a_reason_and_the_file_passes_all_checks(tmp_path):
     assert set(yaml.safe_load(text)) == {"name", "data", "image", "model", "stem", "train", "evaluate"}
 
 
-def test_bad_files_raise_the_limit_so_that_it_runs(tmp_path):
+def test_bad_files_raise_the_limit_so_that_the_run_starts(tmp_path):
     folder = make(tmp_path / "images", [(40, 40)])
     for i in range(5):
         (folder / "a" / f"bad{i}.png").write_text("x")
@@ -80,7 +80,7 @@ def test_bad_files_raise_the_limit_so_that_it_runs(tmp_path):
     assert inspect(config).problem is None
 
 
-def test_given_splits_and_imbalance_are_told(tmp_path):
+def test_given_splits_and_imbalance_are_shown(tmp_path):
     make(tmp_path / "images" / "train", [(40, 40)], count=30)
     make(tmp_path / "images" / "test", [(40, 40)], count=5)
     for i in range(10, 30):
@@ -92,7 +92,7 @@ def test_given_splits_and_imbalance_are_told(tmp_path):
     assert "a 35, b 15" in text
 
 
-def test_without_a_readable_image_there_is_nothing_to_propose(tmp_path):
+def test_no_readable_image_is_an_error(tmp_path):
     folder = make(tmp_path / "images", [(40, 40)])
     for path in folder.rglob("*.png"):
         path.write_text("x")
@@ -120,7 +120,7 @@ def test_classes_with_few_images_are_stratified(tmp_path):
     config, text = proposal(make(tmp_path / "images", [(40, 40)], count=6), tmp_path)
     assert config.data.split == "stratified"
     assert inspect(config).problem is None
-    assert "each keeps its share" in text
+    assert "the same share of each class" in text
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
@@ -164,7 +164,7 @@ def write_bands(folder, *, dtype=np.uint8, names=None, channels=5):
     return folder
 
 
-def test_bands_that_the_files_name_are_proposed_and_explained(tmp_path):
+def test_band_names_in_the_files_are_proposed_and_explained(tmp_path):
     folder = write_bands(tmp_path / "scenes", names=["blue", "green", "red", "nir"], channels=4)
     config, text = proposal(folder, tmp_path)
     assert config.image.bands == ("blue", "green", "red", "nir")
@@ -175,13 +175,13 @@ def test_bands_that_the_files_name_are_proposed_and_explained(tmp_path):
     assert inspect(config).problem is None
 
 
-def test_bands_without_names_are_questioned_and_deep_ones_measured(tmp_path):
+def test_unnamed_bands_need_a_review_and_16_bit_bands_are_normalised(tmp_path):
     folder = write_bands(tmp_path / "scenes", dtype=np.uint16)
-    (folder / "field" / "0.tif").write_bytes(b"II*\0")  # The first file that is looked at is damaged.
+    (folder / "field" / "0.tif").write_bytes(b"II*\0")  # The first sampled file is damaged.
     config, text = proposal(tmp_path / "scenes", tmp_path)
     assert config.image.bands == ("band_1", "band_2", "band_3", "band_4", "band_5")
     assert config.image.bits == 16
-    assert "rename those that are red, green and blue" in text
+    assert "rename the bands that are red, green and blue" in text
     assert config.image.normalise == "dataset"
     check_stem(config)
     assert inspect(config).problem is None
@@ -189,8 +189,8 @@ def test_bands_without_names_are_questioned_and_deep_ones_measured(tmp_path):
 
 @pytest.mark.parametrize("kind", ["npy", "tif", "png"])
 @pytest.mark.parametrize("grey", [False, True])
-def test_deep_colours_are_read_as_they_are(tmp_path, kind, grey):
-    """12 bits in 16: what a reader of 8 bits would see has 16 levels."""
+def test_16_bit_colours_are_read_unconverted(tmp_path, kind, grey):
+    """12 bits in 16: an 8-bit reader would see only 16 levels."""
     rng = np.random.default_rng(0)
     for name in "ab":
         (tmp_path / "images" / name).mkdir(parents=True)
@@ -210,7 +210,7 @@ def test_deep_colours_are_read_as_they_are(tmp_path, kind, grey):
     assert inspect(config).problem is None
 
 
-def test_a_picture_that_the_files_call_alpha_is_questioned(tmp_path):
+def test_an_alpha_channel_with_image_content_becomes_a_band(tmp_path):
     rng = np.random.default_rng(0)
     for name in "ab":
         (tmp_path / "images" / name).mkdir(parents=True)
@@ -220,6 +220,6 @@ def test_a_picture_that_the_files_call_alpha_is_questioned(tmp_path):
     config, text = proposal(tmp_path / "images", tmp_path)
     assert config.image.bands == ("red", "green", "blue", "band_4")
     assert config.stem.extra_bands == "mean"
-    assert "the files call the last one alpha, but it holds a picture: channels: 3 drops it" in text
+    assert "the files call the last one alpha, but it has image content; channels: 3 drops it" in text
     check_stem(config)
     assert inspect(config).problem is None

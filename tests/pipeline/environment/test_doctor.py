@@ -12,13 +12,13 @@ def test_what_is_fine_has_no_remedy_and_what_is_missing_has_one(tmp_path):
         assert (finding.remedy is None) == finding.ok, finding
 
 
-@pytest.mark.parametrize(("value", "told"), [(None, "oneDNN on"), ("1", "oneDNN on"), ("0", "oneDNN off")])
-def test_it_says_how_a_run_would_round(tmp_path, monkeypatch, value, told):
+@pytest.mark.parametrize(("value", "shown"), [(None, "oneDNN on"), ("1", "oneDNN on"), ("0", "oneDNN off")])
+def test_it_shows_whether_a_run_would_use_onednn(tmp_path, monkeypatch, value, shown):
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     if value:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", value)
-    assert findings(tmp_path)["instruction sets"].value.endswith(told)
+    assert findings(tmp_path)["instruction sets"].value.endswith(shown)
 
 
 def test_missing_programs_and_packages_do_not_stop_the_pipeline(tmp_path, monkeypatch):

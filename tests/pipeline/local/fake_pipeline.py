@@ -1,4 +1,4 @@
-"""A pipeline of two steps that take no time: what tests of the runner and of the worker run instead of the real one."""
+"""A pipeline of two very fast steps, for tests of the runner and the worker."""
 
 import os
 
@@ -20,8 +20,8 @@ def Make(examples: OutputArtifact[Examples], text: Parameter[str]) -> None:
 
 @component
 def Use(examples: InputArtifact[Examples], model: OutputArtifact[Model], behaviour: Parameter[str]) -> None:
-    """Reads it, or does what `behaviour` says."""
-    if behaviour == "mendable":
+    """Reads the text, or fails if `behaviour` is "fixable"."""
+    if behaviour == "fixable":
         try:
             raise RestemError("the label is missing", where="a/b.png", remedy="Add it")
         except RestemError as error:

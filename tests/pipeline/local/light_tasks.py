@@ -1,4 +1,4 @@
-"""Tasks for run_worker that import nothing heavy."""
+"""Tasks for run_worker without heavy imports."""
 
 import ctypes
 import logging
@@ -12,7 +12,7 @@ from restem.errors import RestemError
 
 
 def echo(request, emit):
-    """Talks everywhere, answers with the request."""
+    """Writes to all outputs, and returns the request."""
     emit({"event": "step", "step": "Echo", "state": "started", "seconds": 0.0})
     logging.getLogger("restem").info("progress for people")
     print("chatter on standard output")
@@ -21,8 +21,8 @@ def echo(request, emit):
 
 
 def fail(request, emit):
-    """Raises what the request names."""
-    if request["how"] == "mendable":
+    """Fails as `request["how"]` says."""
+    if request["how"] == "fixable":
         try:
             raise RestemError("the label is missing", where="a/b.png", remedy="Add it")
         except RestemError as error:

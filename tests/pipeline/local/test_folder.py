@@ -19,7 +19,7 @@ def test_default_root_is_below_the_current_folder(write, tmp_path, monkeypatch):
     assert RunFolder.of(config, "there").root == tmp_path / "there"
 
 
-def test_a_second_holder_is_told_of_the_first(tmp_path):
+def test_a_second_run_in_the_same_root_is_refused(tmp_path):
     folder = RunFolder(tmp_path / "root")
     with folder.locked():
         with pytest.raises(RootTaken) as caught, RunFolder(tmp_path / "root").locked():
@@ -30,7 +30,7 @@ def test_a_second_holder_is_told_of_the_first(tmp_path):
         pass
 
 
-def test_the_kernel_frees_the_root_of_a_killed_process(tmp_path):
+def test_the_kernel_releases_the_lock_of_a_killed_process(tmp_path):
     code = (
         "import os, signal; from pathlib import Path; from restem.pipeline.local.folder import RunFolder\n"
         f"with RunFolder(Path({str(tmp_path)!r})).locked(): os.kill(os.getpid(), signal.SIGKILL)"
@@ -40,13 +40,13 @@ def test_the_kernel_frees_the_root_of_a_killed_process(tmp_path):
         pass
 
 
-def test_a_root_that_cannot_be_made(tmp_path):
+def test_a_root_that_cannot_be_created(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RestemError, match="cannot be written"), RunFolder(tmp_path / "file" / "root").locked():
         pass
 
 
-def test_logs_of_one_second_do_not_share_a_file(tmp_path):
+def test_logs_of_the_same_second_do_not_share_a_file(tmp_path):
     assert len({RunFolder(tmp_path).new_log() for _ in range(5)}) == 5
 
 

@@ -34,7 +34,7 @@ def outputs(tmp_path, lines=(), **pushed):
     }
 
 
-def test_reads_what_the_steps_left(tmp_path, monkeypatch):
+def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
     verdict = {
         "blessed": True,
         "reason": "Good.",
@@ -56,7 +56,7 @@ def test_reads_what_the_steps_left(tmp_path, monkeypatch):
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-def test_nothing_is_pushed_where_the_model_was_refused(tmp_path, monkeypatch):
+def test_nothing_is_pushed_if_the_model_was_rejected(tmp_path, monkeypatch):
     verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "slices": []}
     monkeypatch.setattr("restem.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
     found = summary.summarise(outputs(tmp_path))

@@ -34,10 +34,10 @@ def wait_until(condition, seconds=120):
         time.sleep(0.05)
 
 
-def test_result_events_and_chatter_take_three_ways(tmp_path, capfd, monkeypatch):
-    # A folder of that name where the user happens to be is not the package.
-    (tmp_path / "pipeline").mkdir()
-    (tmp_path / "pipeline" / "__init__.py").write_text("raise RuntimeError('the wrong one')")
+def test_result_events_and_output_are_kept_apart(tmp_path, capfd, monkeypatch):
+    # A folder with the package's name in the current folder must not be imported.
+    (tmp_path / "restem").mkdir()
+    (tmp_path / "restem" / "__init__.py").write_text("raise RuntimeError('the wrong one')")
     monkeypatch.chdir(tmp_path)
     result, events, log = work("echo", tmp_path, text="ü")
     assert result["text"] == "ü"
@@ -55,13 +55,13 @@ def test_result_events_and_chatter_take_three_ways(tmp_path, capfd, monkeypatch)
 @pytest.mark.parametrize(
     ("how", "message", "names_log"),
     [
-        ("mendable", "a/b.png: the label is missing. Add it.", False),
+        ("fixable", "a/b.png: the label is missing. Add it.", False),
         ("beam", "a/b.png: the label is missing. Add it.", False),
         ("other", "the work failed: ValueError: last line.", True),
         ("memory", "too little memory", True),
         ("exit", "SystemExit: 3", True),
         ("killed", "ran out of memory", True),
-        ("crash", "died of SIGSEGV", True),
+        ("crash", "was killed by SIGSEGV", True),
     ],
 )
 def test_a_failure_is_one_paragraph(tmp_path, how, message, names_log):
@@ -99,7 +99,7 @@ def test_a_worker_does_not_outlive_a_killed_parent(tmp_path):
     wait_until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
 
 
-def test_short_work_leaves_its_log_only_where_it_failed(tmp_path, monkeypatch, capsys):
+def test_a_short_task_keeps_its_log_only_if_it_fails(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert run_in_worker("tests.pipeline.local.light_tasks:echo", {"a": 1})["a"] == 1
     assert list(tmp_path.iterdir()) == []
@@ -109,13 +109,13 @@ def test_short_work_leaves_its_log_only_where_it_failed(tmp_path, monkeypatch, c
     assert [path.suffix for path in tmp_path.iterdir()] == [".log"]
 
 
-def test_the_step_that_failed_is_named():
+def test_the_failed_step_is_named():
     error = ValueError("first line\nlast line")
     error.step = "Trainer"
     assert explain_failure(error) == ("the step Trainer failed: ValueError: last line.", False)
 
 
 def test_a_full_disk_is_named():
-    message, mendable = explain_failure(OSError(28, "No space left on device"))
+    message, fixable = explain_failure(OSError(28, "No space left on device"))
     assert "The disk is full." in message
-    assert not mendable
+    assert not fixable

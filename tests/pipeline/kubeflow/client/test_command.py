@@ -79,7 +79,7 @@ def test_upload_twice(call, config, local):
     assert f"version {first['name']} is uploaded" in err
     code, out, err = call("upload", "--config", config, "--json")
     assert (code, last_json(out)) == (0, {**first, "new": False})
-    assert "is on the server already: nothing is uploaded" in err
+    assert "is already on the server: nothing to upload" in err
     assert call("upload", "--config", config, "--set", "kubeflow.image=restem:2")[1].startswith(local.host)
     assert call.compiled == ["restem:1", "restem:1", "restem:2"]
 
@@ -95,7 +95,7 @@ def test_a_package_is_not_compiled(call, tmp_path, package, local):
 def test_a_package_of_another_pipeline(call, tmp_path, config, package, local):
     path = tmp_path / "p.yaml"
     path.write_text(package().replace("name: digits", "name: other"))
-    with pytest.raises(RestemError, match=r"of another pipeline\. Expected digits, given other"):
+    with pytest.raises(RestemError, match=r"contains another pipeline\. Expected digits, given other"):
         call("run", "--config", config, "--package", path)
     assert local.requests == []
 
@@ -117,7 +117,7 @@ def test_run_follows_until_the_end(call, config, local):
     assert (code, seen["state"], seen["error"]) == (0, "SUCCEEDED", None)
     assert seen["link"] == f"{local.host}/#/runs/details/{seen['run_id']}"
     assert [(step["name"], step["state"]) for step in seen["steps"]] == [("trainer", "succeeded")]
-    assert f"run {seen['run_id']} is started: {seen['link']}" in err
+    assert f"started run {seen['run_id']}: {seen['link']}" in err
     assert "trainer              done in 28 s" in err
     assert len(out.splitlines()) == 1
     assert local.kubeflow.experiments[0]["display_name"] == "nightly"
@@ -156,7 +156,7 @@ def test_schedule_pause_resume_unschedule(call, config, local):
     code, out, _ = call("schedule", "--config", config, "--set", "kubeflow.schedule.time_zone=Asia/Tokyo")
     assert code == 0
     lines = out.splitlines()
-    assert lines[0] == "the schedule of digits is made"
+    assert lines[0] == "the schedule of digits is created"
     assert len(lines) == 4
     assert lines[1].startswith("  Thu 2026-11-26 03:00:00 Asia/Tokyo")
     assert "is unchanged" in call("schedule", "--config", config)[1]
@@ -165,15 +165,15 @@ def test_schedule_pause_resume_unschedule(call, config, local):
     assert last_json(out)["action"] == "replaced"
     assert len(local.kubeflow.recurring_runs) == 1
     assert call("pause", "--config", config)[1] == "the schedule of digits is paused\n"
-    assert call("pause", "--name", "digits")[1] == "the schedule of digits was paused already\n"
+    assert call("pause", "--name", "digits")[1] == "the schedule of digits is already paused\n"
     assert call("resume", "--name", "digits")[1] == "the schedule of digits is resumed\n"
     assert call("unschedule", "--name", "digits")[1] == "the schedule of digits is removed\n"
-    assert call("unschedule", "--name", "digits")[1] == "digits had no schedule\n"
+    assert call("unschedule", "--name", "digits")[1] == "digits has no schedule\n"
 
 
 def test_a_paused_schedule_says_so(call, config):
     _, out, _ = call("schedule", "--config", config, "--set", "kubeflow.schedule.paused=true")
-    assert "paused: it starts no runs until restem kubeflow resume" in out
+    assert "paused: no runs start until restem kubeflow resume" in out
 
 
 def test_mistakes_are_told_before_the_server_is_asked(call, config, local):
