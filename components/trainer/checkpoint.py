@@ -132,7 +132,7 @@ class Checkpoints:
         try:
             tf.io.gfile.makedirs(self._folder)
             needed = set()
-            if position.best is not None:
+            if position.best is not None and best is not None:
                 needed.add(position.best.file)
                 if not tf.io.gfile.exists(f"{self._folder}/{position.best.file}"):
                     self._write(position.best.file, _numbered(best))
@@ -167,7 +167,7 @@ class Checkpoints:
 
     def _write(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, allow_pickle=False, **dict(arrays))
         with tf.io.gfile.GFile(f"{self._folder}/{name}.unfinished", "wb") as file:
             file.write(buffer.getvalue())
         tf.io.gfile.rename(f"{self._folder}/{name}.unfinished", f"{self._folder}/{name}", overwrite=True)

@@ -302,8 +302,8 @@ class TrainConfig(Section):
     @classmethod
     def _options_are_the_optimizers(cls, options: dict[str, float | bool], info: ValidationInfo) -> dict:
         optimizer = info.data.get("optimizer")  # None where that is wrong itself
-        known = OPTIMIZER_OPTIONS.get(str(optimizer))
-        unknown = [name for name in options if known is not None and name not in known]
+        known = OPTIMIZER_OPTIONS.get(str(optimizer), tuple(options))
+        unknown = [name for name in options if name not in known]
         if unknown:
             raise RestemError(
                 f"the optimizer {optimizer} has no such option",

@@ -65,9 +65,8 @@ def run_fn(fn_args: FnArgs) -> None:
     weighted = has_weights(fn_args.schema_path)
     train = read_split(fn_args.train_files, image, weighted=weighted)
     test = read_split(fn_args.eval_files, image, weighted=weighted)
-    val = read_split(validation_files(fn_args.train_files), image, weighted=weighted)
-    if not val.count:
-        val = None
+    val = read_validation(fn_args.train_files, image)
+    if val is None:
         refuse_choices_without_validation(config)
 
     network = build_network(
@@ -145,9 +144,10 @@ def has_weights(schema_path: str) -> bool:
     return any(feature.name == "weight" for feature in read_schema(schema_path).feature)
 
 
-def validation_files(train_files: list[str]) -> list[str]:
-    """The patterns of the split `val`, which TFX's Trainer does not name: its folder is beside that of `train`."""
-    return [pattern.replace("/Split-train/", "/Split-val/") for pattern in train_files]
+def read_validation(train_files: list[str], image: ImageConfig) -> Split | None:
+    """The split `val`, which TFX's Trainer does not pass: its folder is next to that of `train`. None: it is empty."""
+    split = read_split([pattern.replace("/Split-train/", "/Split-val/") for pattern in train_files], image)
+    return split if split.count else None
 
 
 def refuse_choices_without_validation(config: TrainConfig) -> None:

@@ -96,7 +96,7 @@ def train_head(training: Training, network: Network, train: Split, val: Split | 
         columns = (seen, train.labels) if weights is None else (seen, train.labels, weights)
         return tf.data.Dataset.from_tensor_slices(tuple(column[order] for column in columns)).batch(config.batch_size)
 
-    def fold() -> list[np.ndarray]:
+    def fold() -> Sequence[np.ndarray]:
         kernel, bias = head.get_weights()[:2]
         network.head.set_weights([kernel / std[:, None], bias - (mean / std) @ kernel])
         return _values(network.model)
@@ -163,7 +163,6 @@ def train_network(
         no_decay=[weight for weight in network.model.trainable_variables if len(weight.shape) < 2],
     )
     accuracy = compile_classifier(model, optimizer, config.label_smoothing)
-    batch = {"batch_size": config.batch_size, "seed": config.seed}
     training.run(
         Phase(
             name=name,
@@ -173,9 +172,11 @@ def train_network(
             steps=steps,
             images=images,
             batches=lambda epoch, skip: train.epoch(
-                **batch, epoch=epoch, skip=skip, repeats=repeats(epoch), weights=weights
+                config.batch_size, seed=config.seed, epoch=epoch, skip=skip, repeats=repeats(epoch), weights=weights
             ),
-            files=lambda epoch, step: train.paths_of_batch(**batch, epoch=epoch, step=step, repeats=repeats(epoch)),
+            files=lambda epoch, step: train.paths_of_batch(
+                config.batch_size, seed=config.seed, epoch=epoch, step=step, repeats=repeats(epoch)
+            ),
             predict=None if val is None else lambda: predict(network.model, val, config.batch_size),
             weights=lambda: _values(network.model),
             schedule=phase.schedule,
@@ -202,7 +203,7 @@ def stage_rates(network: Network, factor: float) -> Mapping[str, float]:
     one before it, and so on down to the stem."""
     if factor == 1:
         return {}
-    rates = {}
+    rates: dict[str, float] = {}
     for layer in network.layers():
         stage = STAGE.match(layer.name)
         if layer is network.head:

@@ -85,7 +85,6 @@ def pretrain(
     model = keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(backbone(inputs)))
     accuracy = compile_classifier(model, make_optimizer(config, phase, task.epochs * steps))
 
-    batch = {"batch_size": task.batch_size, "seed": task.seed}
     training = Training(config, ["pretrain"], checkpoints)
     training.run(
         Phase(
@@ -96,9 +95,9 @@ def pretrain(
             steps=steps,
             images=split.count,
             batches=lambda epoch, skip: _as_the_source_sees_them(
-                split.epoch(**batch, epoch=epoch, skip=skip), task, epoch, skip
+                split.epoch(task.batch_size, seed=task.seed, epoch=epoch, skip=skip), task, epoch, skip
             ),
-            files=lambda epoch, step: split.paths_of_batch(**batch, epoch=epoch, step=step),
+            files=lambda epoch, step: split.paths_of_batch(task.batch_size, seed=task.seed, epoch=epoch, step=step),
             predict=None,
             weights=lambda: [],
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
+from typing import Any
 
 import keras
 import numpy as np
@@ -148,8 +149,9 @@ class Training:
     def finish_epoch(self, phase: Phase, epoch: Epoch) -> None:
         """Takes an epoch into the history, judged on the validation images."""
         if phase.predict is not None and self._labels is not None:
-            epoch = replace(epoch, validation=score(self._labels, phase.predict()))
-            value = epoch.validation.larger_is_better(self._config.metric)
+            scores = score(self._labels, phase.predict())
+            epoch = replace(epoch, validation=scores)
+            value = scores.larger_is_better(self._config.metric)
             if self._config.keep == "best" and (self.best is None or value > self.best.value):
                 self.best = Best(phase.name, epoch.epoch, value)
                 self._best_weights = phase.weights()
@@ -182,7 +184,9 @@ class Training:
 
     def _is_patience_over(self, phase: str) -> bool:
         patience = self._config.patience
-        return bool(patience) and self._labels is not None and self._epochs_without_improvement(phase) >= patience
+        if patience is None or self._labels is None:
+            return False
+        return self._epochs_without_improvement(phase) >= patience
 
     def _warn_where_nothing_was_learned(self, phase: str) -> None:
         losses = [epoch.loss for epoch in self._of(phase)]
@@ -206,7 +210,7 @@ class _Watch(keras.callbacks.Callback):
         self._epoch, self.step, self._seconds = position.epoch, position.step, position.seconds
         self.asked: Callable[[], bool] = lambda: False
 
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         # Keras has just set the metrics to zero.
         for variable, value in zip(self._metrics_variables(), self._metrics, strict=False):
             variable.assign(value)
@@ -214,7 +218,7 @@ class _Watch(keras.callbacks.Callback):
         self._start = self._reported = time.monotonic()
         self._seen = self._seconds
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any]) -> None:
         if not np.isfinite(float(logs["loss"])):
             self._refuse_loss(float(logs["loss"]))
         self.step += 1
@@ -240,7 +244,7 @@ class _Watch(keras.callbacks.Callback):
                 self._seconds / self.step * (self._phase.steps - self.step),
             )
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
         seconds = max(self._seconds, 1e-6)
         phase = self._phase
         self._training.finish_epoch(

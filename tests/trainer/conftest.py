@@ -1,6 +1,5 @@
 """A tiny network instead of a ResNet, and images that it can classify."""
 
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import keras
@@ -44,31 +43,26 @@ def split(pictures) -> Split:
     return arrays_as_split(pixels, labels, np.array([f"class/{i}.png" for i in range(len(labels))]))
 
 
-@pytest.fixture
-def make_network() -> Callable[[], Network]:
-    """Makes a network; the same seed makes the same one."""
-
-    def make() -> Network:
-        pixels = keras.Input((8, 8, 1))
-        x = keras.layers.Rescaling(1 / 255)(pixels)
-        x = keras.layers.Conv2D(4, 3, name="conv1_conv")(x)
-        x = keras.layers.BatchNormalization(name="conv1_bn")(x)
-        x = keras.layers.Conv2D(6, 3, activation="relu", name="body_conv")(x)
-        x = keras.layers.BatchNormalization(name="body_bn")(x)
-        features = keras.layers.GlobalAveragePooling2D()(x)
-        head = keras.layers.Dense(len(CLASSES), name="head")
-        report = SimpleNamespace(to_text=lambda: "text", to_dict=dict)
-        return Network(
-            keras.Model(pixels, head(features)), keras.Model(pixels, features), head, ("conv1_conv", "conv1_bn"), report
-        )
-
-    return make
+def tiny_network() -> Network:
+    """A network of a few filters; the same seed makes the same one."""
+    pixels = keras.Input((8, 8, 1))
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    x = keras.layers.Conv2D(4, 3, name="conv1_conv")(x)
+    x = keras.layers.BatchNormalization(name="conv1_bn")(x)
+    x = keras.layers.Conv2D(6, 3, activation="relu", name="body_conv")(x)
+    x = keras.layers.BatchNormalization(name="body_bn")(x)
+    features = keras.layers.GlobalAveragePooling2D()(x)
+    head = keras.layers.Dense(len(CLASSES), name="head")
+    report = SimpleNamespace(to_text=lambda: "text", to_dict=dict)
+    return Network(
+        keras.Model(pixels, head(features)), keras.Model(pixels, features), head, ("conv1_conv", "conv1_bn"), report
+    )
 
 
 @pytest.fixture
-def network(make_network) -> Network:
+def network() -> Network:
     keras.utils.set_random_seed(0)
-    return make_network()
+    return tiny_network()
 
 
 @pytest.fixture
@@ -78,10 +72,10 @@ def val(pictures):
 
 
 @pytest.fixture
-def train(make_network, split, val):
+def train(split, val):
     """train(**settings): a network trained with these settings, and its Training."""
 
-    def train(checkpoints=None, validation=val, images=split, make=make_network, **settings):
+    def train(checkpoints=None, validation=val, images=split, make=tiny_network, **settings):
         keras.utils.set_random_seed(0)
         network = make()
         config = TrainConfig.model_validate({"batch_size": 16, **PHASES, **settings})
@@ -94,6 +88,6 @@ def train(make_network, split, val):
             white=255.0,
             pretrained=False,
         )
-        return SimpleNamespace(network=network, training=training, weights=network.model.get_weights())
+        return SimpleNamespace(network=network, training=training, weights=network.model.get_weights(), val=validation)
 
     return train

@@ -5,6 +5,7 @@ import pytest
 from restem.trainer.config import PhaseConfig, TrainConfig
 from restem.trainer.input import arrays_as_split
 from restem.trainer.phases import compile_classifier, short_momentum, stage_rates
+from tests.trainer.conftest import tiny_network
 
 NONE = {name: {"epochs": 0} for name in ("head", "stem", "all")}
 
@@ -32,9 +33,9 @@ def test_head_learns_on_features_and_leaves_the_backbone_alone(train, network, p
     assert all(epoch.images_per_second > 0 for epoch in done.training.history)
 
 
-def test_a_feature_that_never_varies_does_not_blow_up_the_head(train, make_network, pictures, monkeypatch):
+def test_a_feature_that_never_varies_does_not_blow_up_the_head(train, pictures):
     def constant():
-        network = make_network()
+        network = tiny_network()
         conv = next(layer for layer in network.layers() if layer.name == "body_conv")
         kernel, bias = conv.get_weights()
         kernel[..., 0], bias[0] = 0, 1  # this filter is 1 everywhere

@@ -1,6 +1,8 @@
 """The loop of a training: what it keeps, when it ends, and that an interrupted one ends with the same weights."""
 
 import itertools
+import os
+import signal
 
 import keras
 import numpy as np
@@ -8,7 +10,10 @@ import pytest
 
 from restem.trainer import training as loop
 from restem.trainer.checkpoint import Checkpoints
-from tests.trainer.conftest import PHASES
+from restem.trainer.input import arrays_as_split
+from restem.trainer.phases import predict
+from restem.trainer.scores import score
+from tests.trainer.conftest import PHASES, tiny_network
 
 VARIED = {
     "batch_size": 16,
@@ -49,3 +54,133 @@ def test_a_training_that_is_killed_ends_with_the_weights_of_one_that_is_not(trai
     for ours, theirs in zip(again.training.history, whole.training.history, strict=True):
         assert (ours.loss, ours.accuracy, ours.validation) == (theirs.loss, theirs.accuracy, theirs.validation)
     assert again.training.best == whole.training.best
+
+
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(train, tmp_path, caplog):
+    whole = train()
+    train(Checkpoints(str(tmp_path), "key", 0))
+    newest = sorted((tmp_path / "key").glob("checkpoint-*"))
+    assert len(newest) == 2
+    newest[-1].write_bytes(newest[-1].read_bytes()[:-1000])
+    again = train(Checkpoints(str(tmp_path), "key", 0))
+    assert "cannot be read" in caplog.text
+    for ours, theirs in zip(again.weights, whole.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_full_disk_keeps_the_checkpoint_before_and_the_training_goes_on(train, tmp_path, monkeypatch, caplog):
+    whole = train()
+    write, files = Checkpoints._write, itertools.count()
+
+    def full(self, name, arrays):
+        if next(files) == 3:
+            raise OSError(28, "No space left on device")
+        write(self, name, arrays)
+
+    monkeypatch.setattr(Checkpoints, "_write", full)
+    done = train(Checkpoints(str(tmp_path), "key", 0))
+    assert "could not be written" in caplog.text
+    assert "No space left" in caplog.text
+    for ours, theirs in zip(done.weights, whole.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_no_checkpoint_is_written_before_its_time(train, tmp_path):
+    train(Checkpoints(str(tmp_path), "key", 3600))
+    # The ends of the three phases, of which two are kept.
+    assert [path.name for path in sorted((tmp_path / "key").iterdir())] == [
+        "checkpoint-00000002.npz",
+        "checkpoint-00000003.npz",
+    ]
+
+
+def test_sigterm_ends_the_training_after_a_checkpoint(train, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    original, steps = loop._Watch.on_train_batch_end, itertools.count()
+
+    def asked_at(self, batch, logs=None):
+        if next(steps) == 20:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Watch, "on_train_batch_end", asked_at)
+        with pytest.raises(SystemExit) as ended:
+            train(Checkpoints(str(tmp_path), "key", 3600))
+    assert ended.value.code == 143
+    assert "SIGTERM" in caplog.text
+    position = Checkpoints(str(tmp_path), "key", 0).load().position
+    assert (position.phase, position.epoch, position.step) == ("stem", 0, 3)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_the_best_epoch_is_kept(train, pictures):
+    """A rate that destroys the network in its last phase: the best epoch is one before it."""
+    wild = {"all": {"epochs": 3, "learning_rate": 1.0, "schedule": "constant", "warm_up": 0}}
+    last, best = train(**wild, optimizer="sgd"), train(**wild, optimizer="sgd", keep="best", metric="loss")
+    losses = [epoch.validation.loss for epoch in best.training.history]
+    assert best.training.best.value == pytest.approx(-min(losses))
+    kept = score(pictures[1][:30], predict(best.network.model, best.val, 16))
+    assert kept.loss == pytest.approx(min(losses), rel=1e-4)
+    assert score(pictures[1][:30], predict(last.network.model, last.val, 16)).loss > kept.loss
+
+
+def test_patience_ends_a_phase_early(train):
+    settings = {"head": {"epochs": 40, "learning_rate": 0.05}, "stem": {"epochs": 0}, "all": {"epochs": 0}}
+    history = train(**settings, patience=2).training.history
+    assert len(history) < 40
+    accuracies = [epoch.validation.accuracy for epoch in history]
+    assert len(accuracies) - 1 - int(np.argmax(accuracies)) == 2
+
+
+def test_plateau_lowers_the_rate(train):
+    phase = {"epochs": 12, "learning_rate": 0.05, "schedule": "plateau"}
+    history = train(head=phase, stem={"epochs": 0}, all={"epochs": 0}).training.history
+    rates = [epoch.learning_rate for epoch in history]
+    assert rates[0] == pytest.approx(0.05)
+    assert min(rates) == pytest.approx(0.05 * 0.3 ** len(set(rates[1:])), rel=0.1) or min(rates) < 0.02
+
+
+def test_a_loss_that_is_not_finite_stops_with_phase_step_rate_and_files(train):
+    with pytest.raises(RestemError) as stopped:
+        train(
+            all={"epochs": 2, "learning_rate": 1.0, "schedule": "constant", "warm_up": 0},
+            optimizer="sgd",
+            optimizer_options={"momentum": 0.99},
+            head={"epochs": 0},
+            make=broken_network,
+        )
+    message = str(stopped.value)
+    assert "phase stem, epoch 1, step 1" in message
+    assert "class/" in message
+    assert "train.stem.learning_rate" in message
+
+
+def broken_network():
+    """A network whose logits are infinite."""
+    network = tiny_network()
+    network.head.set_weights([w * np.inf for w in network.head.get_weights()])
+    return network
+
+
+def test_a_phase_that_learns_nothing_is_warned_of(train, caplog):
+    train(head={"epochs": 3, "learning_rate": 1e-9}, stem={"epochs": 0}, all={"epochs": 0})
+    assert "head: the loss did not fall" in caplog.text
+
+
+def test_rare_classes_are_found_with_balance(train, pictures):
+    """Of three classes one has 4 images of 64."""
+    pixels, labels = pictures
+    chosen = np.concatenate([np.flatnonzero(labels == 0), np.flatnonzero(labels == 1), np.flatnonzero(labels == 2)[:4]])
+    images = arrays_as_split(pixels[chosen], labels[chosen], np.full(len(chosen), "x"))
+    settings = {
+        "images": images,
+        "head": {"epochs": 6, "learning_rate": 0.01},
+        "stem": {"epochs": 0},
+        "all": {"epochs": 0},
+    }
+    scores = {
+        how: train(balance=how, **settings).training.history[-1].validation for how in ("none", "weights", "sampling")
+    }
+    assert scores["weights"].balanced_accuracy > scores["none"].balanced_accuracy
+    assert scores["sampling"].balanced_accuracy > scores["none"].balanced_accuracy
