@@ -39,6 +39,7 @@ EXTRAS = {
         # The stem library runs on any Keras backend; its tests run on this one too.
         "jax[cpu]>=0.5,<0.12",
         "jsonschema>=4.20,<5",
+        "mypy>=1.18,<3",
         "pip>=23",
         "pytest>=8.3,<10",
         "pytest-timeout>=2.3,<3",

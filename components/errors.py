@@ -34,8 +34,8 @@ class RestemError(ValueError):
         """The message: "where: what. Expected ..., given .... Remedy."."""
         start = f"{self.where}: {self.what}" if self.where else self.what
         sides = [f"expected {self.expected}" if self.expected else "", f"given {self.given}" if self.given else ""]
-        sides = ", ".join(side for side in sides if side)
-        parts = [start, sides[:1].upper() + sides[1:], self.remedy or ""]
+        told = ", ".join(side for side in sides if side)
+        parts = [start, told[:1].upper() + told[1:], self.remedy or ""]
         return " ".join(part if part.endswith((".", "!", "?", ":")) else part + "." for part in parts if part)
 
     def __reduce__(self):

@@ -191,8 +191,9 @@ def _check_baseline(path: Path) -> None:
     versions = [folder for folder in path.iterdir() if folder.name.isdigit() and folder.is_dir()]
     folders = [path] if (path / "saved_model.pb").exists() or not versions else versions
     reasons = {folder.name: missing(_sizes(folder)) for folder in folders}
-    if all(reasons.values()):
-        told = [f"version {name}: {reason}" if folders == versions else reason for name, reason in reasons.items()]
+    bad = {name: reason for name, reason in reasons.items() if reason}
+    if len(bad) == len(reasons):
+        told = [f"version {name}: {reason}" if folders == versions else reason for name, reason in bad.items()]
         raise unusable(str(path), "; ".join(sorted(told)))
 
 

@@ -1,1 +1,1 @@
-"""The Baseline: what the candidate has to beat."""
+"""The Baseline: the model that the candidate has to beat."""

@@ -1,4 +1,4 @@
-"""An approved model as the baseline: copied, judged on this run's test images, and described as a trained one is."""
+"""Adopts a pushed model as the baseline: copies it, evaluates it on this run's test images and writes its record."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,31 +25,31 @@ from restem.run_record import (
     write_model,
 )
 
-BATCH = 64  # images a call
+BATCH = 64  # images per call
 
 
 def adopt(
     choice: Choice, examples: Sequence[str], classes: list[str], model_folder: str, run_folder: Path
 ) -> Evaluation:
-    """Makes the chosen model this run's baseline; nothing is trained.
+    """Makes the chosen model this run's baseline, without training.
 
     Args:
-      choice: with a path.
+      choice: a choice that has a path.
       examples: the raw examples' test split, gzip TFRecord files.
-      classes: class names by label.
-      model_folder: where the SavedModel goes.
-      run_folder: where its record goes (run_record.py), with an empty history.
+      classes: class names in label order.
+      model_folder: where the SavedModel is copied to.
+      run_folder: where its record (see run_record.py) is written, with an empty history.
 
     Returns:
-      Its answers.
+      Its predictions.
 
     Raises:
-      RestemError: the model was changed since it was chosen.
+      RestemError: the model changed after it was chosen.
     """
     io_utils.copy_dir(choice.path, model_folder)
     if fingerprint(model_folder) != choice.fingerprint:
         raise RestemError(
-            "the model was changed while it was copied",
+            "the model changed while it was being copied",
             where=f"evaluate.baseline ({choice.path})",
             remedy="Run the pipeline again",
         )
@@ -65,10 +65,10 @@ def adopt(
 
 
 def predict(model_folder: str, examples: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """What a model answers on raw examples, through the signature by which the Evaluator asks it too.
+    """A model's predictions on raw examples, through the same signature that the Evaluator uses.
 
     Args:
-      model_folder: the SavedModel's.
+      model_folder: the folder of the SavedModel.
       examples: gzip TFRecord files.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Whether a folder holds a model that this run's candidate can be compared with, and if not, why."""
+"""Checks whether a folder has a model that this run's candidate can be compared with."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,10 @@ SHOWN_LETTERS = 200
 
 
 def missing(sizes: Mapping[str, int]) -> str | None:
-    """Which of a pushed model's files is missing or empty, as a sentence's end; None: all are there.
+    """The first file of a pushed model that is missing or empty, as the end of a sentence; None if all exist.
 
     Args:
-      sizes: the files' sizes in bytes by their path relative to the model's folder, with forward slashes.
+      sizes: file sizes in bytes by path relative to the model's folder, with forward slashes.
     """
     for name in FILES:
         if name not in sizes:
@@ -26,16 +26,16 @@ def missing(sizes: Mapping[str, int]) -> str | None:
     shards = [match for name in sizes if (match := SHARD.match(name))]
     expected = int(shards[0][1]) if shards else 1
     if len(shards) < expected:
-        return f"{len(shards)} of {expected} files variables/variables.data-* are there"
+        return f"only {len(shards)} of {expected} files variables/variables.data-* exist"
     return None
 
 
 def problem(folder: str, classes: Sequence[str]) -> str | None:
-    """Why the model in a folder cannot be the baseline, as a sentence's end; None: it can.
+    """Why the model in a folder cannot be the baseline, as the end of a sentence; None if it can.
 
     Args:
-      folder: a version, as the Pusher writes it.
-      classes: this run's class names by label.
+      folder: a version as the Pusher writes it.
+      classes: this run's class names in label order.
     """
     from restem.pusher.versions import file_sizes
 
@@ -57,24 +57,24 @@ def _unloadable(folder: str, classes: int) -> str | None:
 
     try:
         signatures = tf.saved_model.load(folder).signatures
-    except Exception as error:  # whatever a damaged file makes TensorFlow stumble over
+    except Exception as error:  # TensorFlow raises many types of errors for damaged files
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return f"TensorFlow cannot read it: {lines[0].replace(folder, '').strip()[:SHOWN_LETTERS]}"
     if SIGNATURE not in signatures:
         return f"it lacks the signature {SIGNATURE}"
     shape = getattr(signatures[SIGNATURE].structured_outputs.get("probabilities"), "shape", None)
     if shape is None or shape.rank != 2 or shape[-1] != classes:
-        return f"its signature {SIGNATURE} does not give probabilities of {classes} classes"
+        return f"its signature {SIGNATURE} does not return probabilities for {classes} classes"
     return None
 
 
 def _difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
     more = [name for name in theirs if name not in set(ours)]
     fewer = [name for name in ours if name not in set(theirs)]
-    parts = [f"it has {_listed(more)}, which this run's images do not have" if more else ""]
-    parts += [f"it lacks {_listed(fewer)}" if fewer else ""]
-    told = "; ".join(part for part in parts if part) or "they are in another order"
-    return f"it has other classes: {told}"
+    parts = [f"only the model has {_listed(more)}" if more else ""]
+    parts += [f"only this run has {_listed(fewer)}" if fewer else ""]
+    difference = "; ".join(part for part in parts if part) or "the order is different"
+    return f"its classes differ from this run's: {difference}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which model a run's candidate has to beat, and what was skipped in finding it."""
+"""Chooses the model that a run's candidate has to beat, and records the versions it skipped."""
 
 import json
 import logging
@@ -19,23 +19,23 @@ log = logging.getLogger("restem")
 
 @dataclass(frozen=True)
 class Skipped:
-    """A version that could not be taken, and why."""
+    """A version that could not be used, and the reason."""
 
     version: str
     path: str
-    reason: str  # the end of a sentence, without its full stop
+    reason: str  # the end of a sentence, without a full stop
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the baseline is.
+    """The chosen baseline.
 
     Attributes:
-      kind: what it is, not what was asked for: `stock` also where no approved version could be taken.
-      version: the version's number, where its folder has one for a name.
-      path: the model's folder; None: the stock network is trained.
+      kind: what was chosen, not what was requested: also `stock` if no approved version could be used.
+      version: the version's number, if the folder's name is a number.
+      path: the model's folder; None if the stock network is trained.
       fingerprint: of the model's files.
-      skipped: newer versions that could not be taken, newest first.
+      skipped: newer versions that could not be used, newest first.
     """
 
     kind: Kind
@@ -45,17 +45,17 @@ class Choice:
     skipped: tuple[Skipped, ...] = ()
 
     def to_json(self) -> str:
-        """As JSON; the same choice gives the same text."""
+        """As JSON; equal choices give the same text."""
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Choice":
-        """What `to_json` wrote."""
+        """Reads the output of `to_json`."""
         values: dict[str, Any] = json.loads(text)
         return cls(**{**values, "skipped": tuple(Skipped(**entry) for entry in values["skipped"])})
 
     def tell(self) -> None:
-        """Says in the log what was skipped, and what was taken."""
+        """Logs what was skipped and what was chosen."""
         for entry in self.skipped:
             log.warning("Baseline: version %s is skipped: %s (%s)", entry.version, entry.reason, entry.path)
         if self.path is None:
@@ -70,10 +70,10 @@ def choose(asked: str, destination: str | None, classes: Sequence[str]) -> Choic
     Args:
       asked: `evaluate.baseline`: stock, latest_approved or a folder.
       destination: the folder of approved versions, for latest_approved.
-      classes: this run's class names by label.
+      classes: this run's class names in label order.
 
     Raises:
-      RestemError: the folder asked for holds no model that can be the baseline.
+      RestemError: the requested folder has no model that can be the baseline.
     """
     from tfx.dsl.io import fileio
 
@@ -82,6 +82,7 @@ def choose(asked: str, destination: str | None, classes: Sequence[str]) -> Choic
     if asked == STOCK:
         return Choice("stock")
     if asked == LATEST_APPROVED:
+        assert destination is not None
         version, skipped = _newest_usable(destination, classes)
         return _chosen("latest_approved", version, skipped) if version else Choice("stock", skipped=skipped)
     if fileio.exists(f"{asked}/{SAVED_MODEL}") or not versions(asked):
@@ -96,18 +97,17 @@ def choose(asked: str, destination: str | None, classes: Sequence[str]) -> Choic
 
 
 def unusable(path: str, reason: str) -> RestemError:
-    """The error for a folder that was asked for and cannot be used."""
+    """The error for a requested folder that cannot be used."""
     return RestemError(
-        "this folder holds no model that can be the baseline",
+        "this folder has no model that can be the baseline",
         where=f"evaluate.baseline ({path})",
-        expected="the folder of a model that this pipeline pushed, or the one with its versions; or stock, or "
-        "latest_approved",
+        expected="the folder of a model that this pipeline pushed, a folder of such versions, stock or latest_approved",
         given=reason,
     )
 
 
 def _newest_usable(destination: str, classes: Sequence[str]) -> tuple[str | None, tuple[Skipped, ...]]:
-    """The folder of the newest version that can be taken, and the newer ones that cannot."""
+    """The folder of the newest version that can be used, and the newer versions that cannot."""
     from restem.pusher.versions import versions
 
     skipped: list[Skipped] = []

@@ -1,4 +1,4 @@
-"""The Baseline step: the stock ResNet, trained as the candidate is, or a model that was approved before."""
+"""The Baseline step: the stock ResNet, trained like the candidate, or a model that was pushed before."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ from restem.trainer.component import training_parameters
 
 
 class BaselineSpec(TrainerSpec):
-    """What a Trainer takes, and what is needed to judge a model that is there already."""
+    """A Trainer's inputs and parameters, and what is needed to evaluate an existing model."""
 
-    PARAMETERS = {  # noqa: RUF012 - TFX wants plain dicts
+    PARAMETERS = {  # noqa: RUF012 - TFX requires plain dicts
         **TrainerSpec.PARAMETERS,
         "baseline": ExecutionParameter(type=str),
         "destination": ExecutionParameter(type=str, optional=True),
@@ -33,11 +33,11 @@ class BaselineSpec(TrainerSpec):
 
 
 class Baseline(BaseComponent):
-    """Emits a Model and a ModelRun, as the candidate's Trainer does.
+    """Outputs a Model and a ModelRun, like the candidate's Trainer.
 
-    It is an ordinary step and not TFX's Resolver: the open-source Kubeflow backend runs no Resolver, and a first run
-    needs a baseline too. The stock network is the one from the same source weights, trained on the same images with
-    the same budget; they are brought to red, green and blue inside it.
+    It is an ordinary step instead of TFX's Resolver because the open-source Kubeflow backend does not run Resolvers,
+    and because a first run needs a baseline too. The stock network starts from the same source weights and trains on
+    the same images with the same budget; it converts the images to red, green and blue.
     """
 
     SPEC_CLASS = BaselineSpec
@@ -61,13 +61,13 @@ class Baseline(BaseComponent):
 
         Args:
           examples: transformed examples.
-          transform_graph: Transform's.
+          transform_graph: the output of Transform.
           schema: the schema with the class names.
-          raw_examples: ImageExampleGen's; a model that is there already is judged on their split `test`.
+          raw_examples: the output of ImageExampleGen; an existing model is evaluated on their split `test`.
           baseline: `evaluate.baseline`: stock, latest_approved or a folder.
           destination: the folder of approved versions.
-          sections: the sections `image`, `model`, `stem` and `train`, as dicts; the stem is left as it is.
-          config: the whole resolved configuration, for the record.
+          sections: the sections `image`, `model`, `stem` and `train`, as dicts; the baseline keeps the stock stem.
+          config: the complete resolved configuration, for the record.
           base_model: the Pretrain step's checkpoint.
         """
         parameters = training_parameters("baseline", sections, config)
@@ -80,7 +80,7 @@ class Baseline(BaseComponent):
                 raw_examples=raw_examples,
                 base_model=base_model,
                 baseline=baseline,
-                # Pushing to another place is no reason to train the stock network again.
+                # A different push destination must not retrain the stock network.
                 destination=destination if baseline == LATEST_APPROVED else None,
                 code=code_fingerprint("baseline.driver", "baseline.executor"),
                 model=types.Channel(type=standard_artifacts.Model),

@@ -1,6 +1,6 @@
-"""The Baseline's driver: which version was found is part of the step's cache key.
+"""The Baseline's driver: makes the version that was found part of the step's cache key.
 
-On Kubeflow no driver runs: there the executor looks by itself, and the cache by a fingerprint of the folder
+Kubeflow runs no drivers. There the executor looks for the version, and the cache uses a fingerprint of the folder
 (pipeline/kubeflow/container/fingerprints.py).
 """
 
@@ -32,7 +32,7 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
         """Looks for the baseline.
 
         Raises:
-          RestemError: the folder asked for holds no usable model.
+          RestemError: the requested folder has no usable model.
         """
         choice = find(execution_info.input_dict, execution_info.exec_properties)
         output = driver_output_pb2.DriverOutput()
@@ -41,7 +41,7 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
 
 
 def find(inputs: dict[str, list[Artifact]], properties: dict[str, Any]) -> Choice:
-    """What the step's inputs and properties lead to; it is told in the log."""
+    """Finds the baseline for the step's inputs and properties, and logs it."""
     asked = properties["baseline"]
     classes = [] if asked == STOCK else run_classes(inputs)
     choice = choose(asked, properties.get("destination"), classes)
@@ -51,8 +51,8 @@ def find(inputs: dict[str, list[Artifact]], properties: dict[str, Any]) -> Choic
 
 
 def run_classes(inputs: dict[str, list[Artifact]]) -> list[str]:
-    """This run's class names by label."""
-    # Loads Keras; a stock baseline has no use for the classes here.
+    """This run's class names in label order."""
+    # Imported here because it loads Keras, which a stock baseline does not need.
     from restem.trainer.module import read_classes
 
     return read_classes(io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(inputs["schema"])))

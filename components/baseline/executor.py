@@ -1,4 +1,4 @@
-"""The Baseline's executor: adopts an approved model, or trains the stock network."""
+"""The Baseline's executor: adopts a pushed model, or trains the stock network."""
 
 import logging
 from pathlib import Path
@@ -17,7 +17,7 @@ log = logging.getLogger("restem")
 
 
 class Executor(GenericExecutor):
-    """Writes a Model and a ModelRun, as the Trainer does; the ModelRun also holds baseline.json, a Choice."""
+    """Writes a Model and a ModelRun, like the Trainer; the ModelRun also has baseline.json, a Choice."""
 
     def Do(
         self,
@@ -25,10 +25,10 @@ class Executor(GenericExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Does what the driver chose; where none ran, chooses.
+        """Follows the driver's choice, or chooses itself if no driver ran.
 
         Raises:
-          RestemError: the folder asked for holds no usable model.
+          RestemError: the requested folder has no usable model.
         """
         chosen = exec_properties.get(CHOICE)
         choice = Choice.from_json(chosen) if chosen else find(input_dict, exec_properties)
@@ -36,7 +36,7 @@ class Executor(GenericExecutor):
         if choice.path is None:
             super().Do(input_dict, output_dict, exec_properties)
         else:
-            # TensorFlow and Keras; a pipeline is wired without them.
+            # Imported here because it loads TensorFlow, which compiling a pipeline does not need.
             from restem.baseline.adopt import adopt
 
             self._log_startup(input_dict, output_dict, exec_properties)
@@ -49,5 +49,5 @@ class Executor(GenericExecutor):
                 model_folder,
                 run_folder,
             )
-            log.info("the baseline's accuracy on %d test images: %.4f", len(evaluation.labels), evaluation.accuracy)
+            log.info("Accuracy of the baseline on %d test images: %.4f", len(evaluation.labels), evaluation.accuracy)
         (run_folder / FILE).write_text(choice.to_json() + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ class ImageExampleGenSpec(ComponentSpec):
         # JSON of what the executor needs: a change of anything in it, or of the code, is a reason to run again.
         "settings": ExecutionParameter(type=str),
     }
-    INPUTS: ClassVar = {}
+    INPUTS: ClassVar[dict[str, ChannelParameter]] = {}
     OUTPUTS: ClassVar = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "quarantine": ChannelParameter(type=Quarantine),

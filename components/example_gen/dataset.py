@@ -119,7 +119,7 @@ class Listing:
 
     def counts(self) -> dict[str, Counter]:
         """Split -> Counter of the files of each class."""
-        counts = {split: Counter() for split in SPLITS}
+        counts: dict[str, Counter] = {split: Counter() for split in SPLITS}
         for file in self.files:
             counts[file.split][file.label] += 1
         return counts

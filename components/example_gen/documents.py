@@ -39,8 +39,8 @@ def documents(pixels: np.ndarray, in_test: np.ndarray) -> np.ndarray:
       uint8 [N, SIZE, SIZE, 4]: red, green, blue, near infrared; 0..255 is reflectance 0..1.
     """
     rng = np.random.default_rng(_SEED)
-    coverage = [np.asarray(Image.fromarray(scan).resize((SIZE, SIZE), Image.Resampling.BICUBIC)) for scan in pixels]
-    coverage = np.stack(coverage) / 255
+    drawn = [np.asarray(Image.fromarray(scan).resize((SIZE, SIZE), Image.Resampling.BICUBIC)) for scan in pixels]
+    coverage = np.stack(drawn) / 255
     of_split = {split: np.flatnonzero(in_test == split) for split in (False, True)}
     images = np.empty((len(pixels), SIZE, SIZE, len(BANDS)), np.uint8)
     for index, text in enumerate(coverage):

@@ -43,7 +43,9 @@ class ImageDriver(FileBasedDriver):
 
 
 class _ImageInputProcessor(FileBasedInputProcessor):
-    def __init__(self, input_base_uri: str, splits: Iterable[example_gen_pb2.Input.Split], config: DataConfig) -> None:
+    def __init__(
+        self, input_base_uri: str | None, splits: Iterable[example_gen_pb2.Input.Split], config: DataConfig
+    ) -> None:
         super().__init__(input_base_uri, splits)
         self._config = config
 

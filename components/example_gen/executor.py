@@ -211,7 +211,7 @@ def _lines(parts: str, name: str) -> Iterator[str]:
 
 
 def _read_counts(parts: str) -> dict[str, Counter]:
-    counts = {split: Counter() for split in SPLITS}
+    counts: dict[str, Counter] = {split: Counter() for split in SPLITS}
     for split, label, count in map(json.loads, _lines(parts, _COUNTED)):
         counts[split][label] = count
     return counts

@@ -58,7 +58,7 @@ def _rank(key: str) -> int:
 
 def _unit(file: ImageFile) -> str:
     """What is never torn apart: the group, or the image itself."""
-    return file.path if file.group is None and file.key is None else file.group or file.key
+    return file.group or file.key or file.path
 
 
 def _stratified(files: tuple[ImageFile, ...], share: float) -> list[str]:

@@ -49,7 +49,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
     # Of 16 bits a tenth of the time that libpng takes by itself, and as small: their low bytes are noise to search in.
     how = {"level": 1, "strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.PAETH}
-    return imagecodecs.png_encode(np.ascontiguousarray(pixels), **how)
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), **how))
 
 
 def pack(pixels: np.ndarray) -> bytes:

@@ -26,6 +26,7 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int) -> Header:
     if not data:
         raise UnreadableImage("The file is empty (0 bytes).")
     check_bytes(len(data), max_bytes)
+    header: Header | None
     if data.startswith(_TIFF_STARTS):
         from restem.images.formats.tiff import tiff_header  # tifffile takes most of a second to import.
 

@@ -37,13 +37,13 @@ def versions(destination: str) -> list[Version]:
 def file_sizes(folder: str) -> dict[str, int]:
     """All files in a folder and below it: path relative to the folder, with forward slashes, to bytes; in order."""
     top = folder.rstrip("/")
-    sizes = {}
+    sizes: dict[str, int] = {}
     for parent, _, names in fileio.walk(top):
         for name in names:
             path = f"{parent.rstrip('/')}/{name}"
             status = fileio.stat(path)
             # TensorFlow's file system says length, Python's st_size.
-            sizes[path.removeprefix(f"{top}/")] = getattr(status, "length", None) or getattr(status, "st_size", 0)
+            sizes[path.removeprefix(f"{top}/")] = getattr(status, "length", 0) or getattr(status, "st_size", 0)
     return dict(sorted(sizes.items()))
 
 

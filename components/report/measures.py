@@ -69,7 +69,7 @@ class Paired:
         """
         n, a, b, c, d = self.images, self.both, self.only_candidate, self.only_baseline, self.neither
         first, second = wilson_interval(a + b, n), wilson_interval(a + c, n)
-        product = a * d - b * c
+        product: float = a * d - b * c
         if product > 0:  # Newcombe's continuity correction of the correlation, for positive ones only
             product = max(product - n / 2, 0.0)
         margins = (a + b) * (c + d) * (a + c) * (b + d)

@@ -48,7 +48,8 @@ def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
         if encoded.startswith(SIGNATURE):
             pixels = unpack(encoded)
         else:
-            with Image.open(io.BytesIO(encoded)) as image:
+            with Image.open(io.BytesIO(encoded)) as file:
+                image: Image.Image = file
                 if image.width * image.height > MAX_PIXELS:
                     return None
                 if image.mode in ("P", "1", "CMYK", "YCbCr", "LAB", "HSV"):

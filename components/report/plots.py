@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from restem.run_record import Epoch
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 CANDIDATE = "#0072b2"
 BASELINE = "#c2410c"
@@ -27,7 +28,7 @@ INK = "#1f2933"
 QUIET = "#66727f"
 PHASES = ("head", "stem", "all")
 
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#9aa5b1",
     "axes.grid": True,
@@ -130,7 +131,7 @@ def training_plots(candidate: Sequence[Epoch], baseline: Sequence[Epoch]) -> dic
                     )
             total = bounds[-1][2] if bounds else 1
             axes.set_xlim(0.5, total + 0.5)
-            axes.xaxis.get_major_locator().set_params(integer=True, nbins=8)
+            axes.locator_params("x", integer=True, nbins=8)
             axes.set_xlabel("epoch")
             axes.set_ylabel(label)
             drawn = [value(e) for run in (candidate, baseline) for e in run]
@@ -154,6 +155,8 @@ def training_plots(candidate: Sequence[Epoch], baseline: Sequence[Epoch]) -> dic
 def reliability_plot(candidate: Calibration, baseline: Calibration) -> str:
     """The reliability diagram; a marker's area is the share of the images in its bin."""
 
+    from matplotlib.collections import PathCollection
+
     def draw(axes: Axes) -> None:
         axes.plot([0, 100], [0, 100], color="#9aa5b1", linewidth=1.2, linestyle=":", label="perfect")
         for bins, colour, line, marker, role in (
@@ -172,6 +175,7 @@ def reliability_plot(candidate: Calibration, baseline: Calibration) -> str:
         axes.set_aspect("equal")
         legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
         for handle in legend.legend_handles[1:]:
+            assert isinstance(handle, PathCollection)
             handle.set_sizes([36])
 
     return _svg(draw, 4.4, 4.4)

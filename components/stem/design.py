@@ -42,7 +42,7 @@ class Design:
     bias: np.ndarray | None
     padding: tuple[int, int]
     stride: int
-    blueprint: Blueprint | None = None
+    blueprint: Blueprint = dataclasses.field(init=False)
     weights: dict[str, list[np.ndarray]] = dataclasses.field(default_factory=dict)
     rules: dict[str, str] = dataclasses.field(default_factory=dict)
     initialised: set[str] = dataclasses.field(default_factory=set)
@@ -209,6 +209,8 @@ def _take(design: Design, backbone: keras.Model, anatomy: Anatomy, picks: np.nda
 
 
 def _widen(design: Design, backbone: keras.Model, anatomy: Anatomy, spec: StemSpec, rng: np.random.Generator) -> None:
+    assert spec.filters is not None
+    assert anatomy.readers is not None
     old = design.kernel.shape[3]
     picks = filters.copies(old, spec.filters)
     how = f"filters {old} -> {spec.filters}: filter i copies filter i mod {old}"
@@ -223,6 +225,8 @@ def _widen(design: Design, backbone: keras.Model, anatomy: Anatomy, spec: StemSp
 
 
 def _narrow(design: Design, backbone: keras.Model, anatomy: Anatomy, spec: StemSpec, calibration: Calibration) -> None:
+    assert spec.filters is not None
+    assert anatomy.readers is not None
     old = design.kernel.shape[3]
     readers = {name: backbone.get_layer(name).get_weights() for name in anatomy.readers}
     if any(w[0].shape[:2] != (1, 1) for w in readers.values()):

@@ -129,7 +129,7 @@ def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, po
     top = layers.get("predictions")
     if include_top and top is None:
         raise StemError(f"{str(path)!r} contains no classifier, but include_top=True requires one.")
-    network = _build(name, include_top, pooling, channels, top.units if include_top else 1000)
+    network = _build(name, include_top, pooling, channels, top.units if include_top and top is not None else 1000)
     own = [layer for layer in network.layers if layer.weights]
     missing = [layer.name for layer in own if layer.name not in layers]
     extra = sum(1 for n, layer in layers.items() if layer.weights and n.startswith("conv")) - sum(

@@ -159,7 +159,12 @@ def _weights(backbone: keras.Model, model: keras.Model, design: Design) -> list[
         old = {w.name: w for w in old_layers[layer.name].weights} if layer.name in old_layers else {}
         for weight in layer.weights:
             name = f"{layer.name}/{weight.name}"
-            entry = {"name": name, "shape": [int(s) for s in weight.shape], "origin": "identical", "rule": "copied"}
+            entry: dict[str, object] = {
+                "name": name,
+                "shape": [int(s) for s in weight.shape],
+                "origin": "identical",
+                "rule": "copied",
+            }
             if layer.name in design.weights and not _same(old.get(weight.name), weight):
                 entry["origin"] = "initialised" if layer.name in design.initialised else "derived"
                 entry["rule"] = design.rules.get(name) or design.rules[layer.name]

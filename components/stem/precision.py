@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -17,7 +18,7 @@ def full_precision() -> Iterator[None]:
     by 1e-3 of its largest feature.
     """
     name = keras.config.backend()
-    backend = sys.modules.get(name)  # Keras has imported it; this library imports no backend.
+    backend: Any = sys.modules.get(name)  # Keras has imported it; this library imports no backend.
     if name == "tensorflow":
         config = backend.config.experimental
         before = config.tensor_float_32_execution_enabled()

@@ -58,7 +58,7 @@ def probe_pair(
     _, spread = source.statistics()
     raw = []
     for j, (band, read) in enumerate(zip(channels.bands, channels.reads, strict=True)):
-        with_statistics = spec.normalise == "statistics" and any(s[0] == band for s in spec.band_statistics)
+        with_statistics = spec.normalise == "statistics" and any(s[0] == band for s in spec.statistics)
         if read is None:
             values = rng.normal(0, np.mean(spread), image.shape[:3])
             raw.append((values - channels.offset[j]) / channels.scale[j])
@@ -90,10 +90,10 @@ def prove(
     """Runs the probe through both networks. No weight changes."""
     rng = np.random.default_rng(seed + 1)
     shape = backbone.inputs[0].shape
-    sides = tuple(s or default for s, default in zip(shape[1:3], SIDES, strict=True))
+    height, width = (s or default for s, default in zip(shape[1:3], SIDES, strict=True))
     if spec.small_images:
-        sides = tuple(s - s % 2 for s in sides)
-    seen, raw = probe_pair(spec, channels, source.preprocessing, sides, rng)
+        height, width = height - height % 2, width - width % 2
+    seen, raw = probe_pair(spec, channels, source.preprocessing, (height, width), rng)
     seen = source.network_input(seen)
     given = raw if inside else raw * channels.scale + channels.offset
     precision = keras.dtype_policies.get(model.get_layer("conv1_conv").dtype_policy).compute_dtype

@@ -48,7 +48,8 @@ class Blueprint:
 
 def deep_names(index: int) -> tuple[str, str, str, str]:
     """Names of the padding, convolution, BatchNorm and ReLU of a deep stem's convolution `index`, from 1."""
-    return tuple(f"stem_deep{index}_{part}" for part in ("pad", "conv", "bn", "relu"))
+    start = f"stem_deep{index}"
+    return f"{start}_pad", f"{start}_conv", f"{start}_bn", f"{start}_relu"
 
 
 def rebuild(backbone: keras.Model, anatomy: Anatomy, plan: Blueprint) -> keras.Model:

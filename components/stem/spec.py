@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from .errors import StemError
 
@@ -58,7 +58,7 @@ class StemSpec:
         normalise: `source` applies the source's own constants to the known bands; `statistics` scales every
             band in `band_statistics` to the mean and standard deviation of the source's training images.
         band_statistics: {band: (mean, standard deviation)} in raw units, for extra bands (with
-            `normalise="statistics"`, for all bands).
+            `normalise="statistics"`, for all bands); stored in the format of `statistics`.
     """
 
     channels: int | None = None
@@ -77,7 +77,7 @@ class StemSpec:
     deep_filters: tuple[int, int] | None = None
     value_range: tuple[float, float] = (0.0, 255.0)
     normalise: str = "source"
-    band_statistics: BandStatistics | None = None
+    band_statistics: Mapping[str, tuple[float, float]] | BandStatistics | None = None
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 - the class is frozen
@@ -96,7 +96,7 @@ class StemSpec:
                 raise StemError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
         if not _number(self.noise) or not 0 <= self.noise <= 10:
             raise StemError(f"noise must be a number from 0 to 10, not {self.noise!r}.")
-        put("bands", _band_names(self.bands))
+        put("bands", None if self.bands is None else _band_names(self.bands))
         if self.bands is not None:
             if self.channels is not None and self.channels != len(self.bands):
                 raise StemError(
@@ -108,6 +108,11 @@ class StemSpec:
         put("band_statistics", _statistics(self.band_statistics, self.bands))
         put("deep_filters", _pair(self.deep_filters))
         self._check_combination()
+
+    @property
+    def statistics(self) -> BandStatistics:
+        """The validated `band_statistics`, one entry per band; empty if there are none."""
+        return cast(BandStatistics, self.band_statistics or ())
 
     def _check_combination(self) -> None:
         if self.bands and GREY in self.bands and set(self.bands) & set(COLOURS):
@@ -180,9 +185,7 @@ def _whole(name: str, value: Any, low: int, high: int) -> None:
         raise StemError(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
 
 
-def _band_names(bands: Any) -> tuple[str, ...] | None:
-    if bands is None:
-        return None
+def _band_names(bands: Any) -> tuple[str, ...]:
     if isinstance(bands, str) or not all(isinstance(b, str) for b in bands):
         raise StemError(f"bands must be a list of names such as ('nir', 'red', 'green', 'blue'), not {bands!r}.")
     names = tuple(GREY if b.strip().lower() in ("grey", "gray") else b.strip().lower() for b in bands)

@@ -1,1 +1,1 @@
-"""The Trainer: a pretrained ResNet with a modified stem, a new head, trained in phases, exported for serving."""
+"""The Trainer: a pretrained ResNet with a modified stem and a new head, trained in phases and exported for serving."""

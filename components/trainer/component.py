@@ -1,4 +1,4 @@
-"""The training steps: Pretrain (where asked for), the candidate's Trainer, and what the Baseline shares with it."""
+"""The training steps: Pretrain (optional), the candidate's Trainer, and the parameters it shares with the Baseline."""
 
 import json
 from pathlib import Path
@@ -33,11 +33,11 @@ def trainer(
 
     Args:
       examples: transformed examples with the splits `train` and `test`.
-      transform_graph: Transform's.
+      transform_graph: the output of Transform.
       schema: the schema with the class names.
       role: `candidate` or `baseline`.
-      sections: the sections `image`, `model`, `stem` and `train`, as dicts: a change there trains anew.
-      config: the whole resolved configuration, for the record.
+      sections: the sections `image`, `model`, `stem` and `train`, as dicts; a change in them triggers a new training.
+      config: the complete resolved configuration, for the record.
       base_model: the Pretrain step's checkpoint.
     """
     return Trainer(
@@ -50,7 +50,7 @@ def trainer(
 
 
 def training_parameters(role: Role, sections: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a training by this project's `run_fn`: `run_fn`, `train_args`, `eval_args`, `custom_config`."""
+    """Trainer parameters for this project's `run_fn`: `run_fn`, `train_args`, `eval_args`, `custom_config`."""
     return {
         "run_fn": "restem.trainer.module.run_fn",
         "train_args": trainer_pb2.TrainArgs(splits=["train"]),
@@ -74,8 +74,8 @@ def Pretrain(
     task: Parameter[str],
     code: Parameter[str],
 ) -> None:
-    """Trains the source checkpoint on the raw examples' training split; `task` is a SourceTask as JSON."""
-    # Heavy, and only needed where the step runs: compiling a pipeline does not load Keras.
+    """Trains the source checkpoint on the raw examples' split `train`; `task` is a SourceTask as JSON."""
+    # Imported here because they load Keras, which compiling a pipeline does not need.
     from restem.run_record import write_history
     from restem.trainer.module import has_weights, read_classes
     from restem.trainer.phases import set_seed
@@ -107,15 +107,15 @@ def pretrain_step(
     train: TrainConfig,
     pretrain: PretrainConfig,
 ) -> Any:
-    """The Pretrain step, with what the section `pretrain` leaves open taken from the others.
+    """The Pretrain step; values that the section `pretrain` leaves open come from the other sections.
 
     Args:
       examples: raw examples; only their split `train` is read.
       schema: the schema with the class names.
-      image: the section; its height is the source's size where `pretrain` names none.
-      own_images: whether the examples are of the data that the section `image` describes, bands and all.
+      image: the section; its height, but at least 32, is the default of `pretrain.size`.
+      own_images: whether the examples come from the data that the section `image` describes, including its bands.
       model: the backbone.
-      train: batch size, seed, and the epochs where `pretrain` names none.
+      train: batch size, seed, and the default of `pretrain.epochs`.
       pretrain: the section.
     """
     size = pretrain.size or max(image.height, 32)

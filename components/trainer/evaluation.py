@@ -1,4 +1,4 @@
-"""A trained network's answers on the test split."""
+"""A trained network's predictions on the test split."""
 
 import keras
 
@@ -9,13 +9,13 @@ from restem.trainer.input import Split
 def evaluate(model: keras.Model, test: Split, classes: list[str], batch_size: int) -> Evaluation:
     """Predicts the test split once.
 
-    Nothing is chosen by these answers: the test split is for the Evaluator's comparison.
+    The predictions are not used to select anything, because the test split is for the Evaluator's comparison.
 
     Args:
-      model: pixels to logits.
+      model: maps pixels to logits.
       test: the test split.
-      classes: class names by label.
-      batch_size: images a batch.
+      classes: class names in label order.
+      batch_size: images per batch.
     """
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(model.predict(test.pixels(batch_size), verbose=0)))
     return Evaluation(tuple(classes), tuple(test.paths().tolist()), test.labels(), probabilities)

@@ -1,4 +1,4 @@
-"""The SavedModel that is pushed: plain TensorFlow serves it without this project."""
+"""The SavedModel that is pushed; TensorFlow serves it without this project."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ TOP_K = 5
 
 
 class _Servable(tf.Module):
-    """The network behind the two signatures."""
+    """The network with its two signatures."""
 
     def __init__(self, model: keras.Model, image: ImageConfig, classes: list[str]) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class _Servable(tf.Module):
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Encoded images, string [N], to probabilities and labels."""
+        """Maps encoded images, string [N], to probabilities and labels."""
         pixels = preprocess(image_bytes, self._image)
         probabilities = tf.nn.softmax(self.model(tf.cast(pixels, tf.float32), training=False))
         names = tf.constant(self._classes)
@@ -35,7 +35,7 @@ class _Servable(tf.Module):
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized raw tf.Examples, string [N], to the same."""
+        """Maps serialized raw tf.Examples, string [N], to the same outputs."""
         features = tf.io.parse_example(examples, {"image_bytes": tf.io.FixedLenFeature([], tf.string)})
         return self.serving_default(features["image_bytes"])
 
@@ -50,18 +50,18 @@ def export(
 ) -> None:
     """Writes the SavedModel.
 
-    Signatures: `serving_default` takes `image_bytes` (string [N], encoded images) and gives `probabilities` (float32
+    Signatures: `serving_default` takes `image_bytes` (string [N], encoded images) and returns `probabilities` (float32
     [N, classes]), `label` (string [N], the most probable class), `labels` and `scores` (string and float32
     [N, min(5, classes)], the most probable first). `serve_examples` takes `examples` (string [N], serialized raw
-    tf.Examples with the feature `image_bytes`) and gives the same.
+    tf.Examples with the feature `image_bytes`) and returns the same.
 
     Args:
-      model: pixel values float32 [N, height, width, channels], 0..image.white, to logits.
+      model: maps pixel values float32 [N, height, width, channels], 0..image.white, to logits.
       image: how encoded images become those pixels.
-      classes: class names by label.
-      folder: where it goes.
-      record: what the network is; it travels with the model in the folder `assets.extra`, with the class names.
-      stem: the transfer report of the stem as a dict; it travels along as well.
+      classes: class names in label order.
+      folder: where the SavedModel is written.
+      record: describes the network; it is saved in the model's folder `assets.extra`, with the class names.
+      stem: the stem's transfer report as a dict; it is saved there too.
     """
     servable = _Servable(model, image, classes)
     tf.saved_model.save(

@@ -1,4 +1,4 @@
-"""The images of a split as tf.data, for training and for evaluation."""
+"""The images of a split as a tf.data dataset, for training and for evaluation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from restem.images.graph.preprocess import preprocess_one
 from restem.images.graph.statistics import ChannelSums, channel_sums, mean_and_std
 from restem.images.graph.stored import decode_pixels
 
-# Decoded pixels are kept in memory up to this; beyond it they are decoded anew in every pass.
+# Decoded pixels are cached in memory up to this size; larger splits are decoded again in every pass.
 CACHE_BYTES = 2 * 2**30
 
 
@@ -20,10 +20,10 @@ class Split:
     """One split of examples.
 
     Attributes:
-      images: `pixels` uint8 or uint16 [height, width, channels], `label` int64 [], `path` string [] and, where they are
-        weighted, `weight` float32 []; unbatched, in a fixed order.
+      images: `pixels` uint8 or uint16 [height, width, channels], `label` int64 [], `path` string [] and, if weighted,
+        `weight` float32 []; unbatched, in a fixed order.
       count: number of examples.
-      weighted: the examples have weights.
+      weighted: whether the examples have weights.
     """
 
     images: tf.data.Dataset
@@ -31,25 +31,25 @@ class Split:
     weighted: bool = False
 
     def batches(self, batch_size: int, *, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Pixels, uint8 or uint16 [batch, height, width, channels], labels int64 [batch], and weights if it has any.
+        """Batches of pixels uint8 or uint16 [batch, height, width, channels], labels int64 [batch], and weights if any.
 
         Args:
-          batch_size: images a batch; the last batch of a pass may be smaller.
-          shuffle_seed: shuffles anew in each pass, the same way for the same seed; none keeps the order.
+          batch_size: images per batch; the last batch of a pass may be smaller.
+          shuffle_seed: reshuffles in each pass, in the same way for the same seed; None keeps the order.
         """
         examples = self.images
         if shuffle_seed is not None:
             examples = examples.shuffle(min(self.count, 20_000), seed=shuffle_seed, reshuffle_each_iteration=True)
-        # The paths are dropped from batches: another function for each image would take a fifth of the speed.
+        # Paths are dropped per batch: another function per image would cost a fifth of the speed.
         batches = examples.batch(batch_size).map(lambda pixels, label, path, *weight: (pixels, label, *weight))
         return batches.prefetch(tf.data.AUTOTUNE)
 
     def pixels(self, batch_size: int) -> tf.data.Dataset:
-        """The images alone as a network takes them, float32 [batch, height, width, channels], in the fixed order."""
+        """Only the images, as network input float32 [batch, height, width, channels], in the fixed order."""
         return self.batches(batch_size).map(lambda pixels, *_: tf.cast(pixels, tf.float32))
 
     def sample(self, count: int, seed: int) -> np.ndarray:
-        """Some images of the whole split, [up to count, height, width, channels]; the same for the same seed."""
+        """A random sample of the images, [up to count, height, width, channels]; the same for the same seed."""
         pixels = self.images.map(lambda pixels, *_: pixels)
         chosen = pixels.shuffle(min(self.count, 20_000), seed=seed).batch(count).take(1)
         return next(iter(chosen.as_numpy_iterator()))
@@ -63,13 +63,13 @@ class Split:
         return np.array([path.decode() for path in self._column(2)])
 
     def weights(self) -> np.ndarray | None:
-        """All weights in training, float32 [count], in the fixed order; none: every example counts alike."""
+        """All sample weights, float32 [count], in the fixed order; None if the examples have no weights."""
         return self._column(3) if self.weighted else None
 
     def channel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """The channels' mean and standard deviation in grey levels, float64 [channels] each; one pass over the images.
+        """Mean and standard deviation of each channel's pixel values, float64 [channels] each; reads the images once.
 
-        The sums are whole numbers: the same in any order.
+        The sums are integers, so the order of the images does not matter.
         """
         sums = self.batches(32).map(
             lambda pixels, *_: tuple(tf.reduce_sum(part, axis=0) for part in channel_sums(pixels)),
@@ -85,11 +85,11 @@ class Split:
 
 
 def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = False) -> Split:
-    """Reads one split: transformed examples, or, with `image.store: none`, raw ones.
+    """Reads one split of transformed examples, or of raw examples with `image.store: none`.
 
     Args:
-      files: gzip TFRecord files, or patterns of them.
-      image: the pixels' size, type and how they are stored.
+      files: gzip TFRecord files or glob patterns.
+      image: size, type and storage of the pixels.
       weighted: whether the examples have weights.
     """
     encoded = "image_bytes" if image.store == "none" else "pixels"

@@ -1,4 +1,4 @@
-"""The custom Trainer module: TFX's Trainer calls `run_fn`, for the candidate and for the baseline alike."""
+"""The custom Trainer module: TFX's Trainer calls `run_fn` for both the candidate and the baseline."""
 
 import logging
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from google.protobuf import text_format
-from tensorflow.python.util import _pywrap_util_port  # The only place where TensorFlow tells whether oneDNN is on.
+from tensorflow.python.util import _pywrap_util_port  # TensorFlow exposes only here whether oneDNN is on.
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
@@ -41,13 +41,13 @@ def run_fn(fn_args: FnArgs) -> None:
     """Builds, trains, evaluates and exports one network.
 
     Args:
-      fn_args: TFX's; its `custom_config` holds `role` ("candidate" or "baseline"), the sections `image`, `model`,
-        `stem` and `train` as dicts, and `config`, the whole resolved configuration, which travels with the model.
-        `base_model` is the folder of the checkpoint that the Pretrain step made, where there is one.
+      fn_args: from TFX. Its `custom_config` has `role` ("candidate" or "baseline"), the sections `image`, `model`,
+        `stem` and `train` as dicts, and `config`, the complete resolved configuration, which is saved with the model.
+        `base_model` is the folder of the Pretrain step's checkpoint, if that step ran.
 
     Raises:
-      StemError: if the source's weights cannot be had.
-      RestemError: if the configuration does not suit the data.
+      StemError: if the source's weights cannot be loaded.
+      RestemError: if the configuration does not fit the data.
     """
     custom = fn_args.custom_config
     role = custom["role"]
@@ -77,7 +77,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     run_folder = Path(fn_args.model_run_dir)
     evaluation = evaluate(network.model, test, classes, config.batch_size)
-    log.info("the %s's accuracy on %d test images: %.4f", role, test.count, evaluation.accuracy)
+    log.info("Accuracy of the %s on %d test images: %.4f", role, test.count, evaluation.accuracy)
     record = ModelRecord(
         role=role,
         backbone=model.backbone,
@@ -100,17 +100,17 @@ def run_fn(fn_args: FnArgs) -> None:
     write_evaluation(run_folder, evaluation)
     write_stem(run_folder, network.report)
     export(network.model, image, classes, fn_args.serving_model_dir, record, network.report.to_dict())
-    # The next network in this process must not find the memory full.
+    # Frees the memory for the next network in this process.
     keras.backend.clear_session()
 
 
 def read_schema(path: str) -> schema_pb2.Schema:
-    """The schema that ImageExampleGen completed."""
+    """Reads the schema that ImageExampleGen completed."""
     return text_format.Parse(tf.io.gfile.GFile(path).read(), schema_pb2.Schema())
 
 
 def read_classes(schema_path: str) -> list[str]:
-    """The class names by label: the string domain of `label` in the schema."""
+    """The class names in label order: the string domain of `label` in the schema."""
     label = next(feature for feature in read_schema(schema_path).feature if feature.name == "label")
     return list(label.string_domain.value)
 
@@ -121,7 +121,7 @@ def has_weights(schema_path: str) -> bool:
 
 
 def train_phases(network: Network, train: Any, config: TrainConfig, *, pretrained: bool) -> list[Epoch]:
-    """Runs the phases that have epochs, in their order, and returns all their epochs."""
+    """Runs the phases that have epochs, in order, and returns the records of all their epochs."""
     freeze = pretrained if config.freeze_batch_norm is None else config.freeze_batch_norm
     history: list[Epoch] = []
     if config.head.epochs:
@@ -134,7 +134,7 @@ def train_phases(network: Network, train: Any, config: TrainConfig, *, pretraine
 
 
 def write_stem(folder: Path, report: TransferReport) -> None:
-    """Writes the transfer report as JSON, as text and as a picture."""
+    """Writes the transfer report as JSON, text and picture."""
     write_json(folder, STEM, report.to_dict())
     (folder / "stem.txt").write_text(report.to_text(), encoding="utf-8")
     report.save_picture(folder / "stem.png")

@@ -18,11 +18,11 @@ class Network:
     """A network to train.
 
     Attributes:
-      model: pixel values float32 [N, height, width, channels], 0..255 or (image.bits: 16) 0..65535, to logits float32
-        [N, classes].
-      features: the same input to the backbone's pooled features float32 [N, features].
+      model: maps pixel values float32 [N, height, width, channels], 0..255 or (image.bits: 16) 0..65535, to logits
+        float32 [N, classes].
+      features: maps the same input to the backbone's pooled features float32 [N, features].
       head: the last layer of `model`, a Dense on those features.
-      stem_layers: names of the layers whose weights the change of the stem made or derived.
+      stem_layers: names of the layers whose weights the stem change created or derived.
       report: the stem's transfer report.
     """
 
@@ -33,7 +33,7 @@ class Network:
     report: Any
 
     def layers(self) -> list[keras.layers.Layer]:
-        """Every layer with weights of its own, those of nested models included."""
+        """All layers, including those inside nested models, but not the models themselves."""
         return [layer for layer in self.model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
 
 
@@ -51,50 +51,54 @@ def build_network(
     """Builds the candidate or the baseline, with a new head.
 
     Args:
-      role: `candidate` has the stem that `stem` and `image` ask for; `baseline` the stock stem of three channels, on
-        the same images brought to red, green and blue.
-      image: what Transform made of the images.
+      role: `candidate` has the stem that `stem` and `image` describe; `baseline` has the stock stem with three
+        channels, and the same images converted to red, green and blue.
+      image: describes the images that Transform outputs.
       model: the backbone's name, and the preprocessing that its weights were trained with.
       stem: the candidate's stem.
       weights: `imagenet`, `none` or a checkpoint's path.
       classes: number of classes.
-      statistics: the channels' mean and standard deviation on the training split, float64 [channels] each; needed
-        where `needs_statistics` says so.
-      sample: some training images, image.dtype [n, height, width, channels]: what cannot be derived from the old stem
-        (a smaller kernel, the statistics of an extra BatchNormalization) is fitted to them.
+      statistics: the channels' mean and standard deviation on the training split, float64 [channels] each; required
+        if `needs_statistics` is true.
+      sample: some training images, image.dtype [n, height, width, channels]. Weights that cannot be derived from the
+        old stem (a smaller kernel, the statistics of an extra BatchNormalization) are fitted to them.
 
     Raises:
-      StemError: if the weights cannot be had, or the stem cannot be made.
-      RestemError: if a channel that is to be brought to the source's statistics is constant.
+      StemError: if the weights cannot be loaded, or the stem cannot be built.
+      RestemError: if a channel that must match the source's statistics is constant.
     """
     backbone = load_backbone(model.backbone, weights)
     pixels = keras.Input((image.height, image.width, image.count), name="pixels")
-    brought = keras.Sequential([pixels])
+    adapter = keras.Sequential([pixels])
     value_range = (0.0, float(image.white))
     if image.normalise == "dataset":
-        brought.add(_match_statistics(image.names, *statistics))
+        assert statistics is not None
+        adapter.add(_match_statistics(image.names, *statistics))
         value_range = (0.0, 255.0)
     if role == "candidate":
-        measured = _measured(image.names, *statistics) if stem.measured else None
+        measured = None
+        if stem.measured:
+            assert statistics is not None
+            measured = _measured(image.names, *statistics)
         spec = stem_spec(stem, image, value_range=value_range, measured=measured)
-        seen = brought.predict(sample.astype(np.float32), verbose=0) if brought.layers else sample.astype(np.float32)
+        seen = adapter.predict(sample.astype(np.float32), verbose=0) if adapter.layers else sample.astype(np.float32)
         modified = modify_stem(backbone, spec, source=model.source, images=seen)
     else:
-        brought.add(_to_rgb(image.names))
+        adapter.add(_to_rgb(image.names))
         modified = modify_stem(backbone, StemSpec(value_range=value_range), source=model.source)
-    features = modified.model(brought(pixels))
+    features = modified.model(adapter(pixels))
     head = keras.layers.Dense(classes, dtype="float32", name="head")
     network = keras.Model(pixels, head(features), name=role)
     return Network(network, keras.Model(pixels, features), head, modified.stem_layers, modified.report)
 
 
 def needs_statistics(role: Role, image: ImageConfig, stem: StemConfig) -> bool:
-    """Whether `build_network` has to be told the channels' statistics on the training split."""
+    """Whether `build_network` needs the channels' statistics on the training split."""
     return image.normalise == "dataset" or (role == "candidate" and stem.measured)
 
 
 def _measured(names: Sequence[str], mean: np.ndarray, std: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation by the channel's name."""
+    """Mean and standard deviation by channel name."""
     _refuse_constant(names, std, "stem.normalise")
     return {name: (float(m), float(s)) for name, m, s in zip(names, mean, std, strict=True)}
 
@@ -103,19 +107,19 @@ def _refuse_constant(names: Sequence[str], std: np.ndarray, key: str) -> None:
     flat = [name for name, value in zip(names, std, strict=True) if value < 1e-3]
     if flat:
         raise RestemError(
-            f"the channel(s) {', '.join(flat)} have one and the same value in every pixel of the training images",
+            f"the channel(s) {', '.join(flat)} have the same value in every pixel of the training images",
             where=key,
-            expected="channels that vary, to be brought to the source's mean and standard deviation",
+            expected="channels that vary, so that they can be scaled to the source's mean and standard deviation",
             given="a standard deviation of 0",
-            remedy=f"Leave the channel out (image.select), or leave {key} at its default",
+            remedy=f"Remove the channel (image.select), or use the default of {key}",
         )
 
 
 def _to_rgb(names: Sequence[str]) -> keras.layers.Layer:
-    """A fixed 1x1 convolution that brings images to red, green and blue.
+    """A fixed 1x1 convolution that converts images to red, green and blue.
 
-    The bands of those names are taken where all three are there; else the mean of all bands stands for each colour
-    (grey is replicated).
+    It selects the bands with these names if all three exist. Otherwise each colour is the mean of all bands (grey is
+    replicated).
     """
     kernel = np.zeros((1, 1, len(names), 3), np.float32)
     for i, colour in enumerate(("red", "green", "blue")):
@@ -129,10 +133,10 @@ def _to_rgb(names: Sequence[str]) -> keras.layers.Layer:
 
 
 def _match_statistics(names: Sequence[str], mean: np.ndarray, std: np.ndarray) -> keras.layers.Layer:
-    """Moves each channel from the training split's mean and standard deviation to those the source network expects.
+    """Rescales each channel from the training split's mean and standard deviation to those the source expects.
 
-    For candidate and baseline alike: the baseline takes means of bands, whose statistics do not follow from those of
-    the bands. `StemSpec(normalise="statistics")` would do it for the candidate alone.
+    Both candidate and baseline use it. `StemSpec(normalise="statistics")` works only for the candidate, because the
+    baseline uses means of bands, whose statistics do not follow from those of the bands.
 
     Raises:
       RestemError: if a channel has the same value in every pixel of the training split.

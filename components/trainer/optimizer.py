@@ -1,4 +1,4 @@
-"""Adam as the phases use it: warm-up, cosine decay, and one pass over the weights a step."""
+"""Adam for the training phases: warm-up, cosine decay, and one pass over the weights per step."""
 
 import keras
 import tensorflow as tf
@@ -7,14 +7,14 @@ WARM_UP_SHARE = 0.1
 
 
 class KernelAdam(keras.optimizers.Adam):
-    """Keras's Adam, with the update of a weight done by TensorFlow's own kernel (Kingma and Ba 2014, arXiv 1412.6980).
+    """Keras's Adam, with weights updated by TensorFlow's Adam kernel (Kingma and Ba 2014, arXiv 1412.6980).
 
-    Keras writes it as a dozen operations, each of which passes over all weights: on two cores that is a quarter of the
-    0.3 s that a step of a ResNet50 takes with 32 images of 32x32, and seven seconds when the step is traced.
+    Keras's update is a dozen operations, and each passes over all weights. On two cores that takes a quarter of the
+    0.3 s of a ResNet50 step with 32 images of 32x32, and seven seconds when the step is traced.
     """
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """Updates one weight, as Keras's optimizers call it."""
+        """Updates one weight; Keras's optimizers call this."""
         place = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
@@ -32,7 +32,7 @@ class KernelAdam(keras.optimizers.Adam):
 
 
 def adam(peak: float, steps: int) -> keras.optimizers.Optimizer:
-    """Adam with a linear warm-up over the first tenth of the steps and a cosine decay to zero after it."""
+    """Adam with linear warm-up over the first tenth of the steps, then cosine decay to zero."""
     warm_up = int(steps * WARM_UP_SHARE)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=peak / 100 if warm_up else peak,

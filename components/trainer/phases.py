@@ -1,4 +1,4 @@
-"""The phases of training: the head on cached features, the stem, the whole network."""
+"""The training phases: the head on cached features, the stem, the whole network."""
 
 import keras
 import numpy as np
@@ -15,21 +15,21 @@ SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
 
 
 def set_seed(seed: int, *, deterministic: bool) -> None:
-    """Seeds Python, NumPy and TensorFlow; with `deterministic`, operations give the same bits each time."""
+    """Seeds Python, NumPy and TensorFlow; `deterministic` makes operations bit-reproducible."""
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
 
 
 def compile_classifier(model: keras.Model, learning_rate: float, steps: int) -> None:
-    """Compiles a model that gives logits [N, classes] for labels int64 [N]."""
-    # XLA is five times slower than oneDNN's kernels on CPUs; Keras turns it on by itself where there is a GPU.
+    """Compiles a model that outputs logits [N, classes] for labels int64 [N]."""
+    # On CPUs, XLA is five times slower than oneDNN's kernels; on GPUs, Keras turns it on by itself.
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     model.compile(
         optimizer=adam(learning_rate, steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        # By its name Keras would make it inside the training step's graph, and the optimizer's variables too:
-        # TensorFlow then traces the step twice, which takes ten seconds for a ResNet50.
+        # If given only a name, Keras would create the metric, and the optimizer's variables, inside the training step's
+        # graph. TensorFlow then traces the step twice, which takes ten seconds for a ResNet50.
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile="auto" if on_gpu else False,
     )
@@ -37,11 +37,11 @@ def compile_classifier(model: keras.Model, learning_rate: float, steps: int) -> 
 
 
 def train_head(network: Network, train: Split, phase: PhaseConfig, config: TrainConfig) -> list[Epoch]:
-    """Trains the head alone on the backbone's features, which are computed once.
+    """Trains only the head on the backbone's features, which are computed once.
 
-    The features are standardised for the training and the standardisation is folded back into the head: on raw
-    features (mean 13 for a ResNet50) Adam hardly moves. With W, b trained on (f - m) / s, the head becomes W / s and
-    b - sum(m W / s).
+    The features are standardised for training, because Adam makes little progress on raw features (mean 13 for a
+    ResNet50). The standardisation is then folded into the head: with W, b trained on (f - m) / s, the head becomes
+    W / s and b - sum(m W / s).
 
     Returns:
       The phase's epochs.
@@ -49,8 +49,8 @@ def train_head(network: Network, train: Split, phase: PhaseConfig, config: Train
     features = network.features.predict(train.pixels(config.batch_size), verbose=0)
     labels = train.labels()
     mean, std = features.mean(axis=0), features.std(axis=0)
-    # A feature that hardly varies must not be blown up: the head would hang on its noise, and the first steps that move
-    # the backbone would throw the logits off.
+    # A feature that hardly varies must not be scaled up: the head would rely on its noise, and the first steps that
+    # train the backbone would distort the logits.
     std = np.maximum(std, SMALLEST_STD_SHARE * std.mean())
     head = keras.Sequential([keras.Input((features.shape[1],)), keras.layers.Dense(network.head.units)])
     steps = phase.epochs * -(-len(labels) // config.batch_size)
@@ -83,7 +83,7 @@ def train_network(
     """Trains the head and either the stem (`name` is "stem") or the whole network ("all").
 
     Args:
-      freeze_batch_norm: BatchNormalization layers keep their statistics and scales, but for those of the stem.
+      freeze_batch_norm: BatchNormalization layers outside the stem keep their statistics and scales.
 
     Returns:
       The phase's epochs.

@@ -1,4 +1,4 @@
-"""Trains a stock RGB ResNet: a source checkpoint for where ImageNet's cannot be had."""
+"""Trains a stock RGB ResNet as the source checkpoint when ImageNet's weights are not available."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,11 @@ from restem.trainer.progress import EpochHistory
 
 CHECKPOINT = "backbone.weights.h5"
 
-# Keras's 0.99 remembers hundreds of steps, most of a short training: its statistics then lag behind the weights, and
-# the network that infers is not the one that was trained (test accuracies of 0.79 to 0.92 for the same accuracy on the
-# training images).
+# Keras's default of 0.99 averages over hundreds of steps, most of a short training. The statistics then lag behind the
+# weights, and inference differs from training (test accuracies of 0.79 to 0.92 for the same training accuracy).
 BATCH_NORM_MOMENTUM = 0.9
 
-# What painting does to a grey image: paper and ink are uniform random colours.
+# Ranges of the uniform random colours that `paint` gives to paper and ink.
 PAPER_RANGE = (180.0, 250.0)
 INK_RANGE = (0.0, 130.0)
 SHIFT_PIXELS = 2
@@ -33,7 +32,7 @@ SHIFT_PIXELS = 2
 class SourceTask:
     """What to pretrain and how long; the fields are those of the sections `model`, `train` and `pretrain`.
 
-    image: an ImageConfig of the size, with three channels, as a dict; none is the plain one.
+    image: an ImageConfig with this size and three channels, as a dict; None means the default one.
     """
 
     backbone: Backbone
@@ -48,7 +47,7 @@ class SourceTask:
 
 
 def checkpoint_path(folder: str) -> str:
-    """Where the Pretrain step's checkpoint is in its output folder."""
+    """The path of the Pretrain step's checkpoint in its output folder."""
     return str(Path(folder) / CHECKPOINT)
 
 
@@ -56,7 +55,7 @@ def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path, *,
     """Trains the stock network on raw examples and writes its backbone's weights.
 
     Args:
-      files: gzip TFRecord files of raw examples, of the training split alone.
+      files: gzip TFRecord files of raw examples, only of the training split.
       classes: number of classes.
       task: what to train.
       out: the checkpoint to write: a `.weights.h5` file of `keras.applications.<backbone>(include_top=False)`.
@@ -65,7 +64,6 @@ def pretrain(files: Sequence[str], classes: int, task: SourceTask, out: Path, *,
     Returns:
       The epochs.
     """
-    # The examples are raw ones.
     image = ImageConfig.model_validate(task.image or {"size": task.size, "channels": 3, "store": "none"})
     split = read_split(files, image, weighted=weighted)
     pairs = split.batches(task.batch_size, shuffle_seed=task.seed)
@@ -95,7 +93,7 @@ def paint(pixels: tf.Tensor) -> tf.Tensor:
     """Paints grey images in random colours: darker ink on light paper, shifted by up to two pixels.
 
     Args:
-      pixels: uint8 [N, height, width, 3], the three channels alike: how much ink there is, 0..255.
+      pixels: uint8 [N, height, width, 3], three equal channels: the amount of ink, 0..255.
 
     Returns:
       float32 [N, height, width, 3], 0..255.

@@ -1,4 +1,4 @@
-"""Progress of a training phase, for the person who waits."""
+"""Logs the progress of a training phase."""
 
 import logging
 import time
@@ -12,7 +12,7 @@ log = logging.getLogger("restem")
 
 
 class EpochHistory(keras.callbacks.Callback):
-    """Writes one line an epoch (loss, accuracy, images a second, time left) and keeps the figures.
+    """Logs one line per epoch (loss, accuracy, images per second, time left) and keeps the values.
 
     Attributes:
       epochs: the epochs so far.
@@ -27,6 +27,7 @@ class EpochHistory(keras.callbacks.Callback):
         self._start = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        assert logs is not None  # Keras hands them over.
         seconds = max(time.monotonic() - self._start, 1e-6)
         done = Epoch(
             phase=self._phase,
@@ -38,7 +39,7 @@ class EpochHistory(keras.callbacks.Callback):
         )
         self.epochs.append(done)
         log.info(
-            "%s: epoch %d of %d, loss %.3f, accuracy %.3f on the training images, %.0f images/s, %.0f s left",
+            "%s: epoch %d of %d, loss %.3f, training accuracy %.3f, %.0f images/s, %.0f s left",
             self._phase,
             epoch + 1,
             self._count,

@@ -82,7 +82,7 @@ def upload(
 
     The same content again is recognised, and nothing is done.
     """
-    config = _config(config_path, overrides, required=package is None)
+    config = (_config if package is None else _optional_config)(config_path, overrides)
     name, text, server = _prepared(config, package, access)
     version = _uploaded(server, name, text)
     _result(as_json, version.link or version.version_id, version.__dict__)
@@ -203,7 +203,7 @@ def status(
 
     if run_id is None:
         name, server = _named(config_path, name, access)
-        config = _config(config_path, (), required=False)
+        config = _optional_config(config_path)
         seen = overview(server, name, config.kubeflow.schedule if config else None)
         if not following or seen.newest is None:
             show_overview(seen, _stream(as_json))
@@ -211,7 +211,7 @@ def status(
             return int(seen.newest is not None and seen.newest.run.state == "FAILED")
         run_id = seen.newest.run.run_id
     else:
-        config = _config(config_path, (), required=False)
+        config = _optional_config(config_path)
         server = _server(config, access)
     if following:
         return _follow(server, run_id, as_json)
@@ -223,20 +223,22 @@ def status(
     return int(found.run.state == "FAILED")
 
 
-def _config(path: str | None, overrides: tuple[str, ...], required: bool = True) -> "Config | None":
+def _config(path: str | None, overrides: tuple[str, ...]) -> "Config":
     from restem.pipeline.config import load_config
 
-    if path is not None:
-        return load_config(path, overrides)
-    if required:
+    if path is None:
         raise click.UsageError("Missing option '--config'.")
-    return None
+    return load_config(path, overrides)
+
+
+def _optional_config(path: str | None, overrides: tuple[str, ...] = ()) -> "Config | None":
+    return None if path is None else _config(path, overrides)
 
 
 def _named(config_path: str | None, name: str | None, access: dict[str, Any]) -> tuple[str, "Server"]:
     if (config_path is None) == (name is None):
         raise click.UsageError("Give either --config or --name, so that it is known which pipeline is meant.")
-    config = _config(config_path, (), required=False)
+    config = _optional_config(config_path)
     return (config.name if config else str(name)), _server(config, access)
 
 
@@ -255,6 +257,7 @@ def _prepared(config: "Config | None", package: str | None, access: dict[str, An
                 "the package is of another pipeline", where=package, expected=config.name, given=name, remedy=remedy
             )
         return name, text, _server(config, access)
+    assert config is not None  # the commands ask for it where there is no package
     server = _server(config, access)
     _say("compiling the pipeline ...")
     return config.name, compile_config(config), server

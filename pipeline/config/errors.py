@@ -6,6 +6,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from restem.errors import RestemError
 from restem.pipeline.config.yaml_source import KeyPath
@@ -121,7 +122,7 @@ def _container(annotation: Any) -> Any:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def _problem(key: KeyPath, item: dict, data: Any, model: type[BaseModel], schema: dict) -> Problem:
+def _problem(key: KeyPath, item: ErrorDetails, data: Any, model: type[BaseModel], schema: dict) -> Problem:
     kind = item["type"]
     if kind == "extra_forbidden":
         return Problem(key, "unknown key", given=_shown(item["input"]), remedy=_suggestion(key, model))
@@ -149,7 +150,7 @@ def _value(data: Any, key: KeyPath, otherwise: Any) -> Any:
     return data
 
 
-def _remedy(item: dict) -> str | None:
+def _remedy(item: ErrorDetails) -> str | None:
     given = item["input"]
     if item["type"] == "string_type" and isinstance(given, bool | int | float):
         return "Quote it if it is meant as text"
@@ -170,7 +171,7 @@ def _suggestion(key: KeyPath, model: type[BaseModel]) -> str:
     elsewhere = [path for path in _all_keys(model) if path[-1] == name]
     if elsewhere:
         return f"Did you mean {' or '.join(dotted(path) for path in elsewhere[:3])}?"
-    near = difflib.get_close_matches(name, sorted({path[-1] for path in _all_keys(model)}), n=1, cutoff=0.8)
+    near = difflib.get_close_matches(name, sorted({str(path[-1]) for path in _all_keys(model)}), n=1, cutoff=0.8)
     if near:
         return f"Did you mean {dotted(next(path for path in _all_keys(model) if path[-1] == near[0]))}?"
     return f"Known here: {', '.join(here)}"
@@ -235,7 +236,7 @@ def describe(node: dict, schema: dict) -> str:
         return f"one of {', '.join(values)}" if len(values) > 1 else values[0]
     if "const" in node:
         return _shown(node["const"])
-    kind = node.get("type")
+    kind = node.get("type", "")
     if kind in ("integer", "number"):
         return ", ".join(["a whole number" if kind == "integer" else "a number", *_bounds(node)])
     if kind == "array":
@@ -252,8 +253,12 @@ def describe(node: dict, schema: dict) -> str:
 
 
 def _bounds(node: dict) -> list[str]:
-    names = (("minimum", "at least"), ("exclusiveMinimum", "more than"), ("maximum", "at most"))
-    names += (("exclusiveMaximum", "less than"),)
+    names = (
+        ("minimum", "at least"),
+        ("exclusiveMinimum", "more than"),
+        ("maximum", "at most"),
+        ("exclusiveMaximum", "less than"),
+    )
     return [f"{words} {_number(node[name])}" for name, words in names if name in node]
 
 

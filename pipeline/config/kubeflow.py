@@ -2,7 +2,7 @@
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import Field, field_validator
 
@@ -221,5 +221,5 @@ class KubeflowConfig(Section):
 
     def of_step(self, name: str) -> StepDefaults:
         """What holds for one step: its own values, and for what it leaves out those of every step."""
-        own = self.steps.get(name, StepConfig())
+        own = self.steps.get(cast(Step, name), StepConfig())
         return self.step_defaults.model_copy(update={key: value for key, value in own if value is not None})

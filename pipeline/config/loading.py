@@ -20,7 +20,12 @@ MAX_FILE_BYTES = 1 << 20
 EMBEDDED_CONFIGS = {EMBEDDED_DIGITS: Path(__file__).resolve().parents[1] / "configs" / "digits.yaml"}
 MAX_ROUNDS = 10
 # Any right value for what has no default: for looking on after a mistake, never for a run.
-STAND_INS = {("data",): {"path": "."}, ("image",): {"size": 1}, ("data", "path"): ".", ("image", "size"): 1}
+STAND_INS: dict[KeyPath, Any] = {
+    ("data",): {"path": "."},
+    ("image",): {"size": 1},
+    ("data", "path"): ".",
+    ("image", "size"): 1,
+}
 # Words that may stand where a path may stand.
 KEYWORDS = {
     ("model", "weights"): ("imagenet", "none", "pretrain"),
@@ -68,7 +73,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
         config = _validate(data)
     except ValidationError as error:
         problems += _all_problems(error, data)
-    if problems:
+    if problems or config is None:
         raise ConfigError(str(path), problems, document.lines, overridden)
     return _absolute(config, path.resolve().parent, overridden)
 

@@ -67,8 +67,10 @@ class Config(Section):
     @field_validator("evaluate")
     @classmethod
     def _slices_are_kept(cls, evaluate: EvaluateConfig, info: ValidationInfo) -> EvaluateConfig:
-        data = info.data.get("data")  # None where that is wrong itself
-        unknown = [name for name in evaluate.slices if data is not None and name not in data.metadata]
+        data = info.data.get("data")
+        if data is None:  # where that is wrong itself
+            return evaluate
+        unknown = [name for name in evaluate.slices if name not in data.metadata]
         if unknown:
             raise RestemError(
                 "slices names columns that are not kept beside the images",

@@ -99,8 +99,10 @@ def inspect(config: Config, *, samples: int = 0) -> Inspection:
 
 
 def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
-    counts = {split: Counter() for split in listing.counts()}
-    formats, sizes, channels = Counter(), Counter(), Counter()
+    counts: dict[str, Counter] = {split: Counter() for split in listing.counts()}
+    formats: Counter = Counter()
+    sizes: Counter = Counter()
+    channels: Counter = Counter()
     kept: dict[str, list[ImageCheck]] = {name: [] for name in listing.classes}
     refused = [with_size(listing.folder, one) for one in listing.refused]
     lines = []

@@ -19,7 +19,7 @@ from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
 from restem.example_gen.content import content
-from restem.example_gen.dataset import ImageFile, Listing
+from restem.example_gen.dataset import ImageFile, Listing, Refused
 from restem.example_gen.listing import check_listing
 from restem.images.arrays import read_array
 from restem.images.bands import Bands, find_bands
@@ -102,15 +102,16 @@ def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
     config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None))
     checks = list(check_images(listing, sample, config))
     good = [(check.file, check.header) for check in checks if isinstance(check, ImageCheck)]
+    refused = [check for check in checks if isinstance(check, Refused)]
     if not good:
         raise RestemError(
             "there is no readable image",
             where=data.path,
-            given=f"{len(checks)} files were looked at; {checks[0].path}: {checks[0].reason}",
+            given=f"{len(checks)} files were looked at; {refused[0].path}: {refused[0].reason}",
         )
     colour = [(file, header) for file, header in good if header.channels >= 3 and bands is None]
     colourless = all(_is_grey(listing, file, header) for file, header in colour)
-    return Survey(inferred, listing, tuple(header for _, header in good), len(checks) - len(good), colourless, bands)
+    return Survey(inferred, listing, tuple(header for _, header in good), len(refused), colourless, bands)
 
 
 def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig) -> Bands | None:

@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
@@ -40,7 +41,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
                 super().run_with_ir(single, run_options)
                 state = self._finish(pipeline, step, run_id)
             except Exception as error:
-                error.step = step
+                error.__dict__["step"] = step  # a sentence for the user names it
                 raise
             self._on_step(step, state, time.monotonic() - start)
 
@@ -54,7 +55,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
             in_run = {execution.id for execution in handle.store.get_executions_by_context(run.id)} if run else set()
             executions = handle.store.get_executions_by_context(node.id) if node else []
         executions = [execution for execution in executions if execution.id in in_run]
-        states = type(executions[0]).State if executions else None
+        states: Any = type(executions[0]).State if executions else None
         if not executions or executions[-1].last_known_state not in (states.COMPLETE, states.CACHED):
             raise RuntimeError("its inputs are missing: an earlier step did not produce them")
         self.executions[step] = executions[-1].id

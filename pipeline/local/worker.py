@@ -73,6 +73,7 @@ def run_worker(
     try:
         with open(read_end, encoding="utf-8") as events:
             with contextlib.suppress(BrokenPipeError):
+                assert process.stdin is not None
                 process.stdin.write(json.dumps(request).encode() + b"\n")
                 process.stdin.flush()
             for line in events:
@@ -116,7 +117,8 @@ def _stop(process: subprocess.Popen) -> None:
     """Ends the worker with all it started. Nothing is lost: see the top of this file."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.stdin.close()
+    if process.stdin is not None:
+        process.stdin.close()
     process.wait()
 
 

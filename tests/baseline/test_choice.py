@@ -18,7 +18,7 @@ def cut(path, share=0.5):
 
 
 def flip(path):
-    """Other bytes in the middle, the same length."""
+    """Changes bytes in the middle; the length stays the same."""
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 8] = bytes(255 - byte for byte in content[middle : middle + 8])
@@ -30,7 +30,7 @@ DAMAGE = {
     "the graph is empty": (lambda v: (v / "saved_model.pb").write_bytes(b""), "saved_model.pb is empty"),
     "the graph is cut": (lambda v: cut(v / "saved_model.pb"), "TensorFlow cannot read it: "),
     "the index is missing": (lambda v: (v / "variables/variables.index").unlink(), "variables.index is missing"),
-    "the weights are missing": (lambda v: (v / DATA).unlink(), r"0 of 1 files variables/variables.data-\*"),
+    "the weights are missing": (lambda v: (v / DATA).unlink(), r"only 0 of 1 files variables/variables.data-\* exist"),
     "the weights are cut": (lambda v: cut(v / DATA), "TensorFlow cannot read it: "),
     "the weights are empty": (lambda v: (v / DATA).write_bytes(b""), "TensorFlow cannot read it: "),
     "the weights are damaged": (lambda v: flip(v / DATA), "TensorFlow cannot read it: .*[Cc]hecksum"),
@@ -39,9 +39,9 @@ DAMAGE = {
         lambda v: cut(v / EXTRA / "classes.json"),
         "classes.json is damaged: it is not valid JSON$",
     ),
-    "the classes are not list": (lambda v: (v / EXTRA / "classes.json").write_text("{}"), "it is not a JSON list"),
+    "the classes are not a list": (lambda v: (v / EXTRA / "classes.json").write_text("{}"), "it is not a JSON list"),
     "the record is missing": (lambda v: (v / EXTRA / "model.json").unlink(), "model.json is missing"),
-    "the record is of another kind": (
+    "the record lacks fields": (
         lambda v: (v / EXTRA / "model.json").write_text('{"backbone": "ResNet50"}'),
         "model.json lacks role, weights, input, parameters, train_images$",
     ),
@@ -61,28 +61,28 @@ def test_a_damaged_version_is_skipped_and_named(put, tmp_path, name):
     assert str(tmp_path) not in skipped.reason
 
 
-def test_weights_of_several_files_must_all_be_there():
+def test_every_file_of_sharded_weights_must_exist():
     sizes = {"saved_model.pb": 1, "variables/variables.index": 1, f"{EXTRA}/classes.json": 1, f"{EXTRA}/model.json": 1}
     sizes |= {f"variables/variables.data-0000{i}-of-00003": 1 for i in range(3)}
     assert missing(sizes) is None
     del sizes["variables/variables.data-00001-of-00003"]
-    assert missing(sizes) == "2 of 3 files variables/variables.data-* are there"
+    assert missing(sizes) == "only 2 of 3 files variables/variables.data-* exist"
 
 
 @pytest.mark.parametrize(
     ("classes", "reason"),
     [
-        (["dark", "grey", "light"], "it lacks grey"),
-        (["dark"], "it has light, which this run's images do not have"),
-        (["dark", "bright"], "it has light, which this run's images do not have; it lacks bright"),
-        (["light", "dark"], "they are in another order"),
+        (["dark", "grey", "light"], "only this run has grey"),
+        (["dark"], "only the model has light"),
+        (["dark", "bright"], "only the model has light; only this run has bright"),
+        (["light", "dark"], "the order is different"),
     ],
 )
-def test_other_classes_are_a_reason(tiny_model, classes, reason):
-    assert problem(str(tiny_model), classes) == f"it has other classes: {reason}"
+def test_different_classes_are_a_reason(tiny_model, classes, reason):
+    assert problem(str(tiny_model), classes) == f"its classes differ from this run's: {reason}"
 
 
-def test_a_model_without_the_signature_is_no_baseline(tmp_path, tiny_model, put):
+def test_a_model_without_the_signature_cannot_be_the_baseline(tmp_path, tiny_model, put):
     import tensorflow as tf
 
     version = put(5)
@@ -94,14 +94,14 @@ def test_a_model_without_the_signature_is_no_baseline(tmp_path, tiny_model, put)
     assert problem(str(version), CLASSES) == "it lacks the signature serve_examples"
 
 
-def test_the_probabilities_must_be_those_of_the_classes(tmp_path):
+def test_the_probabilities_must_match_the_classes(tmp_path):
     model = export_tiny(tmp_path / "three", ["dark", "light", "rare"])
     (model / EXTRA / "classes.json").write_text(json.dumps(CLASSES))
     reason = problem(str(model), CLASSES)
-    assert reason == "its signature serve_examples does not give probabilities of 2 classes"
+    assert reason == "its signature serve_examples does not return probabilities for 2 classes"
 
 
-def test_the_newest_by_number_is_taken_and_other_names_are_none_of_its_business(put, tmp_path):
+def test_the_highest_number_is_used_and_other_names_are_ignored(put, tmp_path):
     put(99), put("backup"), put("pushing-1-ab"), put(1000)
     (tmp_path / "serving" / "2000").write_text("a file")
     choice = choose("latest_approved", str(tmp_path / "serving"), CLASSES)
@@ -117,7 +117,7 @@ def test_without_a_usable_version_the_baseline_is_the_stock_network(put, tmp_pat
     assert [entry.version for entry in choice.skipped] == ["7"]
 
 
-def test_stock_looks_at_nothing(tmp_path):
+def test_stock_reads_no_folder(tmp_path):
     assert choose("stock", None, []) == Choice("stock")
 
 
@@ -134,14 +134,14 @@ def test_a_given_folder_is_a_model_or_holds_versions(put, tiny_model, tmp_path):
 def test_a_given_folder_without_a_usable_model_is_an_error(put, tiny_model, tmp_path):
     with pytest.raises(RestemError, match=r"evaluate\.baseline .*nowhere.*saved_model\.pb is missing"):
         choose(str(tmp_path / "nowhere"), None, CLASSES)
-    with pytest.raises(RestemError, match="it lacks grey"):
+    with pytest.raises(RestemError, match="only this run has grey"):
         choose(str(tiny_model), None, [*CLASSES, "grey"])
     (put(13) / "saved_model.pb").unlink()
     with pytest.raises(RestemError, match=r"version 13: saved_model\.pb is missing"):
         choose(str(tmp_path / "serving"), None, CLASSES)
 
 
-def test_json_and_back_and_what_is_told(caplog):
+def test_json_round_trip_and_log(caplog):
     choice = Choice("latest_approved", "5", "/s/5", "ab", (Skipped("6", "/s/6", "saved_model.pb is missing"),))
     assert Choice.from_json(choice.to_json()) == choice
     with caplog.at_level("INFO", logger="restem"):

@@ -1,4 +1,4 @@
-"""The step's driver and executor on folders as TFX hands them over."""
+"""The step's driver and executor, with folders as TFX passes them."""
 
 import json
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from tests.tiny_model import CLASSES, STEM, artifact, write_examples
 SCHEMA = """
 feature { name: "label" type: BYTES string_domain { name: "label" value: "dark" value: "light" } }
 """
-# Two of the five are mistaken by a model that takes means above 128 for light.
+# A model that predicts light for means above 128 is wrong on two of the five.
 LEVELS, LABELS = [10, 250, 20, 240, 130], [0, 1, 1, 0, 1]
 
 
@@ -56,10 +56,10 @@ def train_nothing(trained):
     return lambda self, inputs, outputs, properties: trained.append(properties)
 
 
-def test_an_approved_version_is_copied_and_judged_and_nothing_is_trained(put, step, monkeypatch):
+def test_an_approved_version_is_copied_and_evaluated_without_training(put, step, monkeypatch):
     version = put(100)
     (put(200) / "saved_model.pb").unlink()
-    monkeypatch.setattr(GenericExecutor, "Do", lambda *_: pytest.fail("something is trained"))
+    monkeypatch.setattr(GenericExecutor, "Do", lambda *_: pytest.fail("training started"))
     Executor().Do(step.inputs, step.outputs, {**step.properties, **drive(step)})
 
     assert (step.model / "saved_model.pb").read_bytes() == (version / "saved_model.pb").read_bytes()
@@ -87,7 +87,7 @@ def test_the_report_reads_an_adopted_baseline(put, step):
     assert run.origin == Choice("latest_approved", "100", str(version), run.origin.fingerprint)
 
 
-def test_where_no_driver_ran_the_executor_looks_itself_and_does_the_same(put, step):
+def test_without_a_driver_the_executor_makes_the_same_choice(put, step):
     put(100)
     Executor().Do(step.inputs, step.outputs, step.properties)
     assert (step.run / "baseline.json").read_text().strip() == drive(step)["choice"]
@@ -105,7 +105,7 @@ def test_a_version_that_changes_while_it_is_copied_stops_the_step(put, step):
     version = put(100)
     properties = {**step.properties, **drive(step)}
     (version / "assets.extra" / "stem.json").write_text("{}")
-    with pytest.raises(RestemError, match=r"evaluate\.baseline .*changed while it was copied"):
+    with pytest.raises(RestemError, match=r"evaluate\.baseline .*changed while it was being copied"):
         Executor().Do(step.inputs, step.outputs, properties)
 
 
@@ -119,7 +119,7 @@ def test_the_cache_key_is_the_version_found_and_its_content(put, step):
     put(200)
     assert len({str(key) for key in (none, first, changed, drive(step))}) == 4
     step.properties["baseline"] = "stock"
-    assert drive(step) == none  # whatever was pushed
+    assert drive(step) == none  # independent of pushed versions
 
 
 def test_a_given_folder_without_a_model_stops_the_driver(step, tmp_path):
@@ -129,7 +129,7 @@ def test_a_given_folder_without_a_model_stops_the_driver(step, tmp_path):
 
 
 @pytest.mark.parametrize(("asked", "destination"), [("stock", None), ("latest_approved", "/serving"), ("/m/5", None)])
-def test_component_takes_what_a_trainer_takes_and_the_raw_examples(asked, destination):
+def test_component_has_the_inputs_of_a_trainer_and_the_raw_examples(asked, destination):
     examples = as_channel([standard_artifacts.Examples()])
     step = Baseline(
         examples=examples,

@@ -31,7 +31,7 @@ def test_versions_and_hashes_are_those_of_requirements_lock(lock):
 def test_what_only_developers_need_is_left_out():
     packages = names(LOCKS / "packages.lock")
     assert packages >= {"tfx", "tensorflow", "keras", "apache-beam", "kfp", "kfp-kubernetes"}
-    assert not packages & {"pytest", "hypothesis", "ruff", "jax", "jaxlib", "pip", "build"}
+    assert not packages & {"pytest", "hypothesis", "mypy", "ruff", "jax", "jaxlib", "pip", "build"}
 
 
 def test_the_image_for_gpus_has_the_libraries_of_this_tensorflow_beside_it():

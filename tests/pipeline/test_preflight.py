@@ -70,7 +70,7 @@ def test_a_given_baseline_must_hold_a_models_files(write, images, tmp_path):
         check(write, f"evaluate.baseline={tmp_path / 'served'}")
     (tmp_path / "empty").mkdir()
     for path, reason in (("empty", r"saved_model\.pb is missing"), ("own.yaml", "a file"), ("x", "no such folder")):
-        with pytest.raises(RestemError, match=rf"holds no model.*latest_approved, given .*{reason}"):
+        with pytest.raises(RestemError, match=rf"has no model.*latest_approved, given .*{reason}"):
             check(write, f"evaluate.baseline={tmp_path / path}")
     check(write, "evaluate.baseline=latest_approved")
 

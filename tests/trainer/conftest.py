@@ -1,4 +1,4 @@
-"""A network of a few filters in place of a ResNet, and images a network of a few filters can tell apart."""
+"""A tiny network instead of a ResNet, and images that it can classify."""
 
 from types import SimpleNamespace
 

@@ -24,14 +24,14 @@ def test_both_signatures_agree_with_the_model(network, image, pictures, tmp_path
     np.testing.assert_allclose(by_bytes["probabilities"], expected, atol=1e-6)
     np.testing.assert_array_equal(by_bytes["probabilities"], by_example["probabilities"])
     assert [label.decode() for label in by_bytes["label"].numpy()] == [CLASSES[i] for i in expected.argmax(axis=1)]
-    # Fewer classes than the five that are listed at most.
+    # There are fewer classes than TOP_K.
     assert by_bytes["labels"].shape == by_bytes["scores"].shape == (7, 3)
     np.testing.assert_array_equal(by_bytes["labels"][:, 0], by_bytes["label"])
     assert json.loads((tmp_path / "model/assets.extra/classes.json").read_text()) == CLASSES
     assert json.loads((tmp_path / "model/assets.extra/stem.json").read_text()) == {"claim": "exact"}
 
 
-def test_images_of_other_sizes_and_kinds_are_brought_to_the_models(network, image, tmp_path):
+def test_images_of_other_sizes_and_formats_are_converted(network, image, tmp_path):
     export(network.model, image, CLASSES, str(tmp_path / "model"), record(image), {})
     serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     wide = tf.io.encode_jpeg(np.full((30, 50, 3), 200, np.uint8))

@@ -9,7 +9,7 @@ IMAGE = ImageConfig(size=4, channels=1)
 
 
 def write(path, count):
-    """Transformed examples, each with its number in every pixel, as label, and half of it as weight."""
+    """Transformed examples; each has its index as pixel value and label, and half of it as weight."""
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
         for index in range(count):
             pixels = encode_pixels(tf.fill([4, 4, 1], tf.cast(index, tf.uint8)), IMAGE).numpy()
@@ -23,7 +23,7 @@ def write(path, count):
     return [str(path)]
 
 
-def test_weights_go_with_their_images(tmp_path):
+def test_weights_stay_with_their_images(tmp_path):
     split = read_split(write(tmp_path / "x.gz", 10), IMAGE, weighted=True)
     assert (split.count, split.weighted) == (10, True)
     for pixels, labels, weights in split.batches(3, shuffle_seed=1):
@@ -33,14 +33,14 @@ def test_weights_go_with_their_images(tmp_path):
     np.testing.assert_array_equal(np.concatenate(list(split.pixels(4)))[:, 0, 0, 0], np.arange(10))
 
 
-def test_without_weights_there_are_none(tmp_path):
+def test_a_split_without_weights(tmp_path):
     split = read_split(write(tmp_path / "x.gz", 4), IMAGE)
     assert split.weights() is None
     assert [len(batch) for batch in split.batches(4)] == [2]
     assert split.paths().tolist() == ["0", "1", "2", "3"]
 
 
-def test_statistics_are_those_of_all_pixels(tmp_path):
+def test_statistics_cover_all_pixels(tmp_path):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 65536, (70, 4, 6, 2), np.uint16)
     images = tf.data.Dataset.from_tensor_slices((pixels, np.zeros(70, np.int64), np.full(70, "x")))

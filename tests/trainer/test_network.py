@@ -20,19 +20,19 @@ def test_grey_is_replicated():
     np.testing.assert_array_equal(apply(module._to_rgb(("grey",)), grey), np.repeat(grey, 3, axis=-1))
 
 
-def test_bands_named_red_green_blue_are_taken_wherever_they_stand():
+def test_bands_named_red_green_blue_are_selected_in_any_order():
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 4)).astype(np.float32)
     rgb = apply(module._to_rgb(("nir", "blue", "red", "green")), pixels)
     np.testing.assert_array_equal(rgb, pixels[..., [2, 3, 1]])
 
 
-def test_bands_without_colours_stand_as_their_mean():
+def test_bands_without_colours_become_their_mean():
     pixels = np.random.default_rng(0).uniform(0, 255, (1, 2, 2, 2)).astype(np.float32)
     mean = pixels.mean(axis=-1, keepdims=True)
     np.testing.assert_allclose(apply(module._to_rgb(("vv", "vh")), pixels), np.repeat(mean, 3, axis=-1), rtol=1e-6)
 
 
-def test_statistics_are_brought_to_the_sources():
+def test_statistics_match_the_source():
     pixels = np.random.default_rng(0).normal(100, 20, (64, 8, 8, 3)).astype(np.float32)
     mean, std = pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))
     matched = apply(module._match_statistics(("red", "green", "blue"), mean, std), pixels)
@@ -40,7 +40,7 @@ def test_statistics_are_brought_to_the_sources():
     np.testing.assert_allclose(matched.std((0, 1, 2)), [58.395, 57.12, 57.375], rtol=1e-3)
 
 
-def test_a_channel_without_variation_is_refused():
+def test_a_constant_channel_is_rejected():
     with pytest.raises(RestemError, match=r"vv.*image\.select"):
         module._match_statistics(("vh", "vv"), np.array([10.0, 7.0]), np.array([3.0, 0.0]))
 
@@ -69,7 +69,7 @@ def test_candidate_and_baseline_of_grey_images(normalise):
 
 
 @pytest.mark.parametrize(("role", "normalise"), [("candidate", "dataset"), ("baseline", "source")])
-def test_white_of_16_bits_is_white_of_8(role, normalise):
+def test_16_bit_white_equals_8_bit_white(role, normalise):
     grey = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1)).astype(np.float32)
     features = []
     for bits, scale in ((8, 1), (16, 257)):
@@ -85,7 +85,7 @@ def test_white_of_16_bits_is_white_of_8(role, normalise):
             sample=(grey * scale).astype(np.uint16),
         )
         features.append(network.features.predict(grey * scale, verbose=0))
-    # 32 bits through 50 layers; unequal ranges would differ by a factor.
+    # float32 through 50 layers; different value ranges would differ by a factor.
     np.testing.assert_allclose(features[0], features[1], rtol=1e-3, atol=1e-4 * np.abs(features[0]).max())
 
 
@@ -137,18 +137,18 @@ def test_every_stem_of_the_configuration_is_built_and_fitted_to_the_training_ima
     for rule in report["approximations"]:
         assert "1/f" not in rule["measure"]
     if claim == "exact":
-        # nir comes to the source's mean, 0 in caffe's preprocessing, from the one given or measured.
+        # The given or measured mean of nir maps to the source's mean, 0 in caffe's preprocessing.
         scale, offset = report["input"]["scale"][3], report["input"]["offset"][3]
         assert scale * 100.0 + offset == pytest.approx(0, abs=1e-6)
         assert scale == pytest.approx(np.mean([58.395, 57.12, 57.375]) / 20, rel=1e-3)
 
 
-def test_a_constant_band_cannot_be_measured():
+def test_a_constant_band_is_rejected():
     with pytest.raises(RestemError, match=r"nir.*stem\.normalise"):
         module._measured(("red", "nir"), np.array([10.0, 7.0]), np.array([3.0, 0.0]))
 
 
-def test_both_networks_take_the_sources_preprocessing(monkeypatch):
+def test_both_networks_use_the_sources_preprocessing(monkeypatch):
     monkeypatch.setattr(module, "load_backbone", lambda name, weights: networks.network(False))
     for role in ("candidate", "baseline"):
         network = module.build_network(

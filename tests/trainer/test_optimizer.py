@@ -14,7 +14,7 @@ def test_learning_rate_warms_up_and_decays():
     assert rates[0] < rates[1] < rates[2] > rates[3] > rates[4] == pytest.approx(0, abs=1e-9)
 
 
-def test_one_step_is_enough_for_a_schedule():
+def test_schedule_of_a_single_step():
     assert float(adam(0.01, 1)._learning_rate(0)) == pytest.approx(0.01)
 
 
@@ -27,7 +27,7 @@ def test_the_kernel_computes_what_keras_computes(pictures, compiled):
         model = keras.Sequential(
             [
                 keras.Input((8, 8, 1)),
-                keras.layers.Conv2D(4, 3, use_bias=False),  # A bias there has no gradient but rounding.
+                keras.layers.Conv2D(4, 3, use_bias=False),  # A bias's gradient would be only rounding noise.
                 keras.layers.BatchNormalization(),
                 keras.layers.GlobalAveragePooling2D(),
                 keras.layers.Dense(3),
@@ -42,7 +42,7 @@ def test_the_kernel_computes_what_keras_computes(pictures, compiled):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_its_state_is_keras_own_so_that_a_saved_model_goes_on(tmp_path):
+def test_its_state_is_that_of_keras_so_a_saved_model_can_resume(tmp_path):
     variable = keras.Variable(np.ones(3, np.float32))
     optimizer = KernelAdam(0.01)
     optimizer.apply([tf.ones(3)], [variable])

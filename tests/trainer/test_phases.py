@@ -22,14 +22,14 @@ def test_head_learns_on_features_and_leaves_the_backbone_alone(network, split, p
     history = train_head(network, split, PhaseConfig(epochs=30, learning_rate=0.03), CONFIG)
     assert changed(before, weights(network)) == {"head"}
     predicted = network.model.predict(pictures[0].astype(np.float32), verbose=0).argmax(axis=1)
-    # The accuracy in the history is of the standardised head: folding must not have changed it.
+    # The history has the accuracy of the standardised head; folding must not change it.
     assert np.mean(predicted == pictures[1]) >= 0.9
     assert [entry.epoch for entry in history] == list(range(1, 31))
     assert {entry.phase for entry in history} == {"head"}
     assert all(entry.images_per_second > 0 for entry in history)
 
 
-def test_a_feature_that_never_varies_does_not_blow_up_the_head(network, split, pictures):
+def test_a_constant_feature_does_not_break_the_head(network, split, pictures):
     conv = next(layer for layer in network.layers() if layer.name == "body_conv")
     kernel, bias = conv.get_weights()
     kernel[..., 0], bias[0] = 0, 1  # this filter is 1 everywhere
@@ -46,7 +46,7 @@ def test_a_feature_that_never_varies_does_not_blow_up_the_head(network, split, p
         ("all", False, {"conv1_conv", "conv1_bn", "body_conv", "body_bn", "head"}),
     ],
 )
-def test_a_phase_trains_what_it_says(network, split, phase, freeze, expected):
+def test_a_phase_trains_only_its_layers(network, split, phase, freeze, expected):
     before = weights(network)
     train_network(network, split, phase, PhaseConfig(epochs=1, learning_rate=1e-3), CONFIG, freeze_batch_norm=freeze)
     assert changed(before, weights(network)) == expected
@@ -66,8 +66,8 @@ def test_same_seed_same_weights(pictures, split, request):
 
 
 @pytest.mark.parametrize("phase", ["head", "all"])
-def test_images_without_weight_teach_nothing(network, pictures, phase):
-    """Half of the images have wrong labels, and no weight: the network learns from the others."""
+def test_images_with_zero_weight_are_ignored(network, pictures, phase):
+    """Half of the images have wrong labels and weight 0; the network learns from the others."""
     pixels, labels = pictures
     wrong = np.arange(len(labels)) % 2 == 1
     taught = np.where(wrong, (labels + 1) % 3, labels)

@@ -44,11 +44,11 @@ def test_paint_stays_in_range_and_keeps_the_shape_of_the_ink():
     ground = painted.max(axis=(1, 2), keepdims=True)
     ink = ground - painted > PAPER_RANGE[0] - INK_RANGE[1] - 1
     np.testing.assert_array_equal(ink.sum(axis=(1, 2)), 8)
-    # Channels differ: it is colour now.
+    # The channels differ, so the image is in colour.
     assert np.abs(ground[..., 0] - ground[..., 2]).max() > 10
 
 
-def test_a_checkpoint_that_load_backbone_takes(records, tmp_path):
+def test_load_backbone_reads_the_checkpoint(records, tmp_path):
     task = SourceTask(
         "ResNet50", 32, epochs=1, learning_rate=1e-3, batch_size=32, colourise=True, seed=0, deterministic=False
     )
@@ -56,5 +56,5 @@ def test_a_checkpoint_that_load_backbone_takes(records, tmp_path):
     assert [entry.phase for entry in history] == ["pretrain"]
     assert np.isfinite(history[0].loss)
     backbone = load_backbone("ResNet50", str(tmp_path / "source.weights.h5"))
-    # Training moved the statistics away from their start: the checkpoint holds what was trained.
+    # The statistics differ from their initial values, so the checkpoint has the trained ones.
     assert np.abs(backbone.get_layer("conv1_bn").moving_mean).max() > 0

@@ -57,11 +57,15 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
         elif not split_folders and len(parts) == 1:
             classes.add(_normalise(parts[0]))
 
-    images, refused = [], []
+    images: list[ImageFile] = []
+    refused: list[Refused] = []
     for name, kind in found:
         if kind != _FOLDER:
             placed = _place(name, kind, split_folders)
-            (refused if isinstance(placed, Refused) else images).append(placed)
+            if isinstance(placed, Refused):
+                refused.append(placed)
+            else:
+                images.append(placed)
 
     if not files and not classes:
         raise RestemError("the folder is empty", where=where, expected="a folder of images for each class")
@@ -254,8 +258,8 @@ def _walk_here(root: str) -> Iterator[tuple[str, str]]:
     while waiting:
         folder, ancestors = waiting.pop()
         try:
-            with os.scandir(os.path.join(root, folder)) as entries:
-                entries = list(entries)
+            with os.scandir(os.path.join(root, folder)) as scan:
+                entries = list(scan)
         except PermissionError as error:
             raise RestemError(
                 "this folder cannot be read",

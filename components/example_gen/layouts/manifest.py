@@ -251,7 +251,7 @@ def _image(values: Mapping[str, str], path: str, given: bool, config: DataConfig
         path=path,
         label=label,
         split=split,
-        group=(values[config.group] or None) if config.group in values else None,
+        group=(values.get(config.group) or None) if config.group is not None else None,
         weight=weight_of(values[config.weight]) if config.weight is not None else 1.0,
         metadata=tuple(values[name] for name in config.metadata),
     )

@@ -241,6 +241,7 @@ def _name_once(files: list[ImageFile], refused: list[Refused]) -> None:
     kept = []
     for file in files:
         if file.path in seen:
+            assert file.record is not None
             refused.append(Refused(file.path, "Another example has the same name.", file.record.length))
         else:
             seen.add(file.path)
@@ -276,7 +277,7 @@ def _unpacked(shard: str, number: int, scratch: str | None) -> str:
     return target
 
 
-def _records(file: BinaryIO, path: str) -> Iterator[tuple[Record, bytes, str | None]]:
+def _records(file: BinaryIO | gzip.GzipFile, path: str) -> Iterator[tuple[Record, bytes, str | None]]:
     import google_crc32c
 
     def checksum(data: bytes) -> int:
@@ -354,7 +355,7 @@ def _one_text(features: Any, name: str) -> str:
 
 
 @functools.cache
-def _example_class() -> type:
+def _example_class() -> Any:
     """tf.train.Example by its published definition (tensorflow/core/example), without importing TensorFlow.
 
     In a pool of its own: the same name may be registered by TensorFlow in the common one.

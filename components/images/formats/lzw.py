@@ -23,7 +23,7 @@ _LONG_ENDS = np.cumsum(_LONG)
 _ANY = np.full(_CODES, 2**_MOST_BITS)
 
 
-def check_lzw(data: bytes) -> None:
+def check_lzw(data: bytes | bytearray) -> None:
     """Looks through a strip or tile as it is stored, its bits in the usual order.
 
     Raises:

@@ -49,6 +49,7 @@ def pillow_header(data: bytes) -> Header | None:
     if plugin is None or (plugin is WebPImageFile and data[8:12] != b"WEBP"):
         return None
     kind = plugin.format
+    assert kind is not None
     try:
         image = plugin(io.BytesIO(data))  # As in open_image.
         width, height = image.size
@@ -111,7 +112,7 @@ def _describe(data: bytes, image: Image.Image, kind: str) -> tuple[int, int, boo
         transparent_palette = colour_type == _PNG_PALETTE and "transparency" in image.info
         channels = 4 if transparent_palette else _PNG_CHANNELS[colour_type]
         return channels, 8 if colour_type == _PNG_PALETTE else depth, True
-    if kind == "JPEG":
+    if isinstance(image, JpegImageFile):
         return (1 if image.layers == 1 else 3), 8, True
     if kind == "WEBP":
         return len(image.getbands()), 8, False
@@ -121,6 +122,7 @@ def _describe(data: bytes, image: Image.Image, kind: str) -> tuple[int, int, boo
         old = int.from_bytes(data[14:18], "little") < _BMP_HEADER_BYTES
         plain = bits in _BMP_BITS and not compressed and not old
         return (3 if plain or image.mode != "RGBA" else 4), 8, plain
+    assert isinstance(image, GifImageFile)
     return _describe_gif(data, image)
 
 

@@ -71,7 +71,8 @@ def tiff_header(data: bytes, max_pixels: int) -> Header:
         for one in pages:
             _check_segments(one, max_pixels)
         depth = 8 if page.photometric == PHOTOMETRIC.PALETTE else _bits(page)
-        channels = {PHOTOMETRIC.PALETTE: 3, PHOTOMETRIC.SEPARATED: 3}.get(page.photometric, page.samplesperpixel)
+        channels = 3 if page.photometric in (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED) else page.samplesperpixel
+        assert page.dtype is not None  # _first_image has looked.
         # A damaged tag may hold anything.
         height, width, layers = map(operator.index, (page.imagelength, page.imagewidth, page.imagedepth * len(pages)))
         if _orientation(page) >= 5:
@@ -122,8 +123,9 @@ def _sentences(what: str) -> Iterator[None]:
 
 def open_tiff(data: bytes) -> tifffile.TiffFile:
     """The file, to be closed by the caller; raises whatever damaged bytes lead tifffile to."""
-    # Formats that are TIFF with something else beside it would be looked up in other files.
-    return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False)
+    # Formats that are TIFF with something else beside it would be looked up in other files (OME, MMStack), or have
+    # pages that are guessed from the first ones (LSM, ScanImage).
+    return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False, is_lsm=False, is_scanimage=False)
 
 
 def _first_image(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
@@ -137,6 +139,7 @@ def _first_image(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
         except IndexError:
             _check_last(file, pages[-1].offset)
             break
+        assert isinstance(other, tifffile.TiffPage)  # Frames come only where they are asked for.
         if (other.shaped, other.dtype, other.photometric) != kind:
             break
         pages.append(other)

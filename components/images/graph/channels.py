@@ -47,6 +47,7 @@ def pick_bands(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     Raises:
       tf.errors.InvalidArgumentError: the image has another number of channels.
     """
+    assert config.bands is not None  # decode has looked.
     found, named = tf.shape(pixels)[-1], len(config.bands)
     complaint = [f"the configuration names {named} bands, the image's number of channels is", found]
     with tf.control_dependencies([tf.debugging.Assert(found == named, complaint)]):

@@ -71,7 +71,7 @@ class Depth:
     def of_16_bits(self, values: tf.Tensor) -> tf.Tensor:
         """uint16 values at this depth."""
         if self.value_range is not None:
-            return self._between_black_and_white(values)
+            return self._between(values, *self.value_range)
         if self.bits == 16:
             return values
         return tf.cast((tf.cast(values, tf.int32) + 128) // 257, tf.uint8)
@@ -81,14 +81,13 @@ class Depth:
         if self.value_range is None:
             with tf.control_dependencies([tf.debugging.Assert(False, [RANGE_NEEDED])]):
                 return self.empty()
-        return self._between_black_and_white(values)
+        return self._between(values, *self.value_range)
 
     def empty(self) -> tf.Tensor:
         """No pixels at all: what stands in the graph after a refusal."""
         return tf.zeros([0, 0, 0], tf.uint8 if self.bits == 8 else tf.uint16)
 
-    def _between_black_and_white(self, values: tf.Tensor) -> tf.Tensor:
-        black, white = self.value_range
+    def _between(self, values: tf.Tensor, black: float, white: float) -> tf.Tensor:
         top = 2**self.bits - 1
         # 64 bits: the formula's own rounding then never decides between two grey levels.
         scaled = (tf.cast(values, tf.float64) - black) * (top / (white - black))

@@ -185,7 +185,7 @@ def _apply_statistics(
     Extra bands always; known bands only with normalise='statistics'.
     """
     source_mean, source_std = source.statistics()
-    for name, mean, std in spec.band_statistics or ():
+    for name, mean, std in spec.statistics:
         if name not in bands:
             raise StemError(f"band_statistics contains {name!r}, which is not one of the bands {', '.join(bands)}.")
         j = bands.index(name)

@@ -56,10 +56,10 @@ def least_squares(kernel: np.ndarray, pad: Pad, side: int, moment: np.ndarray) -
     first = -_rows(pad, old, side)[0]
     inside = np.zeros((old, old, channels), bool)
     inside[first : first + side, first : first + side] = True
-    inside = inside.ravel()
-    inner = moment[np.ix_(inside, inside)]
+    kept = inside.ravel()
+    inner = moment[np.ix_(kept, kept)]
     ridge = 1e-9 * max(np.trace(inner) / len(inner), 1e-20) * np.eye(len(inner))
-    weights = np.linalg.solve(inner + ridge, moment[inside] @ kernel.reshape(-1, filters))
+    weights = np.linalg.solve(inner + ridge, moment[kept] @ kernel.reshape(-1, filters))
     return weights.reshape(side, side, channels, filters), _inner_pad(kernel, pad, side)
 
 

@@ -13,8 +13,14 @@ from zoneinfo import ZoneInfo
 from restem.errors import RestemError
 
 # The name of each field, and the least and the greatest number in it.
-FIELDS = (("second", 0, 59), ("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12))
-FIELDS += (("day of the week", 0, 6),)
+FIELDS = (
+    ("second", 0, 59),
+    ("minute", 0, 59),
+    ("hour", 0, 23),
+    ("day of the month", 1, 31),
+    ("month", 1, 12),
+    ("day of the week", 0, 6),
+)
 DAY, WEEKDAY = 3, 5
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")

@@ -72,7 +72,7 @@ def _log(server: Server, run: Any, step: Step) -> tuple[str | None, str]:
 
 
 def _places(server: Server, run_id: str, pod: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    query = (("podname", pod), ("runid", run_id))
+    query: tuple[tuple[str, str], ...] = (("podname", pod), ("runid", run_id))
     if server.namespace:
         query += (("podnamespace", server.namespace),)
     return (f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log", ()), ("/k8s/pod/logs", query)

@@ -196,7 +196,7 @@ def _create(server: Server, body: Any) -> Any:
 def _begin(server: Server, enabled: list[Any], catch_up: bool) -> datetime:
     """The start time of a new schedule: the last run that an old one started; not long ago, unless it catches up."""
     newest = [next(runs_of_schedule(server, one.recurring_run_id), None) for one in enabled]
-    started = [moment(run.scheduled_at) for run in newest if run]
+    started = [at for run in newest if run and (at := moment(run.scheduled_at))]
     if catch_up and started:
         return max(started)
     return max([server.now() - LATE, *started])

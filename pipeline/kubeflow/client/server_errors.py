@@ -56,10 +56,7 @@ def from_answer(status: int, reason: str | None, headers: Any, body: str | None,
     if is_page(headers.get("content-type"), body) and status in (200, 401, 403):
         return login_page(host, status)
     words = words_of(body) or reason or "no reason is given"
-    if status >= 500:
-        remedy, temporary = AGAIN, True
-    else:
-        remedy, temporary = REMEDIES.get(status), status in (408, 429)
+    remedy, temporary = (AGAIN, True) if status >= 500 else (REMEDIES.get(status), status in (408, 429))
     if status == 404 and is_page(headers.get("content-type"), body):
         words, remedy = "there is no Kubeflow Pipelines at this address", _with_pipeline(host)
     if "namespace" in words.lower() and "empty" in words.lower():

@@ -83,7 +83,7 @@ def read_package(path: str) -> tuple[str, str]:
         if Path(path).stat().st_size > MAX_BYTES:
             raise RestemError("the file is too large for a pipeline", where=path, expected="at most 32 MiB")
         text = Path(path).read_text(encoding="utf-8")
-        first = next(iter(yaml.safe_load_all(text)), None)
+        first: Any = next(iter(yaml.safe_load_all(text)), None)
         name = first["pipelineInfo"]["name"]
         if not isinstance(name, str) or "schemaVersion" not in first:
             raise KeyError

@@ -92,10 +92,10 @@ def _on_a_volume(path: str, volumes: tuple[Volume, ...]) -> str:
     place = PurePosixPath(path)
     if any(place.is_relative_to(volume.mount) for volume in volumes):
         return path
-    holding = [volume for volume in volumes if volume.holds and place.is_relative_to(volume.holds)]
+    holding = [(v.holds, v.mount) for v in volumes if v.holds and place.is_relative_to(v.holds)]
     if holding:
-        volume = max(holding, key=lambda volume: len(PurePosixPath(volume.holds).parts))
-        return str(PurePosixPath(volume.mount) / place.relative_to(volume.holds))
+        holds, mount = max(holding, key=lambda pair: len(PurePosixPath(pair[0]).parts))
+        return str(PurePosixPath(mount) / place.relative_to(holds))
     known = "; ".join(f"{volume.mount}{f' (holds {volume.holds})' if volume.holds else ''}" for volume in volumes)
     raise RestemError(
         "the steps' containers cannot reach this path",

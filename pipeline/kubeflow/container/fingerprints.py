@@ -14,14 +14,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from restem.evaluator.config import LATEST_APPROVED, STOCK
 from restem.example_gen.config import EMBEDDED, DataConfig
 from restem.pipeline.config import Config
 from restem.pipeline.kubeflow.container.entrypoint import CALL, FINGERPRINT, ending
 
-STEP = "Fingerprints"
+STEP: Final = "Fingerprints"
 MODULE = "restem.pipeline.kubeflow.container.fingerprints"
 FOLDERS = ("baseline", "pushed")
 
@@ -32,7 +32,7 @@ def wanted(config: Config) -> dict[str, tuple[str, Any]]:
     Args:
         config: as the steps see it (`in_the_cluster`).
     """
-    found = {"ImageExampleGen": ("data", config.data.model_dump(mode="json"))}
+    found: dict[str, tuple[str, Any]] = {"ImageExampleGen": ("data", config.data.model_dump(mode="json"))}
     if config.pretrain.path is not None:
         source = config.data.elsewhere(config.pretrain.path)
         found["SourceExampleGen"] = ("source", source.model_dump(mode="json"))

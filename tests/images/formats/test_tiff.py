@@ -232,6 +232,17 @@ def test_every_page_is_looked_at():
         read(buffer.getvalue())
 
 
+def test_pages_are_read_one_by_one_where_a_format_would_have_them_guessed():
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for band in BY_BAND:
+            writer.write(band, description="state.configPath=''", metadata=None, contiguous=False, **GREY)
+    with tifffile.TiffFile(io.BytesIO(buffer.getvalue())) as file:
+        assert file.is_scanimage
+        assert any(isinstance(page, tifffile.TiffFrame) for page in file.pages)
+    np.testing.assert_array_equal(read(buffer.getvalue()), BANDS)
+
+
 @pytest.mark.parametrize("compression", ["jpegxl", "jpegxr"])
 def test_compressions_whose_size_is_not_told_are_refused(compression):
     with pytest.raises(UnreadableImage, match=rf"with {compression.upper()} compression are not read: compress it"):
