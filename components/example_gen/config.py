@@ -108,7 +108,9 @@ class DataConfig(Section):
         if "{VERSION}" in self.path and "{SPAN}" not in self.path:
             raise RestemError("path has {VERSION} without {SPAN}", expected="for example day-{SPAN}/version-{VERSION}")
         if self.spans > 1 and "{SPAN}" not in self.path:
-            raise RestemError("spans above 1 needs {SPAN} in path", given=f"spans: {self.spans}, path: {self.path}")
+            raise RestemError(
+                "spans greater than 1 requires {SPAN} in path", given=f"spans: {self.spans}, path: {self.path}"
+            )
         if taken := sorted(set(self.metadata) & _OWN_FEATURES):
             expected = "names that differ from the built-in features of examples"
             raise RestemError("metadata uses reserved names", expected=expected, given=", ".join(taken))
