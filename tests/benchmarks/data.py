@@ -34,8 +34,8 @@ WHY = {
     "have: SHA-256, the tf.Example, Beam, writing. Writing examples in C++ would reach the goal; decoding a batch "
     "while the previous one is written gave 8% at best.",
     "transform, stricter": "0.9 ms of Python per image in Beam's and TFX's reading and writing of records, during "
-    "which the cores wait. Two bundles at once would fill the gap, but would change the order of the examples, so training "
-    "would not be reproducible.",
+    "which the cores wait. Two bundles at once would fill the gap, but would change the order of the examples, so "
+    "training would not be reproducible.",
     "trainer's input, store: none": "Format, depth and orientation are conditions in the graph, which tf.data runs for "
     "each image. Files of one known format would not need them; 'lossless' decodes the files once.",
 }
