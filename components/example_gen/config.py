@@ -85,8 +85,7 @@ class DataConfig(Section):
         0.2,
         gt=0,
         lt=1,
-        description="The share of the images that are held out for testing, if the splits are not given. "
-        "A hash of its path decides for each file, so adding or removing other files does not change its split.",
+        description="The share of the images that are held out for testing, if the splits are not given.",
     )
     allow_leaks: bool = Field(False, description="Whether byte-identical images may be in both train and test.")
     spans: int = Field(1, ge=1, description="How many of the newest spans are read together, if path has {SPAN}.")
