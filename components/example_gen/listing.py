@@ -128,9 +128,10 @@ def check_counts(
             remedy=remedy,
         )
     if not sum(counts[TEST].values()):
-        remedy = (
-            "Put some images into the test split" if given_splits else "Add images, raise data.test_share, or create train/ and test/"
-        )
+        if given_splits:
+            remedy = "Put some images into the test split"
+        else:
+            remedy = "Add images, raise data.test_share, or create train/ and test/"
         raise RestemError(
             f"there are no {kind} to test with",
             where=f"data.path ({path})",
