@@ -26,7 +26,7 @@ def instruction_sets() -> list[str]:
     # numpy.show_runtime() prints these.
     from numpy._core._multiarray_umath import __cpu_features__
 
-    # A name with an underscore (AVX512_SKX) is a group; its members have names of their own in the dictionary.
+    # A name with an underscore (AVX512_SKX) is a group; its members are listed separately.
     return [
         name for name, found in __cpu_features__.items() if found and name.startswith(_ARITHMETIC) and "_" not in name
     ]

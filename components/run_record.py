@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from os import PathLike
 from typing import Any, Literal, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -245,9 +246,12 @@ def read_evaluation(folder: Folder) -> Evaluation:
     """
     summary = read_json(folder, EVALUATION)
     _check_version(EVALUATION, summary)
-    with np.load(io.BytesIO(_read(folder, ANSWERS)), allow_pickle=False) as arrays:
-        paths = tuple(arrays["path"].tolist())
-        return Evaluation(tuple(summary["classes"]), paths, arrays["label"], arrays["probabilities"])
+    try:
+        with np.load(io.BytesIO(_read(folder, ANSWERS)), allow_pickle=False) as arrays:
+            paths = tuple(arrays["path"].tolist())
+            return Evaluation(tuple(summary["classes"]), paths, arrays["label"], arrays["probabilities"])
+    except (ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise DamagedRecord(f"{ANSWERS} is damaged: {error}") from None
 
 
 def read_classes(folder: Folder) -> list[str]:

@@ -55,6 +55,15 @@ def test_damage_is_described(tmp_path, text, problem):
         run_record.read_model(tmp_path)
 
 
+@pytest.mark.parametrize("end", [0, 20, -30])
+def test_damaged_predictions_are_named(tmp_path, end):
+    run_record.write_evaluation(tmp_path, ANSWERS)
+    file = tmp_path / "evaluation.npz"
+    file.write_bytes(file.read_bytes()[:end])
+    with pytest.raises(DamagedRecord, match=r"^evaluation\.npz is damaged: "):
+        run_record.read_evaluation(tmp_path)
+
+
 def test_a_value_of_the_wrong_type_is_described(tmp_path):
     run_record.write_model(tmp_path, replace(MODEL, parameters="many"))
     with pytest.raises(DamagedRecord, match=r"^model\.json is damaged: parameters: Input should be a valid integer"):

@@ -85,8 +85,7 @@ class DataConfig(Section):
         0.2,
         gt=0,
         lt=1,
-        description="The share of the images that are held out for testing, if the splits are not given. "
-        "A hash of its path decides for each file, so adding or removing other files does not change its split.",
+        description="The share of the images that are held out for testing, if the splits are not given.",
     )
     allow_leaks: bool = Field(False, description="Whether byte-identical images may be in both train and test.")
     spans: int = Field(1, ge=1, description="How many of the newest spans are read together, if path has {SPAN}.")
@@ -108,7 +107,9 @@ class DataConfig(Section):
         if "{VERSION}" in self.path and "{SPAN}" not in self.path:
             raise RestemError("path has {VERSION} without {SPAN}", expected="for example day-{SPAN}/version-{VERSION}")
         if self.spans > 1 and "{SPAN}" not in self.path:
-            raise RestemError("spans above 1 needs {SPAN} in path", given=f"spans: {self.spans}, path: {self.path}")
+            raise RestemError(
+                "spans greater than 1 requires {SPAN} in path", given=f"spans: {self.spans}, path: {self.path}"
+            )
         if taken := sorted(set(self.metadata) & _OWN_FEATURES):
             expected = "names that differ from the built-in features of examples"
             raise RestemError("metadata uses reserved names", expected=expected, given=", ".join(taken))

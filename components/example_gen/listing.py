@@ -105,14 +105,14 @@ def check_counts(
         raise RestemError(
             "there is only one class, so there is nothing to classify",
             where=f"data.path ({path})",
-            expected="at least two class folders",
-            given=f"{classes[0]}/" if classes else "none",
+            expected="at least two classes",
+            given=classes[0] if classes else "none",
         )
     if untrained := [name for name in classes if not counts[TRAIN][name]]:
         tested = [name for name in untrained if counts[TEST][name]]
         how = f"{kind} of every class for training"
         if given_splits:
-            remedy = "Add images of it to train/, or remove the class"
+            remedy = "Add images of the class to the training split, or remove the class"
         elif tested:
             remedy = (
                 "All its images are in the test split (a hash of their paths decides): add images, lower "
@@ -128,9 +128,10 @@ def check_counts(
             remedy=remedy,
         )
     if not sum(counts[TEST].values()):
-        remedy = (
-            "Add some to test/" if given_splits else "Add images, raise data.test_share, or create train/ and test/"
-        )
+        if given_splits:
+            remedy = "Put some images into the test split"
+        else:
+            remedy = "Add images, raise data.test_share, or create train/ and test/"
         raise RestemError(
             f"there are no {kind} to test with",
             where=f"data.path ({path})",

@@ -19,7 +19,7 @@ class UnreadableImage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file's header says.
+    """The contents of a file's header.
 
     format: "PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF" or "NPY", by content; the file's name does not matter.
     width, height: of the upright image in pixels, after applying a JPEG's EXIF orientation.

@@ -58,7 +58,7 @@ class StemSpec:
         normalise: `source` applies the source's own constants to the known bands; `statistics` scales every
             band in `band_statistics` to the mean and standard deviation of the source's training images.
         band_statistics: {band: (mean, standard deviation)} in raw units, for extra bands (with
-            `normalise="statistics"`, for all bands); normalised in `statistics`.
+            `normalise="statistics"`, for all bands); stored in the format of `statistics`.
     """
 
     channels: int | None = None
@@ -111,7 +111,7 @@ class StemSpec:
 
     @property
     def statistics(self) -> BandStatistics:
-        """`band_statistics` as checked, one entry a band; empty where there are none."""
+        """The validated `band_statistics`, one entry per band; empty if there are none."""
         return cast(BandStatistics, self.band_statistics or ())
 
     def _check_combination(self) -> None:

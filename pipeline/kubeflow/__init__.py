@@ -1,1 +1,1 @@
-"""The pipeline on Kubeflow Pipelines v2: compiling it, what each step's container runs, and talking to the server."""
+"""The pipeline on Kubeflow Pipelines v2: the compiler, the entrypoint of the containers, the client for the server."""

@@ -1,1 +1,1 @@
-"""Benchmarks: ratios of ours to the bare work it wraps, measured side by side in one run."""
+"""Benchmarks: the speed of our code relative to the bare work that it wraps, both measured in the same run."""

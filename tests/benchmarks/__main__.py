@@ -1,8 +1,8 @@
-"""`make bench`: measures, prints a table and writes results.json beside this file. `python -m tests.benchmarks reading`
-measures one part anew.
+"""`make bench` runs the benchmarks, prints the results and writes results.json next to this file.
 
-Each figure is a ratio of speeds measured in turns in one process: machines differ and are noisy, the two sides of a
-ratio less so. `images_per_second` of both sides stands beside it, for the order of magnitude alone.
+`python -m tests.benchmarks reading` repeats only one part. Each result is a ratio of two speeds that are measured
+alternately in one process, because absolute speeds differ between machines and are noisy. `images_per_second` of both
+sides shows the order of magnitude.
 """
 
 import json
@@ -17,7 +17,7 @@ RESULTS = Path(__file__).with_name("results.json")
 
 
 def stem_errors() -> list[dict]:
-    """What each change keeps, on all six backbones in 64 bits: in its own process, as Keras's precision is global."""
+    """What each change keeps, for all six backbones in float64. In a separate process: Keras's precision is global."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         command = [sys.executable, "-m", "restem.stem.table", "--backbones", "all", "--json", file.name]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -33,7 +33,7 @@ PARTS = {
 
 
 def main(parts: list[str]) -> None:
-    """Runs the benchmarks, or some of them; the others' results stay as they are."""
+    """Runs all benchmarks or only `parts`; the results of the others are kept."""
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if parts else []
     results = []
     for part, measure in PARTS.items():

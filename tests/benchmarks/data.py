@@ -1,7 +1,7 @@
-"""The data's way at the size of real work: ours against a bare tf.data loop, and the memory it takes.
+"""Benchmarks of the data steps at a realistic size: speed compared with a bare tf.data loop, and memory.
 
-The steps run in processes of their own (tests/benchmarks/steps.py) over 1,000 and over 10,000 photographs; what is
-compared is the time each further image takes, so that starting TFX, Beam and TensorFlow does not count.
+The steps run in separate processes (tests/benchmarks/steps.py) on 1,000 and on 10,000 photographs. The time per
+additional image is compared, so that the start of TFX, Beam and TensorFlow does not count.
 """
 
 import json
@@ -28,22 +28,21 @@ REPOSITORY = Path(__file__).parents[2]
 SMALL, LARGE = 1_000, 10_000
 BARE = 2_000
 SPEED, BYTES = "ratio of speeds", "ratio of bytes"
-# Why a goal is missed, and what would reach it: measured with a sampling profiler over the 10,000 photographs.
+# Why a goal is missed, and what would reach it, according to a sampling profiler on the 10,000 photographs.
 WHY = {
-    "ingestion, stricter": "0.2 to 0.6 ms of Python an image, by processor, that the bare loop does not do: SHA-256, "
-    "the tf.Example, Beam, writing. Writing examples in C++ would reach it; decoding a batch while the last one is "
-    "written gave 8% at best.",
-    "transform, stricter": "0.9 ms of Python an image in Beam's and TFX's reading and writing of records, during which "
-    "the cores wait. Two bundles at once would fill the gap, at the price of the examples' order, and with it of "
-    "reproducible trainings.",
-    "trainer's input, store: none": "Format, depth and orientation are conditions in the graph, which tf.data runs "
-    "image by image. Files of one format known beforehand would need none; 'lossless' decodes them once.",
+    "ingestion, stricter": "0.2 to 0.6 ms of Python per image, depending on the processor, that the bare loop does not "
+    "have: SHA-256, the tf.Example, Beam, writing. Writing examples in C++ would reach the goal; decoding a batch "
+    "while the previous one is written gave 8% at best.",
+    "transform, stricter": "0.9 ms of Python per image in Beam's and TFX's reading and writing of records, during "
+    "which the cores wait. Two bundles at once would fill the gap, but would change the order of the examples, so "
+    "training would not be reproducible.",
+    "trainer's input, store: none": "Format, depth and orientation are conditions in the graph, which tf.data runs for "
+    "each image. Files of one known format would not need them; 'lossless' decodes the files once.",
 }
 
 
 def write_photos(folder: Path, count: int) -> Path:
-    """A folder of JPEGs of 500x375 in four classes, each a different file."""
-
+    """Writes a folder of different JPEGs of 500x375 in four classes."""
     for i in range(count):
         path = folder / f"class{i % 4}" / f"{i}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +51,7 @@ def write_photos(folder: Path, count: int) -> Path:
 
 
 def step(name: str, images: Path, root: Path) -> dict[str, float]:
-    """Runs one step in a process of its own."""
+    """Runs one step in a separate process."""
     root.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "tests.benchmarks.steps", name, str(images), str(root)]
     done = subprocess.run(command, check=True, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -60,7 +59,7 @@ def step(name: str, images: Path, root: Path) -> dict[str, float]:
 
 
 def speeds(*passes: Callable[[], Iterable[Any]], count: int, turns: int = 6) -> list[float]:
-    """Images a second of the best of some passes over that many images, taken in turns."""
+    """Images per second of the fastest of `turns` passes over `count` images; the passes alternate."""
     seconds: list[list[float]] = [[] for _ in passes]
     for _ in range(turns):
         for each, times in zip(passes, seconds, strict=True):
@@ -74,7 +73,7 @@ def speeds(*passes: Callable[[], Iterable[Any]], count: int, turns: int = 6) -> 
 def result(
     name: str, ours: float, bare: float, what: str, goal: float | None = None, unit: str = SPEED
 ) -> dict[str, Any]:
-    """An entry of results.json; for speeds, both in images a second."""
+    """An entry of results.json; for speeds, both are in images per second."""
     entry = {"name": name, "value": round(ours / bare, 3), "unit": unit, "compared_with": what}
     if goal is not None:
         entry["goal"] = goal
@@ -96,13 +95,13 @@ def bare_png(data: tf.Tensor) -> tf.Tensor:
 
 
 def over(files: list[str], function: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
-    """A bare loop on all cores over the content of files."""
+    """A bare loop on all cores that applies `function` to the content of files."""
     paths = tf.data.Dataset.from_tensor_slices(files[:BARE])
     return paths.map(lambda path: function(tf.io.read_file(path)), num_parallel_calls=tf.data.AUTOTUNE).prefetch(64)
 
 
 def written(rows: tf.data.Dataset, folder: Path, names: tuple[str, ...]) -> float:
-    """Images a second of a bare loop that also writes what it made as tf.Examples, as the step has to."""
+    """Images per second of a bare loop that also writes its results as tf.Examples, as the step must."""
     options = tf.io.TFRecordOptions("GZIP", compression_level=0)
     start, count = time.perf_counter(), 0
     with tf.io.TFRecordWriter(str(folder / "bare.gz"), options) as writer:
@@ -120,7 +119,7 @@ def _feature(value: Any) -> tf.train.Feature:
 
 
 def preprocessing() -> list[dict[str, Any]]:
-    """The one preprocessing as Transform and serving call it, a function of a batch, against tf.data alone."""
+    """Our preprocessing of a batch, as called by Transform and serving, compared with tf.data alone."""
     encoded = [photo(i) for i in range(256)]
     batches = [tf.constant(encoded[i : i + 32]) for i in range(0, len(encoded), 32)]
     function = tf.function(lambda batch: preprocess(batch, PHOTO), input_signature=[tf.TensorSpec([None], tf.string)])
@@ -131,9 +130,9 @@ def preprocessing() -> list[dict[str, Any]]:
 
 
 def steps(folder: Path) -> list[dict[str, Any]]:
-    """Ingestion and Transform, each against the bare work, and against that with the writing of examples left out.
+    """Ingestion and Transform, compared with the bare work, with and without the writing of examples.
 
-    Of all data steps, the memory they take.
+    Also the peak memory of all data steps.
     """
     sizes = {count: write_photos(folder / str(count), count) for count in (SMALL, LARGE)}
     files = sorted(map(str, sizes[LARGE].glob("*/*.jpg")))
@@ -145,7 +144,7 @@ def steps(folder: Path) -> list[dict[str, Any]]:
         names = ("image", "shape")[: 2 if name == "ingestion" else 1]
         bare, alone = [], []
         took = {}
-        for count, images in sizes.items():  # the two sides in turns
+        for count, images in sizes.items():  # the two sides alternate
             bare += [written(over(files, function), folder, names) for _ in range(3)]
             alone += speeds(partial(over, files, function), count=BARE, turns=3)
             took[count] = step(name, images, folder / f"root{count}")
@@ -161,7 +160,7 @@ def steps(folder: Path) -> list[dict[str, Any]]:
 
 
 def trainer_reading(folder: Path) -> list[dict[str, Any]]:
-    """The Trainer's input by what is stored, without the cache in memory, and what the network takes."""
+    """The Trainer's input for each `store`, without the cache in memory, and compared with the network's speed."""
     images, root = write_photos(folder / "images", SMALL), folder / "root"
     for name in ("ingestion", "transform"):
         step(name, images, root)
@@ -188,7 +187,7 @@ def trainer_reading(folder: Path) -> list[dict[str, Any]]:
 
 
 def network_speed(images: int = 64) -> float:
-    """Images a second of ResNet50's inference at 224 x 224, which is faster than its training."""
+    """Images per second of ResNet50's inference at 224 x 224, which is faster than its training."""
     import keras
 
     network = keras.applications.ResNet50(weights=None, include_top=False, pooling="avg")
@@ -200,7 +199,7 @@ def network_speed(images: int = 64) -> float:
 
 
 def stored() -> list[dict[str, Any]]:
-    """What each way of storing costs in bytes and in grey levels."""
+    """The size of stored pixels for each `store`, and the loss in grey levels."""
 
     photos = tf.constant([photo(i) for i in range(64)])
     results = []
@@ -222,13 +221,13 @@ def stored() -> list[dict[str, Any]]:
                     "name": "store: jpeg: difference",
                     "value": round(sum(apart) / len(apart), 3),
                     "unit": "grey levels of 255, mean",
-                    "compared_with": "the pixels that are not stored",
+                    "compared_with": "the pixels before storing",
                 }
             )
     return results
 
 
 def in_a_folder(measure: Callable[[Path], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Measures in a folder that is removed afterwards; `steps` leaves 2 GB in it."""
+    """Calls `measure` with a temporary folder; `steps` writes 2 GB into it."""
     with tempfile.TemporaryDirectory() as folder:
         return measure(Path(folder))

@@ -1,4 +1,4 @@
-"""Images with the statistics of photographs, wherever the benchmarks run."""
+"""Images with the statistics of photographs, without a download."""
 
 import functools
 
@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from restem.images.config import ImageConfig
 
-PHOTO = ImageConfig(size=224, channels=3)  # what becomes of them
+PHOTO = ImageConfig(size=224, channels=3)  # the model's image format for them
 
 
 def photo(index: int) -> bytes:
-    """A JPEG of 500x375, a crop of one of scikit-learn's two sample images; another file for each index."""
+    """A JPEG of 500x375, a crop of one of scikit-learn's two sample images; a different file for each index."""
     samples = _samples()
     rng = np.random.default_rng(index)
     y, x = rng.integers(0, 427 - 375), rng.integers(0, 640 - 500)

@@ -1,7 +1,7 @@
-"""One data step of the real pipeline in a process of its own: `python -m tests.benchmarks.steps STEP IMAGES ROOT`.
+"""One data step of the real pipeline in a separate process: `python -m tests.benchmarks.steps STEP IMAGES ROOT`.
 
-Prints a JSON line: `seconds` from the first to the last moment of TFX's run, without imports, and `peak_bytes`, the
-largest memory the process had. ROOT holds TFX's records: the other steps find there what `ingestion` made.
+Prints a JSON line: `seconds`, the duration of TFX's run without imports, and `peak_bytes`, the peak memory of the
+process. ROOT contains TFX's metadata: there the other steps find the output of `ingestion`.
 """
 
 import json
@@ -27,7 +27,7 @@ from tests.tiny_model import export_tiny
 
 
 def evaluation(examples: Channel, root: Path) -> list[BaseComponent]:
-    """The Evaluator on two models of a few weights, so that what it takes is its own."""
+    """The Evaluator with two tiny models, so that the models themselves use almost no memory."""
     models = {}
     for name in ("candidate", "baseline"):
         folder = root / name
@@ -39,7 +39,7 @@ def evaluation(examples: Channel, root: Path) -> list[BaseComponent]:
 
 
 def run(step: str, images: Path, root: Path) -> dict[str, float]:
-    """Runs the steps up to the one named; those before it are taken from the cache."""
+    """Runs the steps up to `step`; the earlier ones come from the cache."""
     example_gen = ImageExampleGen(DataConfig(path=str(images)), PHOTO)
     examples = example_gen.outputs["examples"]
     steps = [example_gen]

@@ -1,1 +1,1 @@
-"""From a configuration to the file that Kubeflow Pipelines takes."""
+"""Compiles a configuration to the file for Kubeflow Pipelines."""

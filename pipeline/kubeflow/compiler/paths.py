@@ -1,4 +1,4 @@
-"""The configuration as the steps' containers need it: this machine's paths become paths on the mounted volumes."""
+"""Adapts the configuration to the steps' containers: local paths become paths on the mounted volumes."""
 
 from pathlib import PurePosixPath
 
@@ -14,14 +14,14 @@ SERVING = "serving"
 
 
 def in_the_cluster(config: Config) -> Config:
-    """The same configuration with every path as the steps see it, and a place to push to.
+    """The configuration with all paths as the steps see them, and with a destination for pushes.
 
-    A path that lies in a volume's mount stays as it is; one that lies in the folder which a volume holds is rewritten;
-    addresses of remote storage and embedded data stay. Without `push.destination` models go to the first volume's
-    folder serving/<name>; without `push.storage_uri` the serving cluster reads them from that volume's claim.
+    A path inside a volume's mount does not change. A path inside a folder that a volume `holds` is rewritten. Addresses
+    of remote storage and embedded data do not change. Without `push.destination`, models go to the first volume's
+    folder serving/<name>; without `push.storage_uri`, the serving cluster reads them from that volume's claim.
 
     Raises:
-        ConfigError: all problems at once: no image, no place to push to, a path that is on no volume.
+        ConfigError: all problems at once: no image, no push destination, a path that is on no volume.
     """
     problems = [*_missing(config), *_out_of_reach(config)]
     volumes = config.kubeflow.volumes
@@ -51,16 +51,16 @@ def _missing(config: Config) -> list[Problem]:
         problems.append(
             Problem(
                 ("kubeflow", "image"),
-                "the steps have no image to run in",
+                "the steps have no image",
                 expected="the name of an image that the cluster can pull, with its tag or digest",
-                remedy="make image IMAGE=registry.example.org/restem:1 builds one; push it and name it here",
+                remedy="make image IMAGE=registry.example.org/restem:1 builds one; push it and set kubeflow.image",
             )
         )
     if config.push.destination is None and not config.kubeflow.volumes:
         problems.append(
             Problem(
                 ("push", "destination"),
-                "approved models have no place to go",
+                "there is no destination for approved models",
                 expected="a folder on one of kubeflow.volumes, or a bucket such as gs://bucket/models",
                 remedy="Add a volume: kubeflow.volumes: [{claim: restem, mount: /mnt/restem}]",
             )
@@ -72,7 +72,7 @@ def _missing(config: Config) -> list[Problem]:
 
 
 def _out_of_reach(config: Config) -> list[Problem]:
-    """What Dataflow's workers cannot reach: they see no volume, and no store but Google's."""
+    """The paths that Dataflow's workers cannot read: they have no volumes, and can read only Google's buckets."""
     if config.beam.runner != "dataflow":
         return []
     places = {
@@ -81,14 +81,14 @@ def _out_of_reach(config: Config) -> list[Problem]:
         **({("pretrain", "path"): config.pretrain.path} if config.pretrain.path else {}),
     }
     return [
-        Problem(key, "Dataflow's workers do not reach this", expected=f"a folder in {BUCKET}", given=str(place))
+        Problem(key, "Dataflow's workers cannot read this", expected=f"a folder in {BUCKET}", given=str(place))
         for key, place in places.items()
         if not (place or "").startswith(BUCKET)
     ]
 
 
 def _on_a_volume(path: str, volumes: tuple[Volume, ...]) -> str:
-    """Where the steps find what is at `path`; the innermost folder decides where several volumes would do."""
+    """The path on a volume that corresponds to `path`; of several matching volumes, the innermost folder decides."""
     place = PurePosixPath(path)
     if any(place.is_relative_to(volume.mount) for volume in volumes):
         return path
@@ -103,13 +103,13 @@ def _on_a_volume(path: str, volumes: tuple[Volume, ...]) -> str:
         if known
         else "a path on one of kubeflow.volumes (there are none)",
         given=path,
-        remedy="Copy it to a volume and say so with kubeflow.volumes: [{claim: ..., mount: ..., holds: FOLDER_HERE}], "
-        "or name remote storage (gs://...)",
+        remedy="Copy it to a volume and set kubeflow.volumes: [{claim: ..., mount: ..., holds: LOCAL_FOLDER}], "
+        "or use remote storage (gs://...)",
     )
 
 
 def storage_uri(destination: str | None, volumes: tuple[Volume, ...]) -> str | None:
-    """Where a serving cluster reads a folder: a bucket's own address, or the claim of the volume; None: unknown."""
+    """The address of a folder for a serving cluster: a bucket's address, or the volume's claim; None if unknown."""
     if destination is None or is_remote(destination):
         return destination
     place = PurePosixPath(destination)

@@ -1,6 +1,6 @@
-"""What Kubernetes has to know of each step: volumes, resources, nodes, secrets, retries and time-outs.
+"""The Kubernetes settings of each step: volumes, resources, nodes, secrets, retries and timeouts.
 
-Resources and retries belong to the pipeline's specification; the rest is the platform's: a second document whose
+Resources and retries belong to the pipeline's specification. The rest is in a second document, the platform's, whose
 executors have the same labels (kubernetes_platform/proto/kubernetes_executor_config.proto in kubeflow/pipelines).
 """
 
@@ -12,7 +12,7 @@ GPU = "nvidia.com/gpu"
 
 
 def resources(step: StepConfig) -> dict[str, Any]:
-    """A container's `resources` in the specification; empty where nothing is asked for."""
+    """A container's `resources` in the specification; empty if none are set."""
     wanted = {
         "resourceCpuRequest": step.cpu,
         "resourceCpuLimit": step.cpu_limit,
@@ -28,8 +28,8 @@ def resources(step: StepConfig) -> dict[str, Any]:
 def retry_policy(retry: Retry) -> dict[str, Any]:
     """A task's `retryPolicy`.
 
-    `backoffMaxDuration` reaches Argo as the time after which nothing is tried again, counted from the first attempt's
-    start; left out it would be 0, and nothing would ever be tried again.
+    Argo uses `backoffMaxDuration` as the time after the start of the first attempt after which it does not retry. If
+    omitted, it is 0, and nothing is ever retried.
     """
     return {
         "maxRetryCount": retry.count,
@@ -47,7 +47,7 @@ def platform_spec(kubeflow: KubeflowConfig, steps: dict[str, str]) -> dict[str, 
         steps: executor label by step.
 
     Returns:
-        As plain data; empty where Kubernetes has nothing to know.
+        Plain data; empty if there are no settings.
     """
     executors = {label: _executor(kubeflow, kubeflow.of_step(name)) for name, label in steps.items()}
     executors = {label: config for label, config in executors.items() if config}
@@ -75,7 +75,7 @@ def _executor(kubeflow: KubeflowConfig, step: StepConfig) -> dict[str, Any]:
 def _mount(volume: Volume) -> Any:
     from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 
-    # The name stands twice: servers before 2.5 know the first field only.
+    # The name is set twice because servers before 2.5 know only the first field.
     mount = kubernetes.PvcMount(constant=volume.claim, mount_path=volume.mount, sub_path=volume.sub_path)
     mount.pvc_name_parameter.runtime_value.constant.string_value = volume.claim
     return mount

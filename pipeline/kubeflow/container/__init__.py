@@ -1,1 +1,1 @@
-"""What runs in a step's container on Kubeflow."""
+"""The code that runs in a step's container on Kubeflow."""

@@ -1,9 +1,9 @@
-"""What every step's container runs: the call of Kubeflow's launcher made fit for TFX's executor, and its answer back.
+"""The entrypoint of every step's container: adapts the call of Kubeflow's launcher to TFX's executor, and its answer.
 
     python -m restem.pipeline.kubeflow.container.entrypoint --json_serialized_invocation_args '{{$}}' ...
 
-TFX wrote its container entrypoint for another server. Each repair below says what would fail without it; a test for
-each (test_entrypoint.py) shows that it still does, and fails once TFX or Kubeflow no longer needs it.
+TFX's own container entrypoint is for another server. A comment at each repair below explains the failure without it. A
+test for each repair (test_entrypoint.py) reproduces the failure, and fails when TFX or Kubeflow no longer needs it.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from typing import Any
 from restem.pipeline.config.beam import BUCKET, RUNNERS
 from restem.pipeline.environment import TENSORFLOW_VARIABLES
 
-# Where Kubeflow's launcher puts what it downloads, and looks for what it shall upload.
+# The folders that Kubeflow's launcher downloads to and uploads from.
 LAUNCHER_FOLDERS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
 CALL, INPUTS_SPEC = "--json_serialized_invocation_args", "--json_serialized_inputs_spec_args"
 
-# A parameter for the server's cache alone, which no executor knows: see fingerprints.py.
+# A parameter only for the server's cache; executors do not know it: see fingerprints.py.
 FINGERPRINT = "fingerprint"
 DATAFLOW = f"--runner={RUNNERS['dataflow']}"
 
@@ -33,7 +33,7 @@ Artifact = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs one step. Ends with 1 where it failed, the reason as the last line of the log."""
+    """Runs one step. If it fails, the exit code is 1 and the last line of the log is the reason."""
     for name, value in TENSORFLOW_VARIABLES.items():
         os.environ.setdefault(name, value)
     logging.basicConfig(
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def ending() -> Iterator[None]:
-    """Ends the process with what is done inside: with 0, or with 1 and the reason as the last line of the log."""
+    """Runs its body and ends the process: with 0, or with 1 and the reason as the last line of the log."""
     code = 0
     try:
         yield
@@ -58,7 +58,7 @@ def ending() -> Iterator[None]:
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # threads of gRPC and Beam may be left over; all results are on disk
+    os._exit(code)  # gRPC and Beam may still have threads; all results are on disk
 
 
 def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -72,15 +72,15 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
 
 
 def run_step(options: argparse.Namespace, beam_arguments: list[str]) -> None:
-    """Repairs the call, lets TFX's driver and executor work, and repairs their answer.
+    """Repairs the call, runs TFX's driver and executor, and repairs their answer.
 
     Args:
-        options: what TFX's own entrypoint is given: `executor_class_path` and the two JSON texts.
+        options: the arguments of TFX's own entrypoint: `executor_class_path` and the two JSON texts.
         beam_arguments: for Beam.
     """
     call = json.loads(options.json_serialized_invocation_args)
     declared = json.loads(options.json_serialized_inputs_spec_args or "{}").get("artifacts", {})
-    # Dataflow's workers see no folder of this container: where a step runs on them, files in gs:// stay there.
+    # Dataflow's workers cannot read this container's folders: if a step runs on them, files in gs:// stay there.
     in_place = BUCKET if DATAFLOW in beam_arguments and runs_on_beam(options.executor_class_path) else None
     call, remote = repair_call(call, declared, in_place=in_place)
     options.json_serialized_invocation_args = json.dumps(call)
@@ -89,11 +89,11 @@ def run_step(options: argparse.Namespace, beam_arguments: list[str]) -> None:
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
     for _, artifact in _artifacts(call["outputs"]):
-        # The launcher makes the folder above an output only; executors rely on the output's own, as TFX makes it.
+        # The launcher creates only the parent of an output's folder; executors need the folder itself, as in TFX.
         fileio.makedirs(artifact["uri"])
     register_artifact_types()
     if "input_config" in call.get("inputs", {}).get("parameterValues", {}):
-        # The server ignores the hook in which TFX has its driver resolve spans and versions of the input.
+        # The server ignores the hook in which TFX's driver resolves spans and versions of the input.
         from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
 
         driver.main(options)
@@ -104,7 +104,7 @@ def run_step(options: argparse.Namespace, beam_arguments: list[str]) -> None:
 
 
 def runs_on_beam(executor_class_path: str) -> bool:
-    """Whether a step's executor makes a Beam pipeline."""
+    """Whether a step's executor uses Beam."""
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.utils import import_utils
 
@@ -114,23 +114,23 @@ def runs_on_beam(executor_class_path: str) -> bool:
 def repair_call(
     call: dict[str, Any], declared: dict[str, Any], *, in_place: str | None = None
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The launcher's ExecutorInput as TFX understands it.
+    """Converts the launcher's ExecutorInput to the form that TFX expects.
 
     Args:
-        call: as the launcher gives it.
+        call: the launcher's ExecutorInput.
         declared: the step's input artifacts in the pipeline's specification, by key.
-        in_place: addresses that begin so are read and written where they are. The launcher finds nothing to upload
-            then, which it allows.
+        in_place: addresses with this prefix are read and written directly. The launcher then finds nothing to upload,
+            which it accepts.
 
     Returns:
         The repaired call, and the artifacts' remote URIs by local path.
     """
     inputs, outputs = call.get("inputs", {}), call.get("outputs", {})
     for key, artifact in _artifacts(inputs):
-        # The server drops the type of an input; TFX makes its Python object from it.
+        # The server removes the type of an input; TFX needs it to create the Python object.
         if not (artifact.get("type") or {}).get("instanceSchema") and key in declared:
             artifact["type"] = declared[key]["artifactType"]
-    # The server adds an output of its own for the log, of a type that TFX cannot import.
+    # The server adds its own output for the log, with a type that TFX cannot import.
     outputs["artifacts"] = {
         key: entry
         for key, entry in outputs.get("artifacts", {}).items()
@@ -140,7 +140,7 @@ def repair_call(
     for _, artifact in _artifacts(inputs) + _artifacts(outputs):
         path = artifact["uri"] if in_place and artifact["uri"].startswith(in_place) else local_path(artifact)
         remote[path] = artifact["uri"]
-        # TensorFlow reads neither minio:// nor s3://; the launcher moves the files, and these are its folders.
+        # TensorFlow reads neither minio:// nor s3://; the launcher copies the files to and from these folders.
         artifact["uri"] = path
     parameters = inputs.get("parameterValues", {})
     parameters.pop(FINGERPRINT, None)
@@ -150,7 +150,7 @@ def repair_call(
 
 
 def local_path(artifact: Artifact) -> str:
-    """Where the launcher has put, or looks for, an artifact's files."""
+    """Where the launcher puts, or expects, an artifact's files."""
     if artifact.get("customPath"):
         return artifact["customPath"]
     for scheme, folder in LAUNCHER_FOLDERS.items():
@@ -160,16 +160,16 @@ def local_path(artifact: Artifact) -> str:
 
 
 def repair_answer(answer: dict[str, Any], remote: dict[str, str]) -> dict[str, Any]:
-    """TFX's ExecutorOutput as the server takes it.
+    """Converts TFX's ExecutorOutput to the form that the server accepts.
 
     Args:
-        answer: what TFX's executor wrote.
+        answer: the output of TFX's executor.
         remote: the artifacts' remote URIs by local path.
     """
     for _, artifact in _artifacts(answer):
         # A property without a value becomes null, which the server cannot store.
         metadata = {key: value for key, value in artifact.get("metadata", {}).items() if value is not None}
-        # What a later step or a person reads must lead to the store, not into this container.
+        # Later steps and users need addresses in the store, not paths in this container.
         artifact["metadata"] = {key: _to_remote(value, remote) for key, value in metadata.items()}
         artifact["uri"] = remote.get(artifact["uri"], artifact["uri"])
     return answer
@@ -183,13 +183,13 @@ def _to_remote(value: Any, remote: dict[str, str]) -> Any:
 
 
 def _artifacts(part: dict[str, Any]) -> list[tuple[str, Artifact]]:
-    """Key and artifact of each one in the inputs, the outputs or the answer."""
+    """The key and artifact of each artifact in the inputs, the outputs or the answer."""
     lists = part.get("artifacts", {}).items()
     return [(key, artifact) for key, entry in lists for artifact in entry.get("artifacts", [])]
 
 
 def register_artifact_types() -> None:
-    """TFX finds the classes of its own artifact types by their titles; ours have to be told to it."""
+    """Registers our artifact types, because TFX finds only the classes of its own types by their titles."""
     from tfx.orchestration.kubeflow.v2 import compiler_utils
     from tfx.utils import name_utils
 
@@ -201,7 +201,7 @@ def register_artifact_types() -> None:
 
 
 def _embedded(input_base: str) -> str:
-    """The embedded images are written out where the step runs; any other folder stays what it is."""
+    """Writes embedded images into the container and returns their folder; other folders are returned unchanged."""
     from restem.example_gen.config import EMBEDDED
 
     if input_base not in EMBEDDED:

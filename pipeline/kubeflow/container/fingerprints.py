@@ -1,9 +1,9 @@
-"""The first step on a cluster: fingerprints of what the others read outside the store, for the server's cache.
+"""The first step on a cluster: fingerprints of the files that other steps read outside the store, for the cache.
 
-TFX's drivers look at the data before a step, and take the step from the cache where nothing changed. The open-source
-server runs no driver, and its cache compares parameters and artifacts alone: it would take new images for the old ones.
-This step, which is never cached, gives what the drivers would look at as parameters, and the steps that read it take
-them. A run in the night with nothing changed then computes nothing.
+TFX's drivers check the data before a step, and use the cache if nothing changed. The open-source server runs no driver,
+and its cache compares only parameters and artifacts, so it would not notice new images. This step is never cached. It
+outputs a fingerprint of that data as parameters, and the steps that read the data take them as inputs. Then a nightly
+run without changes computes nothing.
 
     python -m restem.pipeline.kubeflow.container.fingerprints --look '{"data": ...}' \\
         --json_serialized_invocation_args '{{$}}'
@@ -27,10 +27,10 @@ FOLDERS = ("baseline", "pushed")
 
 
 def wanted(config: Config) -> dict[str, tuple[str, Any]]:
-    """The steps that read outside the store: name -> (key of the fingerprint, what to look at).
+    """The steps that read outside the store: name -> (key of the fingerprint, what to fingerprint).
 
     Args:
-        config: as the steps see it (`in_the_cluster`).
+        config: the result of `in_the_cluster`.
     """
     found: dict[str, tuple[str, Any]] = {"ImageExampleGen": ("data", config.data.model_dump(mode="json"))}
     if config.pretrain.path is not None:
@@ -48,7 +48,7 @@ def add_step(tasks: dict[str, Any], components: dict[str, Any], name: str, reade
 
     Args:
         tasks, components: the specification's; changed in place.
-        name: the task's.
+        name: the name of the new task.
         readers: task -> key of the fingerprint.
     """
     components[f"comp-{name}"] = {
@@ -74,7 +74,7 @@ def add_step(tasks: dict[str, Any], components: dict[str, Any], name: str, reade
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the step: writes the fingerprints as output parameters."""
     parser = argparse.ArgumentParser(prog=MODULE, description=__doc__.splitlines()[0])
-    parser.add_argument("--look", required=True, help="What to look at, by the fingerprint's key, as JSON.")
+    parser.add_argument("--look", required=True, help="What to fingerprint, by the fingerprint's key, as JSON.")
     parser.add_argument(CALL, required=True, help="The launcher's ExecutorInput as JSON.")
     options = parser.parse_args(argv)
     with ending():
@@ -85,10 +85,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def look(key: str, at: Any) -> str:
-    """One fingerprint: of data, as ImageExampleGen's driver takes it, or of a folder of models.
+    """One fingerprint: of data, as in ImageExampleGen's driver, or of a folder of models.
 
     Raises:
-        RestemError: the data is not there.
+        RestemError: the data does not exist.
     """
     if key in FOLDERS:
         return of_models(at)
@@ -96,13 +96,13 @@ def look(key: str, at: Any) -> str:
 
     config = DataConfig.model_validate(at)
     if config.path in EMBEDDED:
-        return config.path  # They come with the code, whose fingerprint the step has already.
-    # A window of spans has a line for each of them.
+        return config.path  # They are part of the code, whose fingerprint the step already has.
+    # A window of spans has one line for each span.
     return hashlib.sha256(fingerprint(config.path, config).encode()).hexdigest()
 
 
 def of_models(folder: str) -> str:
-    """Changes with the names and sizes of the models' files; what is written for KServe beside them is none."""
+    """A hash of the names and sizes of the models' files, without the files for KServe next to them."""
     from restem.pusher.kserve import FOLDER
     from restem.pusher.versions import file_sizes
 

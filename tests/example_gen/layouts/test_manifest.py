@@ -141,14 +141,14 @@ def test_a_damaged_parquet_file_is_reported(tmp_path):
     path = tmp_path / "all.parquet"
     pq.write_table(table, path, compression="snappy")
     whole = path.read_bytes()
-    told = set()
+    messages = set()
     for place in range(4, len(whole) - 8, 3):
         path.write_bytes(whole[:place] + b"\xff\xff\xff" + whole[place + 3 :])
         try:
             listed(str(path))
         except RestemError as error:
-            told.add(str(error).partition(": ")[2][:30])
-    assert any(words.startswith("the Parquet file is damaged") for words in told)
+            messages.add(str(error).partition(": ")[2][:30])
+    assert any(message.startswith("the Parquet file is damaged") for message in messages)
 
 
 @pytest.mark.parametrize(

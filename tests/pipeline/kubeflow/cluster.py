@@ -1,9 +1,9 @@
 """A Kubeflow without Kubernetes: the orchestrator of Kubeflow's own SDK runs a compiled pipeline, step by step.
 
-What surrounds a step's container on a cluster is imitated here, as kubeflow/pipelines' backend has it: the driver's
-call (types stripped from inputs, an output of its own for the log), the launcher (downloads inputs, uploads outputs,
-files only; a fresh file system for each attempt; refuses unknown fields and nulls in the answer) and Argo (tries again
-as the task's retry policy says).
+This module simulates the environment of a step's container on a cluster, as in the backend of kubeflow/pipelines: the
+driver's call (types removed from inputs, an additional output for the log), the launcher (downloads inputs, uploads
+outputs, only files; a fresh file system for each attempt; rejects unknown fields and nulls in the answer) and Argo
+(retries according to the task's retry policy).
 """
 
 import json
@@ -24,13 +24,13 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 BUCKET = "minio://mlpipeline"
 ANSWER = "output_metadata.json"
-# How a step's command is run: (command, environment, attempt's folder, step) -> exit code and log.
+# Runs a step's command: (command, folder of the attempt, step) -> exit code and log.
 RunContainer = Callable[[list[str], Path, str], tuple[int, str]]
 
 
 @dataclass
 class Attempt:
-    """One try at a step."""
+    """One attempt of a step."""
 
     step: str
     code: int
@@ -39,16 +39,15 @@ class Attempt:
 
 @dataclass
 class Cluster:
-    """Runs a compiled pipeline. After `run`, `attempts` has what was tried, `cached` what was taken from the cache, and
-    `store` what was uploaded, a folder for each step and output.
+    """Runs a compiled pipeline. After `run`, `attempts` has all attempts, `cached` the steps from the cache, and
+    `store` the uploaded files, in a folder for each step and output.
 
     Attributes:
         package: the compiled YAML file.
-        folder: scratch.
-        run_container: runs one attempt; by default as a process of this machine.
-        before: called with step and attempt (from 0); what it returns, if anything, runs the attempt instead.
-        cache: what the server's cache knows, by its key; none where it knows nothing yet. Runs that share one share the
-            folder.
+        folder: a scratch folder.
+        run_container: runs one attempt; by default as a process on this machine.
+        before: called with step and attempt (from 0); if it returns a function, that runs the attempt instead.
+        cache: the content of the server's cache, by key. Runs that share a cache must share the folder.
     """
 
     package: Path
@@ -68,7 +67,7 @@ class Cluster:
         return self.store / step / key
 
     def properties(self, step: str, key: str) -> dict[str, Any]:
-        """What the step said of its output."""
+        """The properties that the step set on its output."""
         answer = json.loads((self.store / step / "executor_output.json").read_text(encoding="utf-8"))
         return answer["artifacts"][key]["artifacts"][0]["metadata"]
 
@@ -77,11 +76,11 @@ class Cluster:
         return next(attempt.log for attempt in reversed(self.attempts) if attempt.step == step)
 
     def run(self) -> bool:
-        """Runs every step in order; False where one failed for good."""
+        """Runs every step in order; False if a step failed after all retries."""
         cluster = self
 
         class Pod:
-            """What kfp.local makes for each task: takes its command, `run` gives the status."""
+            """kfp.local creates one for each task, with its command; `run` returns the status."""
 
             def __init__(self, image: str, full_command: list[str], pipeline_root: str, runner: Any) -> None:
                 assert image == cluster.image, "kfp.local is given the configured image"
@@ -106,7 +105,7 @@ class Cluster:
 
     @property
     def image(self) -> str:
-        """The one image of all steps."""
+        """The image, which is the same for all steps."""
         executors = self.spec["deploymentSpec"]["executors"].values()
         (image,) = {executor["container"]["image"] for executor in executors}
         return image
@@ -143,7 +142,7 @@ class Cluster:
         return status.Status.FAILURE
 
     def _driver(self, call: dict[str, Any], pod: Path, step: str, attempt: int) -> dict[str, Any]:
-        """The call as driver and launcher make it; downloads the inputs."""
+        """Changes the call as the driver and the launcher do, and downloads the inputs."""
         number = 17
         for entry in call.get("inputs", {}).get("artifacts", {}).values():
             for artifact in entry["artifacts"]:
@@ -177,14 +176,14 @@ class Cluster:
 
     def _launcher_uploads(self, prepared: dict[str, Any], call: dict[str, Any], step: str, pod: Path) -> None:
         text = Path(prepared["outputs"]["outputFile"]).read_text(encoding="utf-8")
-        # The launcher's parser refuses fields it does not know.
+        # The launcher's parser rejects unknown fields.
         answer = json_format.Parse(text, pipeline_spec_pb2.ExecutorOutput())
         assert "null" not in json.dumps(json.loads(text)), text
-        assert str(pod) not in text, "a path of the container in what goes to the metadata store"
+        assert str(pod) not in text, "a path of the container would reach the metadata store"
         for key, entry in answer.artifacts.items():
             declared = prepared["outputs"]["artifacts"][key]["artifacts"][0]
             assert [artifact.uri for artifact in entry.artifacts] == [declared["uri"]], text
-            # Merged over what the driver knew, as the launcher does; the orchestrator goes on with local paths.
+            # The launcher keeps the driver's URI; the orchestrator of the SDK needs the local path.
             entry.artifacts[0].uri = call["outputs"]["artifacts"][key]["artifacts"][0]["uri"]
         for key, entry in prepared["outputs"]["artifacts"].items():
             if key in answer.artifacts:
@@ -199,7 +198,7 @@ class Cluster:
 
 
 def copy_files(source: Path, target: Path) -> None:
-    """As an object store copies: files only, empty folders vanish."""
+    """Copies like an object store: only files, no empty folders."""
     if source.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -209,7 +208,7 @@ def copy_files(source: Path, target: Path) -> None:
 
 
 def run_process(command: list[str], pod: Path, step: str, python: str = sys.executable) -> tuple[int, str]:
-    """The command as a process, with nothing of this one's environment but what it needs to start."""
+    """Runs the command as a process with a minimal environment."""
     with open(pod / "log", "w+", encoding="utf-8") as log:
         done = subprocess.run(
             [python if part == "python" else part for part in command],

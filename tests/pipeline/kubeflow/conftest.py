@@ -1,4 +1,4 @@
-"""Configurations for Kubeflow, and the digits compiled once for every test that looks at the file."""
+"""Fixtures: configurations for Kubeflow, and one of them compiled once for all tests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +44,7 @@ def configured(tmp_path) -> Callable[..., Config]:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory) -> Path:
-    """`parts.yaml` compiled; the configuration lies beside it."""
+    """`parts.yaml` compiled; the configuration is in the same folder."""
     folder = tmp_path_factory.mktemp("compiled")
     (folder / "parts.yaml").write_text(TEXT.format(image=IMAGE), encoding="utf-8")
     out = folder / "pipeline.yaml"

@@ -1,4 +1,4 @@
-"""A step that takes no time: what the tests of the entrypoint run instead of a real one."""
+"""A very fast step for the tests of the entrypoint."""
 
 import json
 import os
@@ -7,10 +7,10 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 
 
 class Executor(BaseExecutor):
-    """Writes what it was given into its output `model`, and properties that are awkward for the server."""
+    """Writes its inputs into its output `model`, and sets properties that the server cannot store."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Copies the input's file; tells types, URIs and whether the output's folder was there."""
+        """Records the input's text, types, URIs, and whether the output's folder exists."""
         (examples,), (model,) = input_dict["examples"], output_dict["model"]
         found = {
             "input": [type(examples).__name__, examples.uri, examples.split_names],
@@ -30,7 +30,7 @@ class Executor(BaseExecutor):
 
 
 class Failing(BaseExecutor):
-    """Fails as a user's mistake does."""
+    """Fails with a user's mistake."""
 
     def Do(self, input_dict, output_dict, exec_properties):
         """Raises."""

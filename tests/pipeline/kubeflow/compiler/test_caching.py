@@ -1,4 +1,4 @@
-"""What the server's cache makes of spans: a run with nothing new reads nothing, a new span is read."""
+"""The server's cache with spans: a run without new data reads nothing, a new span is read."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def write_day(volume: Path, number: int, images: int) -> None:
 
 
 def first_steps(command: list[str], pod: Path, step: str) -> tuple[int, str]:
-    """The steps that matter here run; the run ends behind them."""
+    """Runs only the steps of this test; all later steps fail."""
     return run_process(command, pod, step) if step in ("fingerprints", "image-example-gen") else (1, "")
 
 

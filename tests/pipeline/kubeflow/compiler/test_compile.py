@@ -1,4 +1,4 @@
-"""The compiled file, as a server would look at it."""
+"""The compiled file, checked as a server would check it."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def spec(documents):
     return documents[0]
 
 
-def test_kubeflows_own_messages_take_both_documents(documents, compiled):
+def test_kubeflows_own_messages_accept_both_documents(documents, compiled):
     spec, platform = documents
     message = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     assert message.schema_version == "2.1.0"
@@ -53,7 +53,7 @@ def test_kubeflows_own_messages_take_both_documents(documents, compiled):
     assert components.load_component_from_file(str(compiled)).pipeline_spec == message
 
 
-def test_every_step_is_there_under_names_that_kubernetes_takes(spec):
+def test_every_step_is_there_with_a_name_that_kubernetes_accepts(spec):
     tasks = spec["root"]["dag"]["tasks"]
     assert sorted(task["taskInfo"]["name"] for task in tasks.values()) == sorted(STEPS)
     for name, task in tasks.items():
@@ -71,7 +71,7 @@ def test_every_step_is_there_under_names_that_kubernetes_takes(spec):
         assert set(task.get("dependentTasks", [])) <= set(tasks)
 
 
-def test_nothing_that_the_server_refuses_or_that_leads_nowhere(compiled, documents):
+def test_no_unsupported_field_no_local_path_and_no_null(compiled, documents):
     text = compiled.read_text(encoding="utf-8")
     for word in ("resolver", "constantValue", "runtimeParameter", "lifecycle", "preCacheCheck"):
         assert word not in text
@@ -97,7 +97,7 @@ def test_every_image_is_the_configured_one_and_starts_the_entrypoint(spec):
     }
 
 
-def test_paths_are_those_of_the_volume(spec):
+def test_paths_are_on_the_volume(spec):
     tasks = spec["root"]["dag"]["tasks"]
     parameters = tasks["image-example-gen"]["inputs"]["parameters"]
     assert parameters["input_base"]["runtimeValue"]["constant"] == "/mnt/restem/images"
@@ -105,7 +105,7 @@ def test_paths_are_those_of_the_volume(spec):
     assert "/mnt/restem/serving/parts" in pushed
 
 
-def test_steps_that_read_outside_the_store_are_cached_by_a_fingerprint_of_it(spec):
+def test_steps_that_read_outside_the_store_are_cached_by_a_fingerprint(spec):
     tasks = spec["root"]["dag"]["tasks"]
     cached = {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
     assert cached == {task_name(step) for step in STEPS} - {"fingerprints"}
@@ -116,7 +116,7 @@ def test_steps_that_read_outside_the_store_are_cached_by_a_fingerprint_of_it(spe
             assert source["producerTask"] == "fingerprints"
             assert "fingerprints" in task["dependentTasks"]
             looked[name] = source["outputParameterKey"]
-    # A stock baseline reads nothing outside.
+    # A stock baseline reads nothing outside the store.
     assert looked == {"image-example-gen": "data", "pusher": "pushed"}
     (arguments,) = [
         executor["container"]["args"]
@@ -127,7 +127,7 @@ def test_steps_that_read_outside_the_store_are_cached_by_a_fingerprint_of_it(spe
     assert (look["data"]["path"], look["pushed"]) == ("/mnt/restem/images", "/mnt/restem/serving/parts")
 
 
-def test_retries_resources_and_the_platform_are_each_steps_own(documents):
+def test_each_step_has_its_own_retries_resources_and_platform_settings(documents):
     spec, platform = documents
     tasks, executors = spec["root"]["dag"]["tasks"], spec["deploymentSpec"]["executors"]
     assert tasks["trainer"]["retryPolicy"] == {
@@ -157,7 +157,7 @@ def test_retries_resources_and_the_platform_are_each_steps_own(documents):
 
 
 def test_tfx_command_line_compiles_the_same_bytes_and_no_secret(compiled, tmp_path):
-    """Another process, another hash seed, another folder, and secrets in the environment."""
+    """With another process, hash seed and folder, and with secrets in the environment."""
     environment = {
         **os.environ,
         "RESTEM_CONFIG": str(compiled.parent / "parts.yaml"),
@@ -185,14 +185,14 @@ def test_tfx_command_line_compiles_the_same_bytes_and_no_secret(compiled, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--out", "x.json"], "a name ending in .yaml"),
-        (["--out", "x.yaml"], "the steps have no image to run in"),
+        (["--out", "x.yaml"], "the steps have no image"),
         (["--out", "x.yaml", "--set", "image.bands=[a, a]"], "different names"),
     ],
 )
-def test_mistakes_are_told_before_tfx_is_loaded(tmp_path, arguments, told):
+def test_mistakes_are_reported_before_tfx_is_loaded(tmp_path, arguments, message):
     (tmp_path / "c.yaml").write_text("data: {path: images}\nimage: {size: 8}\n", encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", LIGHT, "compile", "--config", "c.yaml", *arguments],
@@ -202,5 +202,5 @@ def test_mistakes_are_told_before_tfx_is_loaded(tmp_path, arguments, told):
         text=True,
     )
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml"]

@@ -5,7 +5,7 @@ from restem.pipeline.config.kubeflow import Volume
 from restem.pipeline.kubeflow.compiler.paths import in_the_cluster, storage_uri
 
 
-def test_paths_in_what_a_volume_holds_become_paths_on_it(configured, tmp_path):
+def test_local_paths_become_paths_on_the_volume(configured, tmp_path):
     config = in_the_cluster(configured())
     assert config.data.path == "/mnt/restem/images"
     assert config.model.weights == "/mnt/restem/weights/resnet50.weights.h5"
@@ -16,7 +16,7 @@ def test_paths_in_what_a_volume_holds_become_paths_on_it(configured, tmp_path):
 
 def test_the_innermost_folder_decides(configured):
     volumes = "kubeflow.volumes=[{claim: a, mount: /a, holds: .}, {claim: b, mount: /b, holds: weights}]"
-    config = configured()  # the folder that paths in --set are relative to is another: name it whole
+    config = configured()  # paths in --set are relative to another folder, so use absolute paths
     folder = config.kubeflow.volumes[0].holds
     config = in_the_cluster(
         configured(volumes.replace("holds: .", f"holds: {folder}").replace("holds: w", f"holds: {folder}/w"))
@@ -25,7 +25,7 @@ def test_the_innermost_folder_decides(configured):
     assert config.model.weights == "/b/resnet50.weights.h5"
 
 
-def test_paths_on_a_volume_remote_storage_and_words_stay(configured):
+def test_paths_on_a_volume_remote_storage_and_keywords_do_not_change(configured):
     config = in_the_cluster(
         configured(
             "data.path=gs://bucket/images", "model.weights=/mnt/restem/w.h5", "push.destination=gs://bucket/models"
@@ -38,23 +38,23 @@ def test_paths_on_a_volume_remote_storage_and_words_stay(configured):
     assert in_the_cluster(configured("data.path='embedded:digits'")).data.path == "embedded:digits"
 
 
-def test_everything_that_the_steps_could_not_reach_is_told_at_once(configured):
+def test_all_unreachable_paths_are_reported_at_once(configured):
     with pytest.raises(ConfigError) as caught:
         in_the_cluster(configured("kubeflow.volumes=[]", "kubeflow.image=null"))
-    told = {".".join(map(str, problem.key)) for problem in caught.value.problems}
-    assert told == {"kubeflow.image", "push.destination", "data.path", "model.weights"}
+    keys = {".".join(map(str, problem.key)) for problem in caught.value.problems}
+    assert keys == {"kubeflow.image", "push.destination", "data.path", "model.weights"}
     assert "make image" in str(caught.value)
-    assert "holds: FOLDER_HERE" in str(caught.value)
+    assert "holds: LOCAL_FOLDER" in str(caught.value)
 
 
-def test_storage_that_tensorflow_cannot_reach_is_refused(configured):
+def test_storage_that_tensorflow_cannot_reach_is_rejected(configured):
     with pytest.raises(ConfigError) as caught:
         in_the_cluster(configured("data.path=s3://bucket/images", "push.destination=minio://bucket/models"))
     assert [problem.key for problem in caught.value.problems] == [("data", "path"), ("push", "destination")]
     assert "gs://" in str(caught.value)
 
 
-def test_dataflows_workers_reach_buckets_alone(configured):
+def test_dataflows_workers_can_read_only_buckets(configured):
     dataflow = (
         "beam.runner=dataflow",
         "beam.args=[--project=p, --region=r, --temp_location=gs://b/t, --sdk_container_image=i]",
@@ -66,7 +66,7 @@ def test_dataflows_workers_reach_buckets_alone(configured):
     assert reached.data.path == "gs://b/images"
 
 
-def test_where_a_serving_cluster_reads_a_folder():
+def test_the_storage_uri_of_a_folder():
     volumes = (
         Volume(claim="outer", mount="/mnt", sub_path="team"),
         Volume(claim="inner", mount="/mnt/models"),

@@ -1,6 +1,6 @@
-"""The entrypoint on a call as Kubeflow's launcher makes it, and for each repair the proof that TFX still needs it.
+"""The entrypoint with a call from Kubeflow's launcher, and for each repair a test that TFX still needs it.
 
-A test named `..._without_..._fails` that no longer passes says that its repair can go.
+If a test named `..._without_...` no longer passes, its repair can be removed.
 """
 
 import argparse
@@ -26,7 +26,7 @@ DECLARED = {"artifacts": {"examples": {"artifactType": EXAMPLES}}, "parameters":
 
 @pytest.fixture
 def call(tmp_path):
-    """What the launcher passes for {{$}}: an input without type, an output with its type, and one for the log."""
+    """The launcher's value for {{$}}: an input without a type, an output with its type, and an output for the log."""
     given = tmp_path / "minio" / "mlpipeline" / "in"
     given.mkdir(parents=True)
     (given / "text").write_text("hello")
@@ -83,7 +83,7 @@ def options(call, executor="tests.pipeline.kubeflow.tiny_step.Executor"):
 
 
 def tfx_alone(call):
-    """TFX's own entrypoint on a call that was repaired by hand as far as the test wants it."""
+    """Runs TFX's own entrypoint with a call that the test has repaired in part."""
     os.makedirs(os.path.dirname(call["outputs"]["outputFile"]), exist_ok=True)
     kubeflow_v2_run_executor.main((options(call), []))
 
@@ -99,7 +99,7 @@ def test_a_step_runs_on_the_launchers_call_and_answers_in_remote_uris(call, tmp_
     assert found["input"] == ["Examples", str(tmp_path / "minio" / "mlpipeline" / "in"), '["train"]']
     assert found["output"] == ["Model", str(model)]
     assert found["outputs"] == ["model"]
-    assert found["folder"], "the output's folder was there before the executor started"
+    assert found["folder"], "the output's folder must exist before the executor starts"
     assert found["properties"] == {"name": "digits"}
     assert found["text"] == "hello"
     text = Path(call["outputs"]["outputFile"]).read_text()
@@ -121,17 +121,17 @@ def test_a_step_runs_on_the_launchers_call_and_answers_in_remote_uris(call, tmp_
         ({"uri": "/mnt/a"}, "/mnt/a"),
     ],
 )
-def test_where_the_launcher_puts_an_artifacts_files(artifact, path):
+def test_the_local_path_of_an_artifact(artifact, path):
     assert entrypoint.local_path(artifact) == path
 
 
-def test_what_dataflow_reads_and_writes_stays_in_its_bucket(call):
+def test_dataflow_reads_and_writes_in_its_bucket(call):
     text = json.dumps(call).replace("minio://mlpipeline", "gs://bucket")
     whole, remote = entrypoint.repair_call(json.loads(text), DECLARED["artifacts"], in_place="gs://")
     assert whole["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] == "gs://bucket/in"
     assert whole["outputs"]["artifacts"]["model"]["artifacts"][0]["uri"] == "gs://bucket/out/model"
     assert all(here == there for here, there in remote.items())
-    # Every other store is the launcher's affair.
+    # For every other store the launcher copies the files.
     whole, _ = entrypoint.repair_call(json.loads(json.dumps(call)), DECLARED["artifacts"], in_place="gs://")
     assert whole["outputs"]["artifacts"]["model"]["artifacts"][0]["uri"].endswith("minio/mlpipeline/out/model")
 
@@ -169,7 +169,7 @@ def test_without_local_paths_tfx_cannot_read(call):
         fileio.exists(call["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"])
 
 
-def test_without_repair_tfxs_answer_has_local_uris_and_nulls_and_no_folder_was_made(call, tmp_path):
+def test_without_repair_tfxs_answer_has_local_uris_and_nulls_and_the_folder_is_missing(call, tmp_path):
     whole = repaired(call)
     tfx_alone(whole)
     text = Path(call["outputs"]["outputFile"]).read_text()
@@ -193,7 +193,7 @@ def test_without_registration_tfx_cannot_import_our_artifact_types(monkeypatch):
 
 
 def test_the_driver_resolves_the_newest_span_before_the_executor_runs(call, tmp_path, monkeypatch):
-    """The server ignores the hook that TFX compiles for it."""
+    """The server ignores the hook that TFX compiles for this."""
     for span in (1, 12):
         (tmp_path / "data" / f"span-{span}").mkdir(parents=True)
         (tmp_path / "data" / f"span-{span}" / "text").write_text("x")

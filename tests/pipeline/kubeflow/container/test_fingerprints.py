@@ -1,4 +1,4 @@
-"""What the server's cache is told of the data and of the pushed models."""
+"""The fingerprints of the data and of the pushed models for the server's cache."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_the_embedded_digits_are_always_the_same():
     assert look("data", {"path": "embedded:digits"}) == "embedded:digits"
 
 
-def test_models_change_with_a_version_and_not_with_what_kserve_is_given(tmp_path):
+def test_models_change_with_a_version_but_not_with_the_files_for_kserve(tmp_path):
     (nothing := tmp_path / "serving").mkdir()
     empty = look("pushed", str(nothing))
     assert look("pushed", str(tmp_path / "missing")) == empty
@@ -52,7 +52,7 @@ def test_models_change_with_a_version_and_not_with_what_kserve_is_given(tmp_path
     assert look("pushed", str(tmp_path / "serving")) == pushed != empty
 
 
-def test_each_step_is_given_what_it_reads(configured):
+def test_each_step_gets_the_fingerprint_of_what_it_reads(configured):
     plain = wanted(configured("push.destination=/mnt/restem/models"))
     assert {step: key for step, (key, _) in plain.items()} == {"ImageExampleGen": "data", "Pusher": "pushed"}
     more = wanted(
@@ -67,7 +67,7 @@ def test_each_step_is_given_what_it_reads(configured):
     assert wanted(configured("evaluate.baseline=/mnt/restem/old"))["Baseline"] == ("baseline", "/mnt/restem/old")
 
 
-def test_the_step_answers_with_parameters_or_with_what_is_wrong(images, tmp_path):
+def test_the_step_outputs_parameters_or_an_error(images, tmp_path):
     answer = tmp_path / "answer" / "output_metadata.json"
 
     def run(folder: Path) -> subprocess.CompletedProcess:
