@@ -26,7 +26,9 @@ class ColumnsConfig(Section):
 
     path: str = Field("path", min_length=1, description="The image's path, relative to the manifest, or absolute.")
     label: str = Field("label", min_length=1, description="The image's class.")
-    split: str = Field("split", min_length=1, description="The image's split, train or test; the column is optional.")
+    split: str = Field(
+        "split", min_length=1, description="The image's split, train, val or test; the column is optional."
+    )
 
 
 class FeaturesConfig(Section):
@@ -34,7 +36,7 @@ class FeaturesConfig(Section):
 
     image: str = Field("image_bytes", min_length=1, description="The encoded image, with the content of an image file.")
     label: str = Field("label", min_length=1, description="The image's class: a name, or a whole number.")
-    split: str | None = Field(None, description="The image's split: train or test.")
+    split: str | None = Field(None, description="The image's split: train, val or test.")
     path: str | None = Field(
         None, description="The image's name in reports. The default is the file's name and the record's number."
     )
@@ -63,7 +65,8 @@ class DataConfig(Section):
         None,
         description="'given': by sub-folders train and test, or by the split column or feature; 'hash': by a hash of "
         "each path (or group), which never changes; 'stratified': the smallest hashes of every class, so that each "
-        "class keeps its share. The default is 'given' if the data give splits, otherwise 'hash'.",
+        "class keeps its share. The default is 'given' if the data give splits, 'hash' with data.group, otherwise "
+        "'stratified'.",
     )
     group: str | None = Field(
         None,
@@ -87,7 +90,14 @@ class DataConfig(Section):
         lt=1,
         description="The share of the images that are held out for testing, if the splits are not given.",
     )
-    allow_leaks: bool = Field(False, description="Whether byte-identical images may be in both train and test.")
+    val_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="The share of the training images that are held out for validation: for choosing an epoch and "
+        "stopping early (train.keep, train.patience). 0 means none, unless the data have a split val.",
+    )
+    allow_leaks: bool = Field(False, description="Whether byte-identical images may be in more than one split.")
     spans: int = Field(1, ge=1, description="How many of the newest spans are read together, if path has {SPAN}.")
     max_quarantined: float = Field(
         0.05,

@@ -5,8 +5,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-TRAIN, TEST = "train", "test"
-SPLITS = (TRAIN, TEST)
+TRAIN, VAL, TEST = "train", "val", "test"
+SPLITS = (TRAIN, VAL, TEST)
+TITLES = {TRAIN: "training", VAL: "validation", TEST: "test"}  # as in "training images"
+# What folders, columns and features may call them.
+SPLIT_NAMES = {
+    **{"train": TRAIN, "training": TRAIN},
+    **{"val": VAL, "valid": VAL, "validation": VAL},
+    **{"test": TEST, "testing": TEST},
+}
 SHOWN = 5  # at most this many names in a message
 
 
@@ -29,7 +36,7 @@ class ImageFile:
 
     path: relative to the listing's folder, with forward slashes; or absolute, or a URL. For a record, its name.
     label: the class name, unicode-normalised (NFC).
-    split: 'train' or 'test'; empty until it is decided.
+    split: 'train', 'val' or 'test'; empty until it is decided.
     group: images of one group stay in one split.
     weight: the weight in training.
     metadata: values of data.metadata, in its order.
@@ -117,9 +124,15 @@ class Listing:
     spans: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the images are in: `train`, `test`, and `val` if it has images."""
+        has_val = any(file.split == VAL for file in self.files)
+        return tuple(split for split in SPLITS if split != VAL or has_val)
+
     def counts(self) -> dict[str, Counter]:
         """Split -> Counter of files per class."""
-        counts: dict[str, Counter] = {split: Counter() for split in SPLITS}
+        counts: dict[str, Counter] = {split: Counter() for split in self.splits}
         for file in self.files:
             counts[file.split][file.label] += 1
         return counts

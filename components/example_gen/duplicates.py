@@ -31,7 +31,7 @@ class Duplicates:
     """Groups of identical images; each has at least two, sorted by path.
 
     groups: all groups.
-    leaks: groups in both train and test.
+    leaks: groups in more than one split.
     conflicts: groups with different labels.
     """
 
@@ -84,13 +84,13 @@ def find_duplicates(lines: Callable[[], Iterable[str]]) -> Duplicates:
 
 
 def describe_leaks(leaks: Sequence[tuple[Copy, ...]]) -> str:
-    """The message about identical images in both splits: a sentence, and one line for each of the first leaks."""
+    """The message about identical images in several splits: a sentence, and one line for each of the first leaks."""
     shown = "".join(
         "\n  " + " = ".join(f"{copy.path} ({copy.split})" for copy in _both_sides(group)) for group in leaks[:_SHOWN]
     )
     more = f"\n  and {len(leaks) - _SHOWN} more" if len(leaks) > _SHOWN else ""
     subject = "1 image is" if len(leaks) == 1 else f"{len(leaks)} images are"
-    return f"{subject} in both train and test, byte for byte{shown}{more}"
+    return f"{subject} in more than one split, byte for byte{shown}{more}"
 
 
 def _both_sides(group: tuple[Copy, ...]) -> list[Copy]:
@@ -102,7 +102,7 @@ def check_leaks(found: Duplicates, config: DataConfig, where: str) -> None:
     """Refuses data on which the test would reward memorised images.
 
     Raises:
-      RestemError: identical images are in both train and test, and data.allow_leaks is not set.
+      RestemError: identical images are in more than one split, and data.allow_leaks is not set.
     """
     if not found.leaks or config.allow_leaks:
         return

@@ -24,7 +24,7 @@ from restem.errors import RestemError
 from restem.example_gen.artifacts import Quarantine
 from restem.example_gen.config import DataConfig
 from restem.example_gen.content import with_size
-from restem.example_gen.dataset import SPLITS, ExampleFields, ImageFile, Listing, Refused
+from restem.example_gen.dataset import TITLES, ExampleFields, ImageFile, Listing, Refused
 from restem.example_gen.duplicates import Duplicates, check_leaks, digest_line, find_duplicates
 from restem.example_gen.listing import check_counts, check_listing
 from restem.example_gen.reading import Accepted, ImageReader, Limits
@@ -66,7 +66,7 @@ class Executor(BaseBeamExecutor):
         for note in listing.notes:
             _LOG.warning("%s", note)
         examples = artifact_utils.get_single_instance(output_dict["examples"])
-        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        examples.split_names = artifact_utils.encode_split_names(list(listing.splits))
         if listing.spans:
             _LOG.info("spans: %s", ", ".join(str(number) for number in listing.spans))
             examples.span = listing.spans[-1]
@@ -78,7 +78,7 @@ class Executor(BaseBeamExecutor):
         refused = [Refused.from_json(line) for line in _lines(parts, _REFUSED)]
         refused += [with_size(listing.folder, one) for one in listing.refused]
         refused.sort(key=lambda one: one.path)
-        counts = _read_counts(parts)
+        counts = _read_counts(parts, listing.splits)
         duplicates = find_duplicates(lambda: _lines(parts, _DIGESTS))
         fileio.rmtree(parts)
 
@@ -91,8 +91,8 @@ class Executor(BaseBeamExecutor):
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
         _LOG.info(
-            "%s training images, %s test images, %d quarantined",
-            *(f"{sum(counts[split].values()):,}" for split in SPLITS),
+            "%s, %d quarantined",
+            ", ".join(f"{sum(counts[split].values()):,} {TITLES[split]} images" for split in listing.splits),
             len(refused),
         )
         if duplicates.groups:
@@ -130,10 +130,10 @@ def _build(
         | "Shuffle" >> beam.GroupByKey()
         | "ReadImages"
         >> beam.ParDo(ReadImages(listing.folder, limits, fields, len(listing.files))).with_outputs(
-            *SPLITS, _REFUSED, _COUNTED, _DIGESTS
+            *listing.splits, _REFUSED, _COUNTED, _DIGESTS
         )
     )
-    for split in SPLITS:
+    for split in listing.splits:
         target = os.path.join(artifact_utils.get_split_uri([examples], split), "data_tfrecord")
         _ = outcomes[split] | f"Write[{split}]" >> WriteStoredTFRecords(target)
     _ = outcomes[_REFUSED] | "WriteRefused" >> beam.io.WriteToText(os.path.join(parts, _REFUSED))
@@ -211,8 +211,8 @@ def _lines(parts: str, name: str) -> Iterator[str]:
             yield from lines
 
 
-def _read_counts(parts: str) -> dict[str, Counter]:
-    counts: dict[str, Counter] = {split: Counter() for split in SPLITS}
+def _read_counts(parts: str, splits: tuple[str, ...]) -> dict[str, Counter]:
+    counts: dict[str, Counter] = {split: Counter() for split in splits}
     for split, label, count in map(json.loads, _lines(parts, _COUNTED)):
         counts[split][label] = count
     return counts
@@ -239,14 +239,14 @@ def _write_quarantine(
         file.write("".join(one.to_json() + "\n" for one in refused))
     with fileio.open(os.path.join(uri, Quarantine.DUPLICATES), "w") as file:
         file.write("".join(line + "\n" for line in duplicates.lines()))
-    images = {split: sum(counts[split].values()) for split in SPLITS}
+    images = {split: sum(counts[split].values()) for split in listing.splits}
     summary = {
         "files": sum(images.values()) + len(refused),
         "quarantined": len(refused),
         "classes": list(listing.classes),
         "splits": {
             split: {"images": images[split], "by_class": {name: counts[split][name] for name in listing.classes}}
-            for split in SPLITS
+            for split in listing.splits
         },
         "duplicates": duplicates.counts(),
         "spans": list(listing.spans),

@@ -1,4 +1,4 @@
-"""Assigns images to training or testing: as given, or by hashes that never change.
+"""Assigns images to training, validation or testing: as given, or by hashes that never change.
 
 - `hash`: an image (or its group) is for testing if the hash of its path (or of the group's name) is below
   data.test_share. Adding or removing other images does not change this.
@@ -7,16 +7,19 @@
   one for each added or removed image, and none of another class.
 - `stratified` with groups: groups are assigned to testing in the order of their hashes, as long as this brings the
   classes' shares closer to data.test_share.
+
+The validation images are chosen among the training images in the same way, with data.val_share and other hashes.
 """
 
 import hashlib
 import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
-from restem.example_gen.dataset import TEST, TRAIN, ImageFile, Listing, first_few
+from restem.example_gen.dataset import TEST, TRAIN, VAL, ImageFile, Listing, first_few
 
 
 def assign_splits(listing: Listing, config: DataConfig) -> Listing:
@@ -35,24 +38,51 @@ def assign_splits(listing: Listing, config: DataConfig) -> Listing:
         )
     if listing.given_splits and config.split in (None, "given"):
         _check_groups(listing.files, config)
-        return listing
-    if config.split == "stratified":
-        chosen = _stratified(listing.files, config.test_share)
-    else:
-        chosen = [hashed_split(_unit(file), config.test_share) for file in listing.files]
-    files = tuple(replace(file, split=split) for file, split in zip(listing.files, chosen, strict=True))
-    return replace(listing, files=files, given_splits=False)
+        return _with_validation(listing, config)
+    tested = _chosen(listing.files, config.test_share, config)
+    files = tuple(
+        replace(file, split=TEST if test else TRAIN) for file, test in zip(listing.files, tested, strict=True)
+    )
+    return _with_validation(replace(listing, files=files, given_splits=False), config)
 
 
-def hashed_split(key: str, test_share: float) -> str:
-    """The split, determined only by a path (or a group's name), so that it never changes.
+def _with_validation(listing: Listing, config: DataConfig) -> Listing:
+    """Moves data.val_share of the training images to the split `val`, in the same way as the test images are chosen.
 
-    The path is unicode-normalised first, because macOS and Linux write the same accented name with different bytes.
+    Raises:
+      RestemError: the data name validation images themselves.
     """
-    return TEST if _rank(key) < test_share * 2**64 else TRAIN
+    if not config.val_share:
+        return listing
+    if any(file.split == VAL for file in listing.files):
+        raise RestemError(
+            "the data have validation images of their own",
+            where="data.val_share",
+            expected="0",
+            given=f"{config.val_share:g}",
+            remedy="Remove data.val_share, or the split val from the data",
+        )
+    train = [file for file in listing.files if file.split == TRAIN]
+    chosen = _chosen(train, config.val_share, config, salt="val\0")
+    val = {file.path for file, taken in zip(train, chosen, strict=True) if taken}
+    files = tuple(replace(file, split=VAL) if file.path in val else file for file in listing.files)
+    return replace(listing, files=files)
+
+
+def _chosen(files: Sequence[ImageFile], share: float, config: DataConfig, salt: str = "") -> list[bool]:
+    """Which files are in the smaller split: by hashes alone, or with the classes' shares."""
+    if config.split == "hash" or (config.group is not None and config.split is None):
+        return [hash_chooses(salt + _unit(file), share) for file in files]
+    return _stratified(files, share, salt)
+
+
+def hash_chooses(key: str, share: float) -> bool:
+    """Whether a path (or a group's name) is in the smaller split: it alone decides, so that this never changes."""
+    return _rank(key) < share * 2**64
 
 
 def _rank(key: str) -> int:
+    # Unicode-normalised first, because macOS and Linux write the same accented name with different bytes.
     digest = hashlib.sha256(unicodedata.normalize("NFC", key).encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big")
 
@@ -62,22 +92,22 @@ def _unit(file: ImageFile) -> str:
     return file.group or file.key or file.path
 
 
-def _stratified(files: tuple[ImageFile, ...], share: float) -> list[str]:
+def _stratified(files: Sequence[ImageFile], share: float, salt: str) -> list[bool]:
     sizes = Counter(file.label for file in files)
     wanted = {label: min(max(round(share * size), 1), size - 1) for label, size in sizes.items()}
     members: dict[str, Counter] = defaultdict(Counter)
     for file in files:
         members[_unit(file)][file.label] += 1
     have: Counter = Counter()
-    tested = set()
-    for unit in sorted(members, key=lambda unit: (_rank(unit), unit)):
+    chosen = set()
+    for unit in sorted(members, key=lambda unit: (_rank(salt + unit), unit)):
         labels = members[unit]
         before = sum(abs(wanted[label] - have[label]) for label in labels)
         after = sum(abs(wanted[label] - have[label] - count) for label, count in labels.items())
         if after < before:
-            tested.add(unit)
+            chosen.add(unit)
             have.update(labels)
-    return [TEST if _unit(file) in tested else TRAIN for file in files]
+    return [_unit(file) in chosen for file in files]
 
 
 def _check_groups(files: tuple[ImageFile, ...], config: DataConfig) -> None:
@@ -88,7 +118,7 @@ def _check_groups(files: tuple[ImageFile, ...], config: DataConfig) -> None:
     divided = sorted(group for group, splits in sides.items() if len(splits) > 1)
     if divided and not config.allow_leaks:
         raise RestemError(
-            f"{len(divided)} of {len(sides)} groups are in both train and test",
+            f"{len(divided)} of {len(sides)} groups are in more than one split",
             where=f"data.group: {config.group}",
             expected="every group in one split",
             given=first_few(divided),

@@ -14,13 +14,12 @@ import tensorflow as tf
 from pydantic import TypeAdapter
 
 from restem.run_record import Epoch
+from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
 
 UNUSED_SECONDS = 7 * 86_400
 KEPT = 2  # the newest checkpoints: the older one serves where the newest is damaged
 _PREFIX = "checkpoint-"
 
-# Set by who runs the pipeline. Not among the step's properties: other checkpoints are no reason to train again.
-FOLDER_VARIABLE, SECONDS_VARIABLE = "RESTEM_CHECKPOINT_FOLDER", "RESTEM_CHECKPOINT_SECONDS"
 
 log = logging.getLogger("restem")
 
@@ -198,7 +197,7 @@ def checkpoints_of_this_run(name: str, settings: object, files: Sequence[str]) -
       settings: everything that decides the weights, as JSON can hold it, with the fingerprint of the code.
       files: patterns of the files with the examples; their names and sizes count.
     """
-    folder = os.environ.get(FOLDER_VARIABLE)
+    folder = os.environ.get(CHECKPOINT_FOLDER)
     if not folder:
         return Checkpoints(None, name, 0)
     found = sorted(file for pattern in files for file in tf.io.gfile.glob(pattern))
@@ -212,4 +211,4 @@ def checkpoints_of_this_run(name: str, settings: object, files: Sequence[str]) -
         log.info("%s is a checkpoint of other settings, images or code: it is not used", path)
         if time.time() - tf.io.gfile.stat(path).mtime_nsec / 1e9 > UNUSED_SECONDS:
             tf.io.gfile.rmtree(path)
-    return Checkpoints(folder, key, float(os.environ.get(SECONDS_VARIABLE) or 60))
+    return Checkpoints(folder, key, float(os.environ.get(CHECKPOINT_SECONDS) or 60))

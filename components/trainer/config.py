@@ -9,6 +9,7 @@ from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.section import Section
 from restem.stem.spec import StemSpec
+from restem.storage import is_remote
 
 Role = Literal["candidate", "baseline"]
 Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
@@ -240,16 +241,23 @@ class AugmentConfig(Section):
 
 
 class CheckpointConfig(Section):
-    """Checkpoints of a training: after an interruption it goes on from the last one."""
+    """Checkpoints of a training: after an interruption it continues from the last one."""
 
-    seconds: float = Field(
-        60.0, ge=0, le=86_400, description="The time between two checkpoints; 0 writes one after each step."
+    every: float = Field(
+        60.0, ge=0, le=86_400, description="Seconds between two checkpoints; 0 writes one after each step."
     )
     folder: str | None = Field(
         None,
-        description="Where they go: a folder that a restarted step sees again. None: the run's own folder, which on "
-        "Kubeflow a restarted pod does not see: name a folder of a volume or a bucket there.",
+        description="An absolute path, or an address such as gs://bucket/folder, where a restarted step finds them "
+        "again. None means the run's own folder; on Kubeflow the folder checkpoints/ of the first volume.",
     )
+
+    @field_validator("folder")
+    @classmethod
+    def _folder_is_absolute(cls, folder: str | None) -> str | None:
+        if folder is None or is_remote(folder) or folder.startswith("/"):
+            return folder
+        raise RestemError("the path is relative", expected="an absolute path or an address", given=folder)
 
 
 class TrainConfig(Section):

@@ -10,6 +10,7 @@ from itertools import islice
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import MANIFESTS, DataConfig, Layout, looks_like_records
+from restem.example_gen.dataset import SPLIT_NAMES
 from restem.images.header import UnreadableImage
 from restem.images.probe import probe
 
@@ -22,7 +23,6 @@ LABELS = ("label", "class", "category", "target", "diagnosis", "species", "class
 SPLITS = ("split", "set", "fold", "partition", "subset", "dataset")
 GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "slide", "slide_id", "scene", "case", "case_id")
 WEIGHTS = ("weight", "sample_weight")
-_SPLIT_VALUES = frozenset({"train", "training", "test", "testing"})
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _manifest(path: str) -> InferredLayout:
     reasons = {}
     names = {"path": image, "label": label}
     split = _named(SPLITS, columns)
-    if split is not None and {value.lower() for value in columns[split]} <= _SPLIT_VALUES:
+    if split is not None and {value.lower() for value in columns[split]} <= set(SPLIT_NAMES):
         names["split"] = split
         reasons["split"] = f"the column {split} gives the split of each image"
     if names != {"path": "path", "label": "label", **({"split": "split"} if "split" in names else {})}:
@@ -124,7 +124,7 @@ def _records(path: str) -> InferredLayout:
     keys: dict = {"path": path, "layout": "tfrecord", "features": {"image": image, "label": label}}
     reasons = {"features": f"found in {', '.join(sorted(found))}"}
     split = next(iter(_by_last_part(texts, SPLITS)), None)
-    if split is not None and {value.lower() for value in texts[split]} <= _SPLIT_VALUES:
+    if split is not None and {value.lower() for value in texts[split]} <= set(SPLIT_NAMES):
         keys["features"]["split"] = split
         reasons["split"] = f"the feature {split} gives the split of each image"
     _roles(keys, reasons, texts, used={image, label, split}, kind="feature")

@@ -38,6 +38,11 @@ class RunFolder:
         """Where embedded images are written as files."""
         return self.root / "data"
 
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints of trainings, unless train.checkpoint.folder names another place."""
+        return self.root / "checkpoints"
+
     def new_log(self) -> Path:
         """Creates an empty log file for this run, named after the start time."""
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -83,6 +88,17 @@ class RunFolder:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def checkpoint_variables(config: Config, folder: RunFolder) -> dict[str, str]:
+    """The environment variables that tell the training steps where their checkpoints go."""
+    from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
+
+    checkpoint = config.train.checkpoint
+    return {
+        CHECKPOINT_FOLDER: checkpoint.folder or str(folder.checkpoints),
+        CHECKPOINT_SECONDS: f"{checkpoint.every:g}",
+    }
 
 
 def resolved(config: Config, folder: RunFolder) -> Config:

@@ -29,6 +29,7 @@ from restem.pipeline.environment import TENSORFLOW_VARIABLES
 from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
 
 Event = dict[str, Any]
+STOP_SECONDS = 20.0  # for the step of a training that is running, and its checkpoint
 
 
 # --- the parent process --------------------------------------------------------------------------------------------
@@ -81,6 +82,9 @@ def run_worker(
                     break
                 on_event(last)
         status = process.wait() if last.get("event") not in ("result", "failed") else 0
+    except Interrupted:
+        _ask_to_stop(process)
+        raise
     finally:
         _stop(process)
     if last.get("event") == "result":
@@ -110,6 +114,13 @@ def run_in_worker(target: str, request: dict[str, Any]) -> Any:
         raise
     os.unlink(name)
     return result
+
+
+def _ask_to_stop(process: subprocess.Popen) -> None:
+    """Gives a training the time to write a checkpoint; other work ends at once."""
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=STOP_SECONDS)
 
 
 def _stop(process: subprocess.Popen) -> None:

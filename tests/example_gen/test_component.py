@@ -321,7 +321,7 @@ def test_the_same_image_in_both_splits_stops_the_run_unless_allowed(run, tmp_pat
         path = folder / split / label / f"{seed}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image_bytes(seed=seed))
-    with pytest.raises(RestemError, match="3 images are in both train and test, byte for byte") as caught:
+    with pytest.raises(RestemError, match="3 images are in more than one split, byte for byte") as caught:
         run(tmp_path, folder, DataConfig(path="unused"), validate=False)
     assert "\n  test/a/1.png (test) = train/a/1.png (train)" in str(caught.value)
     root = tmp_path / "allowed"

@@ -37,7 +37,7 @@ def test_different_images_give_no_groups():
 
 def test_a_leak_is_an_error_unless_allowed():
     leaked = found(*((bytes([n]) * 32, f"{split}/{n}", "a", split) for n in range(30) for split in ("train", "test")))
-    with pytest.raises(RestemError, match="30 images are in both train and test") as caught:
+    with pytest.raises(RestemError, match="30 images are in more than one split") as caught:
         check_leaks(leaked, DataConfig(path="p"), "p")
     assert "test/24 (test) = train/24 (train)" in str(caught.value)
     assert "and 10 more" in str(caught.value)

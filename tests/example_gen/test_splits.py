@@ -78,6 +78,6 @@ def test_given_splits_are_kept_unless_others_are_configured():
 def test_groups_in_two_given_splits_are_refused():
     files = [ImageFile("1.png", "a", "train", group="p1"), ImageFile("2.png", "a", "test", group="p1")]
     files.append(ImageFile("3.png", "a", "test", group="p2"))
-    with pytest.raises(RestemError, match=r"1 of 2 groups are in both train and test.*given p1"):
+    with pytest.raises(RestemError, match=r"1 of 2 groups are in more than one split.*given p1"):
         split(files, given_splits=True)
     assert split(files, given_splits=True, allow_leaks=True)["2.png"] == "test"

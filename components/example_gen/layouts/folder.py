@@ -19,10 +19,21 @@ from dataclasses import replace
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig, compiled_group
-from restem.example_gen.dataset import SPLITS, ImageFile, Listing, Refused, first_few, relative, text_of
+from restem.example_gen.dataset import (
+    SPLIT_NAMES,
+    TEST,
+    TRAIN,
+    ImageFile,
+    Listing,
+    Refused,
+    first_few,
+    relative,
+    text_of,
+)
 
 # Files that operating systems leave behind. They are skipped like names that begin with a dot.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"})
+_SPLIT_FOLDERS = frozenset({"train", "test", "val", "validation"})
 _FILE, _FOLDER, _OTHER = "file", "folder", "other"
 
 
@@ -180,16 +191,16 @@ def _place(name: str, kind: str, split_folders: dict[str, str]) -> ImageFile | R
 
 
 def _split_folders(top_folders: list[str], files: list[str], where: str) -> dict[str, str]:
-    """The top folders that are splits: name as written -> 'train' or 'test'; empty if there are none."""
-    found = {name: name.lower() for name in top_folders if name.lower() in SPLITS}
-    if not found:
+    """The top folders that are splits: name as written -> 'train', 'val' or 'test'; empty if there are none."""
+    found = {name: SPLIT_NAMES[name.lower()] for name in top_folders if name.lower() in _SPLIT_FOLDERS}
+    if not {TRAIN, TEST} & set(found.values()):
         return {}
-    missing = [split for split in SPLITS if split not in found.values()]
+    missing = [split for split in (TRAIN, TEST) if split not in found.values()]
     if missing:
         raise RestemError(
             f"there is {first_few(sorted(found))}/ without {missing[0]}/",
             where=where,
-            expected="both train/ and test/ with the class folders inside, or only class folders",
+            expected="both train/ and test/ with the class folders inside (val/ is optional), or only class folders",
             given=first_few([f"{name}/" for name in top_folders]),
             remedy=f"Create {missing[0]}/ next to it, or move the class folders up to let Restem split the images",
         )
@@ -198,7 +209,7 @@ def _split_folders(top_folders: list[str], files: list[str], where: str) -> dict
         raise RestemError(
             f"there are other folders next to train/ and test/: {first_few(others)}",
             where=where,
-            expected="only train/ and test/, each with the class folders inside",
+            expected="only train/ and test/, and val/ if there is one, each with the class folders inside",
             remedy="Move their images into train/ or test/, or move them out of the folder",
         )
     return found

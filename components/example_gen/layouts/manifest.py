@@ -21,12 +21,11 @@ from typing import Any
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
-from restem.example_gen.dataset import SPLITS, ImageFile, Listing, Refused, relative
+from restem.example_gen.dataset import SPLIT_NAMES, ImageFile, Listing, Refused, relative
 from restem.example_gen.layouts.folder import grouped_by_path
 
 # A manifest may have large fields (polygons, captions) besides the images.
 csv.field_size_limit(2**31 - 1)
-_SPLIT_NAMES = {**{name: name for name in SPLITS}, "training": "train", "testing": "test"}
 _USEFUL = ("group", "weight")
 
 
@@ -246,9 +245,9 @@ def _image(values: Mapping[str, str], path: str, given: bool, config: DataConfig
     split = ""
     if given:
         text = values[config.columns.split]
-        split = _SPLIT_NAMES.get(text.lower(), "")
+        split = SPLIT_NAMES.get(text.lower(), "")
         if not split:
-            raise _BadRow(f"the split {text!r} is neither train nor test" if text else "the split is empty")
+            raise _BadRow(f"the split {text!r} is not train, val or test" if text else "the split is empty")
     return ImageFile(
         path=path,
         label=label,

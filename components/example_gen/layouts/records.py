@@ -23,12 +23,11 @@ from typing import Any, BinaryIO
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig, looks_like_records
-from restem.example_gen.dataset import ImageFile, Listing, Record, Refused, relative
+from restem.example_gen.dataset import SPLIT_NAMES, ImageFile, Listing, Record, Refused, relative
 
 _GZIP = b"\x1f\x8b"
 _HEADER, _FOOTER = 12, 4
 _MOST_BYTES = 2**31 - 1  # in a protocol buffer, and therefore in a tf.Example
-_SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 
 
 @dataclass(frozen=True)
@@ -179,9 +178,9 @@ def parse(data: bytes, config: DataConfig) -> Parsed:
     split = ""
     if names.split is not None:
         text = _one_text(features, names.split)
-        split = _SPLIT_NAMES.get(text.lower(), "")
+        split = SPLIT_NAMES.get(text.lower(), "")
         if not split:
-            raise BadRecord(f"Its split {text!r} is neither train nor test.")
+            raise BadRecord(f"Its split {text!r} is not train, val or test.")
     weight = 1.0
     if config.weight is not None:
         text = _one_text(features, config.weight)

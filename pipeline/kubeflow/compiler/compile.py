@@ -15,6 +15,7 @@ from restem.pipeline.kubeflow.compiler.platform import platform_spec, resources,
 from restem.pipeline.kubeflow.container import fingerprints
 from restem.pipeline.kubeflow.container.entrypoint import CALL
 
+TRAINING_STEPS = ("Pretrain", "Baseline", "Trainer")
 COMMAND = ("python", "-m", "restem.pipeline.kubeflow.container.entrypoint")
 
 
@@ -26,6 +27,7 @@ def compile_pipeline(config: Config) -> str:
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as tfx_runner
 
     from restem.pipeline.pipeline import create_pipeline
+from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
 
     config = in_the_cluster(config)
     runner = tfx_runner.KubeflowV2DagRunner(runner_config(config))
@@ -99,7 +101,15 @@ def adapt(spec: dict[str, Any], config: Config) -> dict[str, Any]:
 
 def _executor(step: str, container: dict[str, Any], config: Config) -> dict[str, Any]:
     asked = resources(config.kubeflow.of_step(step))
-    return {"container": {**container, **({"resources": asked} if asked else {})}}
+    checkpoint = config.train.checkpoint
+    variables = {}
+    if step in TRAINING_STEPS and checkpoint.folder:
+        # In the environment, which is not part of the server's cache key.
+        variables = {CHECKPOINT_FOLDER: checkpoint.folder, CHECKPOINT_SECONDS: f"{checkpoint.every:g}"}
+    more = {"resources": asked} if asked else {}
+    if variables:
+        more["env"] = [{"name": name, "value": value} for name, value in variables.items()]
+    return {"container": {**container, **more}}
 
 
 def _retries(step: str, config: Config) -> dict[str, Any]:

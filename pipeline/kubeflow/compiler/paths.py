@@ -35,6 +35,18 @@ def in_the_cluster(config: Config) -> Config:
                 config = with_values(config, **{section: {field: _on_a_volume(value, volumes)}})
         except RestemError as error:
             problems.append(Problem((section, field), error.what, error.expected, error.given, error.remedy))
+    checkpoint = config.train.checkpoint
+    try:
+        if checkpoint.folder is not None and "://" not in checkpoint.folder:
+            checkpoint = checkpoint.model_copy(update={"folder": _on_a_volume(checkpoint.folder, volumes)})
+    except RestemError as error:
+        key = ("train", "checkpoint", "folder")
+        problems.append(Problem(key, error.what, error.expected, error.given, error.remedy))
+    if checkpoint.folder is None and volumes:
+        checkpoint = checkpoint.model_copy(update={"folder": str(PurePosixPath(volumes[0].mount) / "checkpoints")})
+    if checkpoint.folder is not None:
+        checkpoint = checkpoint.model_copy(update={"folder": f"{checkpoint.folder}/{config.name}"})
+        config = with_values(config, train={"checkpoint": checkpoint})
     if config.push.destination is None and volumes:
         folder = PurePosixPath(volumes[0].mount) / SERVING / config.name
         config = with_values(config, push={"destination": str(folder)})

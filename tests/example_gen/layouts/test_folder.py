@@ -11,7 +11,7 @@ from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import TEST, TRAIN, Listing
 from restem.example_gen.layouts.folder import fingerprint, list_images
 from restem.example_gen.listing import check_listing, list_data
-from restem.example_gen.splits import hashed_split
+from restem.example_gen.splits import hash_chooses
 
 CONFIG = DataConfig(path="unused", test_share=0.25)
 
@@ -68,10 +68,10 @@ def test_the_hash_keeps_the_share_and_does_not_move_files(make):
 
 def test_the_split_is_the_same_on_every_machine():
     names = [f"class/{index}.png" for index in range(12)]
-    assert "".join("T" if hashed_split(name, 0.5) == TEST else "." for name in names) == "T.TTTT....T."
+    assert "".join("T" if hash_chooses(name, 0.5) else "." for name in names) == "T.TTTT....T."
     composed, decomposed = (unicodedata.normalize(form, "café/é.png") for form in ("NFC", "NFD"))
     assert composed != decomposed
-    assert hashed_split(composed, 0.5) == hashed_split(decomposed, 0.5)
+    assert hash_chooses(composed, 0.5) == hash_chooses(decomposed, 0.5)
 
 
 def test_class_names_are_unicode_normalised(make):
@@ -124,8 +124,8 @@ def test_links_to_folders_are_followed_without_endless_loops(make, tmp_path):
         (["train/cat/1.png", "train/dog/2.png", "test/"], "no images to test with"),
         (["train/cat/1.png", "test/cat/2.png", "test/dog/3.png"], r"train on: dog\..*dog: 0 for training, 1 for"),
         (
-            ["train/a/1.png", "train/b/1.png", "test/a/1.png", "val/a/1.png"],
-            r"other folders .*: val/\..*Move",
+            ["train/a/1.png", "train/b/1.png", "test/a/1.png", "extra/a/1.png"],
+            r"other folders .*: extra/\..*Move",
         ),
         (["train/1.png", "test/1.png"], r"there are no class folders \(in test, train\)"),
         (
@@ -142,9 +142,9 @@ def test_unsuitable_data_are_refused(make, names, message):
 
 
 def test_a_class_with_all_images_in_the_test_split_is_explained(make):
-    tested = next(name for name in many("rare") if hashed_split(name, CONFIG.test_share) == TEST)
+    tested = next(name for name in many("rare") if hash_chooses(name, CONFIG.test_share))
     with pytest.raises(RestemError, match="a hash of their paths decides"):
-        check_listing(make(*many("cat"), *many("dog"), tested), CONFIG)
+        check_listing(make(*many("cat"), *many("dog"), tested), CONFIG.model_copy(update={"split": "hash"}))
 
 
 def test_a_missing_folder_and_a_file_are_refused(tmp_path):

@@ -38,7 +38,7 @@ def test_every_row_becomes_an_image_or_is_refused_with_line_and_reason(write, tm
         "x1.png,b,TEST",
         "gone.png,a,train",
         "x2.png,,train",
-        "x3.png,a,valid",
+        "x3.png,a,holdout",
         ",a,train",
         "x0.png,b,train",
         "./x1.png,a,test",
@@ -56,7 +56,7 @@ def test_every_row_becomes_an_image_or_is_refused_with_line_and_reason(write, tm
     assert {one.reason for one in listing.refused} == {
         "Line 5: there is no such file.",
         "Line 6: the label is empty.",
-        "Line 7: the split 'valid' is neither train nor test.",
+        "Line 7: the split 'holdout' is not train, val or test.",
         "Line 8: the path is empty.",
         "Line 9: the path is already in line 2.",
         "Line 10: the path is already in line 4.",

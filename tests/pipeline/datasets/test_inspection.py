@@ -63,7 +63,7 @@ def test_identical_images_are_reported(write, images):
         (images / "dog" / f"copy{i}.png").write_bytes(original)
     found = look(write)
     assert found.duplicates.counts() == {"groups": 1, "leaks": 1, "conflicts": 1}
-    assert "1 image is in both train and test" in found.problem
+    assert "1 image is in more than one split" in found.problem
     assert found.to_dict()["leaks"][0][0] == "cat/0.png"
     assert look(write, "data.allow_leaks=true").problem is None
 
