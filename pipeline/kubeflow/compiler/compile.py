@@ -14,6 +14,7 @@ from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
 from restem.pipeline.kubeflow.compiler.platform import platform_spec, resources, retry_policy
 from restem.pipeline.kubeflow.container import fingerprints
 from restem.pipeline.kubeflow.container.entrypoint import CALL
+from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
 
 TRAINING_STEPS = ("Pretrain", "Baseline", "Trainer")
 COMMAND = ("python", "-m", "restem.pipeline.kubeflow.container.entrypoint")
@@ -27,7 +28,6 @@ def compile_pipeline(config: Config) -> str:
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as tfx_runner
 
     from restem.pipeline.pipeline import create_pipeline
-from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
 
     config = in_the_cluster(config)
     runner = tfx_runner.KubeflowV2DagRunner(runner_config(config))
