@@ -180,6 +180,20 @@ class Evaluation:
         return self.labels == self.predicted
 
     @property
+    def largest_class(self) -> tuple[str, float]:
+        """The class with the most images, and its share of all images: the accuracy of always answering with it."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return self.classes[int(counts.argmax())], float(counts.max() / max(1, counts.sum()))
+
+    @property
+    def never_predicted(self) -> tuple[str, ...]:
+        """The classes that have images and are the answer to none."""
+        present, answered = (np.bincount(part, minlength=len(self.classes)) for part in (self.labels, self.predicted))
+        return tuple(
+            name for name, images, answers in zip(self.classes, present, answers, strict=True) if images and not answers
+        )
+
+    @property
     def accuracy(self) -> float:
         """The share of correct predictions, 0..1."""
         return float(np.mean(self.right))

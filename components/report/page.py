@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from restem.example_gen.dataset import SPLITS, TITLES, first_few
 from restem.report import formatting, measures, plots
 from restem.report.data import DataSummary, ReportData, Run, Slice, StemTransfer
 from restem.report.formatting import percent
@@ -29,6 +30,7 @@ SHOWN_SLICES = 20  # values of a column, those with the lowest accuracy; the res
 FOLDED_SLICES = 1000
 RGB = ("red", "green", "blue")
 STOCK_STEM = StemConfig().model_dump(mode="json")
+SUSPICIOUS_GAP = 0.1  # between the training accuracy in training and afterwards
 SHADES = 8  # steps of the confusion matrix's shading, as in report.css
 SHORT_NAME = 4  # column headings up to this length are not rotated
 
@@ -46,6 +48,8 @@ def render(data: ReportData) -> str:
     return _template().render(
         data=data,
         accuracy=_accuracy(data),
+        largest=dict(zip(("name", "share"), candidate.largest_class, strict=True)),
+        warnings=_warnings(data),
         models=_models(data),
         changed=_stem_changed(data.candidate),
         origin={
@@ -145,11 +149,44 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
             if run.history
             else formatting.NOTHING,
             "Images per second (last epoch)": f"{speeds[-1]:,.0f}" if speeds else formatting.NOTHING,
+            "Accuracy": _by_split(run, "accuracy"),
+            "Balanced accuracy": _by_split(run, "balanced_accuracy"),
+            "Weights of": _kept(run),
             "Seed": formatting.NOTHING if run.model.seed is None else str(run.model.seed),
         }
 
     first, second = facts(data.candidate), facts(data.baseline)
     return [(name, first[name], second[name]) for name in first]
+
+
+def _by_split(run: Run, metric: str) -> str:
+    scores = run.model.scores
+    shown = [f"{percent(getattr(scores[split], metric))} {TITLES[split]}" for split in SPLITS if split in scores]
+    return ", ".join(shown) or formatting.NOTHING
+
+
+def _kept(run: Run) -> str:
+    if run.model.kept is None:
+        return "the last epoch"
+    kept = run.model.kept
+    return f"epoch {kept.epoch} of the phase {kept.phase}, the best {kept.metric.replace('_', ' ')} in validation"
+
+
+def _warnings(data: ReportData) -> list[str]:
+    """What makes a model useless for some classes, or its training doubtful, in sentences."""
+    found = []
+    for role, run in (("candidate", data.candidate), ("baseline", data.baseline)):
+        names = run.evaluation.never_predicted
+        if names:
+            found.append(f"The {role} never predicts {first_few(names)}, though there are test images of it.")
+        trained, scores = run.history, run.model.scores.get("train")
+        if trained and scores and trained[-1].accuracy - scores.accuracy > SUSPICIOUS_GAP:
+            found.append(
+                f"The {role} reached {percent(trained[-1].accuracy)} on its training images in training, and "
+                f"{percent(scores.accuracy)} on the same images afterwards: its BatchNormalization statistics do not "
+                f"fit its weights. More epochs or train.freeze_batch_norm: true help."
+            )
+    return found
 
 
 def _stem_changed(run: Run) -> bool:

@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from restem.example_gen.dataset import first_few
+
 START_UP = "start-up"
 WIDE = 400  # columns
 Event = dict[str, Any]
@@ -103,6 +105,11 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     for role in ("candidate", "baseline"):
         metrics = summary["metrics"].get(role, {})
         table.add_row(role, escape(", ".join(f"{name} {_figure(value)}" for name, value in metrics.items())))
+    largest = summary["largest_class"]
+    table.add_row("largest class", escape(f"{largest['name']}: always predicting it gives {largest['share']:.4f}"))
+    for role, names in summary["never_predicted"].items():
+        if names:
+            table.add_row("[yellow]warning[/yellow]", escape(f"the {role} never predicts {first_few(names)}"))
     table.add_row("compared with", escape(_compared_with(summary["baseline"])))
     table.add_row("verdict", "[green]approved[/green]" if summary["blessed"] else "[yellow]not approved[/yellow]")
     table.add_row("reason", escape(summary["reason"]))

@@ -42,6 +42,8 @@ GREY_SPREAD = 2  # grey levels by which the channels of a grey JPEG may differ b
 SHOWN_CLASSES = 20
 OWN_SPLITS = "the folder's own train/ and test/"
 FEW_TEST_IMAGES = 3  # if a class has fewer, the split is stratified
+VAL_SHARE, FEW_VAL_IMAGES = 0.1, 3  # of every class
+IMBALANCED = 3  # largest to smallest class
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ def propose(path: str | Path, out: Path | None) -> str:
         f"  path: {dump_inline(_path(path, out))}",
         *_data_lines(found),
         *_split_lines(found, train_images, test_images),
+        *_validation_lines(counts),
         *_quarantine_lines(found),
         "",
         "image:",
@@ -212,6 +215,9 @@ def propose(path: str | Path, out: Path | None) -> str:
         "train:",
         "  seed: 0  # for initial weights and shuffling",
         f"  batch_size: {batch_size}  # {_batch_why(train_images, batch_size)}",
+        *_balance_lines(by_class),
+        *_choice_lines(counts, by_class),
+        *_augment_lines(small),
         "  head: {epochs: 10, learning_rate: 0.001}  # first only the new head: fast, features are computed once",
         f"  all: {{epochs: {epochs}, learning_rate: 0.0001}}  # then all layers at a low rate: {updates} steps",
         "",
@@ -245,6 +251,47 @@ def _class_lines(by_class: Counter) -> list[str]:
             f"# The largest class has {ratio:.0f} times as many images as the smallest: accuracy alone is misleading."
         )
     return lines
+
+
+def _validation_lines(counts: dict[str, Counter]) -> list[str]:
+    """A share of the training images for validation, if the data have none and the smallest class can spare them."""
+    if "val" in counts:
+        return ["  # the data have validation images of their own"]
+    if _can_validate(counts):
+        return [f"  val_share: {VAL_SHARE}  # of the training images: the best epoch is chosen on them"]
+    fewest = min(counts["train"].values())
+    return [f"  # no val_share: the smallest class has only {fewest} training images; no epoch is chosen"]
+
+
+def _can_validate(counts: dict[str, Counter]) -> bool:
+    return "val" in counts or min(counts["train"].values()) * VAL_SHARE >= FEW_VAL_IMAGES
+
+
+def _is_imbalanced(by_class: Counter) -> bool:
+    return max(by_class.values()) >= IMBALANCED * max(1, min(by_class.values()))
+
+
+def _balance_lines(by_class: Counter) -> list[str]:
+    if not _is_imbalanced(by_class):
+        return []
+    ratio = max(by_class.values()) / max(1, min(by_class.values()))
+    return [f"  balance: weights  # the largest class has {ratio:.0f} times the images of the smallest"]
+
+
+def _choice_lines(counts: dict[str, Counter], by_class: Counter) -> list[str]:
+    if not _can_validate(counts):
+        return []
+    metric = "balanced_accuracy" if _is_imbalanced(by_class) else "accuracy"
+    return ["  keep: best  # the epoch with the best metric on the validation images", f"  metric: {metric}"]
+
+
+def _augment_lines(small: bool) -> list[str]:
+    shift = 0.05 if small else 0.1
+    return [
+        f"  augment: {{translation: {shift}, brightness: 0.1, contrast: 0.1}}  # small changes; few classes depend on them",
+        "  # Before you add flip_horizontal, flip_vertical or quarter_turns: is a mirrored or turned image still of its",
+        "  # class? Yes for cells and satellite images; no for digits, writing, or a chest with its heart on the left.",
+    ]
 
 
 def _layout(found: Survey) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +30,34 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     """The result of a run.
 
     Returns:
-        `blessed`, `reason`, `metrics` (candidate, baseline), `slices` (each with column, value, images, and both
+        `blessed`, `reason`, `metrics` (candidate, baseline), `scores` (for each model and split: images, accuracy,
+        balanced_accuracy, loss, auc), `largest_class` (`name`, and its `share` of the test images), `never_predicted`
+        (for each model the classes that it never predicts), `slices` (each with column, value, images, and both
         accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder or None), `report` (a file or None),
         `quarantined` and `quarantine` (see `read_quarantine`).
     """
     from restem.evaluator.verdict import read_verdict
+    from restem.run_record import read_evaluation, read_model
 
     def uri(step: str, key: str) -> str:
         return outputs[step][key][0].uri
 
+    runs = {"candidate": uri("Trainer", "model_run"), "baseline": uri("Baseline", "model_run")}
+    evaluations = {role: read_evaluation(run) for role, run in runs.items()}
+    largest, share = evaluations["candidate"].largest_class
     verdict = read_verdict(uri("Evaluator", "evaluation"), uri("Evaluator", "blessing"))
     pushed = outputs["Pusher"]["pushed_model"][0]
     return {
         "blessed": verdict["blessed"],
         "reason": verdict["reason"],
         "metrics": {role: _finite(metrics) for role, metrics in verdict["metrics"].items()},
+        "scores": {
+            role: {split: asdict(s) for split, s in read_model(run).scores.items()} for role, run in runs.items()
+        },
+        "largest_class": {"name": largest, "share": share},
+        "never_predicted": {role: list(evaluation.never_predicted) for role, evaluation in evaluations.items()},
         "slices": verdict["slices"],
-        "baseline": read_baseline(uri("Baseline", "model_run")),
+        "baseline": read_baseline(runs["baseline"]),
         "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
         "report": find_report(uri("Report", "report")) if "Report" in outputs else None,
         **read_quarantine(uri("ImageExampleGen", "quarantine")),
