@@ -187,11 +187,10 @@ class Evaluation:
 
     @property
     def never_predicted(self) -> tuple[str, ...]:
-        """The classes that have images and are the answer to none."""
-        present, answered = (np.bincount(part, minlength=len(self.classes)) for part in (self.labels, self.predicted))
-        return tuple(
-            name for name, images, answers in zip(self.classes, present, answers, strict=True) if images and not answers
-        )
+        """The classes that have images and are never predicted."""
+        images = np.bincount(self.labels, minlength=len(self.classes))
+        predictions = np.bincount(self.predicted, minlength=len(self.classes))
+        return tuple(self.classes[i] for i in np.flatnonzero((images > 0) & (predictions == 0)))
 
     @property
     def accuracy(self) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 
 from restem.report.measures import Calibration, Interval
 from restem.report.pictures import data_uri
-from restem.run_record import Epoch
+from restem.run_record import Epoch, Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,7 +99,7 @@ def training_plots(candidate: Sequence[Epoch], baseline: Sequence[Epoch]) -> dic
     starts = dict(zip(PHASES, np.cumsum([0, *lengths[:-1]]).tolist(), strict=True))
     bounds = [(p, starts[p], starts[p] + length) for p, length in zip(PHASES, lengths, strict=True) if length]
 
-    def panel(label: str, value: Callable[[Epoch], float]) -> str:
+    def panel(label: str, value: Callable[[Epoch], float], judged: Callable[[Scores], float] | None = None) -> str:
         def draw(axes: Axes) -> None:
             for _, start, _ in bounds[1:]:
                 axes.axvline(start + 0.5, color="#9aa5b1", linewidth=1)
@@ -129,6 +129,16 @@ def training_plots(candidate: Sequence[Epoch], baseline: Sequence[Epoch]) -> dic
                         markersize=4 if bounds and bounds[-1][2] <= 40 else 0,
                         label=role if phase == next((e.phase for e in history), None) else None,
                     )
+                    scores = [(starts[phase] + e.epoch, e.validation) for e in epochs if e.validation]
+                    if judged is not None and scores:
+                        first = phase == next((e.phase for e in history if e.validation), None)
+                        axes.plot(
+                            [place for place, _ in scores],
+                            [judged(one) for _, one in scores],
+                            color=colour,
+                            linestyle=":",
+                            label=f"{role}, validation" if first else None,
+                        )
             total = bounds[-1][2] if bounds else 1
             axes.set_xlim(0.5, total + 0.5)
             axes.locator_params("x", integer=True, nbins=8)
@@ -146,8 +156,8 @@ def training_plots(candidate: Sequence[Epoch], baseline: Sequence[Epoch]) -> dic
         return _svg(draw)
 
     return {
-        "loss": panel("loss", lambda e: e.loss),
-        "accuracy": panel("accuracy on training images, %", lambda e: 100 * e.accuracy),
+        "loss": panel("loss", lambda e: e.loss, lambda scores: scores.loss),
+        "accuracy": panel("accuracy in training, %", lambda e: 100 * e.accuracy, lambda scores: 100 * scores.accuracy),
         "speed": panel("images per second", lambda e: e.images_per_second),
     }
 

@@ -288,9 +288,9 @@ def _choice_lines(counts: dict[str, Counter], by_class: Counter) -> list[str]:
 def _augment_lines(small: bool) -> list[str]:
     shift = 0.05 if small else 0.1
     return [
-        f"  augment: {{translation: {shift}, brightness: 0.1, contrast: 0.1}}  # small changes; few classes depend on them",
-        "  # Before you add flip_horizontal, flip_vertical or quarter_turns: is a mirrored or turned image still of its",
-        "  # class? Yes for cells and satellite images; no for digits, writing, or a chest with its heart on the left.",
+        f"  augment: {{translation: {shift}, brightness: 0.1, contrast: 0.1}}  # hardly ever change a class",
+        "  # Before you add flip_horizontal, flip_vertical or quarter_turns: is a mirrored or turned image still of",
+        "  # the same class? Yes for cells and satellite images; no for digits, writing, or a chest X-ray.",
     ]
 
 
