@@ -9,7 +9,9 @@ from restem.baseline.check import missing
 from restem.baseline.choice import unusable
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
+from restem.example_gen.dataset import VAL
 from restem.pipeline.config import KEYWORDS, Config
+from restem.trainer.config import refuse_choices_without_validation
 
 EMBEDDED_PREFIX = "embedded:"
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -86,17 +88,20 @@ def check_storage(key: str, path: str) -> None:
 
 def check_images(config: Config) -> None:
     """The part of `preflight` for data.path: enough to read the images."""
-    _check_images(config.data, "data")
+    splits = _check_images(config.data, "data")
+    if splits and VAL not in splits:
+        refuse_choices_without_validation(config.train)
 
 
-def _check_images(data: DataConfig, section: str) -> None:
+def _check_images(data: DataConfig, section: str) -> tuple[str, ...]:
+    """Returns the splits of the images; nothing if they are not known before the run."""
     from restem.example_gen.layouts.records import check_first
     from restem.example_gen.listing import check_listing
     from restem.example_gen.spans import newest
 
     path = data.path
     if path in KEYWORDS[section, "path"]:
-        return
+        return ()
     if path.rpartition("/")[2].startswith(EMBEDDED_PREFIX):
         known = ", ".join(KEYWORDS[section, "path"])
         raise RestemError("there are no such embedded images", where=f"{section}.path", expected=known, given=path)
@@ -104,8 +109,8 @@ def _check_images(data: DataConfig, section: str) -> None:
         # Listing TFRecord files would read them completely.
         for span in newest(path, data.spans):
             check_first(span.path, data)
-    else:
-        check_listing(path, data)
+        return ()
+    return check_listing(path, data).splits
 
 
 def check_stem(config: Config) -> None:

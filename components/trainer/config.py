@@ -322,6 +322,25 @@ class TrainConfig(Section):
         return options
 
 
+def refuse_choices_without_validation(config: TrainConfig) -> None:
+    """Nothing is chosen on test images.
+
+    Raises:
+      RestemError: the configuration asks for a choice that needs validation images.
+    """
+    asked = [
+        *(["train.keep: best"] if config.keep == "best" else []),
+        *(["train.patience"] if config.patience else []),
+    ]
+    if asked:
+        raise RestemError(
+            "there are no validation images, and nothing may be chosen on test images",
+            where=" and ".join(asked),
+            expected="a split val",
+            remedy="Set data.val_share: 0.1, or leave these keys out",
+        )
+
+
 class PretrainConfig(Section):
     """The stock three-channel source network that `model.weights: pretrain` and `restem pretrain` train."""
 

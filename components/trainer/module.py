@@ -10,7 +10,6 @@ from tensorflow.python.util import _pywrap_util_port  # TensorFlow exposes only 
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.processor import describe_processor
 from restem.run_record import (
@@ -25,7 +24,7 @@ from restem.run_record import (
 )
 from restem.stem import TransferReport
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
-from restem.trainer.config import ModelConfig, StemConfig, TrainConfig
+from restem.trainer.config import ModelConfig, StemConfig, TrainConfig, refuse_choices_without_validation
 from restem.trainer.evaluation import evaluate
 from restem.trainer.export import export
 from restem.trainer.input import Split, read_split
@@ -148,25 +147,6 @@ def read_validation(train_files: list[str], image: ImageConfig) -> Split | None:
     """The split `val`, which TFX's Trainer does not pass: its folder is next to that of `train`. None: it is empty."""
     split = read_split([pattern.replace("/Split-train/", "/Split-val/") for pattern in train_files], image)
     return split if split.count else None
-
-
-def refuse_choices_without_validation(config: TrainConfig) -> None:
-    """Nothing is chosen on test images.
-
-    Raises:
-      RestemError: the configuration asks for a choice that needs validation images.
-    """
-    asked = [
-        *(["train.keep: best"] if config.keep == "best" else []),
-        *(["train.patience"] if config.patience else []),
-    ]
-    if asked:
-        raise RestemError(
-            "there are no validation images, and nothing may be chosen on test images",
-            where=" and ".join(asked),
-            expected="a split val",
-            remedy="Set data.val_share: 0.1, or leave these keys out",
-        )
 
 
 def train_phases(
