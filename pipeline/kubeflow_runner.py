@@ -19,7 +19,7 @@ class KubeflowRunner(kubeflow_v2_dag_runner.KubeflowV2DagRunner):
     """TFX's compiler with output for the open-source server."""
 
     def __init__(self, config: Any, out: Path) -> None:
-        """Args: config: as the steps see it (`in_the_cluster`); out: the YAML file to write."""
+        """Args: config: the result of `in_the_cluster`; out: the YAML file to write."""
         from restem.pipeline.kubeflow.compiler.compile import runner_config
 
         super().__init__(runner_config(config), output_dir=str(out.parent), output_filename=out.name)

@@ -155,6 +155,7 @@ def _kubeflow() -> list[Finding]:
     findings = [
         _package("kfp", "pip install 'restem[kubeflow]'; needed by restem compile", "kubeflow"),
         _package("kfp-kubernetes", "pip install 'restem[kubeflow]'; needed by restem compile", "kubeflow"),
+        _package("kfp-server-api", "pip install 'restem[kubeflow]'; needed by restem kubeflow", "kubeflow"),
         _package("cronsim", "pip install 'restem[kubeflow]'; needed by restem kubeflow schedule", "kubeflow"),
         _program("kubectl", "See https://kubernetes.io/docs/tasks/tools; needed to inspect the cluster", "kubeflow"),
         Finding(

@@ -3,7 +3,7 @@
 TensorFlow, Beam and TFX write to the file descriptors 1 and 2 from C++ as well as from Python: in the worker both go
 to the log file. A worker that hangs in C++, is still importing, or is killed because of low memory cannot block the
 parent, which reports it. Files on disk stay consistent: TFX publishes a step's outputs in one SQLite transaction after
-they are written, and a rerun registers its own executions (the launcher looks for unfinished ones only in one run).
+they are written, and a rerun registers its own executions (the launcher looks for unfinished ones in the same run).
 
 The worker reads one JSON request from its standard input, which stays open as long as the parent lives, and writes one
 JSON event per line.
