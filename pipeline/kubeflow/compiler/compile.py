@@ -106,7 +106,7 @@ def _executor(step: str, container: dict[str, Any], config: Config) -> dict[str,
     if step in TRAINING_STEPS and checkpoint.folder:
         # In the environment, which is not part of the server's cache key.
         variables = {CHECKPOINT_FOLDER: checkpoint.folder, CHECKPOINT_SECONDS: f"{checkpoint.every:g}"}
-    more = {"resources": asked} if asked else {}
+    more: dict[str, Any] = {"resources": asked} if asked else {}
     if variables:
         more["env"] = [{"name": name, "value": value} for name, value in variables.items()]
     return {"container": {**container, **more}}
