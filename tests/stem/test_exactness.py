@@ -178,7 +178,8 @@ TOGETHER = (
 def test_every_rule_on_all_six_backbones(depth, v2, floats, limit, specifications):
     """As deep as ResNet50, 101 and 152 (narrow stages): rounding must not grow with depth beyond the limit."""
     original = network(v2, DEPTHS[depth], width=2)
-    for fields in specifications:
+    # Each rule alone on the shallowest: depth changes the rounding, not the rules.
+    for fields in specifications if depth == min(DEPTHS) else TOGETHER:
         report = modify_stem(original, StemSpec(**fields)).report
         assert report.claim == "exact", fields
         # Measured by the library itself; the tests above check this measurement independently.
