@@ -64,6 +64,19 @@ class Config(Section):
             )
         return stem
 
+    @field_validator("train")
+    @classmethod
+    def _turned_images_are_square(cls, train: TrainConfig, info: ValidationInfo) -> TrainConfig:
+        image = info.data.get("image")  # None if that section is wrong
+        if image is not None and train.augment.quarter_turns and image.height != image.width:
+            raise RestemError(
+                "train.augment.quarter_turns needs square images",
+                expected="an image.size with equal height and width",
+                given=f"{image.height} x {image.width}",
+                remedy="Use flip_horizontal and flip_vertical, or change image.size",
+            )
+        return train
+
     @field_validator("evaluate")
     @classmethod
     def _slices_are_kept(cls, evaluate: EvaluateConfig, info: ValidationInfo) -> EvaluateConfig:

@@ -281,8 +281,13 @@ def _balance_lines(by_class: Counter) -> list[str]:
 def _choice_lines(counts: dict[str, Counter], by_class: Counter) -> list[str]:
     if not _can_validate(counts):
         return []
-    metric = "balanced_accuracy" if _is_imbalanced(by_class) else "accuracy"
-    return ["  keep: best  # the epoch with the best metric on the validation images", f"  metric: {metric}"]
+    metric, why = "accuracy", "of all validation images"
+    if _is_imbalanced(by_class):
+        metric, why = "balanced_accuracy", "the mean of the classes' accuracies, because the classes differ in size"
+    return [
+        "  keep: best  # the epoch with the best metric on the validation images",
+        f"  metric: {metric}  # {why}",
+    ]
 
 
 def _augment_lines(small: bool) -> list[str]:

@@ -88,6 +88,13 @@ def test_source_images_are_checked_only_if_they_are_used(write, images):
         preflight(load_config(write(), ["model.weights=none", "pretrain.path=nowhere"]), pretrain=True)
 
 
+def test_choices_need_validation_images(write, images):
+    for setting in ("train.keep=best", "train.patience=3"):
+        with pytest.raises(RestemError, match=r"nothing may be chosen on test images.*Set data.val_share"):
+            preflight(load_config(write(), ["model.weights=none", setting]))
+        preflight(load_config(write(), ["model.weights=none", setting, "data.val_share=0.2"]))
+
+
 def test_an_empty_class_folder_is_rejected(write, images):
     (images / "horse").mkdir()
     with pytest.raises(RestemError, match="horse"):

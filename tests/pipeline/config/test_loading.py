@@ -72,6 +72,9 @@ def test_paths_are_relative_to_the_file_or_to_the_current_folder(write, tmp_path
     ("text", "key", "expected", "given"),
     [
         ("image: {size: -3}", "image.size", "from 1 to", "-3"),
+        ("train: {optimizer: sgd, optimizer_options: {beta_1: 0.5}}", "train.optimizer_options", "momentum", "beta_1"),
+        ("train: {checkpoint: {folder: here}}", "train.checkpoint.folder", "an absolute path", "here"),
+        ("image: {size: [8, 9]}\ntrain: {augment: {quarter_turns: true}}", "train", "equal height and width", "8 x 9"),
         ("image: {size: 8, channels: 2}", "image.channels", "one of 1, 3", "2"),
         ("image: {size: 8, bands: 3}", "image.bands", "a list", "3"),
         ("train: {batch_size: '32'}", "train.batch_size", "a whole number, at least 1", "'32'"),

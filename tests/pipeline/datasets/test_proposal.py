@@ -92,6 +92,23 @@ def test_given_splits_and_imbalance_are_shown(tmp_path):
     assert "a 35, b 15" in text
 
 
+def test_validation_balance_and_augmentation_follow_the_classes(tmp_path):
+    folder = make(tmp_path / "images", [(40, 40)], count=60)
+    config, _ = proposal(folder, tmp_path)
+    assert (config.data.val_share, config.train.keep, config.train.metric) == (0.1, "best", "accuracy")
+    assert (config.train.balance, config.train.augment.translation) == ("none", 0.05)
+    assert not config.train.augment.flip_horizontal
+    for i in range(20):
+        (folder / "a" / f"more{i}.png").write_bytes((folder / "a" / "0.png").read_bytes())
+    for path in sorted((folder / "b").iterdir())[20:]:
+        path.unlink()
+    config, text = proposal(folder, tmp_path)
+    # 16 training images of b: a tenth of them is not enough to choose by.
+    assert (config.data.val_share, config.train.keep, config.train.balance) == (0.0, "last", "weights")
+    assert "no val_share: the smallest class has only 16 training images" in text
+    assert "4 times the images of the smallest" in text
+
+
 def test_no_readable_image_is_an_error(tmp_path):
     folder = make(tmp_path / "images", [(40, 40)])
     for path in folder.rglob("*.png"):

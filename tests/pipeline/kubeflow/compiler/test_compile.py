@@ -71,6 +71,16 @@ def test_every_step_is_there_with_a_name_that_kubernetes_accepts(spec):
         assert set(task.get("dependentTasks", [])) <= set(tasks)
 
 
+def test_training_steps_find_their_checkpoints_on_the_volume_again(spec):
+    folders = {
+        name: variable["value"]
+        for name, executor in spec["deploymentSpec"]["executors"].items()
+        for variable in executor["container"].get("env", [])
+        if variable["name"] == "RESTEM_CHECKPOINT_FOLDER"
+    }
+    assert folders == dict.fromkeys(["exec-trainer", "exec-baseline"], "/mnt/restem/checkpoints/parts")
+
+
 def test_no_unsupported_field_no_local_path_and_no_null(compiled, documents):
     text = compiled.read_text(encoding="utf-8")
     for word in ("resolver", "constantValue", "runtimeParameter", "lifecycle", "preCacheCheck"):
