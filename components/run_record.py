@@ -3,7 +3,7 @@
 A run's folder (the artifact ModelRun) contains
 
     model.json       a `ModelRecord`
-    history.json     the epochs of its training, each an `Epoch`
+    history.json     the epochs of its training, each an `Epoch`; history.csv is the same as a table
     evaluation.json  accuracy, loss (mean cross-entropy in nats), number of images, and the class names by label
     evaluation.npz   its predictions on the test split: an `Evaluation`
     stem.*           the transfer report of its stem; absent for a stock stem
@@ -12,10 +12,11 @@ The folder assets.extra of a SavedModel contains model.json, classes.json (the c
 model.json, history.json and evaluation.json contain their format version.
 """
 
+import csv
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from os import PathLike
 from typing import Any, Literal, TypeVar
@@ -26,6 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 
 VERSION = 1  # increased when code for the old format would misread the new one
 MODEL, HISTORY, EVALUATION, ANSWERS = "model.json", "history.json", "evaluation.json", "evaluation.npz"
+HISTORY_TABLE = "history.csv"
 CLASSES, STEM = "classes.json", "stem.json"
 # TensorFlow's folder for additional files in a SavedModel; serving ignores them.
 EXTRA = "assets.extra"
@@ -224,8 +226,18 @@ def read_model(folder: Folder) -> ModelRecord:
 
 
 def write_history(folder: Folder, epochs: Iterable[Epoch]) -> None:
-    """Writes history.json."""
-    write_json(folder, HISTORY, asdict(_History(tuple(epochs))))
+    """Writes history.json, and the same as a table, history.csv."""
+    epochs = tuple(epochs)
+    write_json(folder, HISTORY, asdict(_History(epochs)))
+    measured = [field.name for field in fields(Scores)]
+    columns = [field.name for field in fields(Epoch) if field.name != "validation"]
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow([*columns, *(f"val_{name}" for name in measured)])
+    for epoch in epochs:
+        scores = [getattr(epoch.validation, name, None) for name in measured]
+        writer.writerow([*(getattr(epoch, name) for name in columns), *scores])
+    _write(folder, HISTORY_TABLE, table.getvalue().encode())
 
 
 def read_history(folder: Folder) -> tuple[Epoch, ...]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from restem import run_record
-from restem.run_record import DamagedRecord, Epoch, Evaluation, ModelInput, ModelRecord
+from restem.run_record import DamagedRecord, Epoch, Evaluation, ModelInput, ModelRecord, Scores
 
 MODEL = ModelRecord("candidate", "ResNet50", "none", ModelInput(8, 9, 2, 4, ("a", "b")), 100, 40, 3, "x86", {"a": [1]})
 EPOCHS = (Epoch("head", 1, 0.5, 0.9, 1.5, 20.0), Epoch("all", 1, 0.25, 1.0, 2.0, 10.0))
@@ -29,6 +29,25 @@ def test_records_are_read_as_written(tmp_path):
         np.testing.assert_array_equal(getattr(read, name), getattr(ANSWERS, name), name)
     for name in ("model.json", "history.json", "evaluation.json"):
         assert json.loads((tmp_path / name).read_text())["version"] == 1
+
+
+def test_the_history_is_a_table_too(tmp_path):
+    judged = replace(EPOCHS[1], learning_rate=0.1, validation=Scores(30, 0.9, 0.8, 0.5))
+    run_record.write_history(tmp_path, (EPOCHS[0], judged))
+    assert run_record.read_history(tmp_path) == (EPOCHS[0], judged)
+    assert (tmp_path / "history.csv").read_text().splitlines() == [
+        "phase,epoch,loss,accuracy,seconds,images_per_second,learning_rate,"
+        "val_images,val_accuracy,val_balanced_accuracy,val_loss,val_auc",
+        "head,1,0.5,0.9,1.5,20.0,,,,,,",
+        "all,1,0.25,1.0,2.0,10.0,0.1,30,0.9,0.8,0.5,",
+    ]
+
+
+def test_the_largest_class_and_classes_that_are_never_predicted():
+    assert ANSWERS.largest_class == ("dog", pytest.approx(2 / 3))
+    assert ANSWERS.never_predicted == ()
+    wrong = replace(ANSWERS, probabilities=np.array([[1, 0]] * 3, np.float32))
+    assert wrong.never_predicted == ("dog",)
 
 
 def test_accuracy_and_loss():
