@@ -114,10 +114,10 @@ class ModelRecord:
     parameters: int
     train_images: int
     seed: int | None = None
-    kept: Kept | None = None
-    scores: dict[str, Scores] = field(default_factory=dict)
     processor: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    kept: Kept | None = None
+    scores: dict[str, Scores] = field(default_factory=dict)
     version: int = VERSION
 
 
