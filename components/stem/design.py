@@ -78,7 +78,7 @@ def design_stem(
     )
     calibration = calibrate(channels, origin, images, seed)
     rng = np.random.default_rng(seed)
-    _describe_channels(design, anatomy, origin)
+    _describe_channels(design, anatomy, origin, ones=channels.needs_ones and not spec.deep)
     _apply_small_images(design, anatomy, spec)
     _apply_kernel(design, anatomy, spec, calibration)
     _apply_filters(design, backbone, anatomy, spec, calibration, rng)
@@ -111,10 +111,10 @@ def _note(design: Design, anatomy: Anatomy, text: str) -> None:
     design.steps.append(text)
 
 
-def _describe_channels(design: Design, anatomy: Anatomy, source: Preprocessing) -> None:
+def _describe_channels(design: Design, anatomy: Anatomy, source: Preprocessing, *, ones: bool) -> None:
     channels = design.channels
     parts = [f"{band}: {rule}" for band, rule in zip(channels.bands, channels.rule, strict=True)]
-    if channels.needs_ones:
+    if ones:
         parts.append("constant-one channel: the remaining preprocessing shifts, so that borders are correct")
     _note(design, anatomy, "channels (" + "; ".join(parts) + ")")
     for band in channels.lost:
