@@ -60,8 +60,8 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
         raise StemError(
             f"The source's first convolution reads {channels} channel(s), but its preprocessing {found.name!r} "
             f"describes {len(found.bands)} ({', '.join(found.bands)}). Give source=Preprocessing(name, bands, scale, "
-            f"offset) with one entry for each of its {channels} channel(s), in the source's order; on the command line, "
-            f"--source-bands."
+            f"offset) with one entry for each of its {channels} channel(s), in the source's order (on the command line "
+            f"--source-bands)."
         )
     return Source(found)
 
