@@ -1,7 +1,8 @@
-"""The environment variables that tell a training where its checkpoints go.
+"""The steps that train, and the environment variables that tell them where their checkpoints go.
 
-They are not among the properties of a step: other checkpoints are no reason to train again.
+The variables are not among the properties of a step: other checkpoints are no reason to train again.
 """
 
+TRAINING_STEPS = ("Pretrain", "Baseline", "Trainer")
 CHECKPOINT_FOLDER = "RESTEM_CHECKPOINT_FOLDER"
 CHECKPOINT_SECONDS = "RESTEM_CHECKPOINT_SECONDS"

@@ -27,6 +27,7 @@ from typing import Any
 
 from restem.pipeline.environment import TENSORFLOW_VARIABLES
 from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
+from restem.trainer.variables import TRAINING_STEPS
 
 Event = dict[str, Any]
 STOP_SECONDS = 20.0  # for the step of a training that is running, and its checkpoint
@@ -70,6 +71,7 @@ def run_worker(
         )
     os.close(write_end)
     last: Event = {}
+    running: str | None = None
     try:
         with open(read_end, encoding="utf-8") as events:
             with contextlib.suppress(BrokenPipeError):
@@ -80,10 +82,13 @@ def run_worker(
                 last = json.loads(line)
                 if last["event"] in ("result", "failed"):
                     break
+                if last["event"] == "step":
+                    running = last["step"] if last["state"] == "started" else None
                 on_event(last)
         status = process.wait() if last.get("event") not in ("result", "failed") else 0
     except Interrupted:
-        _ask_to_stop(process)
+        if running in TRAINING_STEPS:
+            _ask_to_stop(process)
         raise
     finally:
         _stop(process)
@@ -117,7 +122,7 @@ def run_in_worker(target: str, request: dict[str, Any]) -> Any:
 
 
 def _ask_to_stop(process: subprocess.Popen) -> None:
-    """Gives a training the time to write a checkpoint; other work ends at once."""
+    """Gives a training the time to write a checkpoint."""
     process.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=STOP_SECONDS)

@@ -161,7 +161,7 @@ def transformed(raw: dict[str, bytes], config: ImageConfig, folder) -> dict[str,
 
 def read(folder, config: ImageConfig) -> dict[str, np.ndarray]:
     split = read_split([str(folder / "train.gz")], config)
-    return {path.decode(): pixels for pixels, _, path in split.images.as_numpy_iterator()}
+    return dict(zip(split.paths.tolist(), split.images.as_numpy_iterator(), strict=True))
 
 
 # The served model returns only probabilities. The logits of this network are the pixels, in small steps, and a final 0

@@ -14,9 +14,8 @@ from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
 from restem.pipeline.kubeflow.compiler.platform import platform_spec, resources, retry_policy
 from restem.pipeline.kubeflow.container import fingerprints
 from restem.pipeline.kubeflow.container.entrypoint import CALL
-from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
+from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS, TRAINING_STEPS
 
-TRAINING_STEPS = ("Pretrain", "Baseline", "Trainer")
 COMMAND = ("python", "-m", "restem.pipeline.kubeflow.container.entrypoint")
 
 

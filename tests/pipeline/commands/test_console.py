@@ -6,6 +6,8 @@ SUMMARY = {
     "blessed": True,
     "reason": "Approved: better.",
     "metrics": {"candidate": {"accuracy": 0.9812, "images": 360.0}, "baseline": {"accuracy": None}},
+    "largest_class": {"name": "sound [ok]", "share": 0.5556},
+    "never_predicted": {"candidate": [], "baseline": ["crack"]},
     "baseline": {
         "kind": "latest_approved",
         "version": "16",
@@ -55,6 +57,8 @@ def test_summary_has_each_value_on_its_line():
     lines = {line[:14].strip(): line for line in stream.getvalue().splitlines()}
     assert "accuracy 0.9812, images 360" in lines["candidate"]
     assert "not a number" in lines["baseline"]
+    assert "sound [ok]: always predicting it gives 0.5556" in lines["largest class"]
+    assert "the baseline never predicts crack" in lines["warning"]
     assert "the approved version 16 (/x/serving/digits/16)" in lines["compared with"]
     assert "version 18 is skipped: saved_model.pb is missing" in stream.getvalue()
     assert "approved" in lines["verdict"]

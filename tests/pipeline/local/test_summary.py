@@ -2,7 +2,10 @@ import json
 import math
 from types import SimpleNamespace
 
+import numpy as np
+
 from restem.pipeline.local import summary
+from restem.run_record import Evaluation, ModelInput, ModelRecord, Scores, write_evaluation, write_model
 
 BASELINE = {
     "kind": "latest_approved",
@@ -25,7 +28,14 @@ def outputs(tmp_path, lines=(), **pushed):
     (tmp_path / "report" / "index.html").write_text("")
     baseline = artifact(tmp_path / "baseline")
     (tmp_path / "baseline" / "baseline.json").write_text(json.dumps({**BASELINE, "fingerprint": "ab"}))
+    image = ModelInput(8, 8, 1, 1)
+    for role in ("candidate", "baseline"):
+        artifact(tmp_path / role)
+        scores = {"test": Scores(2, 0.5, 0.5, 0.7)}
+        write_model(tmp_path / role, ModelRecord(role, "ResNet50", "none", image, 4, 40, scores=scores))
+        write_evaluation(tmp_path / role, Evaluation(("a", "b"), ("1", "2"), np.array([0, 1]), np.eye(2)[[0, 0]]))
     return {
+        "Trainer": {"model_run": [artifact(tmp_path / "candidate")]},
         "Baseline": {"model_run": [baseline]},
         "ImageExampleGen": {"quarantine": [quarantine]},
         "Evaluator": {"evaluation": [artifact(tmp_path / "e")], "blessing": [artifact(tmp_path / "b")]},
@@ -48,6 +58,9 @@ def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
     assert found["metrics"] == {"candidate": {"accuracy": 0.9, "loss": None}}
     assert found["slices"] == SLICES
     assert found["baseline"] == BASELINE
+    assert found["largest_class"] == {"name": "a", "share": 0.5}
+    assert found["never_predicted"] == {"candidate": ["b"], "baseline": ["b"]}
+    assert found["scores"]["candidate"]["test"]["balanced_accuracy"] == 0.5
     assert found["pushed_to"] == "/served/1"
     assert found["report"] == str(tmp_path / "report" / "index.html")
     assert found["quarantined"] == 30
