@@ -1,4 +1,4 @@
-"""Checkpoints of a training: stopped at any moment, the next run goes on where the last checkpoint was written."""
+"""Checkpoints of a training: if it is killed at any time, the next run continues from the last one."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""The loop of a training: phase after phase, from the last checkpoint on, watched by its person and its guards."""
+"""The training loop: runs the phases from the last checkpoint on, selects the best epoch and logs the progress."""
 
 import logging
 import signal
@@ -21,7 +21,7 @@ from restem.trainer.scores import score
 
 PROGRESS_SECONDS = 10.0  # between two lines within an epoch
 PLATEAU_EPOCHS, PLATEAU_FACTOR = 3, 0.3  # schedule: plateau
-STUCK = 0.01  # a phase whose loss falls by less than this share of the first epoch's has learned nothing
+STUCK = 0.01  # if the loss falls by a smaller share than this, a warning is logged
 
 log = logging.getLogger("restem")
 
@@ -58,11 +58,11 @@ class Phase:
 
 
 class Training:
-    """Runs phases, and goes on where the last checkpoint of the same training was written.
+    """Runs phases, and continues from the last checkpoint of the same training.
 
     Attributes:
       history: the finished epochs.
-      best: the best of them on the validation images, where `train.keep` asks for it.
+      best: the best of them on the validation images, if `train.keep` is "best".
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Training:
             log.info("continuing from a checkpoint: phase %s, after epoch %d and %d steps", *done)
 
     def is_over(self, phase: str) -> bool:
-        """Whether the checkpoint is of a later phase, so that this one has nothing left to do."""
+        """Whether the checkpoint is from a later phase, so that this phase is skipped."""
         return phase in self._over
 
     def run(self, phase: Phase) -> None:
@@ -133,7 +133,7 @@ class Training:
         self._warn_where_nothing_was_learned(phase.name)
 
     def keep_the_best(self, variables: Sequence[keras.Variable]) -> None:
-        """Gives the network the weights of the best epoch, where `train.keep` asks for it."""
+        """Gives the network the weights of the best epoch, if `train.keep` is "best"."""
         if self.best is None or self._best_weights is None:
             return
         for variable, value in zip(variables, self._best_weights, strict=True):
@@ -147,7 +147,7 @@ class Training:
         )
 
     def finish_epoch(self, phase: Phase, epoch: Epoch) -> None:
-        """Takes an epoch into the history, judged on the validation images."""
+        """Adds an epoch to the history, with its scores on the validation images."""
         if phase.predict is not None and self._labels is not None:
             scores = score(self._labels, phase.predict())
             epoch = replace(epoch, validation=scores)
@@ -156,7 +156,8 @@ class Training:
                 self.best = Best(phase.name, epoch.epoch, value)
                 self._best_weights = phase.weights()
         self.history = (*self.history, epoch)
-        if phase.schedule == "plateau" and self._epochs_without_improvement(phase.name) >= PLATEAU_EPOCHS:
+        waited = self._epochs_without_improvement(phase.name)
+        if phase.schedule == "plateau" and waited and waited % PLATEAU_EPOCHS == 0:
             optimizer = phase.model.optimizer
             optimizer.learning_rate.assign(optimizer.learning_rate * PLATEAU_FACTOR)
             log.info("%s: the learning rate is lowered to %.2g", phase.name, float(optimizer.learning_rate))
@@ -193,16 +194,21 @@ class Training:
         if len(losses) > 1 and min(losses) > losses[0] * (1 - STUCK):
             log.warning(
                 "%s: the loss did not fall (%.3f in the first epoch, %.3f in the last): the learning rate "
-                "train.%s.learning_rate is probably too low or too high, or the labels do not belong to the images",
+                "%s.learning_rate is probably too low or too high, or the labels do not belong to the images",
                 phase,
                 losses[0],
                 losses[-1],
-                phase,
+                section(phase),
             )
 
 
+def section(phase: str) -> str:
+    """The section of the configuration with a phase's keys."""
+    return phase if phase == "pretrain" else f"train.{phase}"
+
+
 class _Watch(keras.callbacks.Callback):
-    """Sees every step: checkpoints, the loss that is not finite, the signal to stop, progress."""
+    """After every step: writes checkpoints, checks the loss, stops on SIGTERM and logs the progress."""
 
     def __init__(self, training: Training, phase: Phase, position: Position, metrics: Arrays) -> None:
         super().__init__()
@@ -300,13 +306,13 @@ class _Watch(keras.callbacks.Callback):
             expected="a number that falls while the network learns",
             given=f"{loss}, with a learning rate of {rate:.2g}; the images of this step: {', '.join(files[:8])}"
             + (f" and {len(files) - 8} more" if len(files) > 8 else ""),
-            remedy=f"Lower train.{self._phase.name}.learning_rate, or set train.clip_norm: 1.0",
+            remedy=f"Lower {section(self._phase.name)}.learning_rate, or set train.clip_norm: 1.0",
         )
 
 
 @contextmanager
 def _until_asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM has come; it ends the process only where nobody asks. In threads it is not looked for."""
+    """Whether SIGTERM was received. In threads other than the main one it is not handled."""
     asked = False
 
     def take(_signum: int, _frame: FrameType | None) -> None:
