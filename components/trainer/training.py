@@ -306,7 +306,8 @@ class _Watch(keras.callbacks.Callback):
             expected="a number that falls while the network learns",
             given=f"{loss}, with a learning rate of {rate:.2g}; the images of this step: {', '.join(files[:8])}"
             + (f" and {len(files) - 8} more" if len(files) > 8 else ""),
-            remedy=f"Lower {section(self._phase.name)}.learning_rate, or set train.clip_norm: 1.0",
+            remedy=f"Lower {section(self._phase.name)}.learning_rate"
+            + ("" if self._phase.name == "pretrain" else ", or set train.clip_norm: 1.0"),
         )
 
 
