@@ -10,6 +10,7 @@ from tensorflow.python.util import _pywrap_util_port  # TensorFlow exposes only 
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from restem.fingerprint import file_fingerprint
 from restem.images.config import ImageConfig
 from restem.processor import describe_processor
 from restem.run_record import (
@@ -64,7 +65,8 @@ def run_fn(fn_args: FnArgs) -> None:
     weighted = has_weights(fn_args.schema_path)
     train = read_split(fn_args.train_files, image, weighted=weighted)
     test = read_split(fn_args.eval_files, image, weighted=weighted)
-    val = read_validation(fn_args.train_files, image)
+    validation = read_split(validation_files(fn_args), image)
+    val = validation if validation.count else None
     if val is None:
         refuse_choices_without_validation(config)
 
@@ -79,14 +81,12 @@ def run_fn(fn_args: FnArgs) -> None:
         sample=train.sample(SAMPLE_IMAGES, config.seed),
     )
     log.info("%s", network.report.to_text().splitlines()[0])
-    settings = {name: value for name, value in custom.items() if name != "config"}
-    checkpoints = checkpoints_of_this_run(role, settings, [*fn_args.train_files, *fn_args.eval_files])
     training = train_phases(
         network,
         train,
         val,
         config,
-        checkpoints,
+        find_checkpoints(fn_args),
         white=float(image.white),
         pretrained=model.weights != "none",
     )
@@ -143,10 +143,20 @@ def has_weights(schema_path: str) -> bool:
     return any(feature.name == "weight" for feature in read_schema(schema_path).feature)
 
 
-def read_validation(train_files: list[str], image: ImageConfig) -> Split | None:
-    """The split `val`, which TFX's Trainer does not pass: its folder is next to that of `train`. None: it is empty."""
-    split = read_split([pattern.replace("/Split-train/", "/Split-val/") for pattern in train_files], image)
-    return split if split.count else None
+def validation_files(fn_args: FnArgs) -> list[str]:
+    """The patterns of the split `val`, which TFX's Trainer does not pass: its folder is next to that of `train`."""
+    return [pattern.replace("/Split-train/", "/Split-val/") for pattern in fn_args.train_files]
+
+
+def find_checkpoints(fn_args: FnArgs) -> Checkpoints:
+    """The checkpoints of this training: of the same settings, code, images and source weights."""
+    settings = {name: value for name, value in fn_args.custom_config.items() if name != "config"}
+    files = [*fn_args.train_files, *validation_files(fn_args), *fn_args.eval_files]
+    if fn_args.base_model:
+        source = checkpoint_path(fn_args.base_model)
+        settings["source"] = file_fingerprint(source)
+        files.append(source)
+    return checkpoints_of_this_run(settings["role"], settings, files)
 
 
 def train_phases(

@@ -332,5 +332,5 @@ def _until_asked_to_stop() -> Iterator[Callable[[], bool]]:
 
 
 def _stop(phase: str) -> None:
-    log.info("%s: stopped by SIGTERM after a checkpoint; the next run goes on from there", phase)
+    log.info("%s: stopped by SIGTERM after a checkpoint; the next run continues from there", phase)
     raise SystemExit(128 + signal.SIGTERM)
