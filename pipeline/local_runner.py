@@ -16,14 +16,14 @@ def main() -> None:
     from contextlib import ExitStack
 
     from restem.pipeline.config import load_config
-    from restem.pipeline.local.folder import RunFolder, checkpoint_variables, prepare, resolved
+    from restem.pipeline.local.folder import RunFolder, prepare, resolved, training_environment
     from restem.pipeline.local.runner import LocalRunner
     from restem.pipeline.pipeline import create_pipeline
 
     default = Path(__file__).resolve().parent / "configs" / "digits.yaml"
     config = load_config(os.environ.get("RESTEM_CONFIG") or default)
     folder = RunFolder.of(config, os.environ.get("RESTEM_ROOT"))
-    os.environ.update(checkpoint_variables(config, folder))
+    os.environ.update(training_environment(config, folder))
     with ExitStack() as stack:
         # Only a real run locks and writes; a disabled run changes nothing.
         runner = LocalRunner(

@@ -205,9 +205,7 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
 
 
 def arrays_as_split(
-    pixels: np.ndarray, labels: np.ndarray, paths: np.ndarray, weights: np.ndarray | None = None
+    values: np.ndarray, labels: np.ndarray, paths: np.ndarray, weights: np.ndarray | None = None
 ) -> Split:
-    """A split of images that are in memory: uint8 or uint16 [count, height, width, channels]."""
-    kind, shape = pixels.dtype, pixels.shape[1:]
-    encoded = tf.data.Dataset.from_tensor_slices(np.array([image.tobytes() for image in pixels], object))
-    return Split(encoded, lambda one: tf.reshape(tf.io.decode_raw(one, kind), shape), labels, paths, weights)
+    """A split of what is in memory already: images, or a network's features of them; [count, ...]."""
+    return Split(tf.data.Dataset.from_tensor_slices(values), lambda one: one, labels, paths, weights)

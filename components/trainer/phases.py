@@ -1,7 +1,7 @@
 """The phases of training: the head on cached features, the stem, the whole network."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from restem.trainer.augment import augmentation
-from restem.trainer.balance import balanced_repeats, balanced_weights, epoch_length
+from restem.trainer.batches import Batches
 from restem.trainer.config import NetworkPhase, TrainConfig
-from restem.trainer.input import Split
+from restem.trainer.input import Split, arrays_as_split
 from restem.trainer.network import Network
 from restem.trainer.optimizer import make_optimizer
-from restem.trainer.training import Phase, Training
+from restem.trainer.training import Phase, Training, to_arrays
 
 SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
 # The steps that a BatchNormalization's moving statistics remember: a fiftieth of the phase, within these limits.
@@ -77,45 +77,33 @@ def train_head(training: Training, network: Network, train: Split, val: Split | 
     # A feature that hardly varies must not be blown up: the head would hang on its noise, and the first steps that move
     # the backbone would throw the logits off.
     std = np.maximum(std, SMALLEST_STD_SHARE * std.mean())
-    seen = (features - mean) / std
+    seen = arrays_as_split((features - mean) / std, train.labels, train.paths, train.weights)
     validation = (network.features.predict(val.pixels(config.batch_size), verbose=0) - mean) / std if val else None
     head = keras.Sequential(
         [
-            keras.Input((seen.shape[1],)),
+            keras.Input(mean.shape),
             *([keras.layers.Dropout(phase.dropout, seed=config.seed)] if phase.dropout else []),
             keras.layers.Dense(network.head.units),
         ]
     )
-    repeats, weights = _balance(train, config)
-    images = epoch_length(train.labels, config)
-    steps = -(-images // config.batch_size)
-    accuracy = compile_classifier(head, make_optimizer(config, phase, phase.epochs * steps), config.label_smoothing)
-
-    def batches(epoch: int, skip: int) -> tf.data.Dataset:
-        order = train.order(config.seed, epoch, repeats(epoch))[skip * config.batch_size :]
-        columns = (seen, train.labels) if weights is None else (seen, train.labels, weights)
-        return tf.data.Dataset.from_tensor_slices(tuple(column[order] for column in columns)).batch(config.batch_size)
+    batches = Batches(seen, config)
+    optimizer = make_optimizer(config, phase, phase.epochs * batches.steps)
+    accuracy = compile_classifier(head, optimizer, config.label_smoothing)
 
     def fold() -> Sequence[np.ndarray]:
         kernel, bias = head.get_weights()[:2]
         network.head.set_weights([kernel / std[:, None], bias - (mean / std) @ kernel])
-        return _values(network.model)
+        return to_arrays(network.model.variables)
 
     training.run(
         Phase(
             name="head",
             model=head,
             accuracy=accuracy,
-            epochs=phase.epochs,
-            steps=steps,
-            images=images,
+            settings=phase,
             batches=batches,
-            files=lambda epoch, step: train.paths[
-                train.order(config.seed, epoch, repeats(epoch))[step * config.batch_size :][: config.batch_size]
-            ].tolist(),
             predict=None if validation is None else lambda: _softmax(head.predict(validation, verbose=0)),
             weights=fold,
-            schedule=phase.schedule,
         )
     )
     fold()
@@ -139,9 +127,8 @@ def train_network(
       white: the largest value of a pixel, for augmentation.
       freeze_batch_norm: BatchNormalization layers keep their statistics and scales, except those of the stem.
     """
-    repeats, weights = _balance(train, config)
-    images = epoch_length(train.labels, config)
-    steps = -(-images // config.batch_size)
+    batches = Batches(train, config)
+    steps = phase.epochs * batches.steps
     for layer in network.layers():
         if layer.name == "to_rgb":
             continue
@@ -152,13 +139,13 @@ def train_network(
         else:
             layer.trainable = not (freeze_batch_norm and not in_stem and is_norm)
         if is_norm and layer.trainable:
-            layer.momentum = min(layer.momentum, short_momentum(phase.epochs * steps))
+            layer.momentum = min(layer.momentum, short_momentum(steps))
     augmented = augmentation(config.augment, white, config.seed)
     model = keras.Sequential([network.model.input, *augmented, network.model]) if augmented else network.model
     optimizer = make_optimizer(
         config,
         phase,
-        phase.epochs * steps,
+        steps,
         rates=stage_rates(network, phase.lower_layers),
         no_decay=[weight for weight in network.model.trainable_variables if len(weight.shape) < 2],
     )
@@ -168,18 +155,10 @@ def train_network(
             name=name,
             model=model,
             accuracy=accuracy,
-            epochs=phase.epochs,
-            steps=steps,
-            images=images,
-            batches=lambda epoch, skip: train.epoch(
-                config.batch_size, seed=config.seed, epoch=epoch, skip=skip, repeats=repeats(epoch), weights=weights
-            ),
-            files=lambda epoch, step: train.paths_of_batch(
-                config.batch_size, seed=config.seed, epoch=epoch, step=step, repeats=repeats(epoch)
-            ),
+            settings=phase,
+            batches=batches,
             predict=None if val is None else lambda: predict(network.model, val, config.batch_size),
-            weights=lambda: _values(network.model),
-            schedule=phase.schedule,
+            weights=lambda: to_arrays(network.model.variables),
         )
     )
 
@@ -214,18 +193,5 @@ def stage_rates(network: Network, factor: float) -> Mapping[str, float]:
     return rates
 
 
-def _balance(train: Split, config: TrainConfig) -> tuple[Callable[[int], np.ndarray | None], np.ndarray | None]:
-    """How often each image occurs in an epoch, by its number, and the weights."""
-    if config.balance == "sampling":
-        return (lambda epoch: balanced_repeats(train.labels, config.seed, epoch)), train.weights
-    if config.balance == "weights":
-        return (lambda epoch: None), balanced_weights(train.labels, train.weights)
-    return (lambda epoch: None), train.weights
-
-
 def _softmax(logits: np.ndarray) -> np.ndarray:
     return keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype(np.float32)))
-
-
-def _values(model: keras.Model) -> Sequence[np.ndarray]:
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in model.variables]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 from restem.images.config import ImageConfig
 from restem.run_record import Epoch
 from restem.stem import load_backbone
+from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Checkpoints
 from restem.trainer.config import Backbone, PhaseConfig, TrainConfig
 from restem.trainer.input import read_split
@@ -75,38 +77,24 @@ def pretrain(
     config = TrainConfig(seed=task.seed, deterministic=task.deterministic, batch_size=task.batch_size)
     phase = PhaseConfig(epochs=task.epochs, learning_rate=task.learning_rate)
     split = read_split(files, image, weighted=weighted)
-    steps = -(-split.count // task.batch_size)
+    batches = Batches(split, config, partial(_as_the_source_sees_them, task))
+    steps = phase.epochs * batches.steps
 
     backbone = load_backbone(task.backbone, "none")
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = short_momentum(task.epochs * steps)
+            layer.momentum = short_momentum(steps)
     inputs = keras.Input((task.size, task.size, 3))
     model = keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(backbone(inputs)))
-    accuracy = compile_classifier(model, make_optimizer(config, phase, task.epochs * steps))
+    accuracy = compile_classifier(model, make_optimizer(config, phase, steps))
 
     training = Training(config, ["pretrain"], checkpoints)
-    training.run(
-        Phase(
-            name="pretrain",
-            model=model,
-            accuracy=accuracy,
-            epochs=task.epochs,
-            steps=steps,
-            images=split.count,
-            batches=lambda epoch, skip: _as_the_source_sees_them(
-                split.epoch(task.batch_size, seed=task.seed, epoch=epoch, skip=skip), task, epoch, skip
-            ),
-            files=lambda epoch, step: split.paths_of_batch(task.batch_size, seed=task.seed, epoch=epoch, step=step),
-            predict=None,
-            weights=lambda: [],
-        )
-    )
+    training.run(Phase(name="pretrain", model=model, accuracy=accuracy, settings=phase, batches=batches))
     backbone.save_weights(out)
     return training.history
 
 
-def _as_the_source_sees_them(batches: tf.data.Dataset, task: SourceTask, epoch: int, skipped: int) -> tf.data.Dataset:
+def _as_the_source_sees_them(task: SourceTask, batches: tf.data.Dataset, epoch: int, skipped: int) -> tf.data.Dataset:
     """Batches with Keras's preprocessing, and painted where the task asks for it."""
     applications = keras.applications.resnet_v2 if task.backbone.endswith("V2") else keras.applications.resnet
 

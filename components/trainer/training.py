@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -11,12 +11,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from restem.errors import RestemError
 from restem.run_record import Epoch
+from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Arrays, Best, Checkpoints, Position
-from restem.trainer.config import TrainConfig
+from restem.trainer.config import PhaseConfig, TrainConfig
 from restem.trainer.scores import score
 
 PROGRESS_SECONDS = 10.0  # between two lines within an epoch
@@ -34,27 +34,20 @@ class Phase:
       name: "head", "stem", "all" or "pretrain".
       model: what is trained, compiled and built.
       accuracy: its metric of that name.
-      epochs: passes over the images.
-      steps, images: in one epoch.
-      batches: the batches of an epoch (counted from 0), without the first ones.
-      files: the files of one batch: epoch and step, counted from 0.
-      predict: probabilities float32 [M, classes] for the validation images, as the model now is; none without such
-        images.
-      weights: of the whole network, as they are if the phase ends now.
-      schedule: of the learning rate.
+      settings: the phase's section.
+      batches: of the training images.
+      predict: returns probabilities float32 [M, classes] for the validation images from the model's current weights;
+        None without such images.
+      weights: returns those of the whole network, as they are if the phase ends now.
     """
 
     name: str
     model: keras.Model
     accuracy: keras.Metric
-    epochs: int
-    steps: int
-    images: int
-    batches: Callable[[int, int], tf.data.Dataset]
-    files: Callable[[int, int], list[str]]
-    predict: Callable[[], np.ndarray] | None
-    weights: Callable[[], Arrays]
-    schedule: str = "cosine"
+    settings: PhaseConfig
+    batches: Batches
+    predict: Callable[[], np.ndarray] | None = None
+    weights: Callable[[], Arrays] = list
 
 
 class Training:
@@ -117,12 +110,12 @@ class Training:
         watch = _Watch(self, phase, position, metrics)
         with _until_asked_to_stop() as asked:
             watch.asked = asked
-            for epoch in range(position.epoch, 0 if position.ended else phase.epochs):
+            for epoch in range(position.epoch, 0 if position.ended else phase.settings.epochs):
                 if self._is_patience_over(phase.name):
                     log.info("%s: no improvement in %d epochs; the phase ends", phase.name, self._config.patience)
                     break
                 phase.model.fit(
-                    phase.batches(epoch, watch.step),
+                    phase.batches.epoch(epoch, watch.step),
                     initial_epoch=epoch,
                     epochs=epoch + 1,
                     verbose=0,
@@ -157,7 +150,7 @@ class Training:
                 self._best_weights = phase.weights()
         self.history = (*self.history, epoch)
         waited = self._epochs_without_improvement(phase.name)
-        if phase.schedule == "plateau" and waited and waited % PLATEAU_EPOCHS == 0:
+        if phase.settings.schedule == "plateau" and waited and waited % PLATEAU_EPOCHS == 0:
             optimizer = phase.model.optimizer
             optimizer.learning_rate.assign(optimizer.learning_rate * PLATEAU_FACTOR)
             log.info("%s: the learning rate is lowered to %.2g", phase.name, float(optimizer.learning_rate))
@@ -202,6 +195,11 @@ class Training:
             )
 
 
+def to_arrays(variables: Iterable[keras.Variable]) -> Arrays:
+    """Copies of the variables' values."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
 def section(phase: str) -> str:
     """The section of the configuration with a phase's keys."""
     return phase if phase == "pretrain" else f"train.{phase}"
@@ -232,22 +230,22 @@ class _Watch(keras.callbacks.Callback):
         self._seconds = self._seen + now - self._start
         stop = self.asked()
         # The last step's checkpoint is the epoch's, written when the epoch has been judged.
-        if (stop or self._training.due) and self.step < self._phase.steps:
+        if (stop or self._training.due) and self.step < self._phase.batches.steps:
             self.save()
             self._start, self._seen = time.monotonic(), self._seconds
             if stop:
                 _stop(self._phase.name)
-        if now - self._reported >= PROGRESS_SECONDS and self.step < self._phase.steps:
+        if now - self._reported >= PROGRESS_SECONDS and self.step < self._phase.batches.steps:
             self._reported = now
             log.info(
                 "%s: epoch %d of %d, step %d of %d, loss %.3f, %.0f s left in this epoch",
                 self._phase.name,
                 self._epoch + 1,
-                self._phase.epochs,
+                self._phase.settings.epochs,
                 self.step,
-                self._phase.steps,
+                self._phase.batches.steps,
                 logs["loss"],
-                self._seconds / self.step * (self._phase.steps - self.step),
+                self._seconds / self.step * (self._phase.batches.steps - self.step),
             )
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
@@ -261,7 +259,7 @@ class _Watch(keras.callbacks.Callback):
                 loss=float(logs["loss"]),
                 accuracy=float(logs["accuracy"]),
                 seconds=seconds,
-                images_per_second=phase.images / seconds,
+                images_per_second=phase.batches.images / seconds,
                 learning_rate=float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             ),
         )
@@ -271,12 +269,12 @@ class _Watch(keras.callbacks.Callback):
             "%s: epoch %d of %d, loss %.3f, accuracy %.3f on the training images%s, %.0f images/s, %.0f s left",
             phase.name,
             epoch + 1,
-            phase.epochs,
+            phase.settings.epochs,
             done.loss,
             done.accuracy,
             validated,
             done.images_per_second,
-            seconds * (phase.epochs - epoch - 1),
+            seconds * (phase.settings.epochs - epoch - 1),
         )
         self._epoch, self.step, self._seconds = epoch + 1, 0, 0.0
         stop = self.asked()
@@ -289,8 +287,8 @@ class _Watch(keras.callbacks.Callback):
         """Writes a checkpoint."""
         model = self._phase.model
         variables = [*model.variables, *model.optimizer.variables, *(self._metrics_variables() if self.step else ())]
-        values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
-        self._training.save(Position(self._phase.name, self._epoch, self.step, self._seconds, ended), values)
+        position = Position(self._phase.name, self._epoch, self.step, self._seconds, ended)
+        self._training.save(position, to_arrays(variables))
 
     def _metrics_variables(self) -> list[keras.Variable]:
         # Keras lists the compiled metrics only once a step has run.
@@ -299,7 +297,7 @@ class _Watch(keras.callbacks.Callback):
     def _refuse_loss(self, loss: float) -> None:
         optimizer = self.model.optimizer
         rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-        files = self._phase.files(self._epoch, self.step)
+        files = self._phase.batches.files(self._epoch, self.step)
         raise RestemError(
             "the loss is not a finite number",
             where=f"phase {self._phase.name}, epoch {self._epoch + 1}, step {self.step + 1}",

@@ -6,3 +6,8 @@ The variables are not among the properties of a step: other checkpoints are no r
 TRAINING_STEPS = ("Pretrain", "Baseline", "Trainer")
 CHECKPOINT_FOLDER = "RESTEM_CHECKPOINT_FOLDER"
 CHECKPOINT_SECONDS = "RESTEM_CHECKPOINT_SECONDS"
+
+
+def checkpoint_variables(folder: str, seconds: float) -> dict[str, str]:
+    """The variables for checkpoints in a folder, with at least so many seconds between two of them."""
+    return {CHECKPOINT_FOLDER: folder, CHECKPOINT_SECONDS: f"{seconds:g}"}

@@ -90,15 +90,12 @@ class RunFolder:
             os.close(descriptor)
 
 
-def checkpoint_variables(config: Config, folder: RunFolder) -> dict[str, str]:
+def training_environment(config: Config, folder: RunFolder) -> dict[str, str]:
     """The environment variables that tell the training steps where their checkpoints go."""
-    from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
+    from restem.trainer.variables import checkpoint_variables
 
     checkpoint = config.train.checkpoint
-    return {
-        CHECKPOINT_FOLDER: checkpoint.folder or str(folder.checkpoints),
-        CHECKPOINT_SECONDS: f"{checkpoint.every:g}",
-    }
+    return checkpoint_variables(checkpoint.folder or str(folder.checkpoints), checkpoint.every)
 
 
 def resolved(config: Config, folder: RunFolder) -> Config:

@@ -51,13 +51,13 @@ def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
     logging.set_verbosity(logging.INFO)
     import restem.pipeline.pipeline as pipelines  # TFX before TensorFlow: ml-metadata must load its C++ library first
     from restem.pipeline.config import config_from_json
-    from restem.pipeline.local.folder import RunFolder, checkpoint_variables, prepare
+    from restem.pipeline.local.folder import RunFolder, prepare, training_environment
     from restem.pipeline.local.runner import LocalRunner
     from restem.pipeline.local.summary import read_outputs
 
     folder = RunFolder(Path(request["root"]))
     config = prepare(config_from_json(request["config"]), folder)
-    os.environ.update(checkpoint_variables(config, folder))
+    os.environ.update(training_environment(config, folder))
     runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))
     pipeline = getattr(pipelines, create)(config, root=str(folder.root))
     runner.run(pipeline)

@@ -14,7 +14,7 @@ from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
 from restem.pipeline.kubeflow.compiler.platform import platform_spec, resources, retry_policy
 from restem.pipeline.kubeflow.container import fingerprints
 from restem.pipeline.kubeflow.container.entrypoint import CALL
-from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS, TRAINING_STEPS
+from restem.trainer.variables import TRAINING_STEPS, checkpoint_variables
 
 COMMAND = ("python", "-m", "restem.pipeline.kubeflow.container.entrypoint")
 
@@ -101,12 +101,10 @@ def adapt(spec: dict[str, Any], config: Config) -> dict[str, Any]:
 def _executor(step: str, container: dict[str, Any], config: Config) -> dict[str, Any]:
     asked = resources(config.kubeflow.of_step(step))
     checkpoint = config.train.checkpoint
-    variables = {}
+    more: dict[str, Any] = {"resources": asked} if asked else {}
     if step in TRAINING_STEPS and checkpoint.folder:
         # In the environment, which is not part of the server's cache key.
-        variables = {CHECKPOINT_FOLDER: checkpoint.folder, CHECKPOINT_SECONDS: f"{checkpoint.every:g}"}
-    more: dict[str, Any] = {"resources": asked} if asked else {}
-    if variables:
+        variables = checkpoint_variables(checkpoint.folder, checkpoint.every)
         more["env"] = [{"name": name, "value": value} for name, value in variables.items()]
     return {"container": {**container, **more}}
 
