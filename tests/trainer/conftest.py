@@ -26,8 +26,7 @@ def image() -> ImageConfig:
     return ImageConfig(size=8, channels=1)
 
 
-@pytest.fixture(scope="session")
-def pictures() -> tuple[np.ndarray, np.ndarray]:
+def make_pictures() -> tuple[np.ndarray, np.ndarray]:
     """90 grey images, uint8 [90, 8, 8, 1], and labels int64 [90]: dark, light, and striped ones."""
     rng = np.random.default_rng(0)
     labels = np.arange(90) % 3
@@ -35,6 +34,11 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
     pixels[labels == 1] += 190
     pixels[labels == 2, ::2] += 190
     return pixels.astype(np.uint8), labels
+
+
+@pytest.fixture(scope="session")
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    return make_pictures()
 
 
 @pytest.fixture
