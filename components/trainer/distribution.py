@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from restem.errors import RestemError
-from restem.trainer.variables import LOST_WORKER, TF_CONFIG
+from restem.trainer.variables import LOST_WORKER, TF_CONFIG, named_workers
 
 log = logging.getLogger("restem")
 
@@ -29,7 +29,6 @@ LOST = (
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
 )
 
 
@@ -159,11 +158,20 @@ def find_distribution() -> Distribution:
     workers. It waits until all workers are there.
 
     Raises:
-      RestemError: TF_CONFIG cannot be read.
+      RestemError: TF_CONFIG cannot be read, or TensorFlow has computed something already.
     """
-    workers, index = _cluster(os.environ.get(TF_CONFIG, ""))
+    workers, index = named_workers(os.environ.get(TF_CONFIG, ""))
     if workers > 1:
-        return Distribution(tf.distribute.MultiWorkerMirroredStrategy(), workers, index)
+        try:
+            return Distribution(tf.distribute.MultiWorkerMirroredStrategy(), workers, index)
+        except RuntimeError as error:
+            raise RestemError(
+                "the connection to the other workers cannot be started in this process",
+                where=TF_CONFIG,
+                expected="a process that trains and does nothing before",
+                given=str(error),
+                remedy="Train on several machines with restem kubeflow run",
+            ) from None
     gpus = tf.config.list_logical_devices("GPU") if len(tf.config.list_physical_devices("GPU")) > 1 else []
     return mirrored([gpu.name for gpu in gpus]) if gpus else ONE
 
@@ -171,30 +179,6 @@ def find_distribution() -> Distribution:
 def mirrored(devices: Sequence[str]) -> Distribution:
     """Several devices of this machine."""
     return Distribution(tf.distribute.MirroredStrategy(list(devices)))
-
-
-def _cluster(text: str) -> tuple[int, int]:
-    """The number of workers that TF_CONFIG names, and the number of this one; 1 and 0 if it names none."""
-    if not text:
-        return 1, 0
-    try:
-        found = json.loads(text)
-        workers = found.get("cluster", {}).get("worker", [])
-        task = found.get("task", {"type": "worker", "index": 0})
-        others = sorted(set(found.get("cluster", {})) - {"worker"})
-        fits = not others and task["type"] == "worker" and 0 <= int(task["index"]) < max(len(workers), 1)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        fits = False
-    if not fits:
-        raise RestemError(
-            "the workers cannot be read",
-            where=TF_CONFIG,
-            expected='{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, and no other '
-            "kinds of tasks",
-            given=text if len(text) <= 200 else f"{text[:200]}...",
-            remedy=f"Kubeflow's training operator sets it; to train on this machine alone, unset {TF_CONFIG}",
-        )
-    return max(len(workers), 1), int(task["index"])
 
 
 def _dumps(array: np.ndarray) -> bytes:

@@ -12,8 +12,8 @@ import tensorflow as tf
 from restem.images.config import ImageConfig
 from restem.run_record import Epoch
 from restem.stem import load_backbone
-from restem.trainer.batches import Batches
 from restem.trainer.agreement import agree_on_weights, shared
+from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Checkpoints
 from restem.trainer.config import Backbone, PhaseConfig, TrainConfig
 from restem.trainer.distribution import ONE, Distribution

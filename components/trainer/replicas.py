@@ -65,7 +65,7 @@ class Replicated(keras.Model):
         self, batches: tf.data.Dataset, *, initial_epoch: int, epochs: int, verbose: int, callbacks: Sequence[Any]
     ) -> None:
         """Trains one epoch, with Keras's callbacks in Keras's order."""
-        assert epochs == initial_epoch + 1 and verbose == 0, "one epoch at a time, without a progress bar"
+        assert epochs == initial_epoch + 1, "one epoch at a time"
         listeners = keras.callbacks.CallbackList(list(callbacks), model=self)
         if self._step is None:
             self._step = tf.function(self._one_step, input_signature=batches.element_spec)
@@ -100,8 +100,11 @@ class Replicated(keras.Model):
         context = tf.distribute.get_replica_context()
         count, replicas = tf.shape(labels)[0], context.num_replicas_in_sync
         place = tf.cast(context.replica_id_in_sync_group, tf.int32)
-        # Parts differ by at most one image; in a small last batch some may be empty.
-        begin, end = count * place // replicas, count * (place + 1) // replicas
+        # Parts differ by at most one image. Of a last batch with fewer images than devices, each device takes all:
+        # TensorFlow cannot add the sums of an empty part. Mean and statistics of equal copies are those of one.
+        copies = count < replicas
+        begin = tf.where(copies, 0, count * place // replicas)
+        end = tf.where(copies, count, count * (place + 1) // replicas)
         pixels, labels = tf.cast(pixels[begin:end], tf.float32), labels[begin:end]
         weights = [weight[begin:end] for weight in weights]
         with tf.GradientTape() as tape:
@@ -109,12 +112,14 @@ class Replicated(keras.Model):
             loss = self.compute_loss(pixels, labels, logits, *weights)
             # Keras gives the mean over the part, divided by the number of devices. The share of the mean over the
             # whole batch is a larger one for a larger part.
-            loss *= tf.cast((end - begin) * replicas, loss.dtype) / tf.cast(count, loss.dtype)
+            share = tf.cast((end - begin) * replicas, loss.dtype) / tf.cast(count, loss.dtype)
+            loss *= tf.where(copies, 1.0, share)
             scaled = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, self.trainable_variables)
         total = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         self.optimizer.apply_gradients(zip(total, self.trainable_variables, strict=True))
-        return loss, tf.pad(logits, [[begin, count - end], [0, 0]])
+        rows = tf.pad(logits, [[begin, count - end], [0, 0]])
+        return loss, tf.where(tf.logical_and(copies, place > 0), tf.zeros_like(rows), rows)
 
 
 class _Untracked:

@@ -47,6 +47,12 @@ def split(pictures) -> Split:
     return arrays_as_split(pixels, labels, np.array([f"class/{i}.png" for i in range(len(labels))]))
 
 
+def weighted_split(pixels: np.ndarray, labels: np.ndarray) -> Split:
+    """Images that count differently."""
+    weights = np.linspace(0.5, 1.5, len(labels)).astype(np.float32)
+    return arrays_as_split(pixels, labels, np.full(len(labels), "x"), weights)
+
+
 def tiny_network() -> Network:
     """A network of a few filters; the same seed makes the same one."""
     pixels = keras.Input((8, 8, 1))
