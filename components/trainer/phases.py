@@ -11,9 +11,11 @@ import tensorflow as tf
 from restem.trainer.augment import augmentation
 from restem.trainer.batches import Batches
 from restem.trainer.config import NetworkPhase, TrainConfig
+from restem.trainer.distribution import ONE, Distribution
 from restem.trainer.input import Split, arrays_as_split
 from restem.trainer.network import Network
 from restem.trainer.optimizer import make_optimizer
+from restem.trainer.replicas import Replicated
 from restem.trainer.training import Phase, Training, to_arrays
 
 SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
@@ -120,12 +122,14 @@ def train_network(
     *,
     white: float,
     freeze_batch_norm: bool,
+    distribution: Distribution = ONE,
 ) -> None:
     """Trains the head and either the stem (`name` is "stem") or the whole network ("all").
 
     Args:
       white: the largest value of a pixel, for augmentation.
       freeze_batch_norm: BatchNormalization layers keep their statistics and scales, except those of the stem.
+      distribution: the devices that train.
     """
     batches = Batches(train, config)
     steps = phase.epochs * batches.steps
@@ -141,14 +145,26 @@ def train_network(
         if is_norm and layer.trainable:
             layer.momentum = min(layer.momentum, short_momentum(steps))
     augmented = augmentation(config.augment, white, config.seed)
-    model = keras.Sequential([network.model.input, *augmented, network.model]) if augmented else network.model
-    optimizer = make_optimizer(
-        config,
-        phase,
-        steps,
-        rates=stage_rates(network, phase.lower_layers),
-        no_decay=[weight for weight in network.model.trainable_variables if len(weight.shape) < 2],
+    replicated = Replicated(network.model, augmented, distribution) if distribution.strategy else None
+    model = replicated or (
+        keras.Sequential([network.model.input, *augmented, network.model]) if augmented else network.model
     )
+    with distribution.scope():
+        optimizer = make_optimizer(
+            config,
+            phase,
+            steps,
+            rates=stage_rates(network, phase.lower_layers),
+            no_decay=[weight for weight in model.trainable_variables if len(weight.shape) < 2],
+        )
+    if replicated:
+        replicated.prepare(optimizer)
+
+    def trained() -> keras.Model:
+        if replicated:
+            replicated.write_back()
+        return network.model
+
     accuracy = compile_classifier(model, optimizer, config.label_smoothing)
     training.run(
         Phase(
@@ -157,10 +173,13 @@ def train_network(
             accuracy=accuracy,
             settings=phase,
             batches=batches,
-            predict=None if val is None else lambda: predict(network.model, val, config.batch_size),
-            weights=lambda: to_arrays(network.model.variables),
+            predict=None
+            if val is None
+            else lambda: distribution.from_chief(lambda: predict(trained(), val, config.batch_size)),
+            weights=lambda: to_arrays(trained().variables),
         )
     )
+    trained()
 
 
 def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
