@@ -93,6 +93,21 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """One of several trainings of a network that differ only in the seed.
+
+    Attributes:
+      seed: its `train.seed`.
+      scores: by split, as in a `ModelRecord`.
+      seconds: the duration of its epochs.
+    """
+
+    seed: int
+    scores: dict[str, Scores]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ModelRecord:
     """What a network is and how it was trained.
 
@@ -104,6 +119,7 @@ class ModelRecord:
       scores: by split: "train" (on up to 2,000 of its images), "val" and "test".
       processor: the processor of the machine that trained it.
       config: the complete configuration of its run.
+      repeats: the trainings with each seed, if there were several (train.repeats); this network is the first of them.
       version: the file's format; the first format had no number.
     """
 
@@ -118,6 +134,7 @@ class ModelRecord:
     config: dict[str, Any] = field(default_factory=dict)
     kept: Kept | None = None
     scores: dict[str, Scores] = field(default_factory=dict)
+    repeats: tuple[Repeat, ...] = ()
     version: int = VERSION
 
 

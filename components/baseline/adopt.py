@@ -58,7 +58,7 @@ def adopt(
     write_evaluation(run_folder, evaluation)
     write_history(run_folder, ())
     extra = f"{model_folder}/{EXTRA}"
-    write_model(run_folder, replace(read_model(extra), role="baseline"))
+    write_model(run_folder, replace(read_model(extra), role="baseline", repeats=()))
     if fileio.exists(f"{extra}/{STEM}"):
         write_json(run_folder, STEM, read_json(extra, STEM))
     return evaluation

@@ -16,6 +16,7 @@ from restem.example_gen.dataset import SPLITS, TITLES, first_few
 from restem.report import formatting, measures, plots
 from restem.report.data import DataSummary, ReportData, Run, Slice, StemTransfer
 from restem.report.formatting import percent
+from restem.report.seeds import page_part
 from restem.run_record import Epoch, Evaluation
 from restem.trainer.config import StemConfig
 from restem.yaml_dialect import dump
@@ -50,6 +51,7 @@ def render(data: ReportData) -> str:
         accuracy=_accuracy(data),
         largest=dict(zip(("name", "share"), candidate.largest_class, strict=True)),
         warnings=_warnings(data),
+        seeds=page_part(data.candidate.model, data.baseline.model),
         models=_models(data),
         changed=_stem_changed(data.candidate),
         origin={

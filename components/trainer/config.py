@@ -264,6 +264,14 @@ class TrainConfig(Section):
     """How both the candidate and the baseline are trained."""
 
     seed: int = Field(0, ge=0, lt=2**31, description="Seed for initial weights and shuffling.")
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="How many times candidate and baseline are trained, with the seeds seed, seed + 1, and so on: the "
+        "report then shows how much the results depend on the seed. All training takes that many times as long. The "
+        "model that is evaluated and pushed is always that of the first seed. The Pretrain step runs once.",
+    )
     deterministic: bool = Field(False, description="Bit-identical results for the same seed and machine; slower.")
     batch_size: int = Field(32, ge=1, le=4096, description="Images per step.")
     optimizer: OptimizerName = Field("adam", description="One of Keras's optimizers, by its name.")

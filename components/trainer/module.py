@@ -1,6 +1,7 @@
 """The custom Trainer module: TFX's Trainer calls `run_fn` for both the candidate and the baseline."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -14,10 +15,13 @@ from restem.fingerprint import file_fingerprint
 from restem.images.config import ImageConfig
 from restem.processor import describe_processor
 from restem.run_record import (
+    EXTRA,
     STEM,
+    Evaluation,
     Kept,
     ModelInput,
     ModelRecord,
+    Scores,
     write_evaluation,
     write_history,
     write_json,
@@ -32,6 +36,7 @@ from restem.trainer.input import Split, read_split
 from restem.trainer.network import Network, build_network, needs_statistics
 from restem.trainer.phases import predict, set_seed, train_head, train_network
 from restem.trainer.pretrain import checkpoint_path
+from restem.trainer.repeats import repeat_training
 from restem.trainer.scores import score
 from restem.trainer.training import Training
 
@@ -70,34 +75,44 @@ def run_fn(fn_args: FnArgs) -> None:
     if val is None:
         refuse_choices_without_validation(config)
 
-    network = build_network(
-        role,
-        image,
-        model,
-        stem,
-        weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
-        classes=len(classes),
-        statistics=train.channel_statistics() if needs_statistics(role, image, stem) else None,
-        sample=train.sample(SAMPLE_IMAGES, config.seed),
-    )
-    log.info("%s", network.report.to_text().splitlines()[0])
-    training = train_phases(
-        network,
-        train,
-        val,
-        config,
-        find_checkpoints(fn_args),
-        white=float(image.white),
-        pretrained=model.weights != "none",
-    )
+    def fit(config: TrainConfig) -> tuple[Network, Training]:
+        """Builds the network and trains it with the seed of `config`."""
+        set_seed(config.seed, deterministic=config.deterministic)
+        network = build_network(
+            role,
+            image,
+            model,
+            stem,
+            weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
+            classes=len(classes),
+            statistics=train.channel_statistics() if needs_statistics(role, image, stem) else None,
+            sample=train.sample(SAMPLE_IMAGES, config.seed),
+        )
+        training = train_phases(
+            network,
+            train,
+            val,
+            config,
+            find_checkpoints(fn_args, config.seed),
+            white=float(image.white),
+            pretrained=model.weights != "none",
+        )
+        return network, training
 
+    def judge(network: Network) -> tuple[dict[str, Scores], Evaluation]:
+        """The scores by split, and the predictions on the test images."""
+        scores = {
+            name: score(part.labels, predict(network.model, part, config.batch_size))
+            for name, part in (("train", train.first(SCORED_IMAGES)), ("val", val))
+            if part is not None
+        }
+        evaluation = evaluate(network.model, test, classes, config.batch_size)
+        return {**scores, "test": score(evaluation.labels, evaluation.probabilities)}, evaluation
+
+    network, training = fit(config)
+    log.info("%s", network.report.to_text().splitlines()[0])
     run_folder = Path(fn_args.model_run_dir)
-    scores = {
-        name: score(part.labels, predict(network.model, part, config.batch_size))
-        for name, part in (("train", train.first(SCORED_IMAGES)), ("val", val))
-        if part is not None
-    }
-    evaluation = evaluate(network.model, test, classes, config.batch_size)
+    scores, evaluation = judge(network)
     log.info("Accuracy of the %s on %d test images: %.4f", role, test.count, evaluation.accuracy)
     record = ModelRecord(
         role=role,
@@ -114,7 +129,7 @@ def run_fn(fn_args: FnArgs) -> None:
         train_images=train.count,
         seed=config.seed,
         kept=None if training.best is None else Kept(training.best.phase, training.best.epoch, config.metric),
-        scores={**scores, "test": score(evaluation.labels, evaluation.probabilities)},
+        scores=scores,
         processor=describe_processor(onednn=_pywrap_util_port.IsMklEnabled()),
         config=custom["config"],
     )
@@ -123,6 +138,15 @@ def run_fn(fn_args: FnArgs) -> None:
     write_evaluation(run_folder, evaluation)
     write_stem(run_folder, network.report)
     export(network.model, image, classes, fn_args.serving_model_dir, record, network.report.to_dict())
+    if config.repeats > 1:
+        history = training.history
+        del network, training
+        keras.backend.clear_session()  # frees the memory for the next network
+        record = replace(
+            record, repeats=repeat_training(config, scores, history, fit, lambda network: judge(network)[0])
+        )
+        write_model(run_folder, record)
+        write_model(Path(fn_args.serving_model_dir) / EXTRA, record)
     # Frees the memory for the next network in this process.
     keras.backend.clear_session()
 
@@ -148,15 +172,19 @@ def validation_files(fn_args: FnArgs) -> list[str]:
     return [pattern.replace("/Split-train/", "/Split-val/") for pattern in fn_args.train_files]
 
 
-def find_checkpoints(fn_args: FnArgs) -> Checkpoints:
-    """The checkpoints of this training: of the same settings, code, images and source weights."""
+def find_checkpoints(fn_args: FnArgs, seed: int) -> Checkpoints:
+    """The checkpoints of the training with this seed: of the same settings, code, images and source weights."""
     settings = {name: value for name, value in fn_args.custom_config.items() if name != "config"}
+    # How many more seeds there are decides nothing about one of them.
+    train = {name: value for name, value in settings["train"].items() if name != "repeats"}
+    settings["train"] = {**train, "seed": seed}
     files = [*fn_args.train_files, *validation_files(fn_args), *fn_args.eval_files]
     if fn_args.base_model:
         source = checkpoint_path(fn_args.base_model)
         settings["source"] = file_fingerprint(source)
         files.append(source)
-    return checkpoints_of_this_run(settings["role"], settings, files)
+    # A name for each seed: otherwise the checkpoints of one would count as outdated ones of another.
+    return checkpoints_of_this_run(f"{settings['role']}.{seed}", settings, files)
 
 
 def train_phases(
