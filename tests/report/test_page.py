@@ -310,7 +310,8 @@ def test_results_by_seed(report_data):
     assert (
         "Accuracy of the candidate: 96.0% on average (standard deviation 1.0 points); of the baseline: 93.0% on "
         "average (standard deviation 3.0 points). With the same seed, the difference is +3.0 points on average "
-        "(standard deviation 4.0 points); the candidate is more accurate with 2 of 3 seeds and less accurate with 1." in text
+        "(standard deviation 4.0 points); the candidate is more accurate with 2 of 3 seeds and less accurate with 1."
+        in text
     )
     assert "seed 8 95.0% 96.0% −1.0 points 85.0% 86.0% −1.0 points" in text
 
