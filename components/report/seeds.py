@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,8 @@ def page_part(candidate: ModelRecord, baseline: ModelRecord) -> dict[str, Any] |
     found = spread(candidate, baseline)
     if found is None:
         return None
-    columns, cells = [], []
+    columns: list[str] = []
+    cells: list[tuple[Figure, Callable[[float], str]]] = []
     for metric in METRICS:
         name = metric.replace("_", " ")
         columns += [f"Candidate, {name}"]

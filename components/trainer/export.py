@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from restem.images.config import ImageConfig
 from restem.images.graph.preprocess import preprocess
-from restem.run_record import CLASSES, EXTRA, STEM, ModelRecord, write_json, write_model
+from restem.run_record import CLASSES, EXTRA, NETWORK, STEM, ModelRecord, write_json, write_model
+from restem.trainer.continuation import describe_network, named_weights
 
 TOP_K = 5
 
@@ -20,6 +21,8 @@ class _Servable(tf.Module):
     def __init__(self, model: keras.Model, image: ImageConfig, classes: list[str]) -> None:
         super().__init__()
         self.model = model
+        # Under these names the variables are in the SavedModel, for a later training (continuation.py).
+        self.network_weights = named_weights(model)
         self._image = image
         self._classes = classes
 
@@ -77,3 +80,4 @@ def export(
     write_model(extra, record)
     write_json(extra, CLASSES, classes)
     write_json(extra, STEM, stem)
+    write_json(extra, NETWORK, describe_network(model, image))

@@ -30,9 +30,11 @@ from restem.run_record import (
 from restem.stem import TransferReport
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
 from restem.trainer.config import ModelConfig, StemConfig, TrainConfig, refuse_choices_without_validation
+from restem.trainer.continuation import continue_network, pushed_model
 from restem.trainer.evaluation import evaluate
 from restem.trainer.export import export
 from restem.trainer.input import Split, read_split
+from restem.trainer.made_of import made_of
 from restem.trainer.network import Network, build_network, needs_statistics
 from restem.trainer.phases import predict, set_seed, train_head, train_network
 from restem.trainer.pretrain import checkpoint_path
@@ -52,7 +54,8 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
       fn_args: from TFX. Its `custom_config` has `role` ("candidate" or "baseline"), the sections `image`, `model`,
         `stem` and `train` as dicts, and `config`, the complete resolved configuration, which is saved with the model.
-        `base_model` is the folder of the Pretrain step's checkpoint, if that step ran.
+        `base_model` is the folder of the Pretrain step's checkpoint, if that step ran. `start` in `custom_config`, a
+        restem.start.choice.Start as a dict, names the pushed model to go on from, if there is one.
 
     Raises:
       StemError: if the source's weights cannot be loaded.
@@ -75,19 +78,28 @@ def run_fn(fn_args: FnArgs) -> None:
     if val is None:
         refuse_choices_without_validation(config)
 
-    def fit(config: TrainConfig) -> tuple[Network, Training]:
-        """Builds the network and trains it with the seed of `config`."""
-        set_seed(config.seed, deterministic=config.deterministic)
-        network = build_network(
+    pushed = pushed_model(custom, classes)
+
+    def build(config: TrainConfig) -> Network:
+        """The network before training, with the seed of `config`."""
+        sample = train.sample(SAMPLE_IMAGES, config.seed)
+        if pushed is not None:
+            return continue_network(pushed.path, image, stem, classes=classes, sample=sample)
+        return build_network(
             role,
             image,
             model,
             stem,
-            weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
+            weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.source_weights,
             classes=len(classes),
             statistics=train.channel_statistics() if needs_statistics(role, image, stem) else None,
-            sample=train.sample(SAMPLE_IMAGES, config.seed),
+            sample=sample,
         )
+
+    def fit(config: TrainConfig) -> tuple[Network, Training]:
+        """Builds the network and trains it with the seed of `config`."""
+        set_seed(config.seed, deterministic=config.deterministic)
+        network = build(config)
         training = train_phases(
             network,
             train,
@@ -95,7 +107,7 @@ def run_fn(fn_args: FnArgs) -> None:
             config,
             find_checkpoints(fn_args, config.seed),
             white=float(image.white),
-            pretrained=model.weights != "none",
+            pretrained=network.continued or model.source_weights != "none",
         )
         return network, training
 
@@ -117,7 +129,7 @@ def run_fn(fn_args: FnArgs) -> None:
     record = ModelRecord(
         role=role,
         backbone=model.backbone,
-        weights=model.weights,
+        weights=model.source_weights if pushed is None else pushed.path,
         input=ModelInput(
             height=image.height,
             width=image.width,
@@ -132,6 +144,8 @@ def run_fn(fn_args: FnArgs) -> None:
         scores=scores,
         processor=describe_processor(onednn=_pywrap_util_port.IsMklEnabled()),
         config=custom["config"],
+        started_from=pushed,
+        made_of=made_of(custom, input_files(fn_args)) if model.continues and role == "candidate" else None,
     )
     write_model(run_folder, record)
     write_history(run_folder, training.history)
@@ -172,13 +186,18 @@ def validation_files(fn_args: FnArgs) -> list[str]:
     return [pattern.replace("/Split-train/", "/Split-val/") for pattern in fn_args.train_files]
 
 
+def input_files(fn_args: FnArgs) -> list[str]:
+    """The patterns of all files with examples."""
+    return [*fn_args.train_files, *validation_files(fn_args), *fn_args.eval_files]
+
+
 def find_checkpoints(fn_args: FnArgs, seed: int) -> Checkpoints:
     """The checkpoints of the training with this seed: of the same settings, code, images and source weights."""
     settings = {name: value for name, value in fn_args.custom_config.items() if name != "config"}
     # How many more seeds there are decides nothing about one of them.
     train = {name: value for name, value in settings["train"].items() if name != "repeats"}
     settings["train"] = {**train, "seed": seed}
-    files = [*fn_args.train_files, *validation_files(fn_args), *fn_args.eval_files]
+    files = input_files(fn_args)
     if fn_args.base_model:
         source = checkpoint_path(fn_args.base_model)
         settings["source"] = file_fingerprint(source)

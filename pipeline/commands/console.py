@@ -107,6 +107,8 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     for role in ("candidate", "baseline"):
         metrics = summary["metrics"].get(role, {})
         table.add_row(role, escape(", ".join(f"{name} {_figure(value)}" for name, value in metrics.items())))
+    if summary["start"]:
+        table.add_row("start", escape(summary["start"]["told"]))
     if summary["seeds"]:
         table.add_row("seeds", escape(one_line(summary["seeds"])))
     largest = summary["largest_class"]

@@ -32,12 +32,14 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     Returns:
         `blessed`, `reason`, `metrics` (candidate, baseline), `scores` (for each model and split: images, accuracy,
         balanced_accuracy, loss, auc), `largest_class` (`name`, and its `share` of the test images), `never_predicted`
-        (for each model the classes that it never predicts), `seeds` (a Spread, see restem/report/seeds.py; None if
-        train.repeats is 1), `slices` (each with column, value, images, and both
-        accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder or None), `report` (a file or None),
-        `quarantined` and `quarantine` (see `read_quarantine`).
+        (for each model the classes that it never predicts), `start` (the pushed model that the training went on from,
+        see restem/report/start.py; None if model.weights is a source), `seeds` (a Spread, see restem/report/seeds.py;
+        None if train.repeats is 1), `slices` (each with column, value, images, and both accuracies), `baseline` (see
+        `read_baseline`), `pushed_to` (a folder or None), `report` (a file or None), `quarantined` and `quarantine` (see
+        `read_quarantine`).
     """
     from restem.evaluator.verdict import read_verdict
+    from restem.report import start
     from restem.report.seeds import spread
     from restem.run_record import read_evaluation, read_model
 
@@ -56,6 +58,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "reason": verdict["reason"],
         "metrics": {role: _finite(metrics) for role, metrics in verdict["metrics"].items()},
         "scores": {role: {split: asdict(s) for split, s in model.scores.items()} for role, model in models.items()},
+        "start": start.summary(read_run_start(runs["candidate"]), models["candidate"]),
         "seeds": None if by_seed is None else asdict(by_seed),
         "largest_class": {"name": largest, "share": share},
         "never_predicted": {role: list(evaluation.never_predicted) for role, evaluation in evaluations.items()},
@@ -89,6 +92,14 @@ def read_baseline(folder: str) -> dict[str, Any]:
 
     choice = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
     return {key: choice[key] for key in ("kind", "version", "path", "skipped")}
+
+
+def read_run_start(folder: str) -> Any:
+    """The Start in a run's folder; None if there is none."""
+    from restem.start.choice import FILE, Start
+
+    file = Path(folder) / FILE
+    return Start.from_json(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
 def read_quarantine(folder: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ SUMMARY = {
     "blessed": True,
     "reason": "Approved: better.",
     "metrics": {"candidate": {"accuracy": 0.9812, "images": 360.0}, "baseline": {"accuracy": None}},
+    "start": None,
     "seeds": None,
     "largest_class": {"name": "sound [ok]", "share": 0.5556},
     "never_predicted": {"candidate": [], "baseline": ["crack"]},
@@ -85,6 +86,12 @@ def test_a_rejected_model_is_not_pushed():
     print_summary({**SUMMARY, "blessed": False, "pushed_to": None, "quarantined": 0, "quarantine": []}, stream)
     assert "not approved" in stream.getvalue()
     assert "not pushed" in stream.getvalue()
+
+
+def test_the_model_that_was_trained_further_is_told():
+    stream = io.StringIO()
+    print_summary({**SUMMARY, "start": {"kind": "continue", "told": "It went on from /x/16."}}, stream)
+    assert "It went on from /x/16." in stream.getvalue()
 
 
 def test_the_spread_over_seeds_is_one_line():
