@@ -8,7 +8,7 @@ from pathlib import Path
 from restem.baseline.check import missing
 from restem.baseline.choice import unusable
 from restem.errors import RestemError
-from restem.evaluator.config import LATEST_APPROVED
+from restem.evaluator.config import LATEST_APPROVED, STOCK
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import VAL, Listing
 from restem.pipeline.config import KEYWORDS, Config
@@ -49,6 +49,7 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
             _check_weights(Path(config.model.source_weights), key)
         elif config.model.source_weights == "imagenet":
             _check_imagenet(config.model.backbone, key)
+    check_comparison(config)
     check_release(config)
 
 
@@ -84,6 +85,20 @@ def check_start(config: Config, classes: tuple[str, ...], root: Path | None) -> 
     if config.evaluate.baseline != LATEST_APPROVED or (approved is not None and "://" in approved):
         return False
     return not same or approved is None or _newest_model(Path(approved))[0] is None
+
+
+def check_comparison(config: Config) -> None:
+    """Rejects a comparison of a model that has been trained further with a stock network."""
+    if not config.model.continues or config.evaluate.baseline != STOCK:
+        return
+    raise RestemError(
+        f"with model.weights: {config.model.weights} the candidate has the training of all models before it, and a "
+        "stock network has only this run's: the comparison would say nothing",
+        where="evaluate.baseline",
+        expected="latest_approved, or the folder of a pushed model",
+        given=STOCK,
+        remedy="Set evaluate.baseline: latest_approved; while nothing is approved, that is the stock network",
+    )
 
 
 def _newest_model(folder: Path) -> tuple[Path | None, list[tuple[str, str]]]:

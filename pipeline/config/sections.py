@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, ValidationInfo, field_validator
 
 from restem.errors import RestemError
-from restem.evaluator.config import STOCK, EvaluateConfig
+from restem.evaluator.config import EvaluateConfig
 from restem.example_gen.config import DataConfig
 from restem.images.config import ImageConfig
 from restem.pipeline.config.beam import BeamConfig
@@ -76,22 +76,6 @@ class Config(Section):
                 remedy="Use flip_horizontal and flip_vertical, or change image.size",
             )
         return train
-
-    @field_validator("evaluate")
-    @classmethod
-    def _a_continued_model_has_to_beat_a_pushed_one(
-        cls, evaluate: EvaluateConfig, info: ValidationInfo
-    ) -> EvaluateConfig:
-        model = info.data.get("model")  # None if that section is wrong
-        if model is not None and model.continues and evaluate.baseline == STOCK:
-            raise RestemError(
-                f"with model.weights: {model.weights} the candidate has the training of all models before it, and a "
-                "stock network has only this run's: the comparison would say nothing",
-                expected="latest_approved, or the folder of a pushed model",
-                given=STOCK,
-                remedy="Set evaluate.baseline: latest_approved; while nothing is approved it is the stock network",
-            )
-        return evaluate
 
     @field_validator("evaluate")
     @classmethod
