@@ -7,13 +7,13 @@ from pydantic import ValidationError
 
 from restem.baseline.check import missing
 from restem.errors import RestemError
+from restem.example_gen.dataset import first_few
 from restem.images.config import ImageConfig
 from restem.run_record import EXTRA, NETWORK, DamagedRecord, ModelRecord, read_classes, read_model
 from restem.trainer.config import ModelConfig, StemConfig
 
 # They decide only how a stem's first weights are derived.
 FIRST_STEM_ONLY = {"extra_bands", "shrink", "noise", "narrow"}
-SHOWN_CLASSES = 5
 AGAIN = (
     "Set model.weights to a source (imagenet, none, or a checkpoint) for one run; a later run can go on from the model "
     "that it pushes"
@@ -89,16 +89,16 @@ def check_classes(folder: str, classes: Sequence[str], *, drop: bool) -> bool:
         raise RestemError(
             "the model and the data have no class in common",
             where=where,
-            expected=_listed(theirs),
-            given=_listed(classes),
+            expected=first_few(theirs),
+            given=first_few(classes),
             remedy=AGAIN,
         )
     if gone and not drop:
         raise RestemError(
             "the model has classes that the data do not have",
             where=where,
-            expected=f"images of {_listed(gone)}",
-            given=f"the classes {_listed(classes)}",
+            expected=f"images of {first_few(gone)}",
+            given=f"the classes {first_few(classes)}",
             remedy="Add images of these classes, or set model.drop_classes: true to remove them from the model",
         )
     return set(theirs) == set(classes)
@@ -141,8 +141,3 @@ def _sections(backbone: str, source: str, image: ImageConfig, stem: StemConfig) 
             f"stem.{name}": value for name, value in stem.model_dump(mode="json").items() if name not in FIRST_STEM_ONLY
         },
     }
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN_CLASSES
-    return ", ".join(names[:SHOWN_CLASSES]) + (f" and {more} more" if more > 0 else "")

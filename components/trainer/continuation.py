@@ -41,9 +41,10 @@ CONSTANTS = ("scale", "offset")
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
-def named_weights(model: keras.Model) -> dict[str, Any]:
+def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
     """The model's variables by "layer/weight"."""
-    named = {f"{layer.name}/{weight.name}": weight.value for layer in layers_of(model) for weight in layer.weights}
+    # Keras's variables, not the TensorFlow variables in them: the two would be saved twice.
+    named = {f"{layer.name}/{weight.name}": weight for layer in layers_of(model) for weight in layer.weights}
     assert len(named) == len(model.weights), "two layers have the same name"
     return named
 
@@ -159,9 +160,7 @@ def continue_network(
 def _read_weights(model: keras.Model, folder: str) -> None:
     reader = tf.train.load_checkpoint(f"{folder}/variables/variables")
     shapes = reader.get_variable_to_shape_map()
-    for name, variable in {
-        f"{layer.name}/{weight.name}": weight for layer in layers_of(model) for weight in layer.weights
-    }.items():
+    for name, variable in named_weights(model).items():
         # TensorFlow writes a dot as two dots, and a slash as .S, in the names of a checkpoint.
         escaped = name.replace(".", "..").replace("/", ".S")
         key = f"network_weights/{escaped}/.ATTRIBUTES/VARIABLE_VALUE"

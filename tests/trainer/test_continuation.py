@@ -20,6 +20,7 @@ from restem.trainer.config import ModelConfig, StemConfig
 from restem.trainer.continuation import continue_network
 from restem.trainer.export import export
 from restem.trainer.made_of import made_of
+from restem.trainer.phases import compile_classifier
 from tests.stem import networks
 from tests.tiny_model import record
 from tests.trainer.conftest import tiny_network
@@ -80,6 +81,7 @@ def pushed(small_backbones, tmp_path_factory):
         )
         for weight in network.model.weights:  # as if trained
             weight.assign(weight * rng.uniform(0.8, 1.2, weight.shape))
+        compile_classifier(network.model, keras.optimizers.Adam())
         about = replace(record(image), backbone=backbone, config={"model": {"source": source}})
         folder = str(tmp_path_factory.mktemp("pushed") / "5")
         export(network.model, image, CLASSES, folder, about, network.report.to_dict())
@@ -114,6 +116,13 @@ def test_without_training_it_answers_as_the_pushed_model(pushed, case):
     assert network.continued
     assert network.head is network.model.layers[-1]
     assert network.report.to_dict()["claim"] in ("exact", "approximate")
+
+
+def test_each_weight_is_saved_once_and_no_optimizer(pushed):
+    folder = pushed("another preprocessing").folder
+    names = [name for name, shape in tf.train.list_variables(f"{folder}/variables/variables") if shape]
+    assert "network_weights/head.Skernel/.ATTRIBUTES/VARIABLE_VALUE" in names
+    assert all(name.startswith("network_weights/") for name in names)
 
 
 def test_classes_come_and_go_and_the_others_keep_their_logits(pushed):
