@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -31,11 +32,8 @@ from restem.stem import TransferReport
 from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
 from restem.trainer.config import ModelConfig, StemConfig, TrainConfig, refuse_choices_without_validation
-<<<<<<< HEAD
-from restem.trainer.distribution import ONE, Distribution, find_distribution
-=======
 from restem.trainer.continuation import continue_network, pushed_model
->>>>>>> 1db1b3de726e8b47d0376840fcbc7c1f91a0ecac
+from restem.trainer.distribution import ONE, Distribution, find_distribution
 from restem.trainer.evaluation import evaluate
 from restem.trainer.export import export
 from restem.trainer.input import Split, read_split
@@ -84,31 +82,7 @@ def run_fn(fn_args: FnArgs) -> None:
     if val is None:
         refuse_choices_without_validation(config)
 
-<<<<<<< HEAD
-    network = build_network(
-        role,
-        image,
-        model,
-        stem,
-        weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
-        classes=len(classes),
-        statistics=train.channel_statistics() if needs_statistics(role, image, stem) else None,
-        sample=train.sample(SAMPLE_IMAGES, config.seed),
-    )
-    log.info("%s", network.report.to_text().splitlines()[0])
-    training = train_phases(
-        network,
-        train,
-        val,
-        config,
-        find_checkpoints(fn_args),
-        white=float(image.white),
-        pretrained=model.weights != "none",
-        distribution=distribution,
-    )
-=======
     pushed = pushed_model(custom, classes)
->>>>>>> 1db1b3de726e8b47d0376840fcbc7c1f91a0ecac
 
     def build(config: TrainConfig) -> Network:
         """The network before training, with the seed of `config`."""
@@ -275,6 +249,8 @@ def _train_phases(
     agree_on_weights(distribution, network.model)
     checkpoints = shared(checkpoints, distribution)
     training = Training(config, phases, checkpoints, labels=None if val is None else val.labels)
+    if config.augment.on and phases == ["head"]:
+        log.warning("train.augment has no effect: train.stem.epochs and train.all.epochs are 0")
     for name in phases:
         if training.is_over(name):
             continue
