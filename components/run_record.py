@@ -8,7 +8,8 @@ A run's folder (the artifact ModelRun) contains
     evaluation.npz   its predictions on the test split: an `Evaluation`
     stem.*           the transfer report of its stem; absent for a stock stem
 
-The folder assets.extra of a SavedModel contains model.json, classes.json (the class names by label) and stem.json.
+The folder assets.extra of a SavedModel contains model.json, classes.json (the class names by label), stem.json, and
+network.json (see trainer/continuation.py), with which a later training goes on from it.
 model.json, history.json and evaluation.json contain their format version.
 """
 
@@ -28,7 +29,7 @@ from pydantic import TypeAdapter, ValidationError
 VERSION = 1  # increased when code for the old format would misread the new one
 MODEL, HISTORY, EVALUATION, ANSWERS = "model.json", "history.json", "evaluation.json", "evaluation.npz"
 HISTORY_TABLE = "history.csv"
-CLASSES, STEM = "classes.json", "stem.json"
+CLASSES, STEM, NETWORK = "classes.json", "stem.json", "network.json"
 # TensorFlow's folder for additional files in a SavedModel; serving ignores them.
 EXTRA = "assets.extra"
 
@@ -93,6 +94,46 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """One of several trainings of a network that differ only in the seed.
+
+    Attributes:
+      seed: its `train.seed`.
+      scores: by split, as in a `ModelRecord`.
+      seconds: the duration of its epochs.
+    """
+
+    seed: int
+    scores: dict[str, Scores]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StartedFrom:
+    """The pushed model from which a training went on.
+
+    Attributes:
+      path, version: its folder, and its number if the folder's name is one.
+      fingerprint: of its files.
+      added, dropped: the classes that it did not have, and those that only it has.
+    """
+
+    path: str
+    version: str | None
+    fingerprint: str
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What a network is the product of, as digests: the settings with the code, and the images with their labels."""
+
+    settings: str
+    images: str
+
+
+@dataclass(frozen=True)
 class ModelRecord:
     """What a network is and how it was trained.
 
@@ -104,6 +145,9 @@ class ModelRecord:
       scores: by split: "train" (on up to 2,000 of its images), "val" and "test".
       processor: the processor of the machine that trained it.
       config: the complete configuration of its run.
+      repeats: the trainings with each seed, if there were several (train.repeats); this network is the first of them.
+      started_from: the pushed model whose weights it started with; None: `weights`.
+      made_of: set if model.weights names a pushed model.
       version: the file's format; the first format had no number.
     """
 
@@ -118,6 +162,9 @@ class ModelRecord:
     config: dict[str, Any] = field(default_factory=dict)
     kept: Kept | None = None
     scores: dict[str, Scores] = field(default_factory=dict)
+    repeats: tuple[Repeat, ...] = ()
+    started_from: StartedFrom | None = None
+    made_of: MadeOf | None = None
     version: int = VERSION
 
 
@@ -331,6 +378,9 @@ def _check_version(name: str, document: dict[str, Any]) -> None:
 
 
 def _read(folder: Folder, name: str) -> bytes:
+    if "://" not in str(folder):  # TFX takes seconds to load, and the checks before a run read records too
+        with open(f"{folder}/{name}", "rb") as file:
+            return file.read()
     from tfx.dsl.io import fileio
 
     with fileio.open(f"{folder}/{name}", "rb") as file:

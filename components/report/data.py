@@ -10,6 +10,7 @@ from restem.baseline.choice import Choice
 from restem.example_gen.dataset import Refused
 from restem.report.pictures import Thumbnail
 from restem.run_record import Epoch, Evaluation, ModelRecord
+from restem.start.choice import Start
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Run:
     evaluation: Evaluation
     stem: StemTransfer | None  # None: the unchanged stock stem
     origin: Choice | None = None  # how the baseline was chosen; None for a candidate
+    start: Start | None = None  # the pushed model that a candidate's training went on from
 
     @property
     def adopted(self) -> bool:

@@ -16,6 +16,8 @@ from restem.example_gen.dataset import SPLITS, TITLES, first_few
 from restem.report import formatting, measures, plots
 from restem.report.data import DataSummary, ReportData, Run, Slice, StemTransfer
 from restem.report.formatting import percent
+from restem.report.seeds import page_part
+from restem.report.start import initial_weights, story
 from restem.run_record import Epoch, Evaluation
 from restem.trainer.config import StemConfig
 from restem.yaml_dialect import dump
@@ -50,6 +52,8 @@ def render(data: ReportData) -> str:
         accuracy=_accuracy(data),
         largest=dict(zip(("name", "share"), candidate.largest_class, strict=True)),
         warnings=_warnings(data),
+        start=story(data.candidate.start, data.candidate.model),
+        seeds=page_part(data.candidate.model, data.baseline.model),
         models=_models(data),
         changed=_stem_changed(data.candidate),
         origin={
@@ -133,11 +137,7 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
         return {
             "Origin": formatting.baseline(run.origin) if run.adopted else "this run",
             "Network": run.model.backbone,
-            "Initial weights": {
-                "imagenet": "ImageNet",
-                "none": "random",
-                "pretrain": "pretrained by the pipeline",
-            }.get(run.model.weights, run.model.weights),
+            "Initial weights": initial_weights(run.model),
             "Stem": f"{stem}, {run.stem.claim}" if run.stem and stem == "modified" else stem,
             "Input": f"{taken.height} × {taken.width} pixels, "
             f"{taken.channels} channel{'' if taken.channels == 1 else 's'}{names}",

@@ -59,7 +59,7 @@ def training_parameters(role: Role, sections: dict[str, Any], config: dict[str, 
             "role": role,
             **sections,
             "config": config,
-            "checkpoint": file_fingerprint(sections["model"]["weights"]),
+            "checkpoint": file_fingerprint(ModelConfig.model_validate(sections["model"]).source_weights),
             "code": code_fingerprint("trainer.module"),
         },
     }

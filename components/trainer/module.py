@@ -1,6 +1,7 @@
 """The custom Trainer module: TFX's Trainer calls `run_fn` for both the candidate and the baseline."""
 
 import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from restem.fingerprint import file_fingerprint
 from restem.images.config import ImageConfig
 from restem.processor import describe_processor
 from restem.run_record import (
+    EXTRA,
     STEM,
+    Evaluation,
     Kept,
     ModelInput,
     ModelRecord,
+    Scores,
     write_evaluation,
     write_history,
     write_json,
@@ -28,13 +32,16 @@ from restem.stem import TransferReport
 from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
 from restem.trainer.config import ModelConfig, StemConfig, TrainConfig, refuse_choices_without_validation
+from restem.trainer.continuation import continue_network, pushed_model
 from restem.trainer.distribution import ONE, Distribution, find_distribution
 from restem.trainer.evaluation import evaluate
 from restem.trainer.export import export
 from restem.trainer.input import Split, read_split
+from restem.trainer.made_of import made_of
 from restem.trainer.network import Network, build_network, needs_statistics
 from restem.trainer.phases import predict, set_seed, train_head, train_network
 from restem.trainer.pretrain import checkpoint_path
+from restem.trainer.repeats import repeat_training
 from restem.trainer.scores import score
 from restem.trainer.training import Training
 
@@ -50,7 +57,8 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
       fn_args: from TFX. Its `custom_config` has `role` ("candidate" or "baseline"), the sections `image`, `model`,
         `stem` and `train` as dicts, and `config`, the complete resolved configuration, which is saved with the model.
-        `base_model` is the folder of the Pretrain step's checkpoint, if that step ran.
+        `base_model` is the folder of the Pretrain step's checkpoint, if that step ran. `start` in `custom_config`, a
+        restem.start.choice.Start as a dict, names the pushed model to go on from, if there is one.
 
     Raises:
       StemError: if the source's weights cannot be loaded.
@@ -65,7 +73,6 @@ def run_fn(fn_args: FnArgs) -> None:
 
     distribution = find_distribution()
     distribution.check(config.batch_size)
-    set_seed(config.seed, deterministic=config.deterministic)
     classes = read_classes(fn_args.schema_path)
     weighted = has_weights(fn_args.schema_path)
     train = read_split(fn_args.train_files, image, weighted=weighted)
@@ -75,40 +82,59 @@ def run_fn(fn_args: FnArgs) -> None:
     if val is None:
         refuse_choices_without_validation(config)
 
-    network = build_network(
-        role,
-        image,
-        model,
-        stem,
-        weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
-        classes=len(classes),
-        statistics=train.channel_statistics() if needs_statistics(role, image, stem) else None,
-        sample=train.sample(SAMPLE_IMAGES, config.seed),
-    )
-    log.info("%s", network.report.to_text().splitlines()[0])
-    training = train_phases(
-        network,
-        train,
-        val,
-        config,
-        find_checkpoints(fn_args),
-        white=float(image.white),
-        pretrained=model.weights != "none",
-        distribution=distribution,
-    )
+    pushed = pushed_model(custom, classes)
 
+    def build(config: TrainConfig) -> Network:
+        """The network before training, with the seed of `config`."""
+        sample = train.sample(SAMPLE_IMAGES, config.seed)
+        if pushed is not None:
+            return continue_network(pushed.path, image, stem, classes=classes, sample=sample)
+        return build_network(
+            role,
+            image,
+            model,
+            stem,
+            weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.source_weights,
+            classes=len(classes),
+            statistics=train.channel_statistics() if needs_statistics(role, image, stem) else None,
+            sample=sample,
+        )
+
+    def fit(config: TrainConfig) -> tuple[Network, Training]:
+        """Builds the network and trains it with the seed of `config`."""
+        set_seed(config.seed, deterministic=config.deterministic)
+        network = build(config)
+        log.info("%s", network.report.to_text().splitlines()[0])
+        training = train_phases(
+            network,
+            train,
+            val,
+            config,
+            find_checkpoints(fn_args, config.seed),
+            white=float(image.white),
+            pretrained=network.continued or model.source_weights != "none",
+            distribution=distribution,
+        )
+        return network, training
+
+    def judge(network: Network) -> tuple[dict[str, Scores], Evaluation]:
+        """The scores by split, and the predictions on the test images."""
+        scores = {
+            name: score(part.labels, predict(network.model, part, config.batch_size))
+            for name, part in (("train", train.first(SCORED_IMAGES)), ("val", val))
+            if part is not None
+        }
+        evaluation = evaluate(network.model, test, classes, config.batch_size)
+        return {**scores, "test": score(evaluation.labels, evaluation.probabilities)}, evaluation
+
+    network, training = fit(config)
     run_folder = Path(fn_args.model_run_dir)
-    scores = {
-        name: score(part.labels, predict(network.model, part, config.batch_size))
-        for name, part in (("train", train.first(SCORED_IMAGES)), ("val", val))
-        if part is not None
-    }
-    evaluation = evaluate(network.model, test, classes, config.batch_size)
+    scores, evaluation = judge(network)
     log.info("Accuracy of the %s on %d test images: %.4f", role, test.count, evaluation.accuracy)
     record = ModelRecord(
         role=role,
         backbone=model.backbone,
-        weights=model.weights,
+        weights=model.source_weights if pushed is None else pushed.path,
         input=ModelInput(
             height=image.height,
             width=image.width,
@@ -120,15 +146,26 @@ def run_fn(fn_args: FnArgs) -> None:
         train_images=train.count,
         seed=config.seed,
         kept=None if training.best is None else Kept(training.best.phase, training.best.epoch, config.metric),
-        scores={**scores, "test": score(evaluation.labels, evaluation.probabilities)},
+        scores=scores,
         processor=describe_processor(onednn=_pywrap_util_port.IsMklEnabled()),
         config=custom["config"],
+        started_from=pushed,
+        made_of=made_of(custom, input_files(fn_args)) if model.continues and role == "candidate" else None,
     )
     write_model(run_folder, record)
     write_history(run_folder, training.history)
     write_evaluation(run_folder, evaluation)
     write_stem(run_folder, network.report)
     export(network.model, image, classes, fn_args.serving_model_dir, record, network.report.to_dict())
+    if config.repeats > 1:
+        history = training.history
+        del network, training
+        keras.backend.clear_session()  # frees the memory for the next network
+        record = replace(
+            record, repeats=repeat_training(config, scores, history, fit, lambda network: judge(network)[0])
+        )
+        write_model(run_folder, record)
+        write_model(Path(fn_args.serving_model_dir) / EXTRA, record)
     # Frees the memory for the next network in this process.
     keras.backend.clear_session()
 
@@ -154,15 +191,24 @@ def validation_files(fn_args: FnArgs) -> list[str]:
     return [pattern.replace("/Split-train/", "/Split-val/") for pattern in fn_args.train_files]
 
 
-def find_checkpoints(fn_args: FnArgs) -> Checkpoints:
-    """The checkpoints of this training: of the same settings, code, images and source weights."""
+def input_files(fn_args: FnArgs) -> list[str]:
+    """The patterns of all files with examples."""
+    return [*fn_args.train_files, *validation_files(fn_args), *fn_args.eval_files]
+
+
+def find_checkpoints(fn_args: FnArgs, seed: int) -> Checkpoints:
+    """The checkpoints of the training with this seed: of the same settings, code, images and source weights."""
     settings = {name: value for name, value in fn_args.custom_config.items() if name != "config"}
-    files = [*fn_args.train_files, *validation_files(fn_args), *fn_args.eval_files]
+    # How many more seeds there are decides nothing about one of them.
+    train = {name: value for name, value in settings["train"].items() if name != "repeats"}
+    settings["train"] = {**train, "seed": seed}
+    files = input_files(fn_args)
     if fn_args.base_model:
         source = checkpoint_path(fn_args.base_model)
         settings["source"] = file_fingerprint(source)
         files.append(source)
-    return checkpoints_of_this_run(settings["role"], settings, files)
+    # A name for each seed: otherwise the checkpoints of one would count as outdated ones of another.
+    return checkpoints_of_this_run(f"{settings['role']}.{seed}", settings, files)
 
 
 def train_phases(
@@ -203,6 +249,8 @@ def _train_phases(
     agree_on_weights(distribution, network.model)
     checkpoints = shared(checkpoints, distribution)
     training = Training(config, phases, checkpoints, labels=None if val is None else val.labels)
+    if config.augment.on and phases == ["head"]:
+        log.warning("train.augment has no effect: train.stem.epochs and train.all.epochs are 0")
     for name in phases:
         if training.is_over(name):
             continue

@@ -71,7 +71,8 @@ def train_head(training: Training, network: Network, train: Split, val: Split | 
 
     The features are standardised for the training and the standardisation is folded back into the head: on raw
     features (mean 13 for a ResNet50) Adam hardly moves. With W, b trained on (f - m) / s, the head becomes W / s and
-    b - sum(m W / s).
+    b - sum(m W / s). The head of a network that goes on from a pushed model starts with the inverse of that, so that
+    it computes the same at the first step.
     """
     phase = config.head
     features = network.features.predict(train.pixels(config.batch_size), verbose=0)
@@ -88,6 +89,9 @@ def train_head(training: Training, network: Network, train: Split, val: Split | 
             keras.layers.Dense(network.head.units),
         ]
     )
+    if network.continued:
+        kernel, bias = network.head.get_weights()
+        head.layers[-1].set_weights([kernel * std[:, None], bias + mean @ kernel])
     batches = Batches(seen, config)
     optimizer = make_optimizer(config, phase, phase.epochs * batches.steps)
     accuracy = compile_classifier(head, optimizer, config.label_smoothing)
