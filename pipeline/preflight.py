@@ -1,17 +1,20 @@
 """Checks that run before TensorFlow and TFX are loaded: missing folders, empty classes, unusable files."""
 
+import json
 import os
 import threading
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from restem.baseline.check import missing
 from restem.baseline.choice import unusable
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import VAL
-from restem.pipeline.config import KEYWORDS, Config
+from restem.pipeline.config import KEYWORDS, Config, with_values
 from restem.trainer.config import refuse_choices_without_validation
+from restem.tuner.config import check_installed
 
 EMBEDDED_PREFIX = "embedded:"
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -32,6 +35,8 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
         RestemError: with the key, what was expected, what was given and the remedy.
     """
     _check_runner(config)
+    if config.tune is not None:
+        check_installed()
     check_stem(config)
     check_images(config)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
@@ -90,7 +95,7 @@ def check_images(config: Config) -> None:
     """The part of `preflight` for data.path: enough to read the images."""
     splits = _check_images(config.data, "data")
     if splits and VAL not in splits:
-        refuse_choices_without_validation(config.train)
+        refuse_choices_without_validation(config.train, *(["tune"] if config.tune else []))
 
 
 def _check_images(data: DataConfig, section: str) -> tuple[str, ...]:
@@ -115,6 +120,11 @@ def _check_images(data: DataConfig, section: str) -> tuple[str, ...]:
 
 def check_stem(config: Config) -> None:
     """Rejects band names and combinations that the stem library rejects, before the images are read."""
+    for values in config.tune.combinations("stem") if config.tune else ({},):
+        _check_stem(with_values(config, stem=values), values)
+
+
+def _check_stem(config: Config, tuned: dict[str, Any]) -> None:
     from restem.stem import PREPROCESSING, StemError
     from restem.stem.rules.channels import plan_channels
     from restem.trainer.config import stem_spec
@@ -126,7 +136,10 @@ def check_stem(config: Config) -> None:
             # Such a source has red, green and blue; the bands of a checkpoint are known only when it is loaded.
             plan_channels(spec, PREPROCESSING["none"])
     except StemError as error:
-        raise RestemError(str(error), where="the sections image and stem") from None
+        where = "the sections image and stem"
+        if tuned:
+            where += f", with {', '.join(f'{name}: {json.dumps(value)}' for name, value in tuned.items())} of tune.over"
+        raise RestemError(str(error), where=where) from None
 
 
 def _check_imagenet(backbone: str) -> None:

@@ -10,6 +10,7 @@ from restem.baseline.choice import Choice
 from restem.example_gen.dataset import Refused
 from restem.report.pictures import Thumbnail
 from restem.run_record import Epoch, Evaluation, ModelRecord
+from restem.tuner.trials import Tuning
 
 
 @dataclass(frozen=True)
@@ -122,4 +123,5 @@ class ReportData:
     only_candidate: Answers  # only the candidate is right; its most confident predictions first
     only_baseline: Answers  # only the baseline is right; its most confident predictions first
     data: DataSummary
+    tuning: Tuning | None = None  # None: nothing was tuned
     versions: Mapping[str, str] = field(default_factory=dict)  # software, name -> version

@@ -1,6 +1,7 @@
 """The custom Trainer module: TFX's Trainer calls `run_fn` for both the candidate and the baseline."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -25,7 +26,7 @@ from restem.run_record import (
 )
 from restem.stem import TransferReport
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
-from restem.trainer.config import ModelConfig, StemConfig, TrainConfig, refuse_choices_without_validation
+from restem.trainer.config import ModelConfig, Role, StemConfig, TrainConfig, refuse_choices_without_validation
 from restem.trainer.evaluation import evaluate
 from restem.trainer.export import export
 from restem.trainer.input import Split, read_split
@@ -34,11 +35,42 @@ from restem.trainer.phases import predict, set_seed, train_head, train_network
 from restem.trainer.pretrain import checkpoint_path
 from restem.trainer.scores import score
 from restem.trainer.training import Training
+from restem.trainer.tuned import with_tuned_values
 
 log = logging.getLogger("restem")
 
 SAMPLE_IMAGES = 64
 SCORED_IMAGES = 2000  # of the training images
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The sections that decide a trained network, and where its initial weights come from.
+
+    Attributes:
+      weights: `imagenet`, `none` or a checkpoint's path.
+    """
+
+    role: Role
+    image: ImageConfig
+    model: ModelConfig
+    stem: StemConfig
+    train: TrainConfig
+    weights: str
+
+    @classmethod
+    def of(cls, fn_args: FnArgs) -> "Setup":
+        """That of TFX's arguments; see `run_fn`."""
+        custom = fn_args.custom_config
+        model = ModelConfig.model_validate(custom["model"])
+        return cls(
+            role=custom["role"],
+            image=ImageConfig.model_validate(custom["image"]),
+            model=model,
+            stem=StemConfig.model_validate(custom["stem"]),
+            train=TrainConfig.model_validate(custom["train"]),
+            weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
+        )
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -47,18 +79,16 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
       fn_args: from TFX. Its `custom_config` has `role` ("candidate" or "baseline"), the sections `image`, `model`,
         `stem` and `train` as dicts, and `config`, the complete resolved configuration, which is saved with the model.
-        `base_model` is the folder of the Pretrain step's checkpoint, if that step ran.
+        `base_model` is the folder of the Pretrain step's checkpoint, if that step ran. `hyperparameters` has the
+        Tuner's values, if that step ran; they replace those of the sections.
 
     Raises:
       StemError: if the source's weights cannot be loaded.
       RestemError: if the configuration does not fit the data.
     """
-    custom = fn_args.custom_config
-    role = custom["role"]
-    image = ImageConfig.model_validate(custom["image"])
-    model = ModelConfig.model_validate(custom["model"])
-    stem = StemConfig.model_validate(custom["stem"])
-    config = TrainConfig.model_validate(custom["train"])
+    custom = fn_args.custom_config = with_tuned_values(fn_args.custom_config, fn_args.hyperparameters)
+    setup = Setup.of(fn_args)
+    role, image, model, config = setup.role, setup.image, setup.model, setup.train
 
     set_seed(config.seed, deterministic=config.deterministic)
     classes = read_classes(fn_args.schema_path)
@@ -70,26 +100,7 @@ def run_fn(fn_args: FnArgs) -> None:
     if val is None:
         refuse_choices_without_validation(config)
 
-    network = build_network(
-        role,
-        image,
-        model,
-        stem,
-        weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
-        classes=len(classes),
-        statistics=train.channel_statistics() if needs_statistics(role, image, stem) else None,
-        sample=train.sample(SAMPLE_IMAGES, config.seed),
-    )
-    log.info("%s", network.report.to_text().splitlines()[0])
-    training = train_phases(
-        network,
-        train,
-        val,
-        config,
-        find_checkpoints(fn_args),
-        white=float(image.white),
-        pretrained=model.weights != "none",
-    )
+    network, training = build_and_train(setup, len(classes), train, val, find_checkpoints(fn_args))
 
     run_folder = Path(fn_args.model_run_dir)
     scores = {
@@ -157,6 +168,40 @@ def find_checkpoints(fn_args: FnArgs) -> Checkpoints:
         settings["source"] = file_fingerprint(source)
         files.append(source)
     return checkpoints_of_this_run(settings["role"], settings, files)
+
+
+def build_and_train(
+    setup: Setup, classes: int, train: Split, val: Split | None, checkpoints: Checkpoints
+) -> tuple[Network, Training]:
+    """Builds one network and trains it. After `set_seed`, the same images and settings give the same weights.
+
+    Raises:
+      StemError: if the source's weights cannot be loaded.
+      Diverged: the loss is not finite.
+      RestemError: if the configuration does not fit the data.
+    """
+    role, image, config = setup.role, setup.image, setup.train
+    network = build_network(
+        role,
+        image,
+        setup.model,
+        setup.stem,
+        weights=setup.weights,
+        classes=classes,
+        statistics=train.channel_statistics() if needs_statistics(role, image, setup.stem) else None,
+        sample=train.sample(SAMPLE_IMAGES, config.seed),
+    )
+    log.info("%s", network.report.to_text().splitlines()[0])
+    training = train_phases(
+        network,
+        train,
+        val,
+        config,
+        checkpoints,
+        white=float(image.white),
+        pretrained=setup.model.weights != "none",
+    )
+    return network, training
 
 
 def train_phases(

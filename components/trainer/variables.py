@@ -3,7 +3,7 @@
 The variables are not among the properties of a step: other checkpoints are no reason to train again.
 """
 
-TRAINING_STEPS = ("Pretrain", "Baseline", "Trainer")
+TRAINING_STEPS = ("Pretrain", "Tuner", "Baseline", "Trainer")
 CHECKPOINT_FOLDER = "RESTEM_CHECKPOINT_FOLDER"
 CHECKPOINT_SECONDS = "RESTEM_CHECKPOINT_SECONDS"
 
