@@ -1,6 +1,5 @@
 """TFX's Tuner calls `tuner_fn`; each trial is trained by the function that trains the candidate."""
 
-import gc
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -63,7 +62,6 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         finally:
             # Frees the memory for the next network in this process.
             keras.backend.clear_session()
-            gc.collect()
 
     search = Search(
         tune,
