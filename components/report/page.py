@@ -60,7 +60,7 @@ def render(data: ReportData) -> str:
         },
         stem=_stem(data.candidate.stem) if data.candidate.stem else None,
         training=_training(data),
-        tuning=tuning_part(data.tuning) if data.tuning else None,
+        tuning=tuning_part(data.tuning, baseline_trained=not data.baseline.adopted) if data.tuning else None,
         slices=_slices(data.verdict.slices),
         classes=_classes(candidate, baseline),
         confusion=_confusion_table(candidate.classes, matrix),

@@ -11,8 +11,13 @@ from restem.tuner.trials import Trial, Tuning
 SHOWN_TRIALS = 20  # the best ones; the rest is collapsed
 
 
-def tuning_part(tuning: Tuning) -> dict[str, Any]:
-    """What the template shows: the keys, the trials from the best to those that failed, and two sentences."""
+def tuning_part(tuning: Tuning, *, baseline_trained: bool) -> dict[str, Any]:
+    """What the template shows: the keys, the trials from the best to those that failed, and two sentences.
+
+    Args:
+      tuning: the record.
+      baseline_trained: whether the baseline was trained in this run, with the same values.
+    """
     keys = list(tuning.best.values)
     rows = [_row(tuning, trial, keys) for trial in tuning.ranked()]
     return {
@@ -20,7 +25,7 @@ def tuning_part(tuning: Tuning) -> dict[str, Any]:
         "keys": keys,
         "shown": rows[:SHOWN_TRIALS],
         "folded": rows if len(rows) > SHOWN_TRIALS else [],
-        "sentence": _sentence(tuning),
+        "sentence": _sentence(tuning, baseline_trained),
         "caution": _caution(tuning),
     }
 
@@ -47,16 +52,16 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _sentence(tuning: Tuning) -> str:
+def _sentence(tuning: Tuning, baseline_trained: bool) -> str:
     best, images = tuning.best, tuning.best.scores.images if tuning.best.scores else 0
     short = f" Each phase of a trial had at most {tuning.epochs} epochs." if tuning.epochs else ""
     failed = f" {tuning.failed} of them failed." if tuning.failed else ""
     own = " Trial 1 has the values of the configuration." if tuning.own_first else ""
+    baseline = "; the baseline took those of the section train" if baseline_trained else ""
     return (
         f"{len(tuning.trials)} combinations of values were tried, each with a network that was trained with the same "
         f"seed and judged on the same {formatting.images(images)} of the validation split.{own}{failed}{short} "
-        f"The candidate was then trained with the values of trial {best.number}; the baseline took those of the "
-        f"section train."
+        f"The candidate was then trained with the values of trial {best.number}{baseline}."
     )
 
 

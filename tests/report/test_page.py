@@ -311,6 +311,7 @@ def test_the_trials_are_listed_best_first_with_the_chosen_one_and_a_caution(repo
     assert "25 combinations of values were tried" in page.text
     assert "Trial 1 has the values of the configuration. 5 of them failed." in page.text
     assert "had at most 2 epochs" in page.text
+    assert "trained with the values of trial 8; the baseline took those of the section train." in page.text
     assert "optimistic: it is the best of 20" in page.text
     table = html[html.index('aria-label="Trials"') :]
     rows = re.findall(r'<tr><th scope="row">(\d+)(.*?)</th>\s*<td class="n">(.*?)</td>(.*?)</tr>', table, re.DOTALL)
