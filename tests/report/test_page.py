@@ -323,5 +323,12 @@ def test_the_trials_are_listed_best_first_with_the_chosen_one_and_a_caution(repo
     assert "All 25 trials" in page.text
 
 
+def test_a_baseline_that_was_not_trained_took_no_values(report_data):
+    data = report_data()
+    adopted = dataclasses.replace(data.baseline, history=(), origin=Choice("path", "5", "/served/5", "ab"))
+    text = Page(render(dataclasses.replace(data, baseline=adopted, tuning=tuned()))).text
+    assert "trained with the values of trial 8." in text
+
+
 def test_without_tuning_the_page_does_not_mention_it(report_data):
     assert "tuning" not in render(report_data()).lower()
