@@ -18,6 +18,7 @@ from restem.report.data import DataSummary, ReportData, Run, Slice, StemTransfer
 from restem.report.formatting import percent
 from restem.report.seeds import page_part
 from restem.report.start import initial_weights, story
+from restem.report.tuning import tuning_part
 from restem.run_record import Epoch, Evaluation
 from restem.trainer.config import StemConfig
 from restem.yaml_dialect import dump
@@ -63,6 +64,7 @@ def render(data: ReportData) -> str:
         },
         stem=_stem(data.candidate.stem) if data.candidate.stem else None,
         training=_training(data),
+        tuning=tuning_part(data.tuning, baseline_trained=not data.baseline.adopted) if data.tuning else None,
         slices=_slices(data.verdict.slices),
         classes=_classes(candidate, baseline),
         confusion=_confusion_table(candidate.classes, matrix),

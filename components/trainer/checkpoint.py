@@ -110,6 +110,15 @@ class Checkpoints:
         self._number = 0
 
     @property
+    def folder(self) -> str | None:
+        """Where they are; None: nowhere."""
+        return self._folder
+
+    def of_part(self, name: str) -> "Checkpoints":
+        """The checkpoints of a part of this training, in a folder below."""
+        return Checkpoints(self._folder, name, self._seconds)
+
+    @property
     def due(self) -> bool:
         """Whether it is time for the next checkpoint."""
         return self._folder is not None and time.monotonic() - self._written >= self._seconds

@@ -12,6 +12,7 @@ from restem.stem.spec import StemSpec
 from restem.storage import is_remote
 
 Role = Literal["candidate", "baseline"]
+PHASES = ("head", "stem", "all")
 Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
 Source = Literal["auto", "caffe", "tf", "torch", "none"]
 LATEST_APPROVED = "latest_approved"
@@ -409,8 +410,12 @@ class TrainConfig(Section):
         return options
 
 
-def refuse_choices_without_validation(config: TrainConfig) -> None:
+def refuse_choices_without_validation(config: TrainConfig, *others: str) -> None:
     """Nothing is chosen on test images.
+
+    Args:
+      config: the section.
+      others: names of other settings that choose.
 
     Raises:
       RestemError: the configuration asks for a choice that needs validation images.
@@ -418,6 +423,7 @@ def refuse_choices_without_validation(config: TrainConfig) -> None:
     asked = [
         *(["train.keep: best"] if config.keep == "best" else []),
         *(["train.patience"] if config.patience else []),
+        *others,
     ]
     if asked:
         raise RestemError(

@@ -12,12 +12,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from restem.errors import RestemError
 from restem.run_record import Epoch
 from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Arrays, Best, Checkpoints, Position, Saved
 from restem.trainer.config import PhaseConfig, TrainConfig
-from restem.trainer.scores import score
+from restem.trainer.scores import Diverged, score
 
 PROGRESS_SECONDS = 10.0  # between two lines within an epoch
 PLATEAU_EPOCHS, PLATEAU_FACTOR = 3, 0.3  # schedule: plateau
@@ -95,7 +94,7 @@ class Training:
         """Trains one phase to its end.
 
         Raises:
-          RestemError: the loss is not finite.
+          Diverged: the loss is not finite.
           SystemExit: with 143, after a checkpoint: the process was asked to stop (SIGTERM).
         """
         position = Position(phase.name)
@@ -307,7 +306,7 @@ class _Watch(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
         files = self._phase.batches.files(self._epoch, self.step)
-        raise RestemError(
+        raise Diverged(
             "the loss is not a finite number",
             where=f"phase {self._phase.name}, epoch {self._epoch + 1}, step {self.step + 1}",
             expected="a number that falls while the network learns",
