@@ -76,20 +76,26 @@ def Pretrain(
 ) -> None:
     """Trains the source checkpoint on the raw examples' split `train`; `task` is a SourceTask as JSON."""
     # Imported here because they load Keras, which compiling a pipeline does not need.
+    from dataclasses import replace
+
     from restem.run_record import write_history
     from restem.trainer.checkpoint import checkpoints_of_this_run
+    from restem.trainer.events import Events
     from restem.trainer.module import has_weights, read_classes
     from restem.trainer.phases import set_seed
+    from restem.trainer.precision import choose_precision
     from restem.trainer.pretrain import SourceTask, checkpoint_path, pretrain
 
     source = SourceTask(**json.loads(task))
+    source = replace(source, precision=choose_precision(source.precision))
     set_seed(source.seed, deterministic=source.deterministic)
     split = artifact_utils.get_split_uri([examples], "train")
     schema_file = io_utils.get_only_uri_in_dir(schema.uri)
     folder = path_utils.serving_model_dir(model.uri)
     fileio.makedirs(folder)
     files = fileio.glob(io_utils.all_files_pattern(split))
-    checkpoints = checkpoints_of_this_run("pretrain", [task, code], files)
+    checkpoints = checkpoints_of_this_run("pretrain", [task, code, source.precision], files)
+    events = Events(model_run.uri)
     history = pretrain(
         files,
         len(read_classes(schema_file)),
@@ -97,7 +103,9 @@ def Pretrain(
         Path(checkpoint_path(folder)),
         checkpoints,
         weighted=has_weights(schema_file),
+        on_epoch=events.epoch,
     )
+    events.close()
     write_history(model_run.uri, history)
 
 
@@ -119,7 +127,7 @@ def pretrain_step(
       image: the section; its height, but at least 32, is the default of `pretrain.size`.
       own_images: whether the examples come from the data that the section `image` describes, including its bands.
       model: the backbone.
-      train: batch size, seed, and the default of `pretrain.epochs`.
+      train: batch size, seed, precision, and the default of `pretrain.epochs`.
       pretrain: the section.
     """
     size = pretrain.size or max(image.height, 32)
@@ -133,6 +141,7 @@ def pretrain_step(
         "colourise": pretrain.colourise,
         "seed": train.seed,
         "deterministic": train.deterministic,
+        "precision": train.precision,
     }
     return Pretrain(
         examples=examples,

@@ -14,6 +14,7 @@ from restem.storage import is_remote
 Role = Literal["candidate", "baseline"]
 Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
 Source = Literal["auto", "caffe", "tf", "torch", "none"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
 OptimizerName = Literal["adam", "adamw", "sgd", "lion", "rmsprop", "nadam", "adagrad", "adamax", "lamb"]
 # The options that each of Keras's optimizers has, beside those that have keys of their own here.
 OPTIMIZER_OPTIONS: dict[str, tuple[str, ...]] = {
@@ -266,6 +267,14 @@ class TrainConfig(Section):
     seed: int = Field(0, ge=0, lt=2**31, description="Seed for initial weights and shuffling.")
     deterministic: bool = Field(False, description="Bit-identical results for the same seed and machine; slower.")
     batch_size: int = Field(32, ge=1, le=4096, description="Images per step.")
+    precision: Precision = Field(
+        "float32",
+        description="What the network's layers compute in while they are trained: 'float32', or 'mixed_bfloat16' or "
+        "'mixed_float16', which are faster and need less memory on suitable GPUs and give slightly different weights. "
+        "'auto' takes mixed_bfloat16 on NVIDIA GPUs since Ampere (compute capability 8.0), mixed_float16 since Volta "
+        "(7.0), and float32 elsewhere. Weights, stem and head stay float32, and so does the model that is evaluated "
+        "and exported.",
+    )
     optimizer: OptimizerName = Field("adam", description="One of Keras's optimizers, by its name.")
     optimizer_options: dict[str, float | bool] = Field(
         {}, description="Options of that optimizer under Keras's names, as in {momentum: 0.9, nesterov: true}."

@@ -1,6 +1,7 @@
 """The custom Trainer module: TFX's Trainer calls `run_fn` for both the candidate and the baseline."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -15,6 +16,7 @@ from restem.images.config import ImageConfig
 from restem.processor import describe_processor
 from restem.run_record import (
     STEM,
+    Epoch,
     Kept,
     ModelInput,
     ModelRecord,
@@ -25,12 +27,22 @@ from restem.run_record import (
 )
 from restem.stem import TransferReport
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
-from restem.trainer.config import ModelConfig, StemConfig, TrainConfig, refuse_choices_without_validation
+from restem.trainer.config import (
+    ModelConfig,
+    Precision,
+    StemConfig,
+    TrainConfig,
+    refuse_choices_without_validation,
+)
+from restem.trainer.cost import PeakMemory, forward_graph, measured_cost
 from restem.trainer.evaluation import evaluate
+from restem.trainer.events import Events, first_kernel
 from restem.trainer.export import export
 from restem.trainer.input import Split, read_split
+from restem.trainer.memory import memory_errors_explained
 from restem.trainer.network import Network, build_network, needs_statistics
 from restem.trainer.phases import predict, set_seed, train_head, train_network
+from restem.trainer.precision import choose_precision
 from restem.trainer.pretrain import checkpoint_path
 from restem.trainer.scores import score
 from restem.trainer.training import Training
@@ -59,6 +71,7 @@ def run_fn(fn_args: FnArgs) -> None:
     model = ModelConfig.model_validate(custom["model"])
     stem = StemConfig.model_validate(custom["stem"])
     config = TrainConfig.model_validate(custom["train"])
+    config = config.model_copy(update={"precision": choose_precision(config.precision)})
 
     set_seed(config.seed, deterministic=config.deterministic)
     classes = read_classes(fn_args.schema_path)
@@ -81,17 +94,24 @@ def run_fn(fn_args: FnArgs) -> None:
         sample=train.sample(SAMPLE_IMAGES, config.seed),
     )
     log.info("%s", network.report.to_text().splitlines()[0])
+    run_folder = Path(fn_args.model_run_dir)
+    events, graph, kernel = Events(fn_args.model_run_dir), forward_graph(network.model), first_kernel(network)
+    events.graph(graph)
+    peak = PeakMemory()
     training = train_phases(
         network,
         train,
         val,
         config,
-        find_checkpoints(fn_args),
+        find_checkpoints(fn_args, config.precision),
         white=float(image.white),
         pretrained=model.weights != "none",
+        on_epoch=events.epoch,
     )
+    cost = measured_cost(graph, training.history, peak)
+    events.kernels(kernel, first_kernel(network), network.report.input["bands"])
+    events.close()
 
-    run_folder = Path(fn_args.model_run_dir)
     scores = {
         name: score(part.labels, predict(network.model, part, config.batch_size))
         for name, part in (("train", train.first(SCORED_IMAGES)), ("val", val))
@@ -116,6 +136,8 @@ def run_fn(fn_args: FnArgs) -> None:
         kept=None if training.best is None else Kept(training.best.phase, training.best.epoch, config.metric),
         scores={**scores, "test": score(evaluation.labels, evaluation.probabilities)},
         processor=describe_processor(onednn=_pywrap_util_port.IsMklEnabled()),
+        precision=config.precision,
+        cost=cost,
         config=custom["config"],
     )
     write_model(run_folder, record)
@@ -148,9 +170,15 @@ def validation_files(fn_args: FnArgs) -> list[str]:
     return [pattern.replace("/Split-train/", "/Split-val/") for pattern in fn_args.train_files]
 
 
-def find_checkpoints(fn_args: FnArgs) -> Checkpoints:
-    """The checkpoints of this training: of the same settings, code, images and source weights."""
+def find_checkpoints(fn_args: FnArgs, precision: Precision) -> Checkpoints:
+    """The checkpoints of this training: of the same settings, code, images and source weights.
+
+    Args:
+      fn_args: from TFX.
+      precision: what `train.precision: auto` is on this machine.
+    """
     settings = {name: value for name, value in fn_args.custom_config.items() if name != "config"}
+    settings["precision"] = precision
     files = [*fn_args.train_files, *validation_files(fn_args), *fn_args.eval_files]
     if fn_args.base_model:
         source = checkpoint_path(fn_args.base_model)
@@ -168,20 +196,28 @@ def train_phases(
     *,
     white: float,
     pretrained: bool,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Training:
-    """Runs the phases that have epochs, in order; the network then has the weights that are to be kept."""
+    """Runs the phases that have epochs, in order; the network then has the weights that are to be kept.
+
+    Args:
+      white: the largest value of a pixel.
+      pretrained: whether the source's weights were trained.
+      on_epoch: see `Training`.
+    """
     freeze = pretrained if config.freeze_batch_norm is None else config.freeze_batch_norm
     phases = [name for name in ("head", "stem", "all") if getattr(config, name).epochs]
-    training = Training(config, phases, checkpoints, labels=None if val is None else val.labels)
+    training = Training(config, phases, checkpoints, labels=None if val is None else val.labels, on_epoch=on_epoch)
     for name in phases:
         if training.is_over(name):
             continue
-        if name == "head":
-            log.info("head: computing the features of %d images once", train.count)
-            train_head(training, network, train, val, config)
-        else:
-            phase = getattr(config, name)
-            train_network(training, network, train, val, name, phase, config, white=white, freeze_batch_norm=freeze)
+        with memory_errors_explained(name, config.batch_size, network.model.input_shape[1:]):
+            if name == "head":
+                log.info("head: computing the features of %d images once", train.count)
+                train_head(training, network, train, val, config)
+            else:
+                phase = getattr(config, name)
+                train_network(training, network, train, val, name, phase, config, white=white, freeze_batch_norm=freeze)
     training.keep_the_best(network.model.variables)
     return training
 

@@ -14,6 +14,7 @@ from restem.trainer.config import NetworkPhase, TrainConfig
 from restem.trainer.input import Split, arrays_as_split
 from restem.trainer.network import Network
 from restem.trainer.optimizer import make_optimizer
+from restem.trainer.precision import FLOAT32, body, computing_in, scaled
 from restem.trainer.training import Phase, Training, to_arrays
 
 SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
@@ -149,18 +150,26 @@ def train_network(
         rates=stage_rates(network, phase.lower_layers),
         no_decay=[weight for weight in network.model.trainable_variables if len(weight.shape) < 2],
     )
-    accuracy = compile_classifier(model, optimizer, config.label_smoothing)
-    training.run(
-        Phase(
-            name=name,
-            model=model,
-            accuracy=accuracy,
-            settings=phase,
-            batches=batches,
-            predict=None if val is None else lambda: predict(network.model, val, config.batch_size),
-            weights=lambda: to_arrays(network.model.variables),
+    accuracy = compile_classifier(model, scaled(optimizer, config.precision), config.label_smoothing)
+    inner = body(network.model, network.stem_layers)
+
+    def judge() -> np.ndarray:
+        assert val is not None
+        with computing_in(FLOAT32, inner):
+            return predict(network.model, val, config.batch_size)
+
+    with computing_in(config.precision, inner):
+        training.run(
+            Phase(
+                name=name,
+                model=model,
+                accuracy=accuracy,
+                settings=phase,
+                batches=batches,
+                predict=None if val is None else judge,
+                weights=lambda: to_arrays(network.model.variables),
+            )
         )
-    )
 
 
 def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Trains a stock RGB ResNet as the source checkpoint when ImageNet's weights are not available."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,16 @@ from restem.run_record import Epoch
 from restem.stem import load_backbone
 from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Checkpoints
-from restem.trainer.config import Backbone, PhaseConfig, TrainConfig
+from restem.trainer.config import Backbone, PhaseConfig, Precision, TrainConfig
 from restem.trainer.input import read_split
+from restem.trainer.memory import memory_errors_explained
 from restem.trainer.optimizer import make_optimizer
 from restem.trainer.phases import compile_classifier, short_momentum
+from restem.trainer.precision import body, computing_in, scaled
 from restem.trainer.training import Phase, Training
 
 CHECKPOINT = "backbone.weights.h5"
+FIRST_CONVOLUTION = "conv1_conv"  # its name in all of keras.applications' ResNets
 
 # Ranges of the uniform random colours that `paint` gives to paper and ink.
 PAPER_RANGE = (180.0, 250.0)
@@ -43,6 +46,7 @@ class SourceTask:
     colourise: bool
     seed: int
     deterministic: bool
+    precision: Precision = "float32"
     image: dict[str, Any] | None = None
 
 
@@ -59,6 +63,7 @@ def pretrain(
     checkpoints: Checkpoints,
     *,
     weighted: bool = False,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> tuple[Epoch, ...]:
     """Trains the stock network on raw examples and writes its backbone's weights.
 
@@ -69,6 +74,7 @@ def pretrain(
       out: the checkpoint to write: a `.weights.h5` file of `keras.applications.<backbone>(include_top=False)`.
       checkpoints: of this training.
       weighted: whether the examples have weights.
+      on_epoch: see `Training`.
 
     Returns:
       The epochs.
@@ -86,10 +92,12 @@ def pretrain(
             layer.momentum = short_momentum(steps)
     inputs = keras.Input((task.size, task.size, 3))
     model = keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(backbone(inputs)))
-    accuracy = compile_classifier(model, make_optimizer(config, phase, steps))
+    accuracy = compile_classifier(model, scaled(make_optimizer(config, phase, steps), task.precision))
 
-    training = Training(config, ["pretrain"], checkpoints)
-    training.run(Phase(name="pretrain", model=model, accuracy=accuracy, settings=phase, batches=batches))
+    training = Training(config, ["pretrain"], checkpoints, on_epoch=on_epoch)
+    explained = memory_errors_explained("pretrain", task.batch_size, model.input_shape[1:])
+    with explained, computing_in(task.precision, body(model, (FIRST_CONVOLUTION,))):
+        training.run(Phase(name="pretrain", model=model, accuracy=accuracy, settings=phase, batches=batches))
     backbone.save_weights(out)
     return training.history
 

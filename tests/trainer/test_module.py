@@ -23,8 +23,8 @@ def fn_args(tmp_path, monkeypatch):
     )
 
 
-def key(fn_args):
-    return find_checkpoints(fn_args)._folder
+def key(fn_args, precision="float32"):
+    return find_checkpoints(fn_args, precision)._folder
 
 
 @pytest.mark.parametrize("changed", ["Split-train/data.gz", "Split-val/data.gz", "Split-test/data.gz"])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from restem.pipeline.local import summary
-from restem.run_record import Evaluation, ModelInput, ModelRecord, Scores, write_evaluation, write_model
+from restem.run_record import Cost, Evaluation, ModelInput, ModelRecord, Scores, write_evaluation, write_model
 
 BASELINE = {
     "kind": "latest_approved",
@@ -32,7 +32,8 @@ def outputs(tmp_path, lines=(), **pushed):
     for role in ("candidate", "baseline"):
         artifact(tmp_path / role)
         scores = {"test": Scores(2, 0.5, 0.5, 0.7)}
-        write_model(tmp_path / role, ModelRecord(role, "ResNet50", "none", image, 4, 40, scores=scores))
+        cost = Cost(400 if role == "candidate" else 100, {"all": 2.5}, 2000.0)
+        write_model(tmp_path / role, ModelRecord(role, "ResNet50", "none", image, 4, 40, scores=scores, cost=cost))
         write_evaluation(tmp_path / role, Evaluation(("a", "b"), ("1", "2"), np.array([0, 1]), np.eye(2)[[0, 0]]))
     return {
         "Trainer": {"model_run": [artifact(tmp_path / "candidate")]},
@@ -45,6 +46,7 @@ def outputs(tmp_path, lines=(), **pushed):
 
 
 def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
+    (tmp_path / "candidate" / "tensorboard").mkdir(parents=True)
     verdict = {
         "blessed": True,
         "reason": "Good.",
@@ -60,6 +62,19 @@ def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
     assert found["baseline"] == BASELINE
     assert found["largest_class"] == {"name": "a", "share": 0.5}
     assert found["never_predicted"] == {"candidate": ["b"], "baseline": ["b"]}
+    assert found["only_predicted"] == {"candidate": "a", "baseline": "a"}
+    notes = "The candidate predicts a for every test image. The baseline predicts a for every test image."
+    assert found["reason"] == f"Good. {notes}"
+    assert found["cost"]["candidate"] == {
+        "parameters": 4,
+        "multiply_adds": 400,
+        "seconds": {"all": 2.5},
+        "memory_mib": 2000.0,
+        "device_memory_mib": None,
+    }
+    assert found["cost"]["operations_ratio"] == 4
+    assert found["cost"]["sentence"] == "One pass of the candidate needs 4 times the operations of the baseline."
+    assert found["tensorboard"] == f"tensorboard --logdir {tmp_path / 'candidate' / 'tensorboard'}"
     assert found["scores"]["candidate"]["test"]["balanced_accuracy"] == 0.5
     assert found["pushed_to"] == "/served/1"
     assert found["report"] == str(tmp_path / "report" / "index.html")
