@@ -41,8 +41,9 @@ def choose_precision(asked: Precision) -> Precision:
 def body(model: keras.Model, stem_layers: Collection[str]) -> list[keras.layers.Layer]:
     """The layers that may compute in 16 bits: those after the stem, without the pooling of the features and the head.
 
-    In front of it are raw pixels and their normalisation: 16 bits hold no value of 0..65535 minus a mean exactly.
-    BatchNormalization computes its statistics in float32 in any case, with inputs as they are.
+    The stem ends with its BatchNormalization. In front of it are raw pixels and their normalisation: 16 bits hold no
+    value of 0..65535 minus a mean exactly. Further BatchNormalizations compute their statistics in float32, from inputs
+    in 16 bits.
 
     Args:
       model: the whole network; its last layer is the head.
@@ -50,11 +51,15 @@ def body(model: keras.Model, stem_layers: Collection[str]) -> list[keras.layers.
     """
     layers = in_order(model)
     start = next(i for i, layer in enumerate(layers) if layer.name in stem_layers)
-    return [
-        layer
-        for layer in layers[start:-1]
-        if layer.name not in stem_layers and not isinstance(layer, keras.layers.GlobalAveragePooling2D)
-    ]
+    found: list[keras.layers.Layer] = []
+    behind = False
+    for layer in layers[start:-1]:
+        if layer.name in stem_layers or isinstance(layer, keras.layers.GlobalAveragePooling2D):
+            continue
+        behind = behind or isinstance(layer, keras.layers.Conv2D)
+        if behind or not isinstance(layer, keras.layers.BatchNormalization):
+            found.append(layer)
+    return found
 
 
 @contextmanager

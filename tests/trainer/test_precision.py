@@ -73,6 +73,7 @@ def test_the_body_computes_in_16_bits_and_stem_and_head_in_32(network, precision
 def test_layers_inside_nested_models_are_in_their_place():
     inner_input = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(4, 3, name="conv1_conv")(inner_input)
+    x = keras.layers.ReLU(name="relu")(keras.layers.BatchNormalization(name="norm")(x))
     left, right = keras.layers.Conv2D(4, 1, name="left")(x), keras.layers.Conv2D(4, 1, name="right")(x)
     x = keras.layers.Add(name="sum")([left, right])
     backbone = keras.Model(inner_input, keras.layers.GlobalAveragePooling2D(name="pool")(x))
@@ -82,7 +83,7 @@ def test_layers_inside_nested_models_are_in_their_place():
     names = [layer.name for layer in in_order(model)]
     assert names.index("to_rgb") < names.index("conv1_conv") < names.index("left") < names.index("sum")
     assert names[-2:] == ["pool", "head"]
-    assert {layer.name for layer in body(model, ["conv1_conv"])} == {"left", "right", "sum"}
+    assert {layer.name for layer in body(model, ["conv1_conv"])} == {"relu", "left", "right", "sum"}
 
 
 def test_what_is_trained_in_16_bits_is_a_float32_model_that_learned_the_same(train, pictures, tmp_path):
