@@ -1,6 +1,7 @@
 """The training steps: Pretrain (optional), the candidate's Trainer, and the parameters it shares with the Baseline."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,6 @@ def Pretrain(
 ) -> None:
     """Trains the source checkpoint on the raw examples' split `train`; `task` is a SourceTask as JSON."""
     # Imported here because they load Keras, which compiling a pipeline does not need.
-    from dataclasses import replace
-
     from restem.run_record import write_history
     from restem.trainer.checkpoint import checkpoints_of_this_run
     from restem.trainer.events import Events
