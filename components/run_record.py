@@ -9,7 +9,8 @@ A run's folder (the artifact ModelRun) contains
     tensorboard/     the epochs as event files, with the first layer's kernels and the graph; absent without a training
     stem.*           the transfer report of its stem; absent for a stock stem
 
-The folder assets.extra of a SavedModel contains model.json, classes.json (the class names by label) and stem.json.
+The folder assets.extra of a SavedModel contains model.json, classes.json (the class names by label), stem.json, and
+network.json (see trainer/continuation.py), with which a later training goes on from it.
 model.json, history.json and evaluation.json contain their format version.
 """
 
@@ -30,7 +31,7 @@ VERSION = 1  # increased when code for the old format would misread the new one
 MODEL, HISTORY, EVALUATION, ANSWERS = "model.json", "history.json", "evaluation.json", "evaluation.npz"
 HISTORY_TABLE = "history.csv"
 EVENTS = "tensorboard"
-CLASSES, STEM = "classes.json", "stem.json"
+CLASSES, STEM, NETWORK = "classes.json", "stem.json", "network.json"
 # TensorFlow's folder for additional files in a SavedModel; serving ignores them.
 EXTRA = "assets.extra"
 
@@ -112,6 +113,46 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """One of several trainings of a network that differ only in the seed.
+
+    Attributes:
+      seed: its `train.seed`.
+      scores: by split, as in a `ModelRecord`.
+      seconds: the duration of its epochs.
+    """
+
+    seed: int
+    scores: dict[str, Scores]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StartedFrom:
+    """The pushed model from which a training went on.
+
+    Attributes:
+      path, version: its folder, and its number if the folder's name is one.
+      fingerprint: of its files.
+      added, dropped: the classes that it did not have, and those that only it has.
+    """
+
+    path: str
+    version: str | None
+    fingerprint: str
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What a network is the product of, as digests: the settings with the code, and the images with their labels."""
+
+    settings: str
+    images: str
+
+
+@dataclass(frozen=True)
 class ModelRecord:
     """What a network is and how it was trained.
 
@@ -125,6 +166,9 @@ class ModelRecord:
       precision: of its training: "float32", "mixed_bfloat16" or "mixed_float16"; the network itself is float32.
       cost: what it and its training need; None in records that are older.
       config: the complete configuration of its run.
+      repeats: the trainings with each seed, if there were several (train.repeats); this network is the first of them.
+      started_from: the pushed model whose weights it started with; None: `weights`.
+      made_of: set if model.weights names a pushed model.
       version: the file's format; the first format had no number.
     """
 
@@ -141,6 +185,9 @@ class ModelRecord:
     scores: dict[str, Scores] = field(default_factory=dict)
     precision: str = "float32"
     cost: Cost | None = None
+    repeats: tuple[Repeat, ...] = ()
+    started_from: StartedFrom | None = None
+    made_of: MadeOf | None = None
     version: int = VERSION
 
 
@@ -364,6 +411,9 @@ def _check_version(name: str, document: dict[str, Any]) -> None:
 
 
 def _read(folder: Folder, name: str) -> bytes:
+    if "://" not in str(folder):  # TFX takes seconds to load, and the checks before a run read records too
+        with open(f"{folder}/{name}", "rb") as file:
+            return file.read()
     from tfx.dsl.io import fileio
 
     with fileio.open(f"{folder}/{name}", "rb") as file:

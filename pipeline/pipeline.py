@@ -13,7 +13,8 @@ from restem.example_gen.validator import example_validator, statistics_gen
 from restem.pipeline.config import Config
 from restem.pusher.component import Pusher
 from restem.report.component import Report
-from restem.trainer.component import pretrain_step, trainer
+from restem.start.component import candidate_trainer
+from restem.trainer.component import pretrain_step
 from restem.trainer.config import StemConfig
 from restem.transform.component import transform
 
@@ -31,7 +32,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
     record = config.model_dump(
         mode="json",
         include={"name", "data", "image", "model", "stem", "train", "pretrain"},
-        exclude={"train": {"checkpoint"}},
+        exclude={"train": {"checkpoint", "workers"}},
     )
     sections = {name: record[name] for name in ("image", "model", "stem", "train")}
     stock = {**sections, "stem": StemConfig().model_dump(mode="json")}
@@ -51,7 +52,13 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         "schema": example_gen.outputs["schema"],
         "base_model": source[-1].outputs["model"] if source else None,
     }
-    candidate = trainer(**training, role="candidate", sections=sections, config=record)
+    candidate = candidate_trainer(
+        **training,
+        raw_examples=example_gen.outputs["examples"],
+        destination=push_destination(config, root),
+        sections=sections,
+        config=record,
+    )
     baseline = Baseline(
         **training,
         raw_examples=example_gen.outputs["examples"],

@@ -8,9 +8,13 @@ from pathlib import Path
 from restem.baseline.check import missing
 from restem.baseline.choice import unusable
 from restem.errors import RestemError
+from restem.evaluator.config import LATEST_APPROVED, STOCK
 from restem.example_gen.config import DataConfig
-from restem.example_gen.dataset import VAL
+from restem.example_gen.dataset import VAL, Listing
 from restem.pipeline.config import KEYWORDS, Config
+from restem.start.check import check_classes, check_same_network
+from restem.start.check import unusable as unusable_start
+from restem.start.choice import no_model
 from restem.trainer.config import refuse_choices_without_validation
 
 EMBEDDED_PREFIX = "embedded:"
@@ -21,27 +25,98 @@ ANSWER_SECONDS = 4.0
 BUCKETS = ("gs://",)  # the remote storage that TensorFlow reads without more packages
 
 
-def preflight(config: Config, *, pretrain: bool = False) -> None:
+def preflight(config: Config, *, pretrain: bool = False, root: Path | None = None) -> None:
     """Checks the files and folders in the configuration; reads only names and first bytes.
 
     Args:
         config: as `load_config` returned it.
         pretrain: the source network is trained, even if model.weights is not `pretrain`.
+        root: the run's folder, which holds the approved models unless push.destination names another folder.
 
     Raises:
         RestemError: with the key, what was expected, what was given and the remedy.
     """
     _check_runner(config)
+    _check_workers(config)
     check_stem(config)
-    check_images(config)
+    classes = check_images(config)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
         _check_images(config.data.elsewhere(config.pretrain.path), "pretrain")
-    if config.model.weights not in KEYWORDS["model", "weights"]:
-        _check_weights(Path(config.model.weights))
-    elif config.model.weights == "imagenet" and not pretrain:
-        _check_imagenet(config.model.backbone)
-    if not pretrain:
-        check_release(config)
+    if pretrain:
+        return
+    if not config.model.continues or check_start(config, classes, root):
+        key = "first_weights" if config.model.continues else "weights"
+        if config.model.source_weights not in KEYWORDS["model", key]:
+            _check_weights(Path(config.model.source_weights), key)
+        elif config.model.source_weights == "imagenet":
+            _check_imagenet(config.model.backbone, key)
+    check_comparison(config)
+    check_release(config)
+
+
+def check_start(config: Config, classes: tuple[str, ...], root: Path | None) -> bool:
+    """The part of `preflight` for a training that goes on from a pushed model.
+
+    The steps check the content of buckets.
+
+    Args:
+        config: its model.weights is latest_approved or a folder.
+        classes: of the data; empty if they are not known before the run.
+        root: as for `preflight`.
+
+    Returns:
+        Whether a network will start with model.first_weights: the candidate, because nothing is approved yet, or a
+        stock baseline, because no approved model has the data's classes.
+    """
+    model = config.model
+    check_storage("model.weights", model.weights)
+    serving = None if root is None else str(root / "serving" / config.name)
+    approved = config.push.destination or serving
+    found = None
+    if model.weights == LATEST_APPROVED:
+        found = None if approved is None or "://" in approved else _newest_model(Path(approved))[0]
+    elif "://" not in model.weights:
+        found, skipped = _newest_model(Path(model.weights))
+        if found is None:
+            raise no_model(model.weights, skipped)
+    same = True
+    if found is not None:
+        check_same_network(str(found), _sizes(found), model, config.image, config.stem)
+        same = not classes or check_classes(str(found), classes, drop=model.drop_classes)
+    if config.evaluate.baseline != LATEST_APPROVED or (approved is not None and "://" in approved):
+        return False
+    return not same or approved is None or _newest_model(Path(approved))[0] is None
+
+
+def check_comparison(config: Config) -> None:
+    """Rejects a comparison of a model that has been trained further with a stock network."""
+    if not config.model.continues or config.evaluate.baseline != STOCK:
+        return
+    raise RestemError(
+        f"with model.weights: {config.model.weights} the candidate has the training of all models before it, and a "
+        "stock network has only this run's: the comparison would say nothing",
+        where="evaluate.baseline",
+        expected="latest_approved, or the folder of a pushed model",
+        given=STOCK,
+        remedy="Set evaluate.baseline: latest_approved; while nothing is approved, that is the stock network",
+    )
+
+
+def _newest_model(folder: Path) -> tuple[Path | None, list[tuple[str, str]]]:
+    """The newest complete version in a folder, or the folder itself; and the reasons against the others."""
+    if folder.is_file():
+        return None, [(str(folder), "a file without the suffix of a checkpoint")]
+    if not folder.is_dir():
+        return None, []
+    numbered = [path for path in folder.iterdir() if path.is_dir() and path.name.isascii() and path.name.isdigit()]
+    versions = sorted(numbered, key=lambda path: -int(path.name))
+    skipped: list[tuple[str, str]] = []
+    for path in [folder] if (folder / "saved_model.pb").exists() or not versions else versions:
+        reason = unusable_start(str(path), _sizes(path))
+        if reason is None:
+            return path, skipped
+        skipped.append((str(path), reason))
+    return None, skipped
 
 
 def _check_runner(config: Config) -> None:
@@ -54,6 +129,22 @@ def _check_runner(config: Config) -> None:
             expected="direct, prism, flink or spark",
             remedy="Run it on Kubeflow: restem kubeflow run, with kubeflow.pipeline_root: gs://...",
         )
+
+
+def _check_workers(config: Config) -> None:
+    """A run on this machine has one worker."""
+    from restem.trainer.variables import TF_CONFIG, named_workers
+
+    asked = {"train.workers": config.train.workers, TF_CONFIG: named_workers(os.environ.get(TF_CONFIG, ""))[0]}
+    for where, workers in asked.items():
+        if workers > 1:
+            raise RestemError(
+                "a run on this machine has one worker, which uses all its GPUs",
+                where=where,
+                expected="1",
+                given=str(workers),
+                remedy=f"Leave {where} out; to train on several machines: restem kubeflow run",
+            )
 
 
 def check_release(config: Config) -> None:
@@ -86,22 +177,25 @@ def check_storage(key: str, path: str) -> None:
     )
 
 
-def check_images(config: Config) -> None:
-    """The part of `preflight` for data.path: enough to read the images."""
-    splits = _check_images(config.data, "data")
-    if splits and VAL not in splits:
+def check_images(config: Config) -> tuple[str, ...]:
+    """The part of `preflight` for data.path: enough to read the images. Returns the classes, if they are known."""
+    listing = _check_images(config.data, "data")
+    if listing is None:
+        return ()
+    if VAL not in listing.splits:
         refuse_choices_without_validation(config.train)
+    return listing.classes
 
 
-def _check_images(data: DataConfig, section: str) -> tuple[str, ...]:
-    """Returns the splits of the images; nothing if they are not known before the run."""
+def _check_images(data: DataConfig, section: str) -> Listing | None:
+    """Lists the images; None if they are not known before the run."""
     from restem.example_gen.layouts.records import check_first
     from restem.example_gen.listing import check_listing
     from restem.example_gen.spans import newest
 
     path = data.path
     if path in KEYWORDS[section, "path"]:
-        return ()
+        return None
     if path.rpartition("/")[2].startswith(EMBEDDED_PREFIX):
         known = ", ".join(KEYWORDS[section, "path"])
         raise RestemError("there are no such embedded images", where=f"{section}.path", expected=known, given=path)
@@ -109,8 +203,8 @@ def _check_images(data: DataConfig, section: str) -> tuple[str, ...]:
         # Listing TFRecord files would read them completely.
         for span in newest(path, data.spans):
             check_first(span.path, data)
-        return ()
-    return check_listing(path, data).splits
+        return None
+    return check_listing(path, data)
 
 
 def check_stem(config: Config) -> None:
@@ -122,14 +216,14 @@ def check_stem(config: Config) -> None:
     measured = dict.fromkeys(config.image.names, (0.0, 1.0))  # Placeholders: the values are not checked.
     try:
         spec = stem_spec(config.stem, config.image, measured=measured)
-        if config.model.weights in KEYWORDS["model", "weights"]:
+        if config.model.source_weights in KEYWORDS["model", "weights"]:
             # Such a source has red, green and blue; the bands of a checkpoint are known only when it is loaded.
             plan_channels(spec, PREPROCESSING["none"])
     except StemError as error:
         raise RestemError(str(error), where="the sections image and stem") from None
 
 
-def _check_imagenet(backbone: str) -> None:
+def _check_imagenet(backbone: str, key: str = "weights") -> None:
     """Checks that Keras has the weights or can download them. Otherwise the run would fail after the data steps."""
     name = f"{backbone.lower()}_weights_tf_dim_ordering_tf_kernels_notop.h5"
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -142,15 +236,15 @@ def _check_imagenet(backbone: str) -> None:
     asking.join(ANSWER_SECONDS)
     problem = answers[0] if answers else f"no answer in {ANSWER_SECONDS:g} seconds"
     if problem:
+        trained = "restem pretrain, or model.weights: pretrain" if key == "weights" else "restem pretrain"
         raise RestemError(
             "ImageNet's weights are not on this machine and cannot be downloaded",
-            where="model.weights",
+            where=f"model.{key}",
             expected=f"{name} in {home / 'models'}, or at {IMAGENET_URL}",
             given=problem,
             remedy=(
-                "Copy that file from a machine that has it; or set model.weights to your own checkpoint; or train a "
-                "source network on your own images (restem pretrain, or model.weights: pretrain); or start from "
-                "random weights with model.weights: none"
+                f"Copy that file from a machine that has it; or set model.{key} to your own checkpoint; or train a "
+                f"source network on your own images ({trained}); or start from random weights with model.{key}: none"
             ),
         )
 
@@ -166,9 +260,10 @@ def _ask(url: str) -> str:
         return str(getattr(error, "reason", None) or error) or type(error).__name__
 
 
-def _check_weights(path: Path) -> None:
-    where = f"model.weights ({path})"
-    expected = "imagenet, none, pretrain, or a checkpoint: a file ending in .weights.h5, .h5 or .keras"
+def _check_weights(path: Path, key: str = "weights") -> None:
+    where = f"model.{key} ({path})"
+    keywords = ", ".join(KEYWORDS["model", key])
+    expected = f"{keywords}, or a checkpoint: a file ending in .weights.h5, .h5 or .keras"
     if not path.is_file():
         given = "a folder" if path.is_dir() else None
         remedy = "Give an existing file; restem pretrain --out FILE.weights.h5 makes one"

@@ -27,6 +27,7 @@ PACKAGES = (
     "restem.evaluator",
     "restem.pusher",
     "restem.baseline",
+    "restem.start",
     "restem.report",
     "restem.pipeline",
     "restem.pipeline.environment",

@@ -24,14 +24,21 @@ from restem.run_record import (
     write_json,
     write_model,
 )
+from restem.trainer.config import Role
 
 BATCH = 64  # images per call
 
 
 def adopt(
-    choice: Choice, examples: Sequence[str], classes: list[str], model_folder: str, run_folder: Path
+    choice: Choice,
+    examples: Sequence[str],
+    classes: list[str],
+    model_folder: str,
+    run_folder: Path,
+    *,
+    role: Role = "baseline",
 ) -> Evaluation:
-    """Makes the chosen model this run's baseline, without training.
+    """Makes the chosen model this run's baseline (or candidate: `role`), without training.
 
     Args:
       choice: a choice that has a path.
@@ -50,7 +57,7 @@ def adopt(
     if fingerprint(model_folder) != choice.fingerprint:
         raise RestemError(
             "the model changed while it was being copied",
-            where=f"evaluate.baseline ({choice.path})",
+            where=f"{'evaluate.baseline' if role == 'baseline' else 'model.weights'} ({choice.path})",
             remedy="Run the pipeline again",
         )
     run_folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +65,9 @@ def adopt(
     write_evaluation(run_folder, evaluation)
     write_history(run_folder, ())
     extra = f"{model_folder}/{EXTRA}"
-    write_model(run_folder, replace(read_model(extra), role="baseline"))
+    record = read_model(extra)
+    # The seeds of an earlier run say nothing about this run's training.
+    write_model(run_folder, record if role == "candidate" else replace(record, role=role, repeats=()))
     if fileio.exists(f"{extra}/{STEM}"):
         write_json(run_folder, STEM, read_json(extra, STEM))
     return evaluation

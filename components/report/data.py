@@ -10,6 +10,7 @@ from restem.baseline.choice import Choice
 from restem.example_gen.dataset import Refused
 from restem.report.pictures import Thumbnail
 from restem.run_record import Epoch, Evaluation, ModelRecord
+from restem.start.choice import Start
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Run:
     stem: StemTransfer | None  # None: the unchanged stock stem
     origin: Choice | None = None  # how the baseline was chosen; None for a candidate
     events: str | None = None  # the folder of its training's event files; None: there are none
+    start: Start | None = None  # the pushed model that a candidate's training went on from
 
     @property
     def adopted(self) -> bool:

@@ -17,6 +17,8 @@ from restem.report import formatting, measures, plots
 from restem.report.cost import cost_table
 from restem.report.data import DataSummary, ReportData, Run, StemTransfer
 from restem.report.formatting import percent
+from restem.report.seeds import page_part
+from restem.report.start import initial_weights, story
 from restem.report.tables import FOLDED_CLASSES, SHOWN_CLASSES, classes, confusion_table, frequent_confusions, slices
 from restem.run_record import Epoch
 from restem.trainer.config import StemConfig
@@ -45,6 +47,8 @@ def render(data: ReportData) -> str:
         accuracy=_accuracy(data),
         largest=dict(zip(("name", "share"), candidate.largest_class, strict=True)),
         warnings=_warnings(data),
+        start=story(data.candidate.start, data.candidate.model),
+        seeds=page_part(data.candidate.model, data.baseline.model),
         models=_models(data),
         changed=_stem_changed(data.candidate),
         origin={
@@ -130,11 +134,7 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
         return {
             "Origin": formatting.baseline(run.origin) if run.adopted else "this run",
             "Network": run.model.backbone,
-            "Initial weights": {
-                "imagenet": "ImageNet",
-                "none": "random",
-                "pretrain": "pretrained by the pipeline",
-            }.get(run.model.weights, run.model.weights),
+            "Initial weights": initial_weights(run.model),
             "Stem": f"{stem}, {run.stem.claim}" if run.stem and stem == "modified" else stem,
             "Input": f"{taken.height} × {taken.width} pixels, "
             f"{taken.channels} channel{'' if taken.channels == 1 else 's'}{names}",

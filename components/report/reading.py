@@ -30,6 +30,8 @@ from restem.report.data import (
 from restem.report.page import SHOWN_QUARANTINE
 from restem.report.pictures import Thumbnail, picture_uri, thumbnail
 from restem.run_record import EVENTS, STEM, read_evaluation, read_history, read_model
+from restem.start.choice import FILE as START
+from restem.start.choice import Start
 
 BATCH = 256  # examples parsed at a time when searching for the images that are shown
 
@@ -94,7 +96,7 @@ def _json(uri: str, name: str) -> Any:
 
 def read_run(uri: str) -> Run:
     """Reads a run's folder as the Trainer and the Baseline write it."""
-    origin = _optional_bytes(uri, BASELINE)
+    origin, start = _optional_bytes(uri, BASELINE), _optional_bytes(uri, START)
     return Run(
         model=read_model(uri),
         history=read_history(uri),
@@ -102,6 +104,7 @@ def read_run(uri: str) -> Run:
         stem=_read_stem(uri),
         origin=Choice.from_json(origin.decode("utf-8")) if origin else None,
         events=find_events(uri),
+        start=Start.from_json(start.decode("utf-8")) if start else None,
     )
 
 

@@ -60,7 +60,7 @@ def training_parameters(role: Role, sections: dict[str, Any], config: dict[str, 
             "role": role,
             **sections,
             "config": config,
-            "checkpoint": file_fingerprint(sections["model"]["weights"]),
+            "checkpoint": file_fingerprint(ModelConfig.model_validate(sections["model"]).source_weights),
             "code": code_fingerprint("trainer.module"),
         },
     }
@@ -79,6 +79,7 @@ def Pretrain(
     # Imported here because they load Keras, which compiling a pipeline does not need.
     from restem.run_record import write_history
     from restem.trainer.checkpoint import checkpoints_of_this_run
+    from restem.trainer.distribution import find_distribution
     from restem.trainer.events import Events
     from restem.trainer.module import has_weights, read_classes
     from restem.trainer.phases import set_seed
@@ -86,6 +87,8 @@ def Pretrain(
     from restem.trainer.pretrain import SourceTask, checkpoint_path, pretrain
 
     source = SourceTask(**json.loads(task))
+    distribution = find_distribution()
+    distribution.check(source.batch_size)
     source = replace(source, precision=choose_precision(source.precision))
     set_seed(source.seed, deterministic=source.deterministic)
     split = artifact_utils.get_split_uri([examples], "train")
@@ -94,7 +97,7 @@ def Pretrain(
     fileio.makedirs(folder)
     files = fileio.glob(io_utils.all_files_pattern(split))
     checkpoints = checkpoints_of_this_run("pretrain", [task, code, source.precision], files)
-    events = Events(model_run.uri)
+    events = Events(model_run.uri if distribution.is_chief else None)
     history = pretrain(
         files,
         len(read_classes(schema_file)),
@@ -103,6 +106,7 @@ def Pretrain(
         checkpoints,
         weighted=has_weights(schema_file),
         on_epoch=events.epoch,
+        distribution=distribution,
     )
     events.close()
     write_history(model_run.uri, history)

@@ -15,6 +15,8 @@ Role = Literal["candidate", "baseline"]
 Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
 Source = Literal["auto", "caffe", "tf", "torch", "none"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
+LATEST_APPROVED = "latest_approved"
+CHECKPOINT_SUFFIXES = (".h5", ".hdf5", ".keras")
 OptimizerName = Literal["adam", "adamw", "sgd", "lion", "rmsprop", "nadam", "adagrad", "adamax", "lamb"]
 # The options that each of Keras's optimizers has, beside those that have keys of their own here.
 OPTIMIZER_OPTIONS: dict[str, tuple[str, ...]] = {
@@ -38,8 +40,22 @@ class ModelConfig(Section):
         "imagenet",
         description="Initial weights: 'imagenet' (downloaded by Keras), 'none' (random), 'pretrain' (the pipeline "
         "first trains a stock RGB network, see the section 'pretrain'), or the path of a checkpoint (.weights.h5, .h5 "
-        "or .keras).",
+        "or .keras). To go on from a pushed model, with its stem and its head: 'latest_approved' (the newest usable "
+        "version under push.destination; while there is none, first_weights), the folder of a pushed model, or a "
+        "folder of versions, whose newest is taken.",
         min_length=1,
+    )
+    first_weights: str = Field(
+        "imagenet",
+        description="Only if weights is latest_approved or a folder: the initial weights where there is no model to go "
+        "on from, that is, of the candidate while nothing is approved, and of a stock baseline: 'imagenet', 'none', or "
+        "the path of a checkpoint.",
+        min_length=1,
+    )
+    drop_classes: bool = Field(
+        False,
+        description="Only if weights is latest_approved or a folder: whether classes that the pushed model has and the "
+        "data do not have are removed from it. By default they stop the run.",
     )
     source: Source = Field(
         "auto",
@@ -49,10 +65,61 @@ class ModelConfig(Section):
         "keras.applications: caffe for V1, tf for V2.",
     )
 
+    @property
+    def continues(self) -> bool:
+        """Whether the training goes on from a pushed model, if there is one."""
+        return _is_pushed_model(self.weights)
+
+    @property
+    def source_weights(self) -> str:
+        """The initial weights of a network that does not go on from a pushed model."""
+        return self.first_weights if self.continues else self.weights
+
+    @field_validator("first_weights")
+    @classmethod
+    def _first_weights_are_a_source(cls, first: str, info: ValidationInfo) -> str:
+        weights = info.data.get("weights")
+        if weights is not None and not _is_pushed_model(weights) and first != "imagenet":
+            raise RestemError(
+                "first_weights has no effect with these weights",
+                expected="weights: latest_approved, or the folder of a pushed model",
+                given=f"weights: {weights}",
+                remedy="Remove first_weights, or set weights: latest_approved",
+            )
+        if first == "pretrain":
+            raise RestemError(
+                "the Pretrain step would train a source in every run, also in those that go on from a model",
+                expected="imagenet, none, or the path of a checkpoint",
+                given=first,
+                remedy="Train the source once: restem pretrain --config F --out FILE.weights.h5, and set its path here",
+            )
+        if _is_pushed_model(first):
+            raise RestemError(
+                "this is not a source for a first training",
+                expected=f"imagenet, none, or the path of a checkpoint ({', '.join(CHECKPOINT_SUFFIXES)})",
+                given=first,
+            )
+        return first
+
+    @field_validator("drop_classes")
+    @classmethod
+    def _only_a_model_has_classes_to_drop(cls, drop: bool, info: ValidationInfo) -> bool:
+        weights = info.data.get("weights")
+        if drop and weights is not None and not _is_pushed_model(weights):
+            raise RestemError(
+                "drop_classes has no effect with these weights: they have no classes",
+                expected="weights: latest_approved, or the folder of a pushed model",
+                given=f"weights: {weights}",
+                remedy="Remove drop_classes",
+            )
+        return drop
+
     @field_validator("source")
     @classmethod
     def _source_suits_the_weights(cls, source: Source, info: ValidationInfo) -> Source:
         weights, backbone = info.data.get("weights"), info.data.get("backbone")  # None if invalid
+        if weights is not None and _is_pushed_model(weights):
+            weights = info.data.get("first_weights")
         keras_source = "tf" if str(backbone).endswith("V2") else "caffe"
         if source in ("auto", keras_source) or weights not in ("imagenet", "pretrain"):
             return source
@@ -63,6 +130,11 @@ class ModelConfig(Section):
             given=source,
             remedy="Remove model.source; it is only for your own checkpoints",
         )
+
+
+def _is_pushed_model(weights: str) -> bool:
+    """Whether a value of `model.weights` names a pushed model: it is no keyword of a source, and no checkpoint."""
+    return weights not in ("imagenet", "none", "pretrain") and not weights.endswith(CHECKPOINT_SUFFIXES)
 
 
 class StemConfig(Section):
@@ -265,8 +337,23 @@ class TrainConfig(Section):
     """How both the candidate and the baseline are trained."""
 
     seed: int = Field(0, ge=0, lt=2**31, description="Seed for initial weights and shuffling.")
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="How many times candidate and baseline are trained, with the seeds seed, seed + 1, and so on: the "
+        "report then shows how much the results depend on the seed. All training takes that many times as long. The "
+        "model that is evaluated and pushed is always that of the first seed. The Pretrain step runs once.",
+    )
     deterministic: bool = Field(False, description="Bit-identical results for the same seed and machine; slower.")
-    batch_size: int = Field(32, ge=1, le=4096, description="Images per step.")
+    batch_size: int = Field(32, ge=1, le=4096, description="Images per step, of all devices and workers together.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="How many machines train together; only on Kubeflow, with its training operator. Each uses all its "
+        "GPUs (kubeflow.steps.Trainer.gpus). The figures are those of one machine.",
+    )
     precision: Precision = Field(
         "float32",
         description="What the network's layers compute in while they are trained: 'float32', or 'mixed_bfloat16' or "

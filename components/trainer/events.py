@@ -24,12 +24,14 @@ class Events:
     folder: each epoch is there once. If they cannot be written, that is logged, and the training goes on.
     """
 
-    def __init__(self, run_folder: str) -> None:
+    def __init__(self, run_folder: str | None) -> None:
         """Args:
-        run_folder: where the run's record goes, on this machine or in a bucket.
+        run_folder: where the run's record goes, on this machine or in a bucket; None: nothing is written.
         """
-        folder = f"{run_folder}/{EVENTS}"
         self._writer: tf.summary.SummaryWriter | None = None
+        if run_folder is None:
+            return
+        folder = f"{run_folder}/{EVENTS}"
 
         def start() -> None:
             if tf.io.gfile.isdir(folder):

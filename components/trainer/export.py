@@ -1,6 +1,6 @@
 """The SavedModel that is pushed; TensorFlow serves it without this project."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from restem.images.config import ImageConfig
 from restem.images.graph.preprocess import preprocess
-from restem.run_record import CLASSES, EXTRA, STEM, ModelRecord, write_json, write_model
+from restem.run_record import CLASSES, EXTRA, NETWORK, STEM, ModelRecord, write_json, write_model
+from restem.trainer.continuation import describe_network, named_weights
 
 TOP_K = 5
 
@@ -19,7 +20,10 @@ class _Servable(tf.Module):
 
     def __init__(self, model: keras.Model, image: ImageConfig, classes: list[str]) -> None:
         super().__init__()
-        self.model = model
+        # Under these names the variables are in the SavedModel, for a later training (continuation.py). The model
+        # itself is no attribute: TensorFlow would also save its optimizer, which is twice as large as the network.
+        self.network_weights = named_weights(model)
+        self._logits: Callable[[tf.Tensor], tf.Tensor] = lambda pixels: model(pixels, training=False)
         self._image = image
         self._classes = classes
 
@@ -27,7 +31,7 @@ class _Servable(tf.Module):
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Maps encoded images, string [N], to probabilities and labels."""
         pixels = preprocess(image_bytes, self._image)
-        probabilities = tf.nn.softmax(self.model(tf.cast(pixels, tf.float32), training=False))
+        probabilities = tf.nn.softmax(self._logits(tf.cast(pixels, tf.float32)))
         names = tf.constant(self._classes)
         scores, indices = tf.math.top_k(probabilities, k=min(TOP_K, len(self._classes)))
         labels = tf.gather(names, indices)
@@ -77,3 +81,4 @@ def export(
     write_model(extra, record)
     write_json(extra, CLASSES, classes)
     write_json(extra, STEM, stem)
+    write_json(extra, NETWORK, describe_network(model, image))

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -15,17 +17,21 @@ from restem.fingerprint import file_fingerprint
 from restem.images.config import ImageConfig
 from restem.processor import describe_processor
 from restem.run_record import (
+    EXTRA,
     STEM,
     Epoch,
+    Evaluation,
     Kept,
     ModelInput,
     ModelRecord,
+    Scores,
     write_evaluation,
     write_history,
     write_json,
     write_model,
 )
 from restem.stem import TransferReport
+from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
 from restem.trainer.config import (
     ModelConfig,
@@ -34,16 +40,19 @@ from restem.trainer.config import (
     TrainConfig,
     refuse_choices_without_validation,
 )
-from restem.trainer.cost import PeakMemory, forward_graph, measured_cost
+from restem.trainer.continuation import continue_network, pushed_model
+from restem.trainer.distribution import ONE, Distribution, find_distribution
 from restem.trainer.evaluation import evaluate
-from restem.trainer.events import Events, first_kernel
 from restem.trainer.export import export
 from restem.trainer.input import Split, read_split
+from restem.trainer.made_of import made_of
 from restem.trainer.memory import memory_errors_explained
 from restem.trainer.network import Network, build_network, needs_statistics
+from restem.trainer.observer import Observer
 from restem.trainer.phases import predict, set_seed, train_head, train_network
 from restem.trainer.precision import choose_precision
 from restem.trainer.pretrain import checkpoint_path
+from restem.trainer.repeats import repeat_training
 from restem.trainer.scores import score
 from restem.trainer.training import Training
 
@@ -59,7 +68,8 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
       fn_args: from TFX. Its `custom_config` has `role` ("candidate" or "baseline"), the sections `image`, `model`,
         `stem` and `train` as dicts, and `config`, the complete resolved configuration, which is saved with the model.
-        `base_model` is the folder of the Pretrain step's checkpoint, if that step ran.
+        `base_model` is the folder of the Pretrain step's checkpoint, if that step ran. `start` in `custom_config`, a
+        restem.start.choice.Start as a dict, names the pushed model to go on from, if there is one.
 
     Raises:
       StemError: if the source's weights cannot be loaded.
@@ -71,9 +81,9 @@ def run_fn(fn_args: FnArgs) -> None:
     model = ModelConfig.model_validate(custom["model"])
     stem = StemConfig.model_validate(custom["stem"])
     config = TrainConfig.model_validate(custom["train"])
+    distribution = find_distribution()
+    distribution.check(config.batch_size)
     config = config.model_copy(update={"precision": choose_precision(config.precision)})
-
-    set_seed(config.seed, deterministic=config.deterministic)
     classes = read_classes(fn_args.schema_path)
     weighted = has_weights(fn_args.schema_path)
     train = read_split(fn_args.train_files, image, weighted=weighted)
@@ -83,46 +93,64 @@ def run_fn(fn_args: FnArgs) -> None:
     if val is None:
         refuse_choices_without_validation(config)
 
-    network = build_network(
-        role,
-        image,
-        model,
-        stem,
-        weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.weights,
-        classes=len(classes),
-        statistics=train.channel_statistics() if needs_statistics(role, image, stem) else None,
-        sample=train.sample(SAMPLE_IMAGES, config.seed),
-    )
-    log.info("%s", network.report.to_text().splitlines()[0])
-    run_folder = Path(fn_args.model_run_dir)
-    events, graph, kernel = Events(fn_args.model_run_dir), forward_graph(network.model), first_kernel(network)
-    events.graph(graph)
-    peak = PeakMemory()
-    training = train_phases(
-        network,
-        train,
-        val,
-        config,
-        find_checkpoints(fn_args, config.precision),
-        white=float(image.white),
-        pretrained=model.weights != "none",
-        on_epoch=events.epoch,
-    )
-    cost = measured_cost(graph, training.history, peak)
-    events.kernels(kernel, first_kernel(network), network.report.input["bands"])
-    events.close()
+    pushed = pushed_model(custom, classes)
 
-    scores = {
-        name: score(part.labels, predict(network.model, part, config.batch_size))
-        for name, part in (("train", train.first(SCORED_IMAGES)), ("val", val))
-        if part is not None
-    }
-    evaluation = evaluate(network.model, test, classes, config.batch_size)
+    def build(config: TrainConfig) -> Network:
+        """The network before training, with the seed of `config`."""
+        sample = train.sample(SAMPLE_IMAGES, config.seed)
+        if pushed is not None:
+            return continue_network(pushed.path, image, stem, classes=classes, sample=sample)
+        return build_network(
+            role,
+            image,
+            model,
+            stem,
+            weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.source_weights,
+            classes=len(classes),
+            statistics=train.channel_statistics() if needs_statistics(role, image, stem) else None,
+            sample=sample,
+        )
+
+    def fit(config: TrainConfig, observer: Observer | None = None) -> tuple[Network, Training]:
+        """Builds the network and trains it with the seed of `config`."""
+        set_seed(config.seed, deterministic=config.deterministic)
+        network = build(config)
+        log.info("%s", network.report.to_text().splitlines()[0])
+        if observer:
+            observer.start(network)
+        training = train_phases(
+            network,
+            train,
+            val,
+            config,
+            find_checkpoints(fn_args, config.seed, config.precision),
+            white=float(image.white),
+            pretrained=network.continued or model.source_weights != "none",
+            distribution=distribution,
+            on_epoch=observer.epoch if observer else lambda epoch: None,
+        )
+        return network, training
+
+    def judge(network: Network) -> tuple[dict[str, Scores], Evaluation]:
+        """The scores by split, and the predictions on the test images."""
+        scores = {
+            name: score(part.labels, predict(network.model, part, config.batch_size))
+            for name, part in (("train", train.first(SCORED_IMAGES)), ("val", val))
+            if part is not None
+        }
+        evaluation = evaluate(network.model, test, classes, config.batch_size)
+        return {**scores, "test": score(evaluation.labels, evaluation.probabilities)}, evaluation
+
+    observer = Observer(fn_args.model_run_dir if distribution.is_chief else None)
+    network, training = fit(config, observer)
+    cost = observer.finish(network, training.history)
+    run_folder = Path(fn_args.model_run_dir)
+    scores, evaluation = judge(network)
     log.info("Accuracy of the %s on %d test images: %.4f", role, test.count, evaluation.accuracy)
     record = ModelRecord(
         role=role,
         backbone=model.backbone,
-        weights=model.weights,
+        weights=model.source_weights if pushed is None else pushed.path,
         input=ModelInput(
             height=image.height,
             width=image.width,
@@ -134,17 +162,28 @@ def run_fn(fn_args: FnArgs) -> None:
         train_images=train.count,
         seed=config.seed,
         kept=None if training.best is None else Kept(training.best.phase, training.best.epoch, config.metric),
-        scores={**scores, "test": score(evaluation.labels, evaluation.probabilities)},
+        scores=scores,
         processor=describe_processor(onednn=_pywrap_util_port.IsMklEnabled()),
         precision=config.precision,
         cost=cost,
         config=custom["config"],
+        started_from=pushed,
+        made_of=made_of(custom, input_files(fn_args)) if model.continues and role == "candidate" else None,
     )
     write_model(run_folder, record)
     write_history(run_folder, training.history)
     write_evaluation(run_folder, evaluation)
     write_stem(run_folder, network.report)
     export(network.model, image, classes, fn_args.serving_model_dir, record, network.report.to_dict())
+    if config.repeats > 1:
+        history = training.history
+        del network, training
+        keras.backend.clear_session()  # frees the memory for the next network
+        record = replace(
+            record, repeats=repeat_training(config, scores, history, fit, lambda network: judge(network)[0])
+        )
+        write_model(run_folder, record)
+        write_model(Path(fn_args.serving_model_dir) / EXTRA, record)
     # Frees the memory for the next network in this process.
     keras.backend.clear_session()
 
@@ -170,21 +209,30 @@ def validation_files(fn_args: FnArgs) -> list[str]:
     return [pattern.replace("/Split-train/", "/Split-val/") for pattern in fn_args.train_files]
 
 
-def find_checkpoints(fn_args: FnArgs, precision: Precision) -> Checkpoints:
-    """The checkpoints of this training: of the same settings, code, images and source weights.
+def input_files(fn_args: FnArgs) -> list[str]:
+    """The patterns of all files with examples."""
+    return [*fn_args.train_files, *validation_files(fn_args), *fn_args.eval_files]
+
+
+def find_checkpoints(fn_args: FnArgs, seed: int, precision: Precision) -> Checkpoints:
+    """The checkpoints of the training with this seed: of the same settings, code, images and source weights.
 
     Args:
       fn_args: from TFX.
+      seed: of this training.
       precision: what `train.precision: auto` is on this machine.
     """
     settings = {name: value for name, value in fn_args.custom_config.items() if name != "config"}
-    settings["precision"] = precision
-    files = [*fn_args.train_files, *validation_files(fn_args), *fn_args.eval_files]
+    # How many more seeds there are decides nothing about one of them.
+    train = {name: value for name, value in settings["train"].items() if name != "repeats"}
+    settings["train"] = {**train, "seed": seed, "precision": precision}
+    files = input_files(fn_args)
     if fn_args.base_model:
         source = checkpoint_path(fn_args.base_model)
         settings["source"] = file_fingerprint(source)
         files.append(source)
-    return checkpoints_of_this_run(settings["role"], settings, files)
+    # A name for each seed: otherwise the checkpoints of one would count as outdated ones of another.
+    return checkpoints_of_this_run(f"{settings['role']}.{seed}", settings, files)
 
 
 def train_phases(
@@ -196,30 +244,69 @@ def train_phases(
     *,
     white: float,
     pretrained: bool,
+    distribution: Distribution = ONE,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Training:
     """Runs the phases that have epochs, in order; the network then has the weights that are to be kept.
 
-    Args:
-      white: the largest value of a pixel.
-      pretrained: whether the source's weights were trained.
-      on_epoch: see `Training`.
+    With several workers each of them has these weights. The head is trained by the chief alone. `on_epoch`: see
+    `Training`.
+
+    Raises:
+      RestemError: there is too little memory.
+      SystemExit: another worker has ended; see `Distribution.together`.
     """
-    freeze = pretrained if config.freeze_batch_norm is None else config.freeze_batch_norm
-    phases = [name for name in ("head", "stem", "all") if getattr(config, name).epochs]
-    training = Training(config, phases, checkpoints, labels=None if val is None else val.labels, on_epoch=on_epoch)
+    with distribution.together():
+        checkpoints = shared(checkpoints, distribution)
+        agree_on_weights(distribution, network.model)
+        labels = None if val is None else val.labels
+        training = Training(config, phases_of(config), checkpoints, labels=labels, on_epoch=on_epoch)
+        freeze = pretrained if config.freeze_batch_norm is None else config.freeze_batch_norm
+        _run_phases(training, network, train, val, config, distribution, white=white, freeze_batch_norm=freeze)
+    training.keep_the_best(network.model.variables)
+    return training
+
+
+def phases_of(config: TrainConfig) -> list[str]:
+    """The phases that have epochs, in order."""
+    return [name for name in ("head", "stem", "all") if getattr(config, name).epochs]
+
+
+def _run_phases(
+    training: Training,
+    network: Network,
+    train: Split,
+    val: Split | None,
+    config: TrainConfig,
+    distribution: Distribution,
+    *,
+    white: float,
+    freeze_batch_norm: bool,
+) -> None:
+    phases = phases_of(config)
+    if config.augment.on and phases == ["head"]:
+        log.warning("train.augment has no effect: train.stem.epochs and train.all.epochs are 0")
     for name in phases:
         if training.is_over(name):
             continue
         with memory_errors_explained(name, config.batch_size, network.model.input_shape[1:]):
             if name == "head":
                 log.info("head: computing the features of %d images once", train.count)
-                train_head(training, network, train, val, config)
+                head = partial(train_head, training, network, train, val, config)
+                on_the_chief(distribution, training, network.model, head)
             else:
-                phase = getattr(config, name)
-                train_network(training, network, train, val, name, phase, config, white=white, freeze_batch_norm=freeze)
-    training.keep_the_best(network.model.variables)
-    return training
+                train_network(
+                    training,
+                    network,
+                    train,
+                    val,
+                    name,
+                    getattr(config, name),
+                    config,
+                    white=white,
+                    freeze_batch_norm=freeze_batch_norm,
+                    distribution=distribution,
+                )
 
 
 def write_stem(folder: Path, report: TransferReport) -> None:

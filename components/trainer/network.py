@@ -24,6 +24,7 @@ class Network:
       head: the last layer of `model`, a Dense on those features.
       stem_layers: names of the layers whose weights the stem change created or derived.
       report: the stem's transfer report.
+      continued: its weights, with those of the head, are those of a pushed model.
     """
 
     model: keras.Model
@@ -31,10 +32,16 @@ class Network:
     head: keras.layers.Dense
     stem_layers: tuple[str, ...]
     report: Any
+    continued: bool = False
 
     def layers(self) -> list[keras.layers.Layer]:
         """All layers, including those inside nested models, but not the models themselves."""
-        return [layer for layer in self.model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
+        return layers_of(self.model)
+
+
+def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
+    """All layers of a model, including those inside nested models, but not the models themselves."""
+    return [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
 
 
 def in_order(model: keras.Model) -> list[keras.layers.Layer]:

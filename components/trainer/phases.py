@@ -11,10 +11,12 @@ import tensorflow as tf
 from restem.trainer.augment import augmentation
 from restem.trainer.batches import Batches
 from restem.trainer.config import NetworkPhase, TrainConfig
+from restem.trainer.distribution import ONE, Distribution
 from restem.trainer.input import Split, arrays_as_split
 from restem.trainer.network import Network
 from restem.trainer.optimizer import make_optimizer
 from restem.trainer.precision import FLOAT32, body, computing_in, scaled
+from restem.trainer.replicas import Replicated
 from restem.trainer.training import Phase, Training, to_arrays
 
 SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
@@ -70,7 +72,8 @@ def train_head(training: Training, network: Network, train: Split, val: Split | 
 
     The features are standardised for the training and the standardisation is folded back into the head: on raw
     features (mean 13 for a ResNet50) Adam hardly moves. With W, b trained on (f - m) / s, the head becomes W / s and
-    b - sum(m W / s).
+    b - sum(m W / s). The head of a network that goes on from a pushed model starts with the inverse of that, so that
+    it computes the same at the first step.
     """
     phase = config.head
     features = network.features.predict(train.pixels(config.batch_size), verbose=0)
@@ -87,6 +90,9 @@ def train_head(training: Training, network: Network, train: Split, val: Split | 
             keras.layers.Dense(network.head.units),
         ]
     )
+    if network.continued:
+        kernel, bias = network.head.get_weights()
+        head.layers[-1].set_weights([kernel * std[:, None], bias + mean @ kernel])
     batches = Batches(seen, config)
     optimizer = make_optimizer(config, phase, phase.epochs * batches.steps)
     accuracy = compile_classifier(head, optimizer, config.label_smoothing)
@@ -121,12 +127,14 @@ def train_network(
     *,
     white: float,
     freeze_batch_norm: bool,
+    distribution: Distribution = ONE,
 ) -> None:
     """Trains the head and either the stem (`name` is "stem") or the whole network ("all").
 
     Args:
       white: the largest value of a pixel, for augmentation.
       freeze_batch_norm: BatchNormalization layers keep their statistics and scales, except those of the stem.
+      distribution: the devices that train.
     """
     batches = Batches(train, config)
     steps = phase.epochs * batches.steps
@@ -142,23 +150,37 @@ def train_network(
         if is_norm and layer.trainable:
             layer.momentum = min(layer.momentum, short_momentum(steps))
     augmented = augmentation(config.augment, white, config.seed)
-    model = keras.Sequential([network.model.input, *augmented, network.model]) if augmented else network.model
-    optimizer = make_optimizer(
-        config,
-        phase,
-        steps,
-        rates=stage_rates(network, phase.lower_layers),
-        no_decay=[weight for weight in network.model.trainable_variables if len(weight.shape) < 2],
+    replicated = Replicated(network.model, augmented, distribution) if distribution.strategy else None
+    model = replicated or (
+        keras.Sequential([network.model.input, *augmented, network.model]) if augmented else network.model
     )
-    accuracy = compile_classifier(model, scaled(optimizer, config.precision), config.label_smoothing)
-    inner = body(network.model, network.stem_layers)
+    with distribution.scope():
+        optimizer = make_optimizer(
+            config,
+            phase,
+            steps,
+            rates=stage_rates(network, phase.lower_layers),
+            no_decay=[weight for weight in model.trainable_variables if len(weight.shape) < 2],
+        )
+    optimizer = scaled(optimizer, config.precision)
+    if replicated:
+        replicated.prepare(optimizer)
+
+    def trained() -> keras.Model:
+        if replicated:
+            replicated.write_back()
+        return network.model
+
+    accuracy = compile_classifier(model, optimizer, config.label_smoothing)
+    original = body(network.model, network.stem_layers)
+    computing = body(replicated.replicas, network.stem_layers) if replicated else original
 
     def judge() -> np.ndarray:
         assert val is not None
-        with computing_in(FLOAT32, inner):
-            return predict(network.model, val, config.batch_size)
+        with computing_in(FLOAT32, original):
+            return predict(trained(), val, config.batch_size)
 
-    with computing_in(config.precision, inner):
+    with computing_in(config.precision, computing):
         training.run(
             Phase(
                 name=name,
@@ -166,10 +188,11 @@ def train_network(
                 accuracy=accuracy,
                 settings=phase,
                 batches=batches,
-                predict=None if val is None else judge,
-                weights=lambda: to_arrays(network.model.variables),
+                predict=None if val is None else lambda: distribution.from_chief(judge),
+                weights=lambda: to_arrays(trained().variables),
             )
         )
+    trained()
 
 
 def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:

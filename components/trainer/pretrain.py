@@ -12,14 +12,17 @@ import tensorflow as tf
 from restem.images.config import ImageConfig
 from restem.run_record import Epoch
 from restem.stem import load_backbone
+from restem.trainer.agreement import agree_on_weights, shared
 from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Checkpoints
 from restem.trainer.config import Backbone, PhaseConfig, Precision, TrainConfig
+from restem.trainer.distribution import ONE, Distribution
 from restem.trainer.input import read_split
 from restem.trainer.memory import memory_errors_explained
 from restem.trainer.optimizer import make_optimizer
 from restem.trainer.phases import compile_classifier, short_momentum
 from restem.trainer.precision import body, computing_in, scaled
+from restem.trainer.replicas import Replicated
 from restem.trainer.training import Phase, Training
 
 CHECKPOINT = "backbone.weights.h5"
@@ -64,6 +67,7 @@ def pretrain(
     *,
     weighted: bool = False,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    distribution: Distribution = ONE,
 ) -> tuple[Epoch, ...]:
     """Trains the stock network on raw examples and writes its backbone's weights.
 
@@ -75,6 +79,7 @@ def pretrain(
       checkpoints: of this training.
       weighted: whether the examples have weights.
       on_epoch: see `Training`.
+      distribution: the devices that train; with several workers each of them writes the weights to its own `out`.
 
     Returns:
       The epochs.
@@ -91,13 +96,23 @@ def pretrain(
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = short_momentum(steps)
     inputs = keras.Input((task.size, task.size, 3))
-    model = keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(backbone(inputs)))
-    accuracy = compile_classifier(model, scaled(make_optimizer(config, phase, steps), task.precision))
-
-    training = Training(config, ["pretrain"], checkpoints, on_epoch=on_epoch)
-    explained = memory_errors_explained("pretrain", task.batch_size, model.input_shape[1:])
-    with explained, computing_in(task.precision, body(model, (FIRST_CONVOLUTION,))):
-        training.run(Phase(name="pretrain", model=model, accuracy=accuracy, settings=phase, batches=batches))
+    network = keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(backbone(inputs)))
+    with distribution.together():
+        agree_on_weights(distribution, network)
+        replicated = Replicated(network, [], distribution) if distribution.strategy else None
+        model = replicated or network
+        with distribution.scope():
+            optimizer = scaled(make_optimizer(config, phase, steps), task.precision)
+        if replicated:
+            replicated.prepare(optimizer)
+        accuracy = compile_classifier(model, optimizer)
+        training = Training(config, ["pretrain"], shared(checkpoints, distribution), on_epoch=on_epoch)
+        computing = body(replicated.replicas if replicated else network, (FIRST_CONVOLUTION,))
+        explained = memory_errors_explained("pretrain", task.batch_size, network.input_shape[1:])
+        with explained, computing_in(task.precision, computing):
+            training.run(Phase(name="pretrain", model=model, accuracy=accuracy, settings=phase, batches=batches))
+    if replicated:
+        replicated.write_back()
     backbone.save_weights(out)
     return training.history
 

@@ -3,7 +3,7 @@
 from restem.pipeline.config import Config
 from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
 from restem.pipeline.local.worker import run_in_worker
-from restem.pipeline.preflight import check_stem
+from restem.pipeline.preflight import check_comparison, check_stem
 
 
 def compile_config(config: Config) -> str:
@@ -17,8 +17,10 @@ def compile_config(config: Config) -> str:
 
     Raises:
         ConfigError: before compiling: the image is missing, or the steps cannot reach a path.
+        RestemError: before compiling: sections that do not fit each other.
         WorkFailed: TFX rejected the pipeline.
     """
     in_the_cluster(config)
     check_stem(config)
+    check_comparison(config)
     return run_in_worker("restem.pipeline.local.tasks:compile_pipeline", {"config": config.model_dump_json()})

@@ -100,12 +100,18 @@ def print_table(table: Table, stream: TextIO) -> None:
 
 def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     """Prints the result as a table; `summary` is the object of `--json`."""
+    from restem.report.seeds import one_line  # loads NumPy, which `restem --help` does not need
+
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for role in ("candidate", "baseline"):
         metrics = summary["metrics"].get(role, {})
         table.add_row(role, escape(", ".join(f"{name} {_figure(value)}" for name, value in metrics.items())))
+    if summary["start"]:
+        table.add_row("start", escape(summary["start"]["told"]))
+    if summary["seeds"]:
+        table.add_row("seeds", escape(one_line(summary["seeds"])))
     largest = summary["largest_class"]
     table.add_row("largest class", escape(f"{largest['name']}: always predicting it gives {largest['share']:.4f}"))
     for role, names in summary["never_predicted"].items():

@@ -26,8 +26,9 @@ def run(config_path: str, overrides: tuple[str, ...], root: str | None, as_json:
     from restem.pipeline.preflight import preflight
 
     config = load_config(config_path, overrides)
-    preflight(config)
-    summary, learned = follow("restem.pipeline.local.tasks:run_pipeline", config, RunFolder.of(config, root))
+    folder = RunFolder.of(config, root)
+    preflight(config, root=folder.root)
+    summary, learned = follow("restem.pipeline.local.tasks:run_pipeline", config, folder)
     summary |= learned
     # With --json, standard output has only the JSON line.
     print_summary(summary, sys.stderr if as_json else sys.stdout)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from restem.errors import RestemError
-from restem.evaluator.config import BASELINES
+from restem.evaluator.config import BASELINES, LATEST_APPROVED
 from restem.example_gen.config import EMBEDDED, EMBEDDED_DIGITS
 from restem.pipeline.config.errors import ConfigError, Problem, explain
 from restem.pipeline.config.sections import Config, slug, with_values
@@ -28,7 +28,8 @@ STAND_INS: dict[KeyPath, Any] = {
 }
 # Keywords that are allowed instead of a path.
 KEYWORDS = {
-    ("model", "weights"): ("imagenet", "none", "pretrain"),
+    ("model", "weights"): ("imagenet", "none", "pretrain", LATEST_APPROVED),
+    ("model", "first_weights"): ("imagenet", "none"),
     ("data", "path"): EMBEDDED,
     ("pretrain", "path"): EMBEDDED,
     ("evaluate", "baseline"): BASELINES,

@@ -37,21 +37,25 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         balanced_accuracy, loss, auc), `largest_class` (`name`, and its `share` of the test images), `never_predicted`
         (for each model the classes that it never predicts), `only_predicted` (for each model the class that it predicts
         for every image, or None), `cost` (see `read_cost`), `tensorboard` (the command that opens the event files, or
-        None), `slices` (each with column, value, images, and both accuracies), `baseline` (see `read_baseline`),
-        `pushed_to` (a folder or None), `report` (a file or None), `quarantined` and `quarantine` (see
-        `read_quarantine`).
+        None), `start` (the pushed model that the training went on from, see restem/report/start.py; None if
+        model.weights is a source), `seeds` (a Spread, see restem/report/seeds.py; None if train.repeats is 1), `slices`
+        (each with column, value, images, and both accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder
+        or None), `report` (a file or None), `quarantined` and `quarantine` (see `read_quarantine`).
     """
     from restem.evaluator.verdict import read_verdict, with_notes
+    from restem.report import start
     from restem.report.formatting import tensorboard
     from restem.report.reading import find_events
+    from restem.report.seeds import spread
     from restem.run_record import read_evaluation, read_model
 
     def uri(step: str, key: str) -> str:
         return outputs[step][key][0].uri
 
     runs = {"candidate": uri("Trainer", "model_run"), "baseline": uri("Baseline", "model_run")}
-    evaluations = {role: read_evaluation(run) for role, run in runs.items()}
     models = {role: read_model(run) for role, run in runs.items()}
+    by_seed = spread(models["candidate"], models["baseline"])
+    evaluations = {role: read_evaluation(run) for role, run in runs.items()}
     trained = {**runs, **({"pretrain": uri("Pretrain", "model_run")} if "Pretrain" in outputs else {})}
     largest, share = evaluations["candidate"].largest_class
     verdict = with_notes(read_verdict(uri("Evaluator", "evaluation"), uri("Evaluator", "blessing")), evaluations)
@@ -61,6 +65,8 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "reason": verdict["reason"],
         "metrics": {role: _finite(metrics) for role, metrics in verdict["metrics"].items()},
         "scores": {role: {split: asdict(s) for split, s in model.scores.items()} for role, model in models.items()},
+        "start": start.summary(read_run_start(runs["candidate"]), models["candidate"]),
+        "seeds": None if by_seed is None else asdict(by_seed),
         "largest_class": {"name": largest, "share": share},
         "never_predicted": {role: list(evaluation.never_predicted) for role, evaluation in evaluations.items()},
         "only_predicted": {role: evaluation.only_predicted for role, evaluation in evaluations.items()},
@@ -114,6 +120,14 @@ def read_baseline(folder: str) -> dict[str, Any]:
 
     choice = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
     return {key: choice[key] for key in ("kind", "version", "path", "skipped")}
+
+
+def read_run_start(folder: str) -> Any:
+    """The Start in a run's folder; None if there is none."""
+    from restem.start.choice import FILE, Start
+
+    file = Path(folder) / FILE
+    return Start.from_json(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
 def read_quarantine(folder: str) -> dict[str, Any]:

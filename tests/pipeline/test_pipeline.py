@@ -91,6 +91,12 @@ def test_other_changes_do_not_run_any_step_again(code, steps, monkeypatch):
         "images/bands.py",
         "pusher/component.py",
         "pusher/config.py",
+        "start/__init__.py",
+        "start/check.py",
+        "start/choice.py",
+        "start/component.py",
+        "start/driver.py",
+        "start/executor.py",
         "stem/table.py",
         "transform/component.py",
     }

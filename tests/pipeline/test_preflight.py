@@ -1,5 +1,6 @@
 import time
 import zipfile
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -7,6 +8,7 @@ from restem.errors import RestemError
 from restem.pipeline import preflight as module
 from restem.pipeline.config import load_config
 from restem.pipeline.preflight import preflight
+from restem.run_record import ModelInput, ModelRecord, write_json
 
 
 def check(write, *overrides):
@@ -23,6 +25,16 @@ def test_dataflow_cannot_reach_a_run_on_this_machine(write, images):
         check(write, "beam.runner=dataflow", arguments)
 
 
+def test_several_workers_are_for_kubeflow(write, images, monkeypatch):
+    with pytest.raises(RestemError, match=r"train\.workers: .*restem kubeflow run"):
+        check(write, "train.workers=2")
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
+    with pytest.raises(RestemError, match=r"TF_CONFIG: .*one worker"):
+        check(write)
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}')
+    check(write)
+
+
 def test_embedded_images_need_no_folder(write):
     check(write, "data.path=embedded:digits")
 
@@ -33,7 +45,8 @@ def test_embedded_images_need_no_folder(write):
         (["data.path=nowhere"], r"data\.path .*no such folder"),
         (["data.path=embedded:letters"], r"data\.path: .*Expected embedded:digits"),
         (["model.weights=missing.h5"], r"model\.weights .*no such checkpoint"),
-        (["model.weights=images"], r"model\.weights .*[Gg]iven a folder"),
+        (["model.weights=images"], r"model\.weights .*no model that a training can go on from.*saved_model\.pb is"),
+        (["model.weights=missing"], r"model\.weights .*a checkpoint \(a file ending in.*there is no such folder"),
         (["model.weights=pretrain", "pretrain.path=nowhere"], "no such folder"),
         (["push.destination=own.yaml"], r"push\.destination .* is a file"),
     ],
@@ -113,7 +126,7 @@ def test_checkpoints_are_recognised_by_their_first_bytes(write, images, tmp_path
         with pytest.raises(RestemError, match="not a checkpoint"):
             check(write, f"model.weights={tmp_path / name}")
     (tmp_path / "weights.pt").write_bytes(b"PK\x03\x04")
-    with pytest.raises(RestemError, match="does not have the suffix of a checkpoint"):
+    with pytest.raises(RestemError, match="a file without the suffix of a checkpoint"):
         check(write, f"model.weights={tmp_path / 'weights.pt'}")
 
 
@@ -164,3 +177,74 @@ def test_imagenet_weights_on_this_machine_are_enough(write, images, tmp_path, mo
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5").touch()
     check(write, "model.weights=imagenet")
+
+
+@pytest.fixture
+def pushed(write, images, tmp_path):
+    """pushed(classes, **image): a complete model in serving/5, and the settings to go on from it."""
+
+    def pushed(classes=("cat", "dog"), **image):
+        folder = model(tmp_path / "serving" / "5") / "assets.extra"
+        config = load_config(write(), ["model.weights=none"]).model_dump(mode="json")
+        about = ModelRecord("candidate", "ResNet50", "none", ModelInput(32, 32, 3, 3), 4, 40)
+        about = replace(about, config={**config, "image": {**config["image"], **image}})
+        write_json(folder, "classes.json", list(classes))
+        write_json(folder, "model.json", asdict(about))
+        write_json(folder, "network.json", {})
+        return [f"push.destination={tmp_path / 'serving'}", "evaluate.baseline=latest_approved"]
+
+    return pushed
+
+
+LATEST = "model.weights=latest_approved"
+
+
+def test_a_pushed_model_to_go_on_from_is_compared_with_the_configuration(write, images, pushed, tmp_path):
+    settings = pushed()
+    # Nothing starts with first_weights, so ImageNet's weights are not asked for.
+    check(write, LATEST, *settings)
+    check(write, f"model.weights={tmp_path / 'serving'}", *settings)
+    check(write, f"model.weights={tmp_path / 'serving' / '5'}", *settings)
+    for change, message in (
+        (["image.size=40"], r"Expected image\.size 32 x 32, given image\.size 40 x 40"),
+        (["model.backbone=ResNet101"], "Expected model.backbone ResNet50"),
+        (["stem.kernel=5"], "Expected stem.kernel None, given stem.kernel 5"),
+        (["evaluate.baseline=stock"], r"evaluate\.baseline: .*Set evaluate\.baseline: latest_approved"),
+    ):
+        with pytest.raises(RestemError, match=message):
+            check(write, LATEST, *settings, *change)
+    settings = pushed(bits=16)
+    with pytest.raises(RestemError, match=r"Expected image\.bits 16, given image\.bits 8"):
+        check(write, LATEST, *settings)
+
+
+def test_the_first_weights_are_checked_if_something_starts_with_them(write, images, pushed, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "_ask", lambda url: "no route to host")
+    missing = r"model\.first_weights: .*no route to host"
+    with pytest.raises(RestemError, match=missing):  # nothing is approved yet
+        check(write, LATEST, "evaluate.baseline=latest_approved")
+    check(write, LATEST, "evaluate.baseline=latest_approved", "model.first_weights=none")
+    with pytest.raises(RestemError, match=r"model\.first_weights .*no such checkpoint"):
+        check(write, LATEST, "evaluate.baseline=latest_approved", "model.first_weights=own.h5")
+    # A new class: no approved model can be the baseline.
+    settings = pushed(("cat",))
+    with pytest.raises(RestemError, match=missing):
+        check(write, LATEST, *settings)
+    check(write, LATEST, *settings, "model.first_weights=none")
+
+
+def test_a_lost_class_is_refused_before_the_data_steps(write, images, pushed):
+    settings = pushed(("cat", "dog", "horse"))
+    with pytest.raises(RestemError, match=r"images of horse.*model\.drop_classes: true"):
+        check(write, LATEST, "model.first_weights=none", *settings)
+    check(write, LATEST, "model.first_weights=none", "model.drop_classes=true", *settings)
+
+
+def test_the_run_folder_has_the_approved_models(write, images, pushed, tmp_path):
+    pushed()
+    (tmp_path / "root" / "serving").mkdir(parents=True)
+    (tmp_path / "serving").rename(tmp_path / "root" / "serving" / "own")
+    config = load_config(write(), [LATEST, "evaluate.baseline=latest_approved", "image.size=40"])
+    with pytest.raises(RestemError, match=r"Expected image\.size 32 x 32"):
+        preflight(config, root=tmp_path / "root")

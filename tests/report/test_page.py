@@ -9,7 +9,7 @@ import yaml
 from restem.baseline.choice import Choice, Skipped
 from restem.report.data import Slice
 from restem.report.page import render
-from restem.run_record import ModelInput
+from restem.run_record import ModelInput, Repeat, Scores
 
 VOID = {"meta", "img", "br", "wbr", "link", "hr", "input"}
 HOSTILE = "<script>alert('x')</script>"
@@ -337,3 +337,37 @@ def test_different_test_images_are_rejected(report_data):
     shorter = dataclasses.replace(data.baseline.evaluation, paths=data.baseline.evaluation.paths[1:])
     with pytest.raises(ValueError, match="the same images"):
         render(dataclasses.replace(data, baseline=dataclasses.replace(data.baseline, evaluation=shorter)))
+
+
+def with_seeds(run, *accuracies):
+    repeats = tuple(
+        Repeat(7 + i, {"test": Scores(360, accuracy, accuracy - 0.1, 0.5)}, 60.0)
+        for i, accuracy in enumerate(accuracies)
+    )
+    return dataclasses.replace(run, model=dataclasses.replace(run.model, repeats=repeats))
+
+
+def test_results_by_seed(report_data):
+    data = report_data()
+    data = dataclasses.replace(
+        data,
+        candidate=with_seeds(data.candidate, 0.97, 0.95, 0.96),
+        baseline=with_seeds(data.baseline, 0.9, 0.96, 0.93),
+    )
+    text = Page(render(data)).text
+    assert (
+        "Accuracy of the candidate: 96.0% on average (standard deviation 1.0 points); of the baseline: 93.0% on "
+        "average (standard deviation 3.0 points). With the same seed, the difference is +3.0 points on average "
+        "(standard deviation 4.0 points); the candidate is more accurate with 2 of 3 seeds and less accurate with 1."
+        in text
+    )
+    assert "seed 8 95.0% 96.0% −1.0 points 85.0% 86.0% −1.0 points" in text
+
+
+def test_results_by_seed_without_a_trained_baseline(report_data):
+    data = report_data()
+    text = Page(render(dataclasses.replace(data, candidate=with_seeds(data.candidate, 0.97, 0.95)))).text
+    assert "The candidate was trained with 2 seeds: accuracy 96.0% on average (standard deviation 1.4 points)." in text
+    assert "The baseline was not trained in this run." in text
+    assert "seed 7 97.0% 87.0%" in text
+    assert 'href="#seeds"' not in render(report_data())

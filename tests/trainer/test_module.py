@@ -23,8 +23,8 @@ def fn_args(tmp_path, monkeypatch):
     )
 
 
-def key(fn_args, precision="float32"):
-    return find_checkpoints(fn_args, precision)._folder
+def key(fn_args, seed=0, precision="float32"):
+    return find_checkpoints(fn_args, seed, precision)._folder
 
 
 @pytest.mark.parametrize("changed", ["Split-train/data.gz", "Split-val/data.gz", "Split-test/data.gz"])
@@ -39,7 +39,10 @@ def test_a_checkpoint_of_other_source_weights_or_settings_is_not_found(fn_args, 
     before = key(fn_args)
     fn_args.custom_config["config"]["name"] = "y"  # the record for the model: it does not affect the weights
     assert key(fn_args) == before
-    fn_args.custom_config["train"]["seed"] = 1
+    assert key(fn_args, seed=1) != before
+    fn_args.custom_config["train"]["repeats"] = 3  # one more seed does not affect the others
+    assert key(fn_args) == before
+    fn_args.custom_config["train"]["batch_size"] = 1
     settings = key(fn_args)
     assert settings != before
     with open(checkpoint_path(fn_args.base_model), "w") as file:

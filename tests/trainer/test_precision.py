@@ -188,5 +188,5 @@ def test_checkpoints_of_another_precision_are_other_checkpoints(tmp_path, monkey
         eval_files=[],
         base_model=None,
     )
-    folders = {find_checkpoints(fn_args, each)._folder for each in ("float32", "mixed_bfloat16", "float32")}
+    folders = {find_checkpoints(fn_args, 0, each)._folder for each in ("float32", "mixed_bfloat16", "float32")}
     assert len(folders) == 2

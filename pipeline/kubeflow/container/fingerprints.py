@@ -23,7 +23,7 @@ from restem.pipeline.kubeflow.container.entrypoint import CALL, FINGERPRINT, end
 
 STEP: Final = "Fingerprints"
 MODULE = "restem.pipeline.kubeflow.container.fingerprints"
-FOLDERS = ("baseline", "pushed")
+FOLDERS = ("baseline", "pushed", "start")
 
 
 def wanted(config: Config) -> dict[str, tuple[str, Any]]:
@@ -39,6 +39,9 @@ def wanted(config: Config) -> dict[str, tuple[str, Any]]:
     if config.evaluate.baseline != STOCK:
         latest = config.evaluate.baseline == LATEST_APPROVED
         found["Baseline"] = ("baseline", config.push.destination if latest else config.evaluate.baseline)
+    if config.model.continues:
+        latest = config.model.weights == LATEST_APPROVED
+        found["Trainer"] = ("start", config.push.destination if latest else config.model.weights)
     found["Pusher"] = ("pushed", config.push.destination)
     return found
 

