@@ -54,14 +54,16 @@ class Replicated(keras.Model):
         with self._distribution.scope():
             optimizer.build(self.trainable_variables)
         # Keras adds the devices' gradients after it has clipped each of them. Here they are added before that.
-        getattr(optimizer, "inner_optimizer", optimizer)._all_reduce_sum_gradients = list
+        for each in (optimizer, getattr(optimizer, "inner_optimizer", None)):  # float16's loss scaling wraps another
+            if each is not None:
+                each._all_reduce_sum_gradients = list
 
     def write_back(self) -> None:
         """Gives the original network the present weights."""
         for theirs, ours in zip(self._original.model.variables, self.replicas.variables, strict=True):
             theirs.assign(ours.value)
 
-    def fit(  # type: ignore[override] - only what a phase's epoch needs
+    def fit(  # only what a phase's epoch needs
         self, batches: tf.data.Dataset, *, initial_epoch: int, epochs: int, verbose: int, callbacks: Sequence[Any]
     ) -> None:
         """Trains one epoch, with Keras's callbacks in Keras's order."""
@@ -85,6 +87,7 @@ class Replicated(keras.Model):
     def _one_step(self, pixels: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """One step on a whole batch: pixels [N, height, width, channels], labels int64 [N], weights float32 [N]."""
         strategy = self._distribution.strategy
+        assert strategy is not None
         if self.augmentation is not None:
             pixels = self.augmentation(tf.cast(pixels, tf.float32), training=True)
         arguments = (pixels, labels) if weights is None else (pixels, labels, weights)
@@ -106,10 +109,10 @@ class Replicated(keras.Model):
         begin = tf.where(copies, 0, count * place // replicas)
         end = tf.where(copies, count, count * (place + 1) // replicas)
         pixels, labels = tf.cast(pixels[begin:end], tf.float32), labels[begin:end]
-        weights = [weight[begin:end] for weight in weights]
+        parts = [weight[begin:end] for weight in weights]
         with tf.GradientTape() as tape:
             logits = self.replicas(pixels, training=True)
-            loss = self.compute_loss(pixels, labels, logits, *weights)
+            loss = self.compute_loss(pixels, labels, logits, *parts)
             # Keras gives the mean over the part, divided by the number of devices. The share of the mean over the
             # whole batch is a larger one for a larger part.
             share = tf.cast((end - begin) * replicas, loss.dtype) / tf.cast(count, loss.dtype)

@@ -65,7 +65,8 @@ def with_launchers(config: Config) -> KubeflowConfig:
     kubeflow = config.kubeflow
     if config.train.workers == 1:
         return kubeflow
-    steps = {**kubeflow.steps, **{step: launcher(kubeflow.of_step(step)) for step in TRAINING_STEPS}}
+    steps: dict[Any, StepConfig] = {step: launcher(kubeflow.of_step(step)) for step in TRAINING_STEPS}
+    steps = {**kubeflow.steps, **steps}
     return kubeflow.model_copy(update={"steps": steps})
 
 
@@ -80,25 +81,17 @@ def _pod(kubeflow: KubeflowConfig, own: StepConfig, image: str, env: list[dict[s
         {"name": name, "mountPath": volume.mount, **({"subPath": volume.sub_path} if volume.sub_path else {})}
         for name, volume in mounts.items()
     ]
+    names = {"seconds": "tolerationSeconds"}
+    tolerations = [
+        {names.get(name, name): value for name, value in toleration.model_dump(exclude_none=True).items()}
+        for toleration in own.tolerations or ()
+    ]
     pod: dict[str, Any] = {
         "containers": [container],
         "volumes": [
             {"name": name, "persistentVolumeClaim": {"claimName": volume.claim}} for name, volume in mounts.items()
         ],
-        "tolerations": [
-            {
-                key: value
-                for key, value in {
-                    "key": toleration.key,
-                    "operator": toleration.operator,
-                    "value": toleration.value,
-                    "effect": toleration.effect,
-                    "tolerationSeconds": toleration.seconds,
-                }.items()
-                if value is not None
-            }
-            for toleration in own.tolerations or ()
-        ],
+        "tolerations": tolerations,
         "nodeSelector": dict(own.node_selector or {}),
     }
     if kubeflow.image_pull_secret:
