@@ -27,6 +27,7 @@ REQUIRES = [
     "rich>=13,<16",
     "scikit-learn>=1.5,<2",
     "scipy>=1.11,<2",
+    "tensorboard>=2.20,<2.22",
     "tifffile>=2025.3",
 ]
 EXTRAS = {

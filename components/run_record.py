@@ -6,6 +6,7 @@ A run's folder (the artifact ModelRun) contains
     history.json     the epochs of its training, each an `Epoch`; history.csv is the same as a table
     evaluation.json  accuracy, loss (mean cross-entropy in nats), number of images, and the class names by label
     evaluation.npz   its predictions on the test split: an `Evaluation`
+    tensorboard/     the epochs as event files, with the first layer's kernels and the graph; absent without a training
     stem.*           the transfer report of its stem; absent for a stock stem
 
 The folder assets.extra of a SavedModel contains model.json, classes.json (the class names by label), stem.json, and
@@ -29,6 +30,7 @@ from pydantic import TypeAdapter, ValidationError
 VERSION = 1  # increased when code for the old format would misread the new one
 MODEL, HISTORY, EVALUATION, ANSWERS = "model.json", "history.json", "evaluation.json", "evaluation.npz"
 HISTORY_TABLE = "history.csv"
+EVENTS = "tensorboard"
 CLASSES, STEM, NETWORK = "classes.json", "stem.json", "network.json"
 # TensorFlow's folder for additional files in a SavedModel; serving ignores them.
 EXTRA = "assets.extra"
@@ -94,6 +96,23 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a network and its training need.
+
+    Attributes:
+      multiply_adds: of one image's pass through the convolutions and dense layers; None: they could not be counted.
+      seconds: of the training's steps, by phase.
+      memory_mib: the largest resident memory of the training's process, with all that is loaded in it.
+      device_memory_mib: the largest memory in use on a GPU; None without one.
+    """
+
+    multiply_adds: int | None
+    seconds: dict[str, float]
+    memory_mib: float
+    device_memory_mib: float | None = None
+
+
+@dataclass(frozen=True)
 class Repeat:
     """One of several trainings of a network that differ only in the seed.
 
@@ -144,6 +163,8 @@ class ModelRecord:
       kept: the epoch of these weights; None: the last one.
       scores: by split: "train" (on up to 2,000 of its images), "val" and "test".
       processor: the processor of the machine that trained it.
+      precision: of its training: "float32", "mixed_bfloat16" or "mixed_float16"; the network itself is float32.
+      cost: what it and its training need; None in records that are older.
       config: the complete configuration of its run.
       repeats: the trainings with each seed, if there were several (train.repeats); this network is the first of them.
       started_from: the pushed model whose weights it started with; None: `weights`.
@@ -162,6 +183,8 @@ class ModelRecord:
     config: dict[str, Any] = field(default_factory=dict)
     kept: Kept | None = None
     scores: dict[str, Scores] = field(default_factory=dict)
+    precision: str = "float32"
+    cost: Cost | None = None
     repeats: tuple[Repeat, ...] = ()
     started_from: StartedFrom | None = None
     made_of: MadeOf | None = None
@@ -189,6 +212,12 @@ class Epoch:
     images_per_second: float
     learning_rate: float | None = None
     validation: Scores | None = None
+
+    def figures(self) -> dict[str, float | None]:
+        """What is measured, by name; the scores on the validation images are `val_...`, None without such images."""
+        names = [column.name for column in fields(self) if column.name not in ("phase", "epoch", "validation")]
+        scores = {f"val_{score.name}": getattr(self.validation, score.name, None) for score in fields(Scores)}
+        return {name: getattr(self, name) for name in names} | scores
 
 
 @dataclass(frozen=True)
@@ -242,6 +271,13 @@ class Evaluation:
         return tuple(self.classes[i] for i in np.flatnonzero((images > 0) & (predictions == 0)))
 
     @property
+    def only_predicted(self) -> str | None:
+        """The class that is predicted for every image, though there are images of other classes; else None."""
+        if len(set(self.predicted.tolist())) != 1 or len(set(self.labels.tolist())) < 2:
+            return None
+        return self.classes[int(self.predicted[0])]
+
+    @property
     def accuracy(self) -> float:
         """The share of correct predictions, 0..1."""
         return float(np.mean(self.right))
@@ -276,14 +312,11 @@ def write_history(folder: Folder, epochs: Iterable[Epoch]) -> None:
     """Writes history.json, and the same as a table, history.csv."""
     epochs = tuple(epochs)
     write_json(folder, HISTORY, asdict(_History(epochs)))
-    measured = [field.name for field in fields(Scores)]
-    columns = [field.name for field in fields(Epoch) if field.name != "validation"]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow([*columns, *(f"val_{name}" for name in measured)])
+    writer.writerow(["phase", "epoch", *Epoch("", 0, 0, 0, 0, 0).figures()])
     for epoch in epochs:
-        scores = [getattr(epoch.validation, name, None) for name in measured]
-        writer.writerow([*(getattr(epoch, name) for name in columns), *scores])
+        writer.writerow([epoch.phase, epoch.epoch, *epoch.figures().values()])
     _write(folder, HISTORY_TABLE, table.getvalue().encode())
 
 

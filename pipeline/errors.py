@@ -1,10 +1,10 @@
 """What ends a command: failed work, with its explanation, and signals."""
 
 import signal
-import sys
 
 from restem.errors import RestemError
 from restem.stem import StemError
+from restem.trainer.memory import filled_the_disk, ran_out_of_memory
 
 
 class WorkFailed(RestemError):
@@ -55,10 +55,9 @@ def explain_failure(error: BaseException) -> tuple[str, bool]:
 
 
 def _hint(error: BaseException) -> str:
-    tensorflow = sys.modules.get("tensorflow")  # if it is not loaded, the error is not one of its errors
-    if isinstance(error, MemoryError) or (tensorflow and isinstance(error, tensorflow.errors.ResourceExhaustedError)):
+    if ran_out_of_memory(error):
         return " There is too little memory: a smaller train.batch_size or image.size needs less."
-    if isinstance(error, OSError) and error.errno == 28:
+    if filled_the_disk(error):
         return " The disk is full."
     return ""
 

@@ -5,9 +5,21 @@ import numpy as np
 import pytest
 
 from restem import run_record
-from restem.run_record import DamagedRecord, Epoch, Evaluation, ModelInput, ModelRecord, Scores
+from restem.run_record import Cost, DamagedRecord, Epoch, Evaluation, ModelInput, ModelRecord, Scores
 
-MODEL = ModelRecord("candidate", "ResNet50", "none", ModelInput(8, 9, 2, 4, ("a", "b")), 100, 40, 3, "x86", {"a": [1]})
+MODEL = ModelRecord(
+    "candidate",
+    "ResNet50",
+    "none",
+    ModelInput(8, 9, 2, 4, ("a", "b")),
+    100,
+    40,
+    3,
+    "x86",
+    {"a": [1]},
+    precision="mixed_float16",
+    cost=Cost(3 * 10**9, {"all": 2.5}, 2048.5),
+)
 EPOCHS = (Epoch("head", 1, 0.5, 0.9, 1.5, 20.0), Epoch("all", 1, 0.25, 1.0, 2.0, 10.0))
 ANSWERS = Evaluation(
     ("cat", "dog"),
@@ -48,6 +60,8 @@ def test_the_largest_class_and_classes_that_are_never_predicted():
     assert ANSWERS.never_predicted == ()
     wrong = replace(ANSWERS, probabilities=np.array([[1, 0]] * 3, np.float32))
     assert wrong.never_predicted == ("dog",)
+    assert (ANSWERS.only_predicted, wrong.only_predicted) == (None, "cat")
+    assert replace(wrong, labels=np.array([0, 0, 0])).only_predicted is None  # There was nothing else to predict.
 
 
 def test_accuracy_and_loss():
@@ -92,6 +106,6 @@ def test_a_value_of_the_wrong_type_is_described(tmp_path):
 def test_a_record_without_a_version_has_the_first_format(tmp_path):
     run_record.write_model(tmp_path, MODEL)
     document = json.loads((tmp_path / "model.json").read_text())
-    del document["version"], document["processor"]
+    del document["version"], document["processor"], document["precision"], document["cost"]
     (tmp_path / "model.json").write_text(json.dumps({**document, "more": 1}))
-    assert run_record.read_model(tmp_path) == replace(MODEL, processor=None)
+    assert run_record.read_model(tmp_path) == replace(MODEL, processor=None, precision="float32", cost=None)

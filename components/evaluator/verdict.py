@@ -1,7 +1,11 @@
 """The verdict with its reason and metrics, read from the Evaluator's output."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
+
+from restem.example_gen.dataset import first_few
+from restem.run_record import Evaluation
 
 BLESSED_FILE = "BLESSED"
 
@@ -103,3 +107,28 @@ def judge(
     else:
         reason = f"Not approved: the Evaluator rejected the candidate; {comparison}. See its validation result."
     return {"blessed": blessed, "reason": reason, "metrics": metrics, "thresholds": thresholds}
+
+
+def with_notes(verdict: Mapping[str, Any], evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """The verdict with a note in its reason on each model that never predicts a class; it does not change the decision.
+
+    Args:
+      verdict: see read_verdict.
+      evaluations: by role, `candidate` and `baseline`.
+    """
+    notes = [note for role, evaluation in evaluations.items() if (note := one_sided(role, evaluation))]
+    return {**verdict, "reason": " ".join([verdict["reason"], *notes])}
+
+
+def one_sided(role: str, evaluation: Evaluation) -> str | None:
+    """A sentence on a model that predicts one class only, or that never predicts some of them; else None."""
+    if evaluation.only_predicted is not None:
+        return f"The {role} predicts {evaluation.only_predicted} for every test image."
+    names = evaluation.never_predicted
+    if not names:
+        return None
+    return f"The {role} never predicts {first_few(names)}, though there are test images of {_it(names)}."
+
+
+def _it(names: tuple[str, ...]) -> str:
+    return "it" if len(names) == 1 else "them"

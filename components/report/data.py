@@ -35,6 +35,7 @@ class Run:
     evaluation: Evaluation
     stem: StemTransfer | None  # None: the unchanged stock stem
     origin: Choice | None = None  # how the baseline was chosen; None for a candidate
+    events: str | None = None  # the folder of its training's event files; None: there are none
     start: Start | None = None  # the pushed model that a candidate's training went on from
 
     @property

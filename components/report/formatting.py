@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 
 from restem.baseline.choice import Choice
 from restem.images.config import RGB
@@ -41,6 +42,33 @@ def points(share: float | None) -> str:
 def count(number: int) -> str:
     """1234567 -> "1,234,567"."""
     return f"{number:,}"
+
+
+def large(number: int) -> str:
+    """3858000000 -> "3.86 billion", 12300000 -> "12.3 million"; smaller numbers are complete."""
+    for value, name in ((1e9, "billion"), (1e6, "million")):
+        if number >= value:
+            return f"{float(f'{number / value:.3g}'):,g} {name}"
+    return count(number)
+
+
+def times(ratio: float) -> str:
+    """3.94 -> "3.9 times", 0.126 -> "0.13 times"; two digits, or all in front of the point."""
+    return f"{ratio:,.0f} times" if ratio >= 10 else f"{float(f'{ratio:.2g}'):g} times"
+
+
+def tensorboard(folders: Mapping[str, str | None]) -> str | None:
+    """The command that opens the event files; None without any.
+
+    Args:
+      folders: with the event files, by the name that TensorBoard shows; None: that model has none.
+    """
+    found = {name: folder for name, folder in folders.items() if folder}
+    if not found:
+        return None
+    if len(found) == 1 or any("," in folder for folder in found.values()):  # the list's separator
+        return " or ".join(f"tensorboard --logdir {shlex.quote(folder)}" for folder in found.values())
+    return f"tensorboard --logdir_spec {shlex.quote(','.join(f'{name}:{folder}' for name, folder in found.items()))}"
 
 
 def images(number: int) -> str:

@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import base64
 import functools
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from restem.example_gen.dataset import SPLITS, TITLES, first_few
+from restem.evaluator.verdict import one_sided
+from restem.example_gen.dataset import SPLITS, TITLES
 from restem.report import formatting, measures, plots
-from restem.report.data import DataSummary, ReportData, Run, Slice, StemTransfer
+from restem.report.cost import cost_table
+from restem.report.data import DataSummary, ReportData, Run, StemTransfer
 from restem.report.formatting import percent
 from restem.report.seeds import page_part
 from restem.report.start import initial_weights, story
+from restem.report.tables import FOLDED_CLASSES, SHOWN_CLASSES, classes, confusion_table, frequent_confusions, slices
 from restem.report.tuning import tuning_part
-from restem.run_record import Epoch, Evaluation
+from restem.run_record import Epoch
 from restem.trainer.config import StemConfig
 from restem.yaml_dialect import dump
 
-SHOWN_CLASSES = 20  # tables and matrix show at most this many classes, the worst ones; the rest is collapsed
-SHOWN_CONFUSIONS = 10
-REPEATED = 2  # a confusion must occur this often to be listed; the matrix has all
 SHOWN_QUARANTINE = 50
 SHOWN_WEIGHTS = 12
-FOLDED_CLASSES = 1000  # the collapsed tables list at most this many
-SHOWN_SLICES = 20  # values of a column, those with the lowest accuracy; the rest is collapsed
-FOLDED_SLICES = 1000
 RGB = ("red", "green", "blue")
 STOCK_STEM = StemConfig().model_dump(mode="json")
+PRECISIONS = {"float32": "32 bits", "mixed_bfloat16": "16 bits (bfloat16)", "mixed_float16": "16 bits (float16)"}
 SUSPICIOUS_GAP = 0.1  # between the training accuracy in training and afterwards
-SHADES = 8  # steps of the confusion matrix's shading, as in report.css
-SHORT_NAME = 4  # column headings up to this length are not rotated
 
 
 def render(data: ReportData) -> str:
@@ -63,12 +58,14 @@ def render(data: ReportData) -> str:
             "skipped": data.baseline.origin.skipped if data.baseline.origin else (),
         },
         stem=_stem(data.candidate.stem) if data.candidate.stem else None,
+        cost=cost_table(data.candidate, data.baseline),
         training=_training(data),
         tuning=tuning_part(data.tuning, baseline_trained=not data.baseline.adopted) if data.tuning else None,
-        slices=_slices(data.verdict.slices),
-        classes=_classes(candidate, baseline),
-        confusion=_confusion_table(candidate.classes, matrix),
-        confusions=_frequent_confusions(candidate.classes, matrix),
+        tensorboard=formatting.tensorboard({"candidate": data.candidate.events, "baseline": data.baseline.events}),
+        slices=slices(data.verdict.slices),
+        classes=classes(candidate, baseline),
+        confusion=confusion_table(candidate.classes, matrix),
+        confusions=frequent_confusions(candidate.classes, matrix),
         calibration=_calibration(data),
         sees=None if data.baseline.adopted else formatting.sees(data.candidate.model.input.names),
         summary=_data_summary(data.data),
@@ -143,13 +140,10 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
             "Stem": f"{stem}, {run.stem.claim}" if run.stem and stem == "modified" else stem,
             "Input": f"{taken.height} × {taken.width} pixels, "
             f"{taken.channels} channel{'' if taken.channels == 1 else 's'}{names}",
-            "Parameters": formatting.count(run.model.parameters),
             "Training images": formatting.count(run.model.train_images),
             "Epochs": ", ".join(f"{n} {phase}" for phase, n in Counter(e.phase for e in run.history).items())
             or formatting.NOTHING,
-            "Training time": formatting.duration(sum(e.seconds for e in run.history))
-            if run.history
-            else formatting.NOTHING,
+            "Precision of the training": PRECISIONS.get(run.model.precision, run.model.precision),
             "Images per second (last epoch)": f"{speeds[-1]:,.0f}" if speeds else formatting.NOTHING,
             "Accuracy": _by_split(run, "accuracy"),
             "Balanced accuracy": _by_split(run, "balanced_accuracy"),
@@ -178,9 +172,9 @@ def _warnings(data: ReportData) -> list[str]:
     """What makes a model useless for some classes, or its training doubtful, in sentences."""
     found = []
     for role, run in (("candidate", data.candidate), ("baseline", data.baseline)):
-        names = run.evaluation.never_predicted
-        if names:
-            found.append(f"The {role} never predicts {first_few(names)}, though there are test images of it.")
+        note = one_sided(role, run.evaluation)
+        if note and note not in data.verdict.reason:
+            found.append(note)
         trained, scores = run.history, run.model.scores.get("train")
         if trained and scores and trained[-1].accuracy - scores.accuracy > SUSPICIOUS_GAP:
             found.append(
@@ -246,106 +240,6 @@ def _training(data: ReportData) -> list[tuple[str, Plot]]:
             Plot(drawn["accuracy"], f"Training accuracy by epoch, %: {ends('accuracy', '.1f', 100)}"),
         ),
         ("Training speed", Plot(drawn["speed"], f"Images per second by epoch: {ends('images_per_second', ',.0f')}")),
-    ]
-
-
-def _classes(candidate: Evaluation, baseline: Evaluation) -> dict[str, Any]:
-    def scores(of: Evaluation) -> tuple[measures.ClassScore, ...]:
-        return measures.class_scores(of.labels, of.predicted, len(of.classes))
-
-    # The baseline may have its classes in a different order.
-    baseline_recall = {baseline.classes[score.index]: score.recall for score in scores(baseline)}
-    rows = [
-        {"name": name, "score": score, "baseline": baseline_recall.get(name)}
-        for name, score in zip(candidate.classes, scores(candidate), strict=True)
-    ]
-    if len(rows) <= SHOWN_CLASSES:
-        return {"shown": rows, "folded": [], "total": len(rows)}
-
-    def badness(row: dict[str, Any]) -> tuple[float, int]:
-        f1 = row["score"].f1
-        return (2.0 if f1 is None else f1, -row["score"].images)
-
-    return {
-        "shown": sorted(rows, key=badness)[:SHOWN_CLASSES],
-        "folded": rows[:FOLDED_CLASSES],
-        "total": len(rows),
-    }
-
-
-def _slices(slices: Sequence[Slice]) -> list[dict[str, Any]]:
-    """One table per column, lowest accuracy first, with the candidate's interval."""
-    tables = []
-    for column in dict.fromkeys(part.column for part in slices):
-        rows = [
-            {"slice": part, "interval": measures.wilson_interval(round(part.candidate * part.images), part.images)}
-            for part in sorted(slices, key=lambda part: (part.candidate, -part.images))
-            if part.column == column
-        ]
-        folded = rows[:FOLDED_SLICES] if len(rows) > SHOWN_SLICES else []
-        tables.append({"column": column, "shown": rows[:SHOWN_SLICES], "folded": folded, "total": len(rows)})
-    return tables
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of the confusion matrix."""
-
-    count: int
-    shade: int  # 0 (none) .. SHADES (all of the row's images)
-    right: bool  # on the diagonal
-    title: str
-    mixed: int = 0  # in the cell "others, others": number of wrong images
-
-
-def _confusion_table(names: tuple[str, ...], matrix: np.ndarray) -> dict[str, Any]:
-    """The matrix as a table: complete for few classes; for many, the worst classes, with all others combined."""
-    size = len(names)
-    mistakes = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * np.diag(matrix)
-    if size <= SHOWN_CLASSES:
-        kept, labels = np.arange(size), list(names)
-    else:
-        kept = np.sort(np.argsort(-mistakes, kind="stable")[:SHOWN_CLASSES])
-        labels = [names[i] for i in kept] + [f"the other {size - len(kept)}"]
-    place = np.full(size, len(labels) - 1)
-    place[kept] = np.arange(len(kept))
-    table = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    np.add.at(table, (place[:, None], place[None, :]), matrix)
-    others = len(labels) - 1 if size > SHOWN_CLASSES else -1
-    hits = int(np.diag(matrix)[place == others].sum()) if others >= 0 else 0
-    totals = table.sum(axis=1)
-
-    def cell(row: int, column: int) -> Cell:
-        number, total = int(table[row, column]), int(totals[row])
-        title = f"{labels[row]} predicted as {labels[column]}: {number} of {formatting.images(total)}"
-        if row == column:
-            title = f"{labels[row]} predicted correctly: {number} of {formatting.images(total)}"
-        mixed = 0
-        if row == column == others:
-            mixed, number = number - hits, hits
-            title = f"other classes predicted correctly: {hits}; confused with each other: {mixed}"
-        shade = math.ceil(SHADES * number / total) if total else 0
-        return Cell(number, shade, row == column, title, mixed)
-
-    return {
-        "labels": labels,
-        "rows": [[cell(i, j) for j in range(len(labels))] for i in range(len(labels))],
-        "collapsed": size > SHOWN_CLASSES,
-        "upright": max(map(len, labels)) <= SHORT_NAME,
-        "size": size,
-    }
-
-
-def _frequent_confusions(names: tuple[str, ...], matrix: np.ndarray) -> list[dict[str, Any]]:
-    wrong = matrix.copy()
-    np.fill_diagonal(wrong, 0)
-    images = matrix.sum(axis=1)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:SHOWN_CONFUSIONS]
-    pairs = [divmod(int(cell), len(names)) for cell in order]
-    return [
-        {"true": names[i], "predicted": names[j], "count": int(wrong[i, j]), "share": wrong[i, j] / images[i]}
-        for i, j in pairs
-        if wrong[i, j] >= REPEATED
     ]
 
 

@@ -15,6 +15,7 @@ from tfx.dsl.io import fileio
 from restem.baseline.choice import FILE as BASELINE
 from restem.baseline.choice import Choice
 from restem.errors import RestemError
+from restem.evaluator.verdict import with_notes
 from restem.example_gen.dataset import Refused
 from restem.report.answers import choose_answers
 from restem.report.data import (
@@ -28,7 +29,7 @@ from restem.report.data import (
 )
 from restem.report.page import SHOWN_QUARANTINE
 from restem.report.pictures import Thumbnail, picture_uri, thumbnail
-from restem.run_record import STEM, read_evaluation, read_history, read_model
+from restem.run_record import EVENTS, STEM, read_evaluation, read_history, read_model
 from restem.start.choice import FILE as START
 from restem.start.choice import Start
 from restem.tuner.trials import read_tuning
@@ -72,7 +73,7 @@ def read_report_data(
     return ReportData(
         title=title,
         made_at=made_at,
-        verdict=_verdict(verdict),
+        verdict=_verdict(with_notes(verdict, {"candidate": candidate.evaluation, "baseline": baseline.evaluation})),
         candidate=candidate,
         baseline=baseline,
         **choose_answers(
@@ -106,8 +107,14 @@ def read_run(uri: str) -> Run:
         evaluation=read_evaluation(uri),
         stem=_read_stem(uri),
         origin=Choice.from_json(origin.decode("utf-8")) if origin else None,
+        events=find_events(uri),
         start=Start.from_json(start.decode("utf-8")) if start else None,
     )
+
+
+def find_events(uri: str) -> str | None:
+    """The folder with a run's event files; None if it has none, as of an adopted model."""
+    return f"{uri}/{EVENTS}" if fileio.exists(f"{uri}/{EVENTS}") else None
 
 
 def _read_stem(uri: str) -> StemTransfer | None:

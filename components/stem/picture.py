@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -11,7 +12,13 @@ CHANNELS = 8  # maximum drawn
 
 
 def draw_kernels(
-    old: np.ndarray, new: np.ndarray, old_bands: Sequence[str], new_bands: Sequence[str], path: str | Path, filters: int
+    old: np.ndarray,
+    new: np.ndarray,
+    old_bands: Sequence[str],
+    new_bands: Sequence[str],
+    path: str | Path | IO[bytes],
+    filters: int,
+    sides: tuple[str, str] = ("old", "new"),
 ) -> None:
     """Writes one picture: one column per filter, with the old kernel's channels above the new kernel's.
 
@@ -19,15 +26,16 @@ def draw_kernels(
         old, new: [side, side, channels, filters]; filter i of the new kernel comes from filter i of the old
             one if the rules keep the order (all except narrowing and deep stems).
         old_bands, new_bands: names of the channels; a last channel without a name is the constant-one channel.
-        path: a file name with an extension that matplotlib supports (.png, .svg, .pdf).
+        path: a file name with an extension that matplotlib supports (.png, .svg, .pdf), or an open file for a PNG.
         filters: maximum number of filters to draw.
+        sides: what the two kernels are called.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     count = min(filters, old.shape[3], new.shape[3])
     parts = [(kernel, c) for kernel in (old, new) for c in range(min(kernel.shape[2], CHANNELS))]
-    names = [*_names(old, old_bands, "old"), *_names(new, new_bands, "new")]
+    names = [*_names(old, old_bands, sides[0]), *_names(new, new_bands, sides[1])]
     cell = max(old.shape[0], new.shape[0]) + 1
     # One image for all cells, because a grid of axes takes seconds.
     canvas = np.full((len(parts) * cell - 1, count * cell - 1), np.nan)

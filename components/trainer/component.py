@@ -1,6 +1,7 @@
 """The training steps: Pretrain (optional), the candidate's Trainer, and the parameters it shares with the Baseline."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,20 +83,24 @@ def Pretrain(
     from restem.run_record import write_history
     from restem.trainer.checkpoint import checkpoints_of_this_run
     from restem.trainer.distribution import find_distribution
+    from restem.trainer.events import Events
     from restem.trainer.module import has_weights, read_classes
     from restem.trainer.phases import set_seed
+    from restem.trainer.precision import choose_precision
     from restem.trainer.pretrain import SourceTask, checkpoint_path, pretrain
 
     source = SourceTask(**json.loads(task))
     distribution = find_distribution()
     distribution.check(source.batch_size)
+    source = replace(source, precision=choose_precision(source.precision))
     set_seed(source.seed, deterministic=source.deterministic)
     split = artifact_utils.get_split_uri([examples], "train")
     schema_file = io_utils.get_only_uri_in_dir(schema.uri)
     folder = path_utils.serving_model_dir(model.uri)
     fileio.makedirs(folder)
     files = fileio.glob(io_utils.all_files_pattern(split))
-    checkpoints = checkpoints_of_this_run("pretrain", [task, code], files)
+    checkpoints = checkpoints_of_this_run("pretrain", [task, code, source.precision], files)
+    events = Events(model_run.uri if distribution.is_chief else None)
     history = pretrain(
         files,
         len(read_classes(schema_file)),
@@ -103,8 +108,10 @@ def Pretrain(
         Path(checkpoint_path(folder)),
         checkpoints,
         weighted=has_weights(schema_file),
+        on_epoch=events.epoch,
         distribution=distribution,
     )
+    events.close()
     write_history(model_run.uri, history)
 
 
@@ -126,7 +133,7 @@ def pretrain_step(
       image: the section; its height, but at least 32, is the default of `pretrain.size`.
       own_images: whether the examples come from the data that the section `image` describes, including its bands.
       model: the backbone.
-      train: batch size, seed, and the default of `pretrain.epochs`.
+      train: batch size, seed, precision, and the default of `pretrain.epochs`.
       pretrain: the section.
     """
     size = pretrain.size or max(image.height, 32)
@@ -140,6 +147,7 @@ def pretrain_step(
         "colourise": pretrain.colourise,
         "seed": train.seed,
         "deterministic": train.deterministic,
+        "precision": train.precision,
     }
     return Pretrain(
         examples=examples,

@@ -15,6 +15,7 @@ Role = Literal["candidate", "baseline"]
 PHASES = ("head", "stem", "all")
 Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
 Source = Literal["auto", "caffe", "tf", "torch", "none"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
 LATEST_APPROVED = "latest_approved"
 CHECKPOINT_SUFFIXES = (".h5", ".hdf5", ".keras")
 OptimizerName = Literal["adam", "adamw", "sgd", "lion", "rmsprop", "nadam", "adagrad", "adamax", "lamb"]
@@ -353,6 +354,14 @@ class TrainConfig(Section):
         le=256,
         description="How many machines train together; only on Kubeflow, with its training operator. Each uses all its "
         "GPUs (kubeflow.steps.Trainer.gpus). The figures are those of one machine.",
+    )
+    precision: Precision = Field(
+        "float32",
+        description="What the network's layers compute in while they are trained: 'float32', or 'mixed_bfloat16' or "
+        "'mixed_float16', which are faster and need less memory on suitable GPUs and give slightly different weights. "
+        "'auto' takes mixed_bfloat16 on NVIDIA GPUs since Ampere (compute capability 8.0), mixed_float16 since Volta "
+        "(7.0), and float32 elsewhere. Weights, stem and head stay float32, and so does the model that is evaluated "
+        "and exported.",
     )
     optimizer: OptimizerName = Field("adam", description="One of Keras's optimizers, by its name.")
     optimizer_options: dict[str, float | bool] = Field(

@@ -1,7 +1,7 @@
 """The custom Trainer module: TFX's Trainer calls `run_fn` for both the candidate and the baseline."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from restem.processor import describe_processor
 from restem.run_record import (
     EXTRA,
     STEM,
+    Epoch,
     Evaluation,
     Kept,
     ModelInput,
@@ -33,15 +34,25 @@ from restem.run_record import (
 from restem.stem import TransferReport
 from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
-from restem.trainer.config import ModelConfig, Role, StemConfig, TrainConfig, refuse_choices_without_validation
+from restem.trainer.config import (
+    ModelConfig,
+    Precision,
+    Role,
+    StemConfig,
+    TrainConfig,
+    refuse_choices_without_validation,
+)
 from restem.trainer.continuation import continue_network, pushed_model
 from restem.trainer.distribution import ONE, Distribution, find_distribution
 from restem.trainer.evaluation import evaluate
 from restem.trainer.export import export
 from restem.trainer.input import Split, read_split
 from restem.trainer.made_of import made_of
+from restem.trainer.memory import memory_errors_explained
 from restem.trainer.network import Network, build_network, needs_statistics
+from restem.trainer.observer import Observer
 from restem.trainer.phases import predict, set_seed, train_head, train_network
+from restem.trainer.precision import choose_precision
 from restem.trainer.pretrain import checkpoint_path
 from restem.trainer.repeats import repeat_training
 from restem.trainer.scores import score
@@ -104,6 +115,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     distribution = find_distribution()
     distribution.check(config.batch_size)
+    config = config.model_copy(update={"precision": choose_precision(config.precision)})
     classes = read_classes(fn_args.schema_path)
     weighted = has_weights(fn_args.schema_path)
     train = read_split(fn_args.train_files, image, weighted=weighted)
@@ -115,7 +127,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     pushed = pushed_model(custom, classes)
 
-    def fit(config: TrainConfig) -> tuple[Network, Training]:
+    def fit(config: TrainConfig, observer: Observer | None = None) -> tuple[Network, Training]:
         """Builds the network and trains it with the seed of `config`."""
         set_seed(config.seed, deterministic=config.deterministic)
         return build_and_train(
@@ -123,8 +135,9 @@ def run_fn(fn_args: FnArgs) -> None:
             classes,
             train,
             val,
-            find_checkpoints(fn_args, config.seed),
+            find_checkpoints(fn_args, config.seed, config.precision),
             pushed=pushed,
+            observer=observer,
             distribution=distribution,
         )
 
@@ -138,7 +151,9 @@ def run_fn(fn_args: FnArgs) -> None:
         evaluation = evaluate(network.model, test, classes, config.batch_size)
         return {**scores, "test": score(evaluation.labels, evaluation.probabilities)}, evaluation
 
-    network, training = fit(config)
+    observer = Observer(fn_args.model_run_dir if distribution.is_chief else None)
+    network, training = fit(config, observer)
+    cost = observer.finish(network, training.history)
     run_folder = Path(fn_args.model_run_dir)
     scores, evaluation = judge(network)
     log.info("Accuracy of the %s on %d test images: %.4f", role, test.count, evaluation.accuracy)
@@ -159,6 +174,8 @@ def run_fn(fn_args: FnArgs) -> None:
         kept=None if training.best is None else Kept(training.best.phase, training.best.epoch, config.metric),
         scores=scores,
         processor=describe_processor(onednn=_pywrap_util_port.IsMklEnabled()),
+        precision=config.precision,
+        cost=cost,
         config=custom["config"],
         started_from=pushed,
         made_of=made_of(custom, input_files(fn_args)) if model.continues and role == "candidate" else None,
@@ -207,12 +224,18 @@ def input_files(fn_args: FnArgs) -> list[str]:
     return [*fn_args.train_files, *validation_files(fn_args), *fn_args.eval_files]
 
 
-def find_checkpoints(fn_args: FnArgs, seed: int) -> Checkpoints:
-    """The checkpoints of the training with this seed: of the same settings, code, images and source weights."""
+def find_checkpoints(fn_args: FnArgs, seed: int, precision: Precision) -> Checkpoints:
+    """The checkpoints of the training with this seed: of the same settings, code, images and source weights.
+
+    Args:
+      fn_args: from TFX.
+      seed: of this training.
+      precision: what `train.precision: auto` is on this machine.
+    """
     settings = {name: value for name, value in fn_args.custom_config.items() if name != "config"}
     # How many more seeds there are decides nothing about one of them.
     train = {name: value for name, value in settings["train"].items() if name != "repeats"}
-    settings["train"] = {**train, "seed": seed}
+    settings["train"] = {**train, "seed": seed, "precision": precision}
     files = input_files(fn_args)
     if fn_args.base_model:
         source = checkpoint_path(fn_args.base_model)
@@ -230,16 +253,18 @@ def build_and_train(
     checkpoints: Checkpoints,
     *,
     pushed: StartedFrom | None = None,
+    observer: Observer | None = None,
     distribution: Distribution = ONE,
 ) -> tuple[Network, Training]:
     """Builds one network and trains it. After `set_seed`, the same images and settings give the same weights.
 
     Args:
-      setup: its train.seed decides the order of the images.
+      setup: its train.seed decides the order of the images; its train.precision is not `auto`.
       classes: the class names in label order.
       train, val: the images.
       checkpoints: of this training.
       pushed: the model to go on from, in place of the source's weights.
+      observer: of the network and its epochs.
       distribution: the devices that train.
 
     Raises:
@@ -263,6 +288,8 @@ def build_and_train(
             sample=sample,
         )
     log.info("%s", network.report.to_text().splitlines()[0])
+    if observer:
+        observer.start(network)
     training = train_phases(
         network,
         train,
@@ -272,6 +299,7 @@ def build_and_train(
         white=float(image.white),
         pretrained=network.continued or setup.model.source_weights != "none",
         distribution=distribution,
+        on_epoch=observer.epoch if observer else lambda epoch: None,
     )
     return network, training
 
@@ -286,59 +314,68 @@ def train_phases(
     white: float,
     pretrained: bool,
     distribution: Distribution = ONE,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Training:
     """Runs the phases that have epochs, in order; the network then has the weights that are to be kept.
 
-    With several workers each of them has these weights. The head is trained by the chief alone.
+    With several workers each of them has these weights. The head is trained by the chief alone. `on_epoch`: see
+    `Training`.
 
     Raises:
+      RestemError: there is too little memory.
       SystemExit: another worker has ended; see `Distribution.together`.
     """
     with distribution.together():
-        return _train_phases(network, train, val, config, checkpoints, distribution, white=white, pretrained=pretrained)
+        checkpoints = shared(checkpoints, distribution)
+        agree_on_weights(distribution, network.model)
+        labels = None if val is None else val.labels
+        training = Training(config, phases_of(config), checkpoints, labels=labels, on_epoch=on_epoch)
+        freeze = pretrained if config.freeze_batch_norm is None else config.freeze_batch_norm
+        _run_phases(training, network, train, val, config, distribution, white=white, freeze_batch_norm=freeze)
+    training.keep_the_best(network.model.variables)
+    return training
 
 
-def _train_phases(
+def phases_of(config: TrainConfig) -> list[str]:
+    """The phases that have epochs, in order."""
+    return [name for name in ("head", "stem", "all") if getattr(config, name).epochs]
+
+
+def _run_phases(
+    training: Training,
     network: Network,
     train: Split,
     val: Split | None,
     config: TrainConfig,
-    checkpoints: Checkpoints,
     distribution: Distribution,
     *,
     white: float,
-    pretrained: bool,
-) -> Training:
-    freeze = pretrained if config.freeze_batch_norm is None else config.freeze_batch_norm
-    phases = [name for name in ("head", "stem", "all") if getattr(config, name).epochs]
-    agree_on_weights(distribution, network.model)
-    checkpoints = shared(checkpoints, distribution)
-    training = Training(config, phases, checkpoints, labels=None if val is None else val.labels)
+    freeze_batch_norm: bool,
+) -> None:
+    phases = phases_of(config)
     if config.augment.on and phases == ["head"]:
         log.warning("train.augment has no effect: train.stem.epochs and train.all.epochs are 0")
     for name in phases:
         if training.is_over(name):
             continue
-        if name == "head":
-            log.info("head: computing the features of %d images once", train.count)
-            head = partial(train_head, training, network, train, val, config)
-            on_the_chief(distribution, training, network.model, head)
-        else:
-            phase = getattr(config, name)
-            train_network(
-                training,
-                network,
-                train,
-                val,
-                name,
-                phase,
-                config,
-                white=white,
-                freeze_batch_norm=freeze,
-                distribution=distribution,
-            )
-    training.keep_the_best(network.model.variables)
-    return training
+        with memory_errors_explained(name, config.batch_size, network.model.input_shape[1:]):
+            if name == "head":
+                log.info("head: computing the features of %d images once", train.count)
+                head = partial(train_head, training, network, train, val, config)
+                on_the_chief(distribution, training, network.model, head)
+            else:
+                train_network(
+                    training,
+                    network,
+                    train,
+                    val,
+                    name,
+                    getattr(config, name),
+                    config,
+                    white=white,
+                    freeze_batch_norm=freeze_batch_norm,
+                    distribution=distribution,
+                )
 
 
 def write_stem(folder: Path, report: TransferReport) -> None:

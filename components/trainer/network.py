@@ -44,6 +44,14 @@ def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
 
 
+def in_order(model: keras.Model) -> list[keras.layers.Layer]:
+    """All layers from the input to the output, with those inside nested models in their place."""
+    layers: list[keras.layers.Layer] = []
+    for layer in model.layers:
+        layers += in_order(layer) if isinstance(layer, keras.Model) else [layer]
+    return layers
+
+
 def build_network(
     role: Role,
     image: ImageConfig,

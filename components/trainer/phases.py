@@ -15,6 +15,7 @@ from restem.trainer.distribution import ONE, Distribution
 from restem.trainer.input import Split, arrays_as_split
 from restem.trainer.network import Network
 from restem.trainer.optimizer import make_optimizer
+from restem.trainer.precision import FLOAT32, body, computing_in, scaled
 from restem.trainer.replicas import Replicated
 from restem.trainer.training import Phase, Training, to_arrays
 
@@ -161,6 +162,7 @@ def train_network(
             rates=stage_rates(network, phase.lower_layers),
             no_decay=[weight for weight in model.trainable_variables if len(weight.shape) < 2],
         )
+    optimizer = scaled(optimizer, config.precision)
     if replicated:
         replicated.prepare(optimizer)
 
@@ -170,19 +172,26 @@ def train_network(
         return network.model
 
     accuracy = compile_classifier(model, optimizer, config.label_smoothing)
-    training.run(
-        Phase(
-            name=name,
-            model=model,
-            accuracy=accuracy,
-            settings=phase,
-            batches=batches,
-            predict=None
-            if val is None
-            else lambda: distribution.from_chief(lambda: predict(trained(), val, config.batch_size)),
-            weights=lambda: to_arrays(trained().variables),
+    original = body(network.model, network.stem_layers)
+    computing = body(replicated.replicas, network.stem_layers) if replicated else original
+
+    def judge() -> np.ndarray:
+        assert val is not None
+        with computing_in(FLOAT32, original):
+            return predict(trained(), val, config.batch_size)
+
+    with computing_in(config.precision, computing):
+        training.run(
+            Phase(
+                name=name,
+                model=model,
+                accuracy=accuracy,
+                settings=phase,
+                batches=batches,
+                predict=None if val is None else lambda: distribution.from_chief(judge),
+                weights=lambda: to_arrays(trained().variables),
+            )
         )
-    )
     trained()
 
 

@@ -1,6 +1,6 @@
 """Trains a stock RGB ResNet as the source checkpoint when ImageNet's weights are not available."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,15 +15,18 @@ from restem.stem import load_backbone
 from restem.trainer.agreement import agree_on_weights, shared
 from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Checkpoints
-from restem.trainer.config import Backbone, PhaseConfig, TrainConfig
+from restem.trainer.config import Backbone, PhaseConfig, Precision, TrainConfig
 from restem.trainer.distribution import ONE, Distribution
 from restem.trainer.input import read_split
+from restem.trainer.memory import memory_errors_explained
 from restem.trainer.optimizer import make_optimizer
 from restem.trainer.phases import compile_classifier, short_momentum
+from restem.trainer.precision import body, computing_in, scaled
 from restem.trainer.replicas import Replicated
 from restem.trainer.training import Phase, Training
 
 CHECKPOINT = "backbone.weights.h5"
+FIRST_CONVOLUTION = "conv1_conv"  # its name in all of keras.applications' ResNets
 
 # Ranges of the uniform random colours that `paint` gives to paper and ink.
 PAPER_RANGE = (180.0, 250.0)
@@ -46,6 +49,7 @@ class SourceTask:
     colourise: bool
     seed: int
     deterministic: bool
+    precision: Precision = "float32"
     image: dict[str, Any] | None = None
 
 
@@ -62,6 +66,7 @@ def pretrain(
     checkpoints: Checkpoints,
     *,
     weighted: bool = False,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     distribution: Distribution = ONE,
 ) -> tuple[Epoch, ...]:
     """Trains the stock network on raw examples and writes its backbone's weights.
@@ -73,6 +78,7 @@ def pretrain(
       out: the checkpoint to write: a `.weights.h5` file of `keras.applications.<backbone>(include_top=False)`.
       checkpoints: of this training.
       weighted: whether the examples have weights.
+      on_epoch: see `Training`.
       distribution: the devices that train; with several workers each of them writes the weights to its own `out`.
 
     Returns:
@@ -96,12 +102,15 @@ def pretrain(
         replicated = Replicated(network, [], distribution) if distribution.strategy else None
         model = replicated or network
         with distribution.scope():
-            optimizer = make_optimizer(config, phase, steps)
+            optimizer = scaled(make_optimizer(config, phase, steps), task.precision)
         if replicated:
             replicated.prepare(optimizer)
         accuracy = compile_classifier(model, optimizer)
-        training = Training(config, ["pretrain"], shared(checkpoints, distribution))
-        training.run(Phase(name="pretrain", model=model, accuracy=accuracy, settings=phase, batches=batches))
+        training = Training(config, ["pretrain"], shared(checkpoints, distribution), on_epoch=on_epoch)
+        computing = body(replicated.replicas if replicated else network, (FIRST_CONVOLUTION,))
+        explained = memory_errors_explained("pretrain", task.batch_size, network.input_shape[1:])
+        with explained, computing_in(task.precision, computing):
+            training.run(Phase(name="pretrain", model=model, accuracy=accuracy, settings=phase, batches=batches))
     if replicated:
         replicated.write_back()
     backbone.save_weights(out)

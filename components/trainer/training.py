@@ -64,12 +64,14 @@ class Training:
         checkpoints: Checkpoints,
         *,
         labels: np.ndarray | None = None,
+        on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     ) -> None:
         """Args:
         config: the section.
         phases: the names of those that will run, in their order.
         checkpoints: where they go.
         labels: of the validation images, int64 [M]; none without such images.
+        on_epoch: called for each epoch when it has ended, and for those before the checkpoint at once.
         """
         self.history: tuple[Epoch, ...] = ()
         self.best: Best | None = None
@@ -77,6 +79,7 @@ class Training:
         self._config = config
         self._checkpoints = checkpoints
         self._labels = labels
+        self._on_epoch = on_epoch
         self._saved = checkpoints.load()
         self._over: tuple[str, ...] = ()
         if self._saved:
@@ -85,6 +88,8 @@ class Training:
             self._over = tuple(phases[: phases.index(position.phase)])
             done = position.phase, position.epoch, position.step
             log.info("continuing from a checkpoint: phase %s, after epoch %d and %d steps", *done)
+        for epoch in self.history:
+            on_epoch(epoch)
 
     def is_over(self, phase: str) -> bool:
         """Whether the checkpoint is from a later phase, so that this phase is skipped."""
@@ -148,6 +153,7 @@ class Training:
                 self.best = Best(phase.name, epoch.epoch, value)
                 self._best_weights = phase.weights()
         self.history = (*self.history, epoch)
+        self._on_epoch(epoch)
         waited = self._epochs_without_improvement(phase.name)
         if phase.settings.schedule == "plateau" and waited and waited % PLATEAU_EPOCHS == 0:
             optimizer = phase.model.optimizer
@@ -313,7 +319,8 @@ class _Watch(keras.callbacks.Callback):
             given=f"{loss}, with a learning rate of {rate:.2g}; the images of this step: {', '.join(files[:8])}"
             + (f" and {len(files) - 8} more" if len(files) > 8 else ""),
             remedy=f"Lower {section(self._phase.name)}.learning_rate"
-            + ("" if self._phase.name == "pretrain" else ", or set train.clip_norm: 1.0"),
+            + ("" if self._phase.name == "pretrain" else ", or set train.clip_norm: 1.0")
+            + (", or train.precision: float32" if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else ""),
         )
 
 

@@ -21,6 +21,7 @@ from restem.trainer.module import (
     validation_files,
 )
 from restem.trainer.phases import predict, set_seed
+from restem.trainer.precision import choose_precision
 from restem.trainer.scores import score
 from restem.trainer.tuned import set_values
 from restem.tuner.config import TuneConfig, Value
@@ -48,12 +49,14 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     if not val.count:
         refuse_choices_without_validation(setup.train, "tune")
     train = read_split(fn_args.train_files, setup.image, weighted=has_weights(fn_args.schema_path))
-    checkpoints = find_checkpoints(_without_ranges(fn_args), setup.train.seed)
+    precision = choose_precision(setup.train.precision)
+    checkpoints = find_checkpoints(_without_ranges(fn_args), setup.train.seed, precision)
 
     def measure(values: Mapping[str, Value]) -> Scores:
         """Scores of a candidate with these values. The seed is the same for all trials."""
         sections = set_values({name: custom[name] for name in SECTIONS}, values)
         settings = _at_most(TrainConfig.model_validate(sections["train"]), tune.epochs)
+        settings = settings.model_copy(update={"precision": precision})
         changed = replace(setup, stem=StemConfig.model_validate(sections["stem"]), train=settings)
         set_seed(settings.seed, deterministic=settings.deterministic)
         try:

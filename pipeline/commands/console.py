@@ -13,6 +13,7 @@ from rich.table import Table
 from restem.example_gen.dataset import first_few
 
 START_UP = "start-up"
+EXPENSIVE = 1.5  # times the baseline's operations: from there on the summary names it
 WIDE = 400  # columns
 Event = dict[str, Any]
 
@@ -115,8 +116,12 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     largest = summary["largest_class"]
     table.add_row("largest class", escape(f"{largest['name']}: always predicting it gives {largest['share']:.4f}"))
     for role, names in summary["never_predicted"].items():
+        only = summary["only_predicted"][role]
         if names:
-            table.add_row("[yellow]warning[/yellow]", escape(f"the {role} never predicts {first_few(names)}"))
+            told = f"never predicts {first_few(names)}" if only is None else f"predicts {only} for every test image"
+            table.add_row("[yellow]warning[/yellow]", escape(f"the {role} {told}"))
+    if (summary["cost"]["operations_ratio"] or 0) > EXPENSIVE:
+        table.add_row("cost", escape(summary["cost"]["sentence"]))
     if "tuned" in summary:
         table.add_row("tuned", escape(_tuned(summary["tuned"])))
     table.add_row("compared with", escape(_compared_with(summary["baseline"])))
@@ -136,6 +141,8 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     )
     table.add_row("seconds", escape(", ".join(steps)))
     table.add_row("report", escape(_near(summary["report"])))
+    if summary["tensorboard"]:
+        table.add_row("tensorboard", escape(summary["tensorboard"]))
     table.add_row("log", escape(_near(summary["log"])))
     print_table(table, stream)
 

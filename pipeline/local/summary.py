@@ -4,7 +4,10 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from restem.run_record import ModelRecord
 
 MAX_REASONS = 20
 
@@ -32,14 +35,18 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     Returns:
         `blessed`, `reason`, `metrics` (candidate, baseline), `scores` (for each model and split: images, accuracy,
         balanced_accuracy, loss, auc), `largest_class` (`name`, and its `share` of the test images), `never_predicted`
-        (for each model the classes that it never predicts), `start` (the pushed model that the training went on from,
-        see restem/report/start.py; None if model.weights is a source), `seeds` (a Spread, see restem/report/seeds.py;
-        None if train.repeats is 1), `slices` (each with column, value, images, and both accuracies), `baseline` (see
-        `read_baseline`), `pushed_to` (a folder or None), `report` (a file or None), `quarantined` and `quarantine` (see
-        `read_quarantine`). With the Tuner also `tuned` (see `read_tuned`).
+        (for each model the classes that it never predicts), `only_predicted` (for each model the class that it predicts
+        for every image, or None), `cost` (see `read_cost`), `tensorboard` (the command that opens the event files, or
+        None), `start` (the pushed model that the training went on from, see restem/report/start.py; None if
+        model.weights is a source), `seeds` (a Spread, see restem/report/seeds.py; None if train.repeats is 1), `slices`
+        (each with column, value, images, and both accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder
+        or None), `report` (a file or None), `quarantined` and `quarantine` (see `read_quarantine`). With the
+        Tuner also `tuned` (see `read_tuned`).
     """
-    from restem.evaluator.verdict import read_verdict
+    from restem.evaluator.verdict import read_verdict, with_notes
     from restem.report import start
+    from restem.report.formatting import tensorboard
+    from restem.report.reading import find_events
     from restem.report.seeds import spread
     from restem.run_record import read_evaluation, read_model
 
@@ -50,8 +57,9 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     models = {role: read_model(run) for role, run in runs.items()}
     by_seed = spread(models["candidate"], models["baseline"])
     evaluations = {role: read_evaluation(run) for role, run in runs.items()}
+    trained = {**runs, **({"pretrain": uri("Pretrain", "model_run")} if "Pretrain" in outputs else {})}
     largest, share = evaluations["candidate"].largest_class
-    verdict = read_verdict(uri("Evaluator", "evaluation"), uri("Evaluator", "blessing"))
+    verdict = with_notes(read_verdict(uri("Evaluator", "evaluation"), uri("Evaluator", "blessing")), evaluations)
     pushed = outputs["Pusher"]["pushed_model"][0]
     return {
         "blessed": verdict["blessed"],
@@ -62,6 +70,9 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "seeds": None if by_seed is None else asdict(by_seed),
         "largest_class": {"name": largest, "share": share},
         "never_predicted": {role: list(evaluation.never_predicted) for role, evaluation in evaluations.items()},
+        "only_predicted": {role: evaluation.only_predicted for role, evaluation in evaluations.items()},
+        "cost": read_cost(models["candidate"], models["baseline"]),
+        "tensorboard": tensorboard({role: find_events(run) for role, run in trained.items()}),
         "slices": verdict["slices"],
         "baseline": read_baseline(runs["baseline"]),
         "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
@@ -83,6 +94,24 @@ def read_tuned(folder: str) -> dict[str, Any]:
         "trials": len(tuning.trials),
         "failed": tuning.failed,
     }
+
+
+def read_cost(candidate: "ModelRecord", baseline: "ModelRecord") -> dict[str, Any]:
+    """What both models need.
+
+    Returns:
+        `candidate` and `baseline` (`parameters`, `multiply_adds` of one image, `seconds` of training by phase,
+        `memory_mib`, `device_memory_mib`; a model of an older version has only the first), `operations_ratio` and
+        `sentence` about it (None if it is not known).
+    """
+    from restem.report.cost import operations_ratio, operations_sentence
+
+    ratio = operations_ratio(candidate, baseline)
+    costs: dict[str, Any] = {
+        model.role: {"parameters": model.parameters, **(asdict(model.cost) if model.cost else {})}
+        for model in (candidate, baseline)
+    }
+    return {**costs, "operations_ratio": ratio, "sentence": operations_sentence(ratio)}
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float | None]:

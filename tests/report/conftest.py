@@ -21,6 +21,7 @@ from restem.report.data import (
 )
 from restem.report.pictures import Thumbnail, picture_uri, thumbnail
 from restem.run_record import (
+    Cost,
     Epoch,
     Evaluation,
     ModelInput,
@@ -135,7 +136,12 @@ def make_data(sample: Sample, title: str = "Digits") -> ReportData:
         verdict=verdict(sample.blessed, *accuracies),
         candidate=Run(
             model=ModelRecord(
-                role="candidate", input=ModelInput(16, 16, 1, 1, ("grey",)), parameters=23_600_000, **common
+                role="candidate",
+                input=ModelInput(16, 16, 1, 1, ("grey",)),
+                parameters=23_600_000,
+                precision="mixed_bfloat16",
+                cost=Cost(82_100_000, {"head": 1.6, "all": 27.4}, 2900.4, 1500.0),
+                **common,
             ),
             history=history(0.995, 210.0),
             evaluation=candidate,
@@ -146,6 +152,7 @@ def make_data(sample: Sample, title: str = "Digits") -> ReportData:
                 role="baseline",
                 input=ModelInput(16, 16, 3, 3, ("red", "green", "blue")),
                 parameters=23_608_202,
+                cost=Cost(20_800_000, {"head": 1.6, "all": 22.1}, 2800.0),
                 **common,
             ),
             history=history(0.96, 260.0),

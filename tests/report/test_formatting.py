@@ -30,6 +30,36 @@ def test_points_carry_their_sign(share, text):
 
 
 @pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (3_857_973_248, "3.86 billion"),
+        (11_400_000_000, "11.4 billion"),
+        (2_345e9, "2,340 billion"),
+        (96_300_000, "96.3 million"),
+        (999_999, "999,999"),
+    ],
+)
+def test_large_numbers_are_in_millions_and_billions(number, text):
+    assert formatting.large(int(number)) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(3.94, "3.9 times"), (0.126, "0.13 times"), (1.0, "1 times"), (123.4, "123 times")]
+)
+def test_ratios(ratio, text):
+    assert formatting.times(ratio) == text
+
+
+def test_tensorboard_is_told_where_the_event_files_are():
+    assert formatting.tensorboard({"candidate": None}) is None
+    assert formatting.tensorboard({"candidate": "/a", "baseline": None}) == "tensorboard --logdir /a"
+    both = formatting.tensorboard({"candidate": "gs://b/a", "baseline": "/b"})
+    assert both == "tensorboard --logdir_spec candidate:gs://b/a,baseline:/b"
+    comma = formatting.tensorboard({"candidate": "/a,b", "baseline": "/c"})
+    assert comma == "tensorboard --logdir /a,b or tensorboard --logdir /c"
+
+
+@pytest.mark.parametrize(
     ("p", "text"), [(0.00001, "p < 0.0001"), (0.00052, "p = 0.0005"), (0.0312, "p = 0.031"), (1.0, "p = 1.00")]
 )
 def test_probability(p, text):

@@ -2,6 +2,7 @@ import dataclasses
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import yaml
 
@@ -296,6 +297,53 @@ def test_a_disagreement_of_trainer_and_evaluator_is_shown(report_data):
     assert "The two should agree" not in render(data)
     verdict = dataclasses.replace(data.verdict, metrics={"candidate": {"accuracy": 0.5}})
     assert "The two should agree" in render(dataclasses.replace(data, verdict=verdict))
+
+
+def test_the_cost_of_both_models_is_compared(report_data):
+    data = report_data()
+    text = Page(render(data)).text
+    assert "One pass of the candidate needs 3.9 times the operations of the baseline." in text
+    assert "Multiply-adds for one image82.1 million20.8 million3.9 times" in text
+    assert "Parameters23,600,00023,608,2021 times" in text
+    assert "Training time29 s24 s1.2 times" in text
+    assert "Training time, phase all27 s22 s1.2 times" in text
+    assert "Largest memory of the process in training2,900 MiB2,800 MiB1 times" in text
+    assert "Largest memory on the GPU1,500 MiB––" in text
+    assert "Precision of the training16 bits (bfloat16)32 bits" in text
+    assert "another run" not in text
+
+
+def test_a_baseline_of_an_older_version_has_no_cost(report_data):
+    data = report_data()
+    origin = Choice("path", "1700", "/served/1700", "ab")
+    model = dataclasses.replace(data.baseline.model, cost=None)
+    baseline = dataclasses.replace(data.baseline, model=model, origin=origin, history=())
+    text = Page(render(dataclasses.replace(data, baseline=baseline))).text
+    assert "Multiply-adds for one image82.1 million––" in text
+    assert "One pass of the candidate" not in text
+    assert "The baseline was trained in another run" in text
+
+
+def test_the_command_for_tensorboard_is_shown(report_data):
+    data = report_data()
+    assert "tensorboard" not in Page(render(data)).text
+    runs = {
+        role: dataclasses.replace(getattr(data, role), events=f"/r {role}/tensorboard")
+        for role in ("candidate", "baseline")
+    }
+    both = "tensorboard --logdir_spec 'candidate:/r candidate/tensorboard,baseline:/r baseline/tensorboard'"
+    assert both in Page(render(dataclasses.replace(data, **runs))).text
+
+
+def test_a_model_that_predicts_one_class_is_named_once(report_data):
+    data = report_data()
+    answers = data.candidate.evaluation
+    same = dataclasses.replace(answers, probabilities=np.eye(10, dtype=np.float32)[np.full(len(answers.labels), 3)])
+    data = dataclasses.replace(data, candidate=dataclasses.replace(data.candidate, evaluation=same))
+    note = "The candidate predicts 3 for every test image."
+    assert Page(render(data)).text.count(note) == 1
+    verdict = dataclasses.replace(data.verdict, reason=f"{data.verdict.reason} {note}")
+    assert Page(render(dataclasses.replace(data, verdict=verdict))).text.count(note) == 1
 
 
 def test_different_test_images_are_rejected(report_data):

@@ -85,7 +85,9 @@ def val(pictures):
 def train(split, val):
     """train(**settings): a network trained with these settings, and its Training."""
 
-    def train(checkpoints=None, validation=val, images=split, make=tiny_network, **settings):
+    def train(
+        checkpoints=None, validation=val, images=split, make=tiny_network, on_epoch=lambda epoch: None, **settings
+    ):
         keras.utils.set_random_seed(0)
         network = make()
         config = TrainConfig.model_validate({"batch_size": 16, **PHASES, **settings})
@@ -97,6 +99,7 @@ def train(split, val):
             checkpoints or Checkpoints(None, "", 0),
             white=255.0,
             pretrained=False,
+            on_epoch=on_epoch,
         )
         return SimpleNamespace(network=network, training=training, weights=network.model.get_weights(), val=validation)
 

@@ -23,8 +23,8 @@ def fn_args(tmp_path, monkeypatch):
     )
 
 
-def key(fn_args, seed=0):
-    return find_checkpoints(fn_args, seed)._folder
+def key(fn_args, seed=0, precision="float32"):
+    return find_checkpoints(fn_args, seed, precision)._folder
 
 
 @pytest.mark.parametrize("changed", ["Split-train/data.gz", "Split-val/data.gz", "Split-test/data.gz"])

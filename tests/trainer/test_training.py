@@ -32,19 +32,24 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing may handle it."""
 
 
-@pytest.mark.parametrize("after", [0, 1, 7, 17, 18, 19, 25, 29, 36, 41])
-def test_a_training_that_is_killed_ends_with_the_weights_of_one_that_is_not(train, tmp_path, monkeypatch, after):
-    whole = train(**VARIED)
+def killed_at(patch, after):
+    """Kills a training after so many steps."""
     steps = itertools.count()
     original = loop._Watch.on_train_batch_end
 
-    def killed_at(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs=None):
         if next(steps) == after:
             raise Killed
         original(self, batch, logs)
 
+    patch.setattr(loop._Watch, "on_train_batch_end", on_train_batch_end)
+
+
+@pytest.mark.parametrize("after", [0, 1, 7, 17, 18, 19, 25, 29, 36, 41])
+def test_a_training_that_is_killed_ends_with_the_weights_of_one_that_is_not(train, tmp_path, monkeypatch, after):
+    whole = train(**VARIED)
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Watch, "on_train_batch_end", killed_at)
+        killed_at(patch, after)
         with pytest.raises(Killed):
             train(Checkpoints(str(tmp_path), "key", 0), **VARIED)
     keras.backend.clear_session()

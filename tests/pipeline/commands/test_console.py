@@ -10,6 +10,9 @@ SUMMARY = {
     "seeds": None,
     "largest_class": {"name": "sound [ok]", "share": 0.5556},
     "never_predicted": {"candidate": [], "baseline": ["crack"]},
+    "only_predicted": {"candidate": None, "baseline": None},
+    "cost": {"operations_ratio": 3.9, "sentence": "One pass needs [3.9] times the operations."},
+    "tensorboard": "tensorboard --logdir /x/tensorboard",
     "baseline": {
         "kind": "latest_approved",
         "version": "16",
@@ -61,6 +64,8 @@ def test_summary_has_each_value_on_its_line():
     assert "not a number" in lines["baseline"]
     assert "sound [ok]: always predicting it gives 0.5556" in lines["largest class"]
     assert "the baseline never predicts crack" in lines["warning"]
+    assert "One pass needs [3.9] times the operations." in lines["cost"]
+    assert "tensorboard --logdir /x/tensorboard" in lines["tensorboard"]
     assert "the approved version 16 (/x/serving/digits/16)" in lines["compared with"]
     assert "version 18 is skipped: saved_model.pb is missing" in stream.getvalue()
     assert "approved" in lines["verdict"]
@@ -90,6 +95,17 @@ def test_the_baseline_is_described_by_its_kind():
         baseline = {"kind": kind, "version": None, "path": path, "skipped": []}
         print_summary({**SUMMARY, "baseline": baseline}, stream)
         assert f"compared with  {shown}\n" in stream.getvalue()
+
+
+def test_only_a_much_more_expensive_candidate_is_named():
+    stream = io.StringIO()
+    cost = {"operations_ratio": 1.4, "sentence": "Cheap."}
+    only = {"candidate": None, "baseline": "sound"}
+    print_summary({**SUMMARY, "cost": cost, "only_predicted": only, "tensorboard": None}, stream)
+    assert "Cheap" not in stream.getvalue()
+    assert "tensorboard" not in stream.getvalue()
+    assert "the baseline predicts sound for every test image" in stream.getvalue()
+    print_summary({**SUMMARY, "cost": {"operations_ratio": None, "sentence": None}}, stream)
 
 
 def test_a_rejected_model_is_not_pushed():

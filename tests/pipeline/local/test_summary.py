@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from restem.pipeline.local import summary
-from restem.run_record import Evaluation, ModelInput, ModelRecord, Repeat, Scores, write_evaluation, write_model
+from restem.run_record import (
+    Cost,
+    Evaluation,
+    ModelInput,
+    ModelRecord,
+    Repeat,
+    Scores,
+    write_evaluation,
+    write_model,
+)
 from restem.tuner.trials import Trial, Tuning, write_tuning
 
 BASELINE = {
@@ -35,8 +44,9 @@ def outputs(tmp_path, lines=(), **pushed):
     for role in ("candidate", "baseline"):
         artifact(tmp_path / role)
         scores = {"test": Scores(2, 0.5, 0.5, 0.7)}
+        cost = Cost(400 if role == "candidate" else 100, {"all": 2.5}, 2000.0)
         repeats = tuple(Repeat(3 + i, {"test": Scores(2, 0.5 + 0.2 * i, 0.5, 0.7)}, 9.0) for i in range(2))
-        record = ModelRecord(role, "ResNet50", "none", image, 4, 40, scores=scores, repeats=repeats)
+        record = ModelRecord(role, "ResNet50", "none", image, 4, 40, scores=scores, repeats=repeats, cost=cost)
         write_model(tmp_path / role, record)
         write_evaluation(tmp_path / role, Evaluation(("a", "b"), ("1", "2"), np.array([0, 1]), np.eye(2)[[0, 0]]))
     return {
@@ -50,6 +60,7 @@ def outputs(tmp_path, lines=(), **pushed):
 
 
 def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
+    (tmp_path / "candidate" / "tensorboard").mkdir(parents=True)
     verdict = {
         "blessed": True,
         "reason": "Good.",
@@ -65,6 +76,19 @@ def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
     assert found["baseline"] == BASELINE
     assert found["largest_class"] == {"name": "a", "share": 0.5}
     assert found["never_predicted"] == {"candidate": ["b"], "baseline": ["b"]}
+    assert found["only_predicted"] == {"candidate": "a", "baseline": "a"}
+    notes = "The candidate predicts a for every test image. The baseline predicts a for every test image."
+    assert found["reason"] == f"Good. {notes}"
+    assert found["cost"]["candidate"] == {
+        "parameters": 4,
+        "multiply_adds": 400,
+        "seconds": {"all": 2.5},
+        "memory_mib": 2000.0,
+        "device_memory_mib": None,
+    }
+    assert found["cost"]["operations_ratio"] == 4
+    assert found["cost"]["sentence"] == "One pass of the candidate needs 4 times the operations of the baseline."
+    assert found["tensorboard"] == f"tensorboard --logdir {tmp_path / 'candidate' / 'tensorboard'}"
     assert found["scores"]["candidate"]["test"]["balanced_accuracy"] == 0.5
     assert found["seeds"]["seeds"] == (3, 4)
     assert found["seeds"]["candidate"]["accuracy"] == {"by_seed": (0.5, 0.7), "mean": 0.6, "deviation": DEVIATION}
