@@ -277,6 +277,10 @@ class _Watch(keras.callbacks.Callback):
                 learning_rate=float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             ),
         )
+        self._epoch, self.step, self._seconds = epoch + 1, 0, 0.0
+        stop = self.asked()
+        if stop or self._training.due:
+            self.save()  # before it is reported: what was reported is not computed again
         done = self._training.history[-1]
         validated = f", {done.validation.accuracy:.3f} on the validation images" if done.validation else ""
         log.info(
@@ -290,12 +294,8 @@ class _Watch(keras.callbacks.Callback):
             done.images_per_second,
             seconds * (phase.settings.epochs - epoch - 1),
         )
-        self._epoch, self.step, self._seconds = epoch + 1, 0, 0.0
-        stop = self.asked()
-        if stop or self._training.due:
-            self.save()
-            if stop:
-                _stop(phase.name)
+        if stop:
+            _stop(phase.name)
 
     def save(self, *, ended: bool = False) -> None:
         """Writes a checkpoint."""
