@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from restem.trainer.augment import augmentation
+from restem.trainer.augmented import Augmentation, Augmented
 from restem.trainer.batches import Batches
 from restem.trainer.config import NetworkPhase, TrainConfig
 from restem.trainer.input import Split, arrays_as_split
@@ -30,9 +30,12 @@ def set_seed(seed: int, *, deterministic: bool) -> None:
 
 
 def compile_classifier(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, label_smoothing: float = 0.0
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, label_smoothing: float = 0.0, *, mixed: bool = False
 ) -> keras.Metric:
-    """Compiles a model that outputs logits [N, classes] for labels int64 [N]; returns its metric "accuracy"."""
+    """Compiles a model that outputs logits [N, classes] for labels int64 [N]; returns its metric "accuracy".
+
+    With `mixed`, the loss also takes the classes' shares, float32 [N, classes].
+    """
     # XLA is five times slower than oneDNN's kernels on CPUs; Keras turns it on by itself where there is a GPU.
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     # If given only a name, Keras would create the metric, and the optimizer's variables, inside the training step's
@@ -40,8 +43,8 @@ def compile_classifier(
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     model.compile(
         optimizer=optimizer,
-        loss=_Smoothed(label_smoothing)
-        if label_smoothing
+        loss=_CrossEntropy(label_smoothing)
+        if label_smoothing or mixed
         else keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[accuracy],
         jit_compile="auto" if on_gpu else False,
@@ -50,8 +53,11 @@ def compile_classifier(
     return accuracy
 
 
-class _Smoothed(keras.losses.Loss):
-    """The cross-entropy of logits [N, classes] with smoothed labels (Szegedy et al. 2015, arXiv 1512.00567)."""
+class _CrossEntropy(keras.losses.Loss):
+    """The cross-entropy of logits [N, classes] with labels int64 [N], or with the classes' shares float32 [N, classes].
+
+    Both can be smoothed (Szegedy et al. 2015, arXiv 1512.00567).
+    """
 
     def __init__(self, smoothing: float) -> None:
         super().__init__()
@@ -59,7 +65,10 @@ class _Smoothed(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         classes = y_pred.shape[-1]
-        labels = keras.ops.one_hot(keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,)), classes)
+        if len(y_true.shape) == 2 and y_true.shape[-1] == classes:
+            labels = y_true
+        else:
+            labels = keras.ops.one_hot(keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,)), classes)
         labels = labels * (1 - self._smoothing) + self._smoothing / classes
         return keras.losses.categorical_crossentropy(labels, y_pred, from_logits=True)
 
@@ -140,16 +149,18 @@ def train_network(
             layer.trainable = not (freeze_batch_norm and not in_stem and is_norm)
         if is_norm and layer.trainable:
             layer.momentum = min(layer.momentum, short_momentum(steps))
-    augmented = augmentation(config.augment, white, config.seed)
-    model = keras.Sequential([network.model.input, *augmented, network.model]) if augmented else network.model
+    model = network.model
+    if config.augment.on:
+        model = Augmented(model, Augmentation(config.augment, white, network.head.units, config.seed))
     optimizer = make_optimizer(
         config,
         phase,
         steps,
         rates=stage_rates(network, phase.lower_layers),
         no_decay=[weight for weight in network.model.trainable_variables if len(weight.shape) < 2],
+        statistics=moving_statistics(network),
     )
-    accuracy = compile_classifier(model, optimizer, config.label_smoothing)
+    accuracy = compile_classifier(model, optimizer, config.label_smoothing, mixed=config.augment.mixes)
     training.run(
         Phase(
             name=name,
@@ -175,6 +186,16 @@ def short_momentum(steps: int) -> float:
     network that infers is not the one that was trained.
     """
     return 1 - 1 / min(max(steps / 50, REMEMBERED_STEPS[0]), REMEMBERED_STEPS[1])
+
+
+def moving_statistics(network: Network) -> list[keras.Variable]:
+    """The moving statistics that change in training: those of the BatchNormalization layers that are not frozen."""
+    return [
+        statistic
+        for layer in network.layers()
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        for statistic in (layer.moving_mean, layer.moving_variance)
+    ]
 
 
 def stage_rates(network: Network, factor: float) -> Mapping[str, float]:

@@ -18,13 +18,14 @@ from tests.trainer.conftest import PHASES, tiny_network
 
 VARIED = {
     "batch_size": 16,
-    "augment": {"flip_horizontal": True, "noise": 0.05, "brightness": 0.1, "contrast": 0.1, "rotation": 10},
+    "augment": {"flip_horizontal": True, "noise": 0.05, "brightness": 0.1, "contrast": 0.1, "rotation": 10, "mixup": 0.4, "cutmix": 1.0},
     "balance": "sampling",
     "head": {**PHASES["head"], "dropout": 0.2},
     "stem": {**PHASES["stem"], "schedule": "plateau"},
     "all": {**PHASES["all"], "weight_decay": 0.01, "lower_layers": 0.5},
     "keep": "best",
     "metric": "loss",
+    "ema": 0.9,
 }
 
 
