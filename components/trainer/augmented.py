@@ -51,10 +51,11 @@ class Augmentation:
         """Augments a batch.
 
         An image that is mixed with the share s from the examples i and j has the loss
-        s w_i CE(y_i) + (1 - s) w_j CE(y_j), where w are their weights: each example counts with its own weight, as much
-        as is seen of it, so that over an epoch the weights mean what they mean without mixing. That is the cross-entropy
-        of the target (s w_i y_i + (1 - s) w_j y_j) / w with the weight w = s w_i + (1 - s) w_j. Therefore the labels
-        are multiplied by the weights before they are mixed, and divided by the sum afterwards.
+        s w_i CE(y_i) + (1 - s) w_j CE(y_j), where w are their weights: each example counts with its own weight, as
+        much as one sees of it. An example is one image and the partner of another: on average all of it is seen once
+        in an epoch, and weights mean what they mean without mixing. That loss is the cross-entropy of the target
+        (s w_i y_i + (1 - s) w_j y_j) / w with the weight w = s w_i + (1 - s) w_j. Therefore the labels are multiplied
+        by the weights before they are mixed, and divided by the sum afterwards.
 
         Args:
           images: [N, height, width, channels], 0..white.

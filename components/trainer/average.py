@@ -1,4 +1,4 @@
-"""The average of the weights over the last steps (`train.ema`): Keras's, with two corrections for this training loop."""
+"""The average of the weights over the last steps (`train.ema`): Keras's, with corrections for this training loop."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ def with_average(
       kind: the optimizer's class.
       momentum: between 0 and 1.
       statistics: variables that are averaged in the same way although they are not trained: the moving statistics of
-        BatchNormalization. Those of the latest weights would not fit averaged weights.
+        BatchNormalization. Those of the latest weights do not fit averaged weights.
     """
 
     class WithAverage(kind):  # type: ignore[valid-type,misc]

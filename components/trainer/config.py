@@ -274,7 +274,7 @@ class TrainConfig(Section):
         gt=0,
         lt=1,
         description="Average the weights over the last steps (exponential moving average) with this momentum, as in "
-        "0.999; the averaged weights are validated, kept and exported. None means the weights of the last step.",
+        "0.999; the averaged weights are validated, kept and exported. null means the weights of the last step.",
     )
     keep: Literal["last", "best"] = Field(
         "last",

@@ -1,6 +1,7 @@
-"""Mixing of images in pairs: MixUp (Zhang et al. 2017, arXiv 1710.09412) and CutMix (Yun et al. 2019, arXiv 1905.04899).
+"""Mixing of images in pairs.
 
-Both are Keras's layers. Two things are ours: CutMix counts the pasted pixels, and a batch takes one of the two at random.
+MixUp (Zhang et al. 2017, arXiv 1710.09412) and CutMix (Yun et al. 2019, arXiv 1905.04899) are Keras's layers. Two
+things are ours: CutMix mixes the labels by the pixels that were pasted, and a batch takes one of the two at random.
 """
 
 from typing import Any

@@ -173,6 +173,8 @@ def train_phases(
     freeze = pretrained if config.freeze_batch_norm is None else config.freeze_batch_norm
     phases = [name for name in ("head", "stem", "all") if getattr(config, name).epochs]
     training = Training(config, phases, checkpoints, labels=None if val is None else val.labels)
+    if config.augment.on and phases == ["head"]:
+        log.warning("train.augment has no effect: train.stem.epochs and train.all.epochs are 0")
     for name in phases:
         if training.is_over(name):
             continue

@@ -148,7 +148,7 @@ def train_network(
         else:
             layer.trainable = not (freeze_batch_norm and not in_stem and is_norm)
         if is_norm and layer.trainable:
-            layer.momentum = min(layer.momentum, short_momentum(steps))
+            layer.momentum = min(layer.momentum, statistics_momentum(steps, config.ema))
     model = network.model
     if config.augment.on:
         model = Augmented(model, Augmentation(config.augment, white, network.head.units, config.seed))
@@ -186,6 +186,17 @@ def short_momentum(steps: int) -> float:
     network that infers is not the one that was trained.
     """
     return 1 - 1 / min(max(steps / 50, REMEMBERED_STEPS[0]), REMEMBERED_STEPS[1])
+
+
+def statistics_momentum(steps: int, ema: float | None) -> float:
+    """The momentum of BatchNormalization's moving statistics in a phase of so many steps.
+
+    With `train.ema` the average of the weights includes the statistics. If they also had a memory of their own, they
+    would lag behind the averaged weights. An average over fewer than 10 steps is too short for that.
+    """
+    if ema is not None and 1 / (1 - ema) >= REMEMBERED_STEPS[0]:
+        return 0.0
+    return short_momentum(steps)
 
 
 def moving_statistics(network: Network) -> list[keras.Variable]:

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from restem.trainer.average import averaged, take_average, with_average
-from restem.trainer.phases import predict
+from restem.trainer.phases import predict, statistics_momentum
 from restem.trainer.scores import score
 
 NONE = {name: {"epochs": 0} for name in ("head", "stem", "all")}
 
 
 def test_the_average_of_few_steps_is_that_of_the_last_ones():
-    """30 steps in which a weight rises by 1 each: 0.999 alone would give 1.4, a momentum that grows gives 27.4."""
+    """30 steps in which a weight rises by 1 each: 0.999 alone would give 1.4, a momentum that grows gives 27.0."""
     weight = keras.Variable(np.zeros(1, np.float32))
     optimizer = with_average(keras.optimizers.SGD, 0.999)(1.0)
     optimizer.build([weight])
@@ -52,14 +52,24 @@ def test_training_goes_on_from_the_raw_weights_and_the_averages_are_validated_an
     assert final.loss == pytest.approx(losses[-1], rel=1e-5)
 
 
-def test_the_statistics_are_averaged_with_the_weights(train):
-    """Of a BatchNormalization that is trained; those of one that is frozen stay."""
-    settings = {**NONE, "all": {"epochs": 2, "learning_rate": 0.02}}
-    raw, done = (train(**settings, freeze_batch_norm=False, ema=ema) for ema in (None, 0.99))
+def test_the_statistics_fit_the_averaged_weights(train, pictures):
+    """Those of a BatchNormalization that is trained are what the averaged weights give on the training images."""
+    settings = {**NONE, "all": {"epochs": 6, "learning_rate": 0.02}}
+    network = train(**settings, freeze_batch_norm=False, ema=0.99).network
+    norm = next(layer for layer in network.layers() if layer.name == "body_bn")
+    found, spread = norm.moving_mean.numpy(), np.sqrt(norm.moving_variance.numpy())
+    norm.momentum = 0.0
+    network.model(pictures[0].astype(np.float32), training=True)
+    np.testing.assert_allclose(found, norm.moving_mean.numpy(), atol=0.1 * spread.max())
+    np.testing.assert_allclose(spread, np.sqrt(norm.moving_variance.numpy()), rtol=0.2)
 
-    def mean(network, name):
-        return next(layer for layer in network.layers() if layer.name == name).moving_mean.numpy()
 
-    assert not np.allclose(mean(raw.network, "body_bn"), mean(done.network, "body_bn"))
-    frozen = train(**settings, freeze_batch_norm=True, ema=0.99)
-    np.testing.assert_array_equal(mean(frozen.network, "body_bn"), 0)
+def test_statistics_that_are_frozen_stay(train):
+    network = train(**NONE | {"all": {"epochs": 1, "learning_rate": 0.02}}, freeze_batch_norm=True, ema=0.99).network
+    norm = next(layer for layer in network.layers() if layer.name == "body_bn")
+    np.testing.assert_array_equal(norm.moving_mean.numpy(), 0)
+
+
+def test_a_short_average_leaves_the_memory_to_the_statistics():
+    assert statistics_momentum(500, 0.999) == statistics_momentum(500, 0.9) == 0
+    assert statistics_momentum(500, 0.5) == statistics_momentum(500, None) == pytest.approx(0.9)

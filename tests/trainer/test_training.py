@@ -18,7 +18,15 @@ from tests.trainer.conftest import PHASES, tiny_network
 
 VARIED = {
     "batch_size": 16,
-    "augment": {"flip_horizontal": True, "noise": 0.05, "brightness": 0.1, "contrast": 0.1, "rotation": 10, "mixup": 0.4, "cutmix": 1.0},
+    "augment": {
+        "flip_horizontal": True,
+        "noise": 0.05,
+        "brightness": 0.1,
+        "contrast": 0.1,
+        "rotation": 10,
+        "mixup": 0.4,
+        "cutmix": 1.0,
+    },
     "balance": "sampling",
     "head": {**PHASES["head"], "dropout": 0.2},
     "stem": {**PHASES["stem"], "schedule": "plateau"},
@@ -29,13 +37,23 @@ VARIED = {
 }
 
 
+UNDISTURBED: list = []
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing may handle it."""
 
 
+@pytest.fixture
+def whole(train):
+    """The training that is not killed; it runs once."""
+    if not UNDISTURBED:
+        UNDISTURBED.append(train(**VARIED))
+    return UNDISTURBED[0]
+
+
 @pytest.mark.parametrize("after", [0, 1, 7, 17, 18, 19, 25, 29, 36, 41])
-def test_a_training_that_is_killed_ends_with_the_weights_of_one_that_is_not(train, tmp_path, monkeypatch, after):
-    whole = train(**VARIED)
+def test_a_training_that_is_killed_ends_with_the_weights_of_one_that_is_not(train, whole, tmp_path, monkeypatch, after):
     steps = itertools.count()
     original = loop._Watch.on_train_batch_end
 
