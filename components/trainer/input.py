@@ -1,7 +1,7 @@
 """The images of a split, for training and for evaluation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,8 +14,9 @@ from restem.images.graph.stored import decode_pixels
 
 # Decoded pixels are kept in memory up to this; beyond it they are decoded in every pass.
 CACHE_BYTES = 2 * 2**30
-# Encoded images that are shuffled at once where the decoded ones are not in memory.
-SHUFFLED_IMAGES = 20_000
+# Where the decoded images are not in memory, encoded ones are shuffled as they pass, so many bytes of them at once.
+# Ingestion has already put them into a random order, so this need not be all of them.
+SHUFFLED_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,7 @@ class Split:
       paths: unicode [count].
       weights: in training, float32 [count]; none: every example counts the same.
       in_memory: whether all decoded pixels are kept in memory.
+      shuffled: otherwise, how many images are shuffled at once; none: all.
     """
 
     encoded: tf.data.Dataset
@@ -37,6 +39,7 @@ class Split:
     paths: np.ndarray
     weights: np.ndarray | None = None
     in_memory: bool = True
+    shuffled: int | None = None
 
     @property
     def count(self) -> int:
@@ -127,7 +130,7 @@ class Split:
             lambda encoded, row: tf.data.Dataset.from_tensors((encoded, *row[1:])).repeat(row[0])
         )
         shuffled = examples.shuffle(
-            min(int(repeats.sum()), SHUFFLED_IMAGES),
+            min(int(repeats.sum()), self.shuffled or self.count),
             seed=int(np.random.default_rng((seed, epoch)).integers(2**31)),
             reshuffle_each_iteration=False,
         ).skip(skip * batch_size)
@@ -142,8 +145,12 @@ class Split:
         if count >= self.count:
             return self
         weights = None if self.weights is None else self.weights[:count]
-        return Split(
-            self.encoded.take(count), self.decode, self.labels[:count], self.paths[:count], weights, self.in_memory
+        return replace(
+            self,
+            encoded=self.encoded.take(count),
+            labels=self.labels[:count],
+            paths=self.paths[:count],
+            weights=weights,
         )
 
     def sample(self, count: int, seed: int) -> np.ndarray:
@@ -190,6 +197,7 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
     batches = list(parsed)
     known = {name: np.concatenate([batch[name] for batch in batches]) for name in columns} if batches else None
     count = len(known["label_index"]) if known else 0
+    size = sum(tf.io.gfile.stat(file).length for file in found) / max(1, count)
     image_column = {encoded: tf.io.FixedLenFeature([], tf.string)}
     return Split(
         encoded=records.map(
@@ -201,6 +209,7 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
         paths=np.array([path.decode() for path in known["path"]] if known else [], str),
         weights=known["weight"] if known and weighted else None,
         in_memory=count * image.height * image.width * image.count * image.bits // 8 <= CACHE_BYTES,
+        shuffled=max(1, int(SHUFFLED_BYTES / max(1, size))),
     )
 
 

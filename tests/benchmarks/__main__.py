@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import data
+from tests.benchmarks import data, kills, training
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -29,13 +29,15 @@ PARTS = {
     "steps": lambda: data.in_a_folder(data.steps),
     "reading": lambda: [*data.in_a_folder(data.trainer_reading), *data.stored()],
     "stem": stem_errors,
+    "training": training.training,
+    "kills": kills.kills,
 }
 
 
 def main(parts: list[str]) -> None:
-    """Runs all benchmarks or only `parts`; the results of the others are kept."""
-    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if parts else []
-    results = []
+    """Runs all benchmarks or only `parts`; the results of the others are kept, also those of other commands."""
+    kept = json.loads(RESULTS.read_text(encoding="utf-8"))
+    results = [entry for entry in kept if entry["part"] not in PARTS]
     for part, measure in PARTS.items():
         if parts and part not in parts:
             results += [entry for entry in kept if entry["part"] == part]

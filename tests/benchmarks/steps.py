@@ -5,7 +5,6 @@ process. ROOT contains TFX's metadata: there the other steps find the output of 
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from restem.example_gen.component import ImageExampleGen
 from restem.example_gen.config import DataConfig
 from restem.example_gen.validator import statistics_gen
 from restem.transform.component import transform
+from tests.benchmarks.memory import peak_bytes
 from tests.benchmarks.photos import PHOTO
 from tests.local_run import run_locally
 from tests.tiny_model import export_tiny
@@ -52,7 +52,7 @@ def run(step: str, images: Path, root: Path) -> dict[str, float]:
     start = time.perf_counter()
     run_locally(steps, root)
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    return {"seconds": seconds, "peak_bytes": peak_bytes()}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Fixtures: the real command line in separate processes, and one run of the embedded demo that several tests check."""
+"""Fixtures: the real command line in separate processes, one run of the embedded demo that several tests check, and
+runs of a module's own images under the orchestrator of Kubeflow's SDK."""
 
 import json
 import os
@@ -7,20 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from tests.installed import build_wheel, install
+from tests.pipeline.kubeflow.cluster import Cluster, run_process
 
 REPOSITORY = Path(__file__).parents[2]
 RESTEM = Path(sys.executable).with_name("restem")
 DIGITS = REPOSITORY / "pipeline" / "configs" / "digits.yaml"
-# The digits without pretraining, as fast as possible: for tests that do not depend on the accuracy.
+# As fast as possible: for tests that do not depend on the accuracy.
 QUICK = [
     "--set=model.weights=none",
-    "--set=image.size=8",
     "--set=train.head.epochs=1",
     "--set=train.all.epochs=0",
     "--set=evaluate.min_accuracy=0.0",
@@ -101,6 +103,52 @@ def demo(restem, tmp_path_factory) -> SimpleNamespace:
     )
 
 
+@pytest.fixture(scope="module")
+def cluster(installed) -> Callable[..., Cluster]:
+    """Makes a cluster whose image has the project installed from the wheel."""
+    return partial(Cluster, run_container=partial(run_process, python=str(installed / "python")))
+
+
+@pytest.fixture(scope="module")
+def compile_pipeline(restem, volume, folder, tmp_path_factory) -> Callable[..., Path]:
+    """Compiles the configuration for a cluster with that volume; returns the file."""
+
+    def compile_pipeline(*settings: str) -> Path:
+        out = tmp_path_factory.mktemp("compiled") / "own.yaml"
+        volumes = f"--set=kubeflow.volumes=[{{claim: restem, mount: {volume}}}]"
+        image = "--set=kubeflow.image=registry.example.org/restem:1.2"
+        done = restem("compile", "--config", folder / "own.yaml", "--out", out, image, volumes, *settings)
+        assert done.code == 0, done.err
+        return out
+
+    return compile_pipeline
+
+
+@pytest.fixture(scope="module")
+def on_kubeflow(cluster, installed, compile_pipeline, tmp_path_factory) -> SimpleNamespace:
+    """A run that pushes a model; the Trainer's first attempt is killed during training."""
+    kill = kill_first("trainer", "head: epoch", str(installed / "python"))
+    cluster = cluster(compile_pipeline(*QUICK), tmp_path_factory.mktemp("cluster"), before=kill)
+    return SimpleNamespace(cluster=cluster, succeeded=cluster.run())
+
+
+@pytest.fixture(scope="module")
+def again_on_kubeflow(on_kubeflow, cluster, compile_pipeline, folder) -> SimpleNamespace:
+    """A run on the same server that pretrains, stores the pixels, and whose model is not approved."""
+    settings = [
+        *(setting for setting in QUICK if "weights" not in setting),
+        "--set=model.weights=pretrain",
+        f"--set=pretrain.path={folder / 'images'}",
+        "--set=pretrain.epochs=1",
+        "--set=image.store=lossless",
+        "--set=evaluate.baseline=latest_approved",
+        "--set=evaluate.min_improvement=0.9",  # which no network reaches
+    ]
+    server = on_kubeflow.cluster
+    cluster = cluster(compile_pipeline(*settings), server.folder, cache=server.cache)
+    return SimpleNamespace(cluster=cluster, succeeded=cluster.run())
+
+
 def wait_for(text: str, console: Path, process: subprocess.Popen, seconds: float = 1200) -> None:
     """Waits until the console's file shows the text."""
     deadline = time.monotonic() + seconds
@@ -108,3 +156,27 @@ def wait_for(text: str, console: Path, process: subprocess.Popen, seconds: float
         assert process.poll() is None, console.read_text()
         assert time.monotonic() < deadline, console.read_text()
         time.sleep(0.2)
+
+
+def kill_first(step: str, text: str, python: str):
+    """Kills the step's first attempt once its log shows the text."""
+
+    def run_and_kill(command: list[str], pod: Path, _step: str) -> tuple[int, str]:
+        log = pod / "log"
+        process = subprocess.Popen(
+            [python if part == "python" else part for part in command],
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={"PATH": os.environ["PATH"], "HOME": str(pod)},
+            cwd=pod,
+        )
+        try:
+            while text not in log.read_text(encoding="utf-8"):
+                assert process.poll() is None, log.read_text(encoding="utf-8")[-3000:]
+                time.sleep(0.05)
+        finally:
+            process.send_signal(signal.SIGKILL)
+        return 128 + signal.SIGKILL, log.read_text(encoding="utf-8") if process.wait() else ""
+
+    return lambda attempted, attempt: run_and_kill if (attempted, attempt) == (step, 0) else None

@@ -1,4 +1,4 @@
-"""Only the package `restem` is installed; test_own_images.py and test_kubeflow.py run the installed package."""
+"""Only the package `restem` is installed; test_own_images.py runs the installed package."""
 
 import subprocess
 import zipfile

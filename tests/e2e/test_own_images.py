@@ -1,4 +1,9 @@
-"""A user's own images in a manifest, some of them unusual: each is converted, or quarantined with the reason."""
+"""A user's own images in a manifest, some of them unusual, on this machine and on Kubeflow.
+
+Each image is converted, or quarantined with the reason. On Kubeflow there are three runs: one with a step killed in the
+middle, which gives the figures of the run on this machine; one whose baseline is the model that the first run pushed;
+and a repetition of the second.
+"""
 
 import io
 import json
@@ -19,13 +24,19 @@ image: {size: 32, channels: 3, store: none, normalise: dataset}
 stem: {kernel: 5, filters: 128, batch_norm: true}
 evaluate: {slices: [site]}
 """
-SETTINGS = [setting for setting in QUICK if "image.size" not in setting]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def volume(tmp_path_factory) -> Path:
+    """The persistent volume: a folder that every step can access."""
+    return tmp_path_factory.mktemp("volume")
+
+
+@pytest.fixture(scope="module")
+def folder(volume):
     """Two classes of 20 images each, three unusual files that can be converted and three that cannot be read."""
-    folder = tmp_path_factory.mktemp("own")
+    folder = volume / "own"
+    folder.mkdir()
     rng = np.random.default_rng(0)
     for name, level in (("bright ones", 170), ("düster", 40)):
         (folder / "images" / name).mkdir(parents=True)
@@ -55,7 +66,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder, restem, tmp_path_factory):
     root = tmp_path_factory.mktemp("own-root")
-    done = restem("run", "--config", folder / "own.yaml", "--root", root, "--json", *SETTINGS)
+    done = restem("run", "--config", folder / "own.yaml", "--root", root, "--json", *QUICK)
     assert done.code == 0, done.err[-3000:]
     return done, root
 
@@ -98,7 +109,7 @@ def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pu
     done, root = run
     pushed = Path(done.result["pushed_to"])
     assert done.result["baseline"] == {"kind": "stock", "version": None, "path": None, "skipped": []}
-    arguments = ["run", "--config", folder / "own.yaml", "--root", root, "--json", *SETTINGS]
+    arguments = ["run", "--config", folder / "own.yaml", "--root", root, "--json", *QUICK]
     second, third = (restem(*arguments, "--set=evaluate.baseline=latest_approved") for _ in range(2))
     assert second.code == third.code == 0, second.err[-3000:] + third.err[-3000:]
     for again in (second, third):
@@ -116,3 +127,69 @@ def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pu
     assert set(third.result["cached"]) == set(third.result["seconds"]) - {"start-up"}
     assert [path.name for path in pushed.parent.iterdir()] == [pushed.name]
     assert f"compared with the approved version {pushed.name}" in Path(second.result["report"]).read_text("utf-8")
+
+
+def test_on_kubeflow_every_step_ran_and_the_killed_one_was_retried(on_kubeflow):
+    assert on_kubeflow.succeeded, on_kubeflow.cluster.attempts[-1].log[-3000:]
+    tried = [attempt.step for attempt in on_kubeflow.cluster.attempts]
+    assert set(tried) == set(on_kubeflow.cluster.tasks)
+    assert tried.count("trainer") == 2
+    assert len(tried) == len(on_kubeflow.cluster.tasks) + 1
+
+
+def test_kubeflows_metrics_equal_those_of_the_same_run_on_this_machine(on_kubeflow, run):
+    here, _ = run
+    decided = on_kubeflow.cluster.verdict()
+    assert here.result["blessed"] is decided["blessed"] is True
+    assert here.result["reason"] == decided["reason"]
+    for role in ("candidate", "baseline"):
+        for name, value in here.result["metrics"][role].items():
+            assert decided["metrics"][role][name] == pytest.approx(value, abs=1e-6), (role, name)
+
+
+def test_the_approved_model_is_on_the_volume_with_its_manifest(on_kubeflow, volume):
+    serving = volume / "serving" / "own"
+    (version,) = [folder for folder in serving.iterdir() if folder.name.isdigit()]
+    assert (version / "saved_model.pb").is_file()
+    assert on_kubeflow.cluster.properties("pusher", "pushed_model")["pushed_destination"] == str(version)
+    assert "storageUri: pvc://restem/serving/own" in (serving / "kserve" / "inference-service.yaml").read_text()
+
+
+def test_the_report_is_in_the_store(on_kubeflow):
+    page = on_kubeflow.cluster.output("report", "report") / "index.html"
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE")
+
+
+def test_the_second_runs_baseline_is_the_first_runs_pushed_model(again_on_kubeflow, on_kubeflow, volume):
+    assert again_on_kubeflow.succeeded, again_on_kubeflow.cluster.attempts[-1].log[-3000:]
+    assert {"image-example-gen", "statistics-gen", "example-validator"} <= set(again_on_kubeflow.cluster.cached)
+    found = json.loads((again_on_kubeflow.cluster.output("baseline", "model_run") / "baseline.json").read_text())
+    pushed = on_kubeflow.cluster.properties("pusher", "pushed_model")
+    assert (found["kind"], found["path"]) == ("latest_approved", pushed["pushed_destination"])
+    before = on_kubeflow.cluster.verdict()["metrics"]["candidate"]["accuracy"]
+    decided = again_on_kubeflow.cluster.verdict()
+    assert decided["metrics"]["baseline"]["accuracy"] == pytest.approx(before, abs=1e-6)
+    assert not decided["blessed"]
+    assert len([folder for folder in (volume / "serving" / "own").iterdir() if folder.name.isdigit()]) == 1
+
+
+def test_an_unchanged_run_on_kubeflow_computes_nothing(again_on_kubeflow, cluster):
+    before = again_on_kubeflow.cluster
+    again = cluster(before.package, before.folder, cache=before.cache)
+    assert again.run()
+    assert [attempt.step for attempt in again.attempts] == ["fingerprints"]
+    assert set(again.cached) == set(again.tasks) - {"fingerprints"}
+
+
+def test_a_step_without_retries_left_fails_the_run_with_its_own_error(compile_pipeline, cluster, volume, tmp_path):
+    cluster = cluster(
+        compile_pipeline(
+            f"--set=data.path={volume}/nothing", "--set=kubeflow.step_defaults={retry: {count: 1, wait_seconds: 0}}"
+        ),
+        tmp_path,
+    )
+    assert not cluster.run()
+    assert [(attempt.step, attempt.code) for attempt in cluster.attempts] == [("fingerprints", 1)] * 2
+    last = cluster.log("fingerprints").strip().splitlines()[-1]
+    assert last.startswith("restem: ")
+    assert f"{volume}/nothing" in last

@@ -13,8 +13,7 @@ import pytest
 from restem.example_gen.documents import write_tiff
 from restem.pipeline.commands.compiling import compile_config
 from restem.pipeline.config import load_config
-from tests.e2e.conftest import DIGITS, QUICK, restem  # noqa: F401 - the fixture
-from tests.e2e.test_kubeflow import verdict
+from tests.e2e.conftest import DIGITS, QUICK, installed, project, restem, wheel  # noqa: F401 (fixtures)
 from tests.image.conftest import LOCKED, STRICT
 from tests.image.conftest import Image as ContainerImage
 from tests.pipeline.kubeflow.cluster import Cluster, RunContainer
@@ -22,7 +21,8 @@ from tests.pipeline.kubeflow.cluster import Cluster, RunContainer
 # The first test waits for two runs.
 pytestmark = [pytest.mark.image, pytest.mark.timeout(2400)]
 MOUNT = "/mnt/restem"
-SETTINGS = [setting.removeprefix("--set=") for setting in QUICK]
+OPTIONS = [*QUICK, "--set=image.size=8"]
+SETTINGS = [option.removeprefix("--set=") for option in OPTIONS]
 
 
 def in_containers(image: ContainerImage, volume: Path) -> RunContainer:
@@ -95,9 +95,9 @@ def test_every_step_ran_in_a_container(runs):
 
 
 def test_the_metrics_equal_those_of_a_run_on_this_machine(runs, restem, tmp_path):  # noqa: F811 - the fixture
-    here = restem("run", "--config", DIGITS, "--root", tmp_path, "--json", *QUICK)
+    here = restem("run", "--config", DIGITS, "--root", tmp_path, "--json", *OPTIONS)
     assert here.code == 0, here.err[-3000:]
-    decided = verdict(runs.first)
+    decided = runs.first.verdict()
     assert decided["blessed"] is here.result["blessed"] is True
     for role in ("candidate", "baseline"):
         for name, value in here.result["metrics"][role].items():

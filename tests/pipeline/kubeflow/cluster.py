@@ -22,6 +22,8 @@ from kfp import components, local
 from kfp.local import status, subprocess_task_handler
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from restem.evaluator.verdict import read_verdict
+
 BUCKET = "minio://mlpipeline"
 ANSWER = "output_metadata.json"
 # Runs a step's command: (command, folder of the attempt, step) -> exit code and log.
@@ -70,6 +72,10 @@ class Cluster:
         """The properties that the step set on its output."""
         answer = json.loads((self.store / step / "executor_output.json").read_text(encoding="utf-8"))
         return answer["artifacts"][key]["artifacts"][0]["metadata"]
+
+    def verdict(self) -> dict[str, Any]:
+        """The run's verdict, read from its artifacts in the store."""
+        return read_verdict(str(self.output("evaluator", "evaluation")), str(self.output("evaluator", "blessing")))
 
     def log(self, step: str) -> str:
         """The log of the step's last attempt."""
