@@ -54,7 +54,7 @@ def test_training_goes_on_from_the_raw_weights_and_the_averages_are_validated_an
 
 def test_the_statistics_fit_the_averaged_weights(train, pictures):
     """Those of a BatchNormalization that is trained are what the averaged weights give on the training images."""
-    settings = {**NONE, "all": {"epochs": 6, "learning_rate": 0.02}}
+    settings = {**NONE, "all": {"epochs": 2, "learning_rate": 0.02}}
     network = train(**settings, freeze_batch_norm=False, ema=0.99).network
     norm = next(layer for layer in network.layers() if layer.name == "body_bn")
     found, spread = norm.moving_mean.numpy(), np.sqrt(norm.moving_variance.numpy())
