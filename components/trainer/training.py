@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from restem.run_record import Epoch
+from restem.trainer.average import averaged, take_average
 from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Arrays, Best, Checkpoints, Position, Saved
 from restem.trainer.config import PhaseConfig, TrainConfig
@@ -126,6 +127,7 @@ class Training:
                     callbacks=[watch],
                 )
         if not position.ended:
+            take_average(phase.model.optimizer)
             watch.save(ended=True)
         self._warn_where_nothing_was_learned(phase.name)
 
@@ -146,12 +148,13 @@ class Training:
     def finish_epoch(self, phase: Phase, epoch: Epoch) -> None:
         """Adds an epoch to the history, with its scores on the validation images."""
         if phase.predict is not None and self._labels is not None:
-            scores = score(self._labels, phase.predict())
-            epoch = replace(epoch, validation=scores)
-            value = scores.larger_is_better(self._config.metric)
-            if self._config.keep == "best" and (self.best is None or value > self.best.value):
-                self.best = Best(phase.name, epoch.epoch, value)
-                self._best_weights = phase.weights()
+            with averaged(phase.model.optimizer):
+                scores = score(self._labels, phase.predict())
+                epoch = replace(epoch, validation=scores)
+                value = scores.larger_is_better(self._config.metric)
+                if self._config.keep == "best" and (self.best is None or value > self.best.value):
+                    self.best = Best(phase.name, epoch.epoch, value)
+                    self._best_weights = phase.weights()
         self.history = (*self.history, epoch)
         self._on_epoch(epoch)
         waited = self._epochs_without_improvement(phase.name)
