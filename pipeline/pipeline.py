@@ -31,7 +31,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
     record = config.model_dump(
         mode="json",
         include={"name", "data", "image", "model", "stem", "train", "pretrain"},
-        exclude={"train": {"checkpoint"}},
+        exclude={"train": {"checkpoint", "workers"}},
     )
     sections = {name: record[name] for name in ("image", "model", "stem", "train")}
     stock = {**sections, "stem": StemConfig().model_dump(mode="json")}

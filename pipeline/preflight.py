@@ -32,6 +32,7 @@ def preflight(config: Config, *, pretrain: bool = False) -> None:
         RestemError: with the key, what was expected, what was given and the remedy.
     """
     _check_runner(config)
+    _check_workers(config)
     check_stem(config)
     check_images(config)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
@@ -54,6 +55,22 @@ def _check_runner(config: Config) -> None:
             expected="direct, prism, flink or spark",
             remedy="Run it on Kubeflow: restem kubeflow run, with kubeflow.pipeline_root: gs://...",
         )
+
+
+def _check_workers(config: Config) -> None:
+    """A run on this machine has one worker."""
+    from restem.trainer.variables import TF_CONFIG, named_workers
+
+    asked = {"train.workers": config.train.workers, TF_CONFIG: named_workers(os.environ.get(TF_CONFIG, ""))[0]}
+    for where, workers in asked.items():
+        if workers > 1:
+            raise RestemError(
+                "a run on this machine has one worker, which uses all its GPUs",
+                where=where,
+                expected="1",
+                given=str(workers),
+                remedy=f"Leave {where} out; to train on several machines: restem kubeflow run",
+            )
 
 
 def check_release(config: Config) -> None:

@@ -31,6 +31,8 @@ def with_average(
             super().__init__(*args, use_ema=True, ema_momentum=momentum, **more)
 
         def build(self, variables: list[keras.Variable]) -> None:
+            if self.built:
+                return
             super().build(variables)
             more = self.add_optimizer_variables(list(statistics), "average") if statistics else []
             self.averages = list(

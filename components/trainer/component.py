@@ -78,11 +78,14 @@ def Pretrain(
     # Imported here because they load Keras, which compiling a pipeline does not need.
     from restem.run_record import write_history
     from restem.trainer.checkpoint import checkpoints_of_this_run
+    from restem.trainer.distribution import find_distribution
     from restem.trainer.module import has_weights, read_classes
     from restem.trainer.phases import set_seed
     from restem.trainer.pretrain import SourceTask, checkpoint_path, pretrain
 
     source = SourceTask(**json.loads(task))
+    distribution = find_distribution()
+    distribution.check(source.batch_size)
     set_seed(source.seed, deterministic=source.deterministic)
     split = artifact_utils.get_split_uri([examples], "train")
     schema_file = io_utils.get_only_uri_in_dir(schema.uri)
@@ -97,6 +100,7 @@ def Pretrain(
         Path(checkpoint_path(folder)),
         checkpoints,
         weighted=has_weights(schema_file),
+        distribution=distribution,
     )
     write_history(model_run.uri, history)
 

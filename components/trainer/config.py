@@ -249,7 +249,14 @@ class TrainConfig(Section):
 
     seed: int = Field(0, ge=0, lt=2**31, description="Seed for initial weights and shuffling.")
     deterministic: bool = Field(False, description="Bit-identical results for the same seed and machine; slower.")
-    batch_size: int = Field(32, ge=1, le=4096, description="Images per step.")
+    batch_size: int = Field(32, ge=1, le=4096, description="Images per step, of all devices and workers together.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="How many machines train together; only on Kubeflow, with its training operator. Each uses all its "
+        "GPUs (kubeflow.steps.Trainer.gpus). The figures are those of one machine.",
+    )
     optimizer: OptimizerName = Field("adam", description="One of Keras's optimizers, by its name.")
     optimizer_options: dict[str, float | bool] = Field(
         {}, description="Options of that optimizer under Keras's names, as in {momentum: 0.9, nesterov: true}."

@@ -1,6 +1,7 @@
 """The custom Trainer module: TFX's Trainer calls `run_fn` for both the candidate and the baseline."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -24,8 +25,10 @@ from restem.run_record import (
     write_model,
 )
 from restem.stem import TransferReport
+from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
 from restem.trainer.config import ModelConfig, StemConfig, TrainConfig, refuse_choices_without_validation
+from restem.trainer.distribution import ONE, Distribution, find_distribution
 from restem.trainer.evaluation import evaluate
 from restem.trainer.export import export
 from restem.trainer.input import Split, read_split
@@ -60,6 +63,8 @@ def run_fn(fn_args: FnArgs) -> None:
     stem = StemConfig.model_validate(custom["stem"])
     config = TrainConfig.model_validate(custom["train"])
 
+    distribution = find_distribution()
+    distribution.check(config.batch_size)
     set_seed(config.seed, deterministic=config.deterministic)
     classes = read_classes(fn_args.schema_path)
     weighted = has_weights(fn_args.schema_path)
@@ -89,6 +94,7 @@ def run_fn(fn_args: FnArgs) -> None:
         find_checkpoints(fn_args),
         white=float(image.white),
         pretrained=model.weights != "none",
+        distribution=distribution,
     )
 
     run_folder = Path(fn_args.model_run_dir)
@@ -168,10 +174,34 @@ def train_phases(
     *,
     white: float,
     pretrained: bool,
+    distribution: Distribution = ONE,
 ) -> Training:
-    """Runs the phases that have epochs, in order; the network then has the weights that are to be kept."""
+    """Runs the phases that have epochs, in order; the network then has the weights that are to be kept.
+
+    With several workers each of them has these weights. The head is trained by the chief alone.
+
+    Raises:
+      SystemExit: another worker has ended; see `Distribution.together`.
+    """
+    with distribution.together():
+        return _train_phases(network, train, val, config, checkpoints, distribution, white=white, pretrained=pretrained)
+
+
+def _train_phases(
+    network: Network,
+    train: Split,
+    val: Split | None,
+    config: TrainConfig,
+    checkpoints: Checkpoints,
+    distribution: Distribution,
+    *,
+    white: float,
+    pretrained: bool,
+) -> Training:
     freeze = pretrained if config.freeze_batch_norm is None else config.freeze_batch_norm
     phases = [name for name in ("head", "stem", "all") if getattr(config, name).epochs]
+    agree_on_weights(distribution, network.model)
+    checkpoints = shared(checkpoints, distribution)
     training = Training(config, phases, checkpoints, labels=None if val is None else val.labels)
     if config.augment.on and phases == ["head"]:
         log.warning("train.augment has no effect: train.stem.epochs and train.all.epochs are 0")
@@ -180,10 +210,22 @@ def train_phases(
             continue
         if name == "head":
             log.info("head: computing the features of %d images once", train.count)
-            train_head(training, network, train, val, config)
+            head = partial(train_head, training, network, train, val, config)
+            on_the_chief(distribution, training, network.model, head)
         else:
             phase = getattr(config, name)
-            train_network(training, network, train, val, name, phase, config, white=white, freeze_batch_norm=freeze)
+            train_network(
+                training,
+                network,
+                train,
+                val,
+                name,
+                phase,
+                config,
+                white=white,
+                freeze_batch_norm=freeze,
+                distribution=distribution,
+            )
     training.keep_the_best(network.model.variables)
     return training
 

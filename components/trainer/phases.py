@@ -11,9 +11,11 @@ import tensorflow as tf
 from restem.trainer.augmented import Augmentation, Augmented
 from restem.trainer.batches import Batches
 from restem.trainer.config import NetworkPhase, TrainConfig
+from restem.trainer.distribution import ONE, Distribution
 from restem.trainer.input import Split, arrays_as_split
 from restem.trainer.network import Network
 from restem.trainer.optimizer import make_optimizer
+from restem.trainer.replicas import Replicated
 from restem.trainer.training import Phase, Training, to_arrays
 
 SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
@@ -129,12 +131,14 @@ def train_network(
     *,
     white: float,
     freeze_batch_norm: bool,
+    distribution: Distribution = ONE,
 ) -> None:
     """Trains the head and either the stem (`name` is "stem") or the whole network ("all").
 
     Args:
       white: the largest value of a pixel, for augmentation.
       freeze_batch_norm: BatchNormalization layers keep their statistics and scales, except those of the stem.
+      distribution: the devices that train.
     """
     batches = Batches(train, config)
     steps = phase.epochs * batches.steps
@@ -149,17 +153,28 @@ def train_network(
             layer.trainable = not (freeze_batch_norm and not in_stem and is_norm)
         if is_norm and layer.trainable:
             layer.momentum = min(layer.momentum, statistics_momentum(steps, config.ema))
-    model = network.model
+    augment = None
     if config.augment.on:
-        model = Augmented(model, Augmentation(config.augment, white, network.head.units, config.seed))
-    optimizer = make_optimizer(
-        config,
-        phase,
-        steps,
-        rates=stage_rates(network, phase.lower_layers),
-        no_decay=[weight for weight in network.model.trainable_variables if len(weight.shape) < 2],
-        statistics=moving_statistics(network),
-    )
+        augment = Augmentation(config.augment, white, network.head.units, config.seed)
+    replicated = Replicated(network.model, augment, distribution) if distribution.strategy else None
+    model = replicated or (Augmented(network.model, augment) if augment else network.model)
+    with distribution.scope():
+        optimizer = make_optimizer(
+            config,
+            phase,
+            steps,
+            rates=stage_rates(network, phase.lower_layers),
+            no_decay=[weight for weight in model.trainable_variables if len(weight.shape) < 2],
+            statistics=moving_statistics(model),
+        )
+    if replicated:
+        replicated.prepare(optimizer)
+
+    def trained() -> keras.Model:
+        if replicated:
+            replicated.write_back()
+        return network.model
+
     accuracy = compile_classifier(model, optimizer, config.label_smoothing, mixed=config.augment.mixes)
     training.run(
         Phase(
@@ -168,10 +183,13 @@ def train_network(
             accuracy=accuracy,
             settings=phase,
             batches=batches,
-            predict=None if val is None else lambda: predict(network.model, val, config.batch_size),
-            weights=lambda: to_arrays(network.model.variables),
+            predict=None
+            if val is None
+            else lambda: distribution.from_chief(lambda: predict(trained(), val, config.batch_size)),
+            weights=lambda: to_arrays(trained().variables),
         )
     )
+    trained()
 
 
 def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
@@ -199,11 +217,11 @@ def statistics_momentum(steps: int, ema: float | None) -> float:
     return short_momentum(steps)
 
 
-def moving_statistics(network: Network) -> list[keras.Variable]:
+def moving_statistics(model: keras.Model) -> list[keras.Variable]:
     """The moving statistics that change in training: those of the BatchNormalization layers that are not frozen."""
     return [
         statistic
-        for layer in network.layers()
+        for layer in model._flatten_layers()
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
         for statistic in (layer.moving_mean, layer.moving_variance)
     ]

@@ -12,12 +12,15 @@ import tensorflow as tf
 from restem.images.config import ImageConfig
 from restem.run_record import Epoch
 from restem.stem import load_backbone
+from restem.trainer.agreement import agree_on_weights, shared
 from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Checkpoints
 from restem.trainer.config import Backbone, PhaseConfig, TrainConfig
+from restem.trainer.distribution import ONE, Distribution
 from restem.trainer.input import read_split
 from restem.trainer.optimizer import make_optimizer
 from restem.trainer.phases import compile_classifier, short_momentum
+from restem.trainer.replicas import Replicated
 from restem.trainer.training import Phase, Training
 
 CHECKPOINT = "backbone.weights.h5"
@@ -59,6 +62,7 @@ def pretrain(
     checkpoints: Checkpoints,
     *,
     weighted: bool = False,
+    distribution: Distribution = ONE,
 ) -> tuple[Epoch, ...]:
     """Trains the stock network on raw examples and writes its backbone's weights.
 
@@ -69,6 +73,7 @@ def pretrain(
       out: the checkpoint to write: a `.weights.h5` file of `keras.applications.<backbone>(include_top=False)`.
       checkpoints: of this training.
       weighted: whether the examples have weights.
+      distribution: the devices that train; with several workers each of them writes the weights to its own `out`.
 
     Returns:
       The epochs.
@@ -85,11 +90,20 @@ def pretrain(
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = short_momentum(steps)
     inputs = keras.Input((task.size, task.size, 3))
-    model = keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(backbone(inputs)))
-    accuracy = compile_classifier(model, make_optimizer(config, phase, steps))
-
-    training = Training(config, ["pretrain"], checkpoints)
-    training.run(Phase(name="pretrain", model=model, accuracy=accuracy, settings=phase, batches=batches))
+    network = keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(backbone(inputs)))
+    with distribution.together():
+        agree_on_weights(distribution, network)
+        replicated = Replicated(network, None, distribution) if distribution.strategy else None
+        model = replicated or network
+        with distribution.scope():
+            optimizer = make_optimizer(config, phase, steps)
+        if replicated:
+            replicated.prepare(optimizer)
+        accuracy = compile_classifier(model, optimizer)
+        training = Training(config, ["pretrain"], shared(checkpoints, distribution))
+        training.run(Phase(name="pretrain", model=model, accuracy=accuracy, settings=phase, batches=batches))
+    if replicated:
+        replicated.write_back()
     backbone.save_weights(out)
     return training.history
 

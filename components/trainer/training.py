@@ -16,7 +16,7 @@ from restem.errors import RestemError
 from restem.run_record import Epoch
 from restem.trainer.average import averaged, take_average
 from restem.trainer.batches import Batches
-from restem.trainer.checkpoint import Arrays, Best, Checkpoints, Position
+from restem.trainer.checkpoint import Arrays, Best, Checkpoints, Position, Saved
 from restem.trainer.config import PhaseConfig, TrainConfig
 from restem.trainer.scores import score
 
@@ -161,6 +161,15 @@ class Training:
     def save(self, position: Position, values: Arrays) -> None:
         """Writes a checkpoint."""
         self._checkpoints.save(replace(position, history=self.history, best=self.best), values, self._best_weights)
+
+    def snapshot(self, values: Arrays) -> Saved:
+        """How far the training has come, after a phase, for other processes that train with this one."""
+        return Saved(Position("", history=self.history, best=self.best), values, self._best_weights)
+
+    def take(self, saved: Saved) -> None:
+        """Takes over what another process has trained; `saved` is its snapshot."""
+        self.history, self.best, self._best_weights = saved.position.history, saved.position.best, saved.best
+        self._saved = None
 
     @property
     def due(self) -> bool:

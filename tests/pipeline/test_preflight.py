@@ -23,6 +23,16 @@ def test_dataflow_cannot_reach_a_run_on_this_machine(write, images):
         check(write, "beam.runner=dataflow", arguments)
 
 
+def test_several_workers_are_for_kubeflow(write, images, monkeypatch):
+    with pytest.raises(RestemError, match=r"train\.workers: .*restem kubeflow run"):
+        check(write, "train.workers=2")
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
+    with pytest.raises(RestemError, match=r"TF_CONFIG: .*one worker"):
+        check(write)
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}')
+    check(write)
+
+
 def test_embedded_images_need_no_folder(write):
     check(write, "data.path=embedded:digits")
 

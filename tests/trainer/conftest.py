@@ -26,8 +26,7 @@ def image() -> ImageConfig:
     return ImageConfig(size=8, channels=1)
 
 
-@pytest.fixture(scope="session")
-def pictures() -> tuple[np.ndarray, np.ndarray]:
+def make_pictures() -> tuple[np.ndarray, np.ndarray]:
     """90 grey images, uint8 [90, 8, 8, 1], and labels int64 [90]: dark, light, and striped ones."""
     rng = np.random.default_rng(0)
     labels = np.arange(90) % 3
@@ -37,10 +36,21 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
     return pixels.astype(np.uint8), labels
 
 
+@pytest.fixture(scope="session")
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    return make_pictures()
+
+
 @pytest.fixture
 def split(pictures) -> Split:
     pixels, labels = pictures
     return arrays_as_split(pixels, labels, np.array([f"class/{i}.png" for i in range(len(labels))]))
+
+
+def weighted_split(pixels: np.ndarray, labels: np.ndarray) -> Split:
+    """Images that count differently."""
+    weights = np.linspace(0.5, 1.5, len(labels)).astype(np.float32)
+    return arrays_as_split(pixels, labels, np.full(len(labels), "x"), weights)
 
 
 def tiny_network() -> Network:

@@ -12,8 +12,10 @@ from typing import Any
 from restem.pipeline.config import Config
 from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
 from restem.pipeline.kubeflow.compiler.platform import platform_spec, resources, retry_policy
+from restem.pipeline.kubeflow.compiler.workers import training_job, with_launchers
 from restem.pipeline.kubeflow.container import fingerprints
 from restem.pipeline.kubeflow.container.entrypoint import CALL
+from restem.pipeline.kubeflow.container.training_job import TRAINING_JOB
 from restem.trainer.variables import TRAINING_STEPS, checkpoint_variables
 
 COMMAND = ("python", "-m", "restem.pipeline.kubeflow.container.entrypoint")
@@ -60,7 +62,7 @@ def to_yaml(job: dict[str, Any], config: Config) -> str:
         task["taskInfo"]["name"]: spec["components"][task["componentRef"]["name"]]["executorLabel"]
         for task in spec["root"]["dag"]["tasks"].values()
     }
-    documents = [spec, platform_spec(config.kubeflow, labels)]
+    documents = [spec, platform_spec(with_launchers(config), labels)]
     check(*documents)
     # An empty second document is omitted, as in Kubeflow's own compiler.
     text = yaml.safe_dump_all([document for document in documents if document], sort_keys=True, width=120)
@@ -99,13 +101,17 @@ def adapt(spec: dict[str, Any], config: Config) -> dict[str, Any]:
 
 
 def _executor(step: str, container: dict[str, Any], config: Config) -> dict[str, Any]:
-    asked = resources(config.kubeflow.of_step(step))
     checkpoint = config.train.checkpoint
-    more: dict[str, Any] = {"resources": asked} if asked else {}
+    more: dict[str, Any] = {}
     if step in TRAINING_STEPS and checkpoint.folder:
         # In the environment, which is not part of the server's cache key.
         variables = checkpoint_variables(checkpoint.folder, checkpoint.every)
         more["env"] = [{"name": name, "value": value} for name, value in variables.items()]
+    own = with_launchers(config).of_step(step)
+    if job := training_job(config, step, container["image"], more.get("env", [])):
+        more["env"] = [*more.get("env", []), {"name": TRAINING_JOB, "value": json.dumps(job, sort_keys=True)}]
+    if asked := resources(own):
+        more["resources"] = asked
     return {"container": {**container, **more}}
 
 

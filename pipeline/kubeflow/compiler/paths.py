@@ -77,6 +77,16 @@ def _missing(config: Config) -> list[Problem]:
                 remedy="Add a volume: kubeflow.volumes: [{claim: restem, mount: /mnt/restem}]",
             )
         )
+    if config.train.workers > 1 and not config.kubeflow.volumes:
+        problems.append(
+            Problem(
+                ("train", "workers"),
+                "the workers have no common folder",
+                expected="a volume that several pods can mount (ReadWriteMany)",
+                given=str(config.train.workers),
+                remedy="Add a volume: kubeflow.volumes: [{claim: restem, mount: /mnt/restem}]",
+            )
+        )
     mounts = [volume.mount for volume in config.kubeflow.volumes]
     if len(set(mounts)) != len(mounts):
         problems.append(Problem(("kubeflow", "volumes"), "two volumes have the same mount", given=", ".join(mounts)))

@@ -20,6 +20,7 @@ from typing import Any
 
 from restem.pipeline.config.beam import BUCKET, RUNNERS
 from restem.pipeline.environment import TENSORFLOW_VARIABLES
+from restem.pipeline.kubeflow.container.training_job import TRAINING_JOB, run_training_job
 
 # The folders that Kubeflow's launcher downloads to and uploads from.
 LAUNCHER_FOLDERS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
@@ -36,12 +37,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs one step. If it fails, the exit code is 1 and the last line of the log is the reason."""
     for name, value in TENSORFLOW_VARIABLES.items():
         os.environ.setdefault(name, value)
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
-    )
+    log_to_stderr()
     options, beam_arguments = _parse(argv)
     with ending():
         run_step(options, beam_arguments)
+
+
+def log_to_stderr() -> None:
+    """Shows messages in the container's log."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
+    )
 
 
 @contextlib.contextmanager
@@ -72,7 +78,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
 
 
 def run_step(options: argparse.Namespace, beam_arguments: list[str]) -> None:
-    """Repairs the call, runs TFX's driver and executor, and repairs their answer.
+    """Repairs the call, runs TFX's driver and executor, here or on several workers, and repairs their answer.
 
     Args:
         options: the arguments of TFX's own entrypoint: `executor_class_path` and the two JSON texts.
@@ -83,6 +89,25 @@ def run_step(options: argparse.Namespace, beam_arguments: list[str]) -> None:
     # Dataflow's workers cannot read this container's folders: if a step runs on them, files in gs:// stay there.
     in_place = BUCKET if DATAFLOW in beam_arguments and runs_on_beam(options.executor_class_path) else None
     call, remote = repair_call(call, declared, in_place=in_place)
+    if plan := os.environ.get(TRAINING_JOB):
+        inputs_spec = options.json_serialized_inputs_spec_args or "{}"
+        arguments = ["--executor_class_path", options.executor_class_path, INPUTS_SPEC, inputs_spec, *beam_arguments]
+        run_training_job(json.loads(plan), call, arguments)
+    else:
+        execute(options, call, beam_arguments)
+    answer = Path(call["outputs"]["outputFile"])
+    repaired = repair_answer(json.loads(answer.read_text(encoding="utf-8")), remote)
+    answer.write_text(json.dumps(repaired), encoding="utf-8")
+
+
+def execute(options: argparse.Namespace, call: dict[str, Any], beam_arguments: list[str]) -> None:
+    """Runs TFX's driver and executor; they write their answer to the file that the call names.
+
+    Args:
+        options: as for `run_step`.
+        call: the repaired ExecutorInput.
+        beam_arguments: for Beam.
+    """
     options.json_serialized_invocation_args = json.dumps(call)
 
     from tfx.dsl.io import fileio
@@ -98,9 +123,6 @@ def run_step(options: argparse.Namespace, beam_arguments: list[str]) -> None:
 
         driver.main(options)
     kubeflow_v2_run_executor.main((options, beam_arguments))
-    answer = Path(call["outputs"]["outputFile"])
-    repaired = repair_answer(json.loads(answer.read_text(encoding="utf-8")), remote)
-    answer.write_text(json.dumps(repaired), encoding="utf-8")
 
 
 def runs_on_beam(executor_class_path: str) -> bool:
