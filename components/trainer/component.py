@@ -92,7 +92,7 @@ def Pretrain(
     source = SourceTask(**json.loads(task))
     distribution = find_distribution()
     distribution.check(source.batch_size)
-    source = replace(source, precision=choose_precision(source.precision))
+    source = replace(source, precision=choose_precision(source.precision, distribution.replicas))
     set_seed(source.seed, deterministic=source.deterministic)
     split = artifact_utils.get_split_uri([examples], "train")
     schema_file = io_utils.get_only_uri_in_dir(schema.uri)

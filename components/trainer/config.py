@@ -344,8 +344,8 @@ class TrainConfig(Section):
         description="What the network's layers compute in while they are trained: 'float32', or 'mixed_bfloat16' or "
         "'mixed_float16', which are faster and need less memory on suitable GPUs and give slightly different weights. "
         "'auto' takes mixed_bfloat16 on NVIDIA GPUs since Ampere (compute capability 8.0), mixed_float16 since Volta "
-        "(7.0), and float32 elsewhere. Weights, stem and head stay float32, and so does the model that is evaluated "
-        "and exported.",
+        "(7.0), and float32 elsewhere. mixed_float16 is for one device. Weights, stem and head stay float32, as does "
+        "the model that is evaluated and exported.",
     )
     optimizer: OptimizerName = Field("adam", description="One of Keras's optimizers, by its name.")
     optimizer_options: dict[str, float | bool] = Field(

@@ -35,6 +35,7 @@ from restem.stem import TransferReport
 from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
 from restem.trainer.config import (
+    AugmentConfig,
     ModelConfig,
     Precision,
     Role,
@@ -115,7 +116,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     distribution = find_distribution()
     distribution.check(config.batch_size)
-    config = config.model_copy(update={"precision": choose_precision(config.precision)})
+    config = config.model_copy(update={"precision": choose_precision(config.precision, distribution.replicas)})
     classes = read_classes(fn_args.schema_path)
     weighted = has_weights(fn_args.schema_path)
     train = read_split(fn_args.train_files, image, weighted=weighted)
@@ -353,7 +354,7 @@ def _run_phases(
     freeze_batch_norm: bool,
 ) -> None:
     phases = phases_of(config)
-    if config.augment.on and phases == ["head"]:
+    if config.augment != AugmentConfig() and phases == ["head"]:
         log.warning("train.augment has no effect: train.stem.epochs and train.all.epochs are 0")
     for name in phases:
         if training.is_over(name):

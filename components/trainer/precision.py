@@ -8,6 +8,7 @@ from typing import Final
 import keras
 import tensorflow as tf
 
+from restem.errors import RestemError
 from restem.trainer.config import Precision
 from restem.trainer.network import in_order
 
@@ -20,8 +21,17 @@ BFLOAT16_SINCE, FLOAT16_SINCE = (8, 0), (7, 0)
 log = logging.getLogger("restem")
 
 
-def choose_precision(asked: Precision) -> Precision:
-    """The precision of a training on this machine; "auto" is decided by the slowest GPU, and logged."""
+def choose_precision(asked: Precision, devices: int = 1) -> Precision:
+    """The precision of a training on this machine; "auto" is decided by the slowest GPU, and logged.
+
+    Args:
+      asked: `train.precision`.
+      devices: how many train together.
+
+    Raises:
+      RestemError: mixed_float16 on several devices: in a trial with two, the training with a scaled loss did not follow
+        the one on a single device.
+    """
     capabilities = [
         tf.config.experimental.get_device_details(gpu).get("compute_capability")
         for gpu in tf.config.list_physical_devices("GPU")
@@ -30,7 +40,17 @@ def choose_precision(asked: Precision) -> Precision:
     if asked == "auto":
         # Other devices than NVIDIA's have no compute capability.
         slowest = min((each or (0, 0) for each in capabilities), default=(0, 0))
-        chosen = BFLOAT16 if slowest >= BFLOAT16_SINCE else FLOAT16 if slowest >= FLOAT16_SINCE else FLOAT32
+        half = BFLOAT16 if slowest >= BFLOAT16_SINCE else FLOAT16
+        enough = slowest >= FLOAT16_SINCE and (half == BFLOAT16 or devices == 1)
+        chosen = half if enough else FLOAT32
+    if chosen == FLOAT16 and devices > 1:
+        raise RestemError(
+            "mixed_float16 is for one device",
+            where="train.precision",
+            expected="float32, mixed_bfloat16 or auto",
+            given=f"mixed_float16 with {devices} devices that train together",
+            remedy="Use mixed_bfloat16, or train on one device (CUDA_VISIBLE_DEVICES, train.workers: 1)",
+        )
     if chosen == FLOAT16 and not capabilities:
         log.warning("train.precision: mixed_float16 is slow on processors; mixed_bfloat16 and float32 are faster there")
     if asked != FLOAT32:

@@ -54,6 +54,7 @@ def workers(tmp_path_factory):
     groups = [
         [worker("three_devices", SMALL_LAST_BATCH, devices=3)],
         [worker("adam", ADAM, devices=2)],
+        [worker("bfloat16", {**ADAM, "precision": "mixed_bfloat16"}, devices=2)],
         [worker("pair_0"), worker("pair_1")],
         # Killed in its ninth step, the third of the phase "all".
         [worker("killed_0", **kept), worker("killed_1", kill_after=9)],
@@ -104,6 +105,14 @@ def test_several_train_like_one(workers, one, name, settings):
 def test_adam_trains_like_one(workers, one):
     _, history = one(ADAM)
     np.testing.assert_allclose(workers.results["adam"]["history"][:, :2], history[:, :2], rtol=1e-4)
+
+
+def test_several_train_in_16_bits(workers, one):
+    _, history = one(ADAM)
+    found = workers.results["bfloat16"]["history"]
+    # bfloat16 has 8 significant bits.
+    np.testing.assert_allclose(found[:, 0], history[:, 0], rtol=0.05)
+    assert (found[2:, 0] != history[2:, 0]).all()
 
 
 def test_a_killed_worker_that_is_started_again_finishes_with_the_same_weights(workers):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.run_record import ModelInput, ModelRecord
 from restem.trainer.checkpoint import Checkpoints
@@ -42,6 +43,14 @@ def test_auto_takes_what_the_slowest_gpu_computes_fast(monkeypatch, caplog, capa
     assert choose_precision("auto") == expected
     assert f"precision of the training: {expected} (auto)" in caplog.text
     assert choose_precision("float32") == "float32"
+
+
+def test_float16_is_for_one_device(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu"] * 2)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": (7, 0)})
+    assert [choose_precision("auto", devices) for devices in (1, 2)] == ["mixed_float16", "float32"]
+    with pytest.raises(RestemError, match=r"train\.precision: mixed_float16 is for one device.*with 2 devices"):
+        choose_precision("mixed_float16", 2)
 
 
 def test_float16_on_a_processor_is_warned_of(caplog):
