@@ -216,5 +216,13 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
 def arrays_as_split(
     values: np.ndarray, labels: np.ndarray, paths: np.ndarray, weights: np.ndarray | None = None
 ) -> Split:
-    """A split of what is in memory already: images, or a network's features of them; [count, ...]."""
-    return Split(tf.data.Dataset.from_tensor_slices(values), lambda one: one, labels, paths, weights)
+    """A split of arrays: images, or a network's features of them; [count, ...]. A np.memmap stays in its file."""
+    if not isinstance(values, np.memmap):
+        return Split(tf.data.Dataset.from_tensor_slices(values), lambda one: one, labels, paths, weights)
+    dtype = tf.as_dtype(values.dtype)
+
+    def read(index: tf.Tensor) -> tf.Tensor:
+        row = tf.numpy_function(lambda i: np.array(values[i]), [index], dtype)
+        return tf.ensure_shape(row, values.shape[1:])
+
+    return Split(tf.data.Dataset.range(len(values)), read, labels, paths, weights, in_memory=False)

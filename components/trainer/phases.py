@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from restem.trainer.augmented import Augmentation, Augmented
 from restem.trainer.batches import Batches
 from restem.trainer.config import NetworkPhase, TrainConfig
 from restem.trainer.distribution import ONE, Distribution
+from restem.trainer.features import features_of, mean_and_std, standardise
 from restem.trainer.input import Split, arrays_as_split
 from restem.trainer.network import Network
 from restem.trainer.optimizer import make_optimizer
@@ -19,7 +21,6 @@ from restem.trainer.precision import FLOAT32, body, computing_in, scaled
 from restem.trainer.replicas import Replicated
 from restem.trainer.training import Phase, Training, to_arrays
 
-SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
 # The steps that a BatchNormalization's moving statistics remember: a fiftieth of the phase, within these limits.
 REMEMBERED_STEPS = (10, 100)
 STAGE = re.compile(r"^conv(\d)_")
@@ -84,14 +85,28 @@ def train_head(training: Training, network: Network, train: Split, val: Split | 
     b - sum(m W / s). The head of a network that goes on from a pushed model starts with the inverse of that, so that
     it computes the same at the first step.
     """
+    with ExitStack() as files:
+        features = files.enter_context(features_of(network.features, train, config.batch_size))
+        mean, std = mean_and_std(features)
+        standardise(features, mean, std)
+        validation = None
+        if val is not None:
+            validation = files.enter_context(features_of(network.features, val, config.batch_size))
+            standardise(validation, mean, std)
+        seen = arrays_as_split(features, train.labels, train.paths, train.weights)
+        _train_head(training, network, seen, validation, mean, std, config)
+
+
+def _train_head(
+    training: Training,
+    network: Network,
+    seen: Split,
+    validation: np.ndarray | None,
+    mean: np.ndarray,
+    std: np.ndarray,
+    config: TrainConfig,
+) -> None:
     phase = config.head
-    features = network.features.predict(train.pixels(config.batch_size), verbose=0)
-    mean, std = features.mean(axis=0), features.std(axis=0)
-    # A feature that hardly varies must not be blown up: the head would hang on its noise, and the first steps that move
-    # the backbone would throw the logits off.
-    std = np.maximum(std, SMALLEST_STD_SHARE * std.mean())
-    seen = arrays_as_split((features - mean) / std, train.labels, train.paths, train.weights)
-    validation = (network.features.predict(val.pixels(config.batch_size), verbose=0) - mean) / std if val else None
     head = keras.Sequential(
         [
             keras.Input(mean.shape),
