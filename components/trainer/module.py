@@ -110,6 +110,7 @@ def run_fn(fn_args: FnArgs) -> None:
       StemError: if the source's weights cannot be loaded.
       RestemError: if the configuration does not fit the data.
     """
+    asked = fn_args.custom_config
     custom = fn_args.custom_config = with_tuned_values(fn_args.custom_config, fn_args.hyperparameters)
     setup = Setup.of(fn_args)
     role, image, model, config = setup.role, setup.image, setup.model, setup.train
@@ -179,7 +180,7 @@ def run_fn(fn_args: FnArgs) -> None:
         cost=cost,
         config=custom["config"],
         started_from=pushed,
-        made_of=made_of(custom, input_files(fn_args)) if model.continues and role == "candidate" else None,
+        made_of=made_of(asked, input_files(fn_args)) if model.continues and role == "candidate" else None,
     )
     write_model(run_folder, record)
     write_history(run_folder, training.history)

@@ -50,6 +50,7 @@ def run(tmp_path, monkeypatch, split, val, image):
                 eval_files=[f"{tmp_path}/Split-test/*"],
                 schema_path="",
                 base_model=None,
+                hyperparameters=None,
                 model_run_dir=str(folder / "run"),
                 serving_model_dir=str(folder / "model"),
             )
