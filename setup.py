@@ -33,6 +33,8 @@ REQUIRES = [
 EXTRAS = {
     # What `restem compile` and `restem kubeflow` need beside the pipeline itself.
     "kubeflow": ["cronsim>=2.7,<3", "kfp>=2.14,<3", "kfp-kubernetes>=2.14,<3", "kfp-server-api>=2.16,<3"],
+    # What the configuration's section `tune` needs.
+    "tune": ["keras-tuner>=1.4.8,<1.5"],
     # What `make test`, `make lint` and `make setup` need.
     "dev": [
         "build>=1.2,<2",

@@ -1,6 +1,7 @@
 """The pipeline; from top to bottom it follows the diagram in the README."""
 
 import os
+from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -17,6 +18,7 @@ from restem.start.component import candidate_trainer
 from restem.trainer.component import pretrain_step
 from restem.trainer.config import StemConfig
 from restem.transform.component import transform
+from restem.tuner.config import check_installed
 
 
 def create_pipeline(config: Config, *, root: str) -> Pipeline:
@@ -52,12 +54,15 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         "schema": example_gen.outputs["schema"],
         "base_model": source[-1].outputs["model"] if source else None,
     }
+    tuning = _tuning_step(config, training, sections)
+    hyperparameters = tuning[0].outputs["best_hyperparameters"] if tuning else None
     candidate = candidate_trainer(
         **training,
         raw_examples=example_gen.outputs["examples"],
         destination=push_destination(config, root),
         sections=sections,
         config=record,
+        hyperparameters=hyperparameters,
     )
     baseline = Baseline(
         **training,
@@ -66,6 +71,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         destination=push_destination(config, root),
         sections=stock,
         config={**record, "stem": stock["stem"]},
+        hyperparameters=hyperparameters,
     )
 
     verdict = evaluator(
@@ -82,6 +88,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         quarantine=example_gen.outputs["quarantine"],
         examples=example_gen.outputs["examples"],
         title=config.name,
+        tuning=tuning[0].outputs["tuner_results"] if tuning else None,
     )
     pusher = Pusher(
         model=candidate.outputs["model"],
@@ -96,6 +103,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         validator,
         transformed,
         *source,
+        *tuning,
         candidate,
         baseline,
         verdict,
@@ -142,6 +150,17 @@ def _source_steps(config: Config, *, always: bool = False) -> tuple[ImageExample
         )
     )
     return example_gen, steps
+
+
+def _tuning_step(config: Config, training: dict[str, Any], sections: dict[str, Any]) -> list[BaseComponent]:
+    """The step that tries values of the keys in `tune.over`, with the Trainer's inputs; none without that section."""
+    if config.tune is None:
+        return []
+    check_installed()
+    # Imported here because it needs KerasTuner.
+    from restem.tuner.component import tuner
+
+    return [tuner(**training, sections=sections, tune=config.tune.model_dump(mode="json"))]
 
 
 def _pipeline(config: Config, root: str, steps: list[BaseComponent]) -> Pipeline:

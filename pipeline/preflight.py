@@ -1,9 +1,11 @@
 """Checks that run before TensorFlow and TFX are loaded: missing folders, empty classes, unusable files."""
 
+import json
 import os
 import threading
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from restem.baseline.check import missing
 from restem.baseline.choice import unusable
@@ -11,11 +13,12 @@ from restem.errors import RestemError
 from restem.evaluator.config import LATEST_APPROVED, STOCK
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import VAL, Listing
-from restem.pipeline.config import KEYWORDS, Config
+from restem.pipeline.config import KEYWORDS, Config, with_values
 from restem.start.check import check_classes, check_same_network
 from restem.start.check import unusable as unusable_start
 from restem.start.choice import no_model
 from restem.trainer.config import refuse_choices_without_validation
+from restem.tuner.config import check_installed
 
 EMBEDDED_PREFIX = "embedded:"
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -38,6 +41,8 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
     """
     _check_runner(config)
     _check_workers(config)
+    if config.tune is not None:
+        check_installed()
     check_stem(config)
     classes = check_images(config)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
@@ -183,7 +188,7 @@ def check_images(config: Config) -> tuple[str, ...]:
     if listing is None:
         return ()
     if VAL not in listing.splits:
-        refuse_choices_without_validation(config.train)
+        refuse_choices_without_validation(config.train, *(["tune"] if config.tune else []))
     return listing.classes
 
 
@@ -209,6 +214,11 @@ def _check_images(data: DataConfig, section: str) -> Listing | None:
 
 def check_stem(config: Config) -> None:
     """Rejects band names and combinations that the stem library rejects, before the images are read."""
+    for values in config.tune.combinations("stem") if config.tune else ({},):
+        _check_stem(with_values(config, stem=values), values)
+
+
+def _check_stem(config: Config, tuned: dict[str, Any]) -> None:
     from restem.stem import PREPROCESSING, StemError
     from restem.stem.rules.channels import plan_channels
     from restem.trainer.config import stem_spec
@@ -220,7 +230,10 @@ def check_stem(config: Config) -> None:
             # Such a source has red, green and blue; the bands of a checkpoint are known only when it is loaded.
             plan_channels(spec, PREPROCESSING["none"])
     except StemError as error:
-        raise RestemError(str(error), where="the sections image and stem") from None
+        where = "the sections image and stem"
+        if tuned:
+            where += f", with {', '.join(f'{name}: {json.dumps(value)}' for name, value in tuned.items())} of tune.over"
+        raise RestemError(str(error), where=where) from None
 
 
 def _check_imagenet(backbone: str, key: str = "weights") -> None:

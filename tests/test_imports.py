@@ -24,6 +24,7 @@ PACKAGES = (
     "restem.example_gen",
     "restem.transform",
     "restem.trainer",
+    "restem.tuner",
     "restem.evaluator",
     "restem.pusher",
     "restem.baseline",

@@ -56,6 +56,7 @@ class Baseline(BaseComponent):
         sections: dict[str, Any],
         config: dict[str, Any],
         base_model: types.BaseChannel | None = None,
+        hyperparameters: types.BaseChannel | None = None,
     ) -> None:
         """Describes the step.
 
@@ -69,6 +70,7 @@ class Baseline(BaseComponent):
           sections: the sections `image`, `model`, `stem` and `train`, as dicts; the baseline keeps the stock stem.
           config: the complete resolved configuration, for the record.
           base_model: the Pretrain step's checkpoint.
+          hyperparameters: the Tuner's values, of which the baseline takes those of the section `train`.
         """
         parameters = training_parameters("baseline", sections, config)
         super().__init__(
@@ -79,6 +81,7 @@ class Baseline(BaseComponent):
                 schema=schema,
                 raw_examples=raw_examples,
                 base_model=base_model,
+                hyperparameters=hyperparameters,
                 baseline=baseline,
                 # A different push destination must not retrain the stock network.
                 destination=destination if baseline == LATEST_APPROVED else None,

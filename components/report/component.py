@@ -45,7 +45,7 @@ class ReportExecutor(BaseExecutor):
         """
         from restem.evaluator.verdict import read_verdict
 
-        uris = {key: artifact_utils.get_single_uri(artifacts) for key, artifacts in input_dict.items()}
+        uris = {key: artifact_utils.get_single_uri(artifacts) for key, artifacts in input_dict.items() if artifacts}
         data = read_report_data(
             title=exec_properties["title"],
             made_at=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -55,6 +55,7 @@ class ReportExecutor(BaseExecutor):
             baseline_uri=uris["baseline_run"],
             quarantine_uri=uris["quarantine"],
             examples_uri=uris["examples"],
+            tuning_uri=uris.get("tuning"),
         )
         folder = artifact_utils.get_single_uri(output_dict["report"])
         fileio.makedirs(folder)
@@ -87,6 +88,7 @@ class ReportSpec(ComponentSpec):
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "quarantine": ChannelParameter(type=Quarantine),
         "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "tuning": ChannelParameter(type=standard_artifacts.TunerResults, optional=True),
     }
     OUTPUTS = {"report": ChannelParameter(type=HtmlReport)}  # noqa: RUF012
 
@@ -107,6 +109,7 @@ class Report(BaseComponent):
         quarantine: BaseChannel,
         examples: BaseChannel,
         title: str,
+        tuning: BaseChannel | None = None,
     ) -> None:
         """Describes the step.
 
@@ -118,6 +121,7 @@ class Report(BaseComponent):
           quarantine: ImageExampleGen's `quarantine`.
           examples: ImageExampleGen's raw `examples`.
           title: the page's heading.
+          tuning: the Tuner's `tuner_results`.
         """
         super().__init__(
             spec=ReportSpec(
@@ -127,6 +131,7 @@ class Report(BaseComponent):
                 blessing=blessing,
                 quarantine=quarantine,
                 examples=examples,
+                tuning=tuning,
                 title=title,
                 # Changed code invalidates the cached page.
                 code=code_fingerprint("report.component"),

@@ -11,6 +11,7 @@ from restem.example_gen.dataset import Refused
 from restem.report.pictures import Thumbnail
 from restem.run_record import Epoch, Evaluation, ModelRecord
 from restem.start.choice import Start
+from restem.tuner.trials import Tuning
 
 
 @dataclass(frozen=True)
@@ -125,4 +126,5 @@ class ReportData:
     only_candidate: Answers  # only the candidate is right; its most confident predictions first
     only_baseline: Answers  # only the baseline is right; its most confident predictions first
     data: DataSummary
+    tuning: Tuning | None = None  # None: nothing was tuned
     versions: Mapping[str, str] = field(default_factory=dict)  # software, name -> version

@@ -20,6 +20,7 @@ from restem.report.formatting import percent
 from restem.report.seeds import page_part
 from restem.report.start import initial_weights, story
 from restem.report.tables import FOLDED_CLASSES, SHOWN_CLASSES, classes, confusion_table, frequent_confusions, slices
+from restem.report.tuning import tuning_part
 from restem.run_record import Epoch
 from restem.trainer.config import StemConfig
 from restem.yaml_dialect import dump
@@ -59,6 +60,7 @@ def render(data: ReportData) -> str:
         stem=_stem(data.candidate.stem) if data.candidate.stem else None,
         cost=cost_table(data.candidate, data.baseline),
         training=_training(data),
+        tuning=tuning_part(data.tuning, baseline_trained=not data.baseline.adopted) if data.tuning else None,
         tensorboard=formatting.tensorboard({"candidate": data.candidate.events, "baseline": data.baseline.events}),
         slices=slices(data.verdict.slices),
         classes=classes(candidate, baseline),

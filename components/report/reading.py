@@ -32,6 +32,7 @@ from restem.report.pictures import Thumbnail, picture_uri, thumbnail
 from restem.run_record import EVENTS, STEM, read_evaluation, read_history, read_model
 from restem.start.choice import FILE as START
 from restem.start.choice import Start
+from restem.tuner.trials import read_tuning
 
 BATCH = 256  # examples parsed at a time when searching for the images that are shown
 
@@ -48,6 +49,7 @@ def read_report_data(
     baseline_uri: str,
     quarantine_uri: str,
     examples_uri: str,
+    tuning_uri: str | None = None,
 ) -> ReportData:
     """Reads what the report shows.
 
@@ -60,6 +62,7 @@ def read_report_data(
       baseline_uri: the baseline's run folder.
       quarantine_uri: the folder with summary.json and quarantine.jsonl.
       examples_uri: the raw examples; the images that are shown are read from the split `test`.
+      tuning_uri: the Tuner's results.
 
     Raises:
       RestemError: the two runs have no test image in common.
@@ -77,6 +80,7 @@ def read_report_data(
             candidate.evaluation, baseline.evaluation, lambda paths: _find_pictures(examples_uri, paths, bands)
         ),
         data=_read_data_summary(quarantine_uri),
+        tuning=read_tuning(tuning_uri) if tuning_uri else None,
         versions=dict(versions),
     )
 

@@ -76,6 +76,7 @@ def candidate_trainer(
     sections: dict[str, Any],
     config: dict[str, Any],
     base_model: types.BaseChannel | None = None,
+    hyperparameters: types.BaseChannel | None = None,
 ) -> BaseComponent:
     """The step `Trainer`.
 
@@ -88,11 +89,19 @@ def candidate_trainer(
       sections: the sections `image`, `model`, `stem` and `train`, as dicts; a change in them triggers a new training.
       config: the complete resolved configuration, for the record.
       base_model: the Pretrain step's checkpoint.
+      hyperparameters: the Tuner's values; never for a training that goes on from a pushed model.
     """
     model = ModelConfig.model_validate(sections["model"])
     shared: dict[str, Any] = {"examples": examples, "transform_graph": transform_graph, "schema": schema}
     if not model.continues:
-        return trainer(**shared, role="candidate", sections=sections, config=config, base_model=base_model)
+        return trainer(
+            **shared,
+            role="candidate",
+            sections=sections,
+            config=config,
+            base_model=base_model,
+            hyperparameters=hyperparameters,
+        )
     step = ContinuingTrainer(
         **shared,
         raw_examples=raw_examples,

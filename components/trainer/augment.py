@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from restem.trainer.config import AugmentConfig
+from restem.trainer.augment_config import AugmentConfig
 
 
 def augmentation(config: AugmentConfig, white: float, seed: int) -> list[keras.layers.Layer]:

@@ -18,6 +18,7 @@ from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
 
 UNUSED_SECONDS = 7 * 86_400
 KEPT = 2  # the newest checkpoints: the older one serves where the newest is damaged
+MOST_TIME = 0.02  # the share of the time that writing them may take, on a slow disk too
 _PREFIX = "checkpoint-"
 
 
@@ -102,17 +103,28 @@ class Checkpoints:
         """Args:
         folder: where the trainings' folders go, on this machine or in a bucket; none: nothing is written.
         key: changes with everything that decides the weights: a checkpoint of another training is never used.
-        seconds: at least so many pass between two checkpoints; 0: one after each step.
+        seconds: at least so many pass between two checkpoints, and more where writing one takes more than a fiftieth of
+          them; 0: one after each step.
         """
         self._folder = None if folder is None else f"{folder}/{key}"
         self._seconds = seconds
+        self._pause = seconds
         self._written = time.monotonic()
         self._number = 0
 
     @property
+    def folder(self) -> str | None:
+        """Where they are; None: nowhere."""
+        return self._folder
+
+    def of_part(self, name: str) -> "Checkpoints":
+        """The checkpoints of a part of this training, in a folder below."""
+        return Checkpoints(self._folder, name, self._seconds)
+
+    @property
     def due(self) -> bool:
         """Whether it is time for the next checkpoint."""
-        return self._folder is not None and time.monotonic() - self._written >= self._seconds
+        return self._folder is not None and time.monotonic() - self._written >= self._pause
 
     def save(self, position: Position, values: Arrays, best: Arrays | None = None) -> None:
         """Writes a checkpoint and removes what is not needed any more.
@@ -126,6 +138,7 @@ class Checkpoints:
         """
         if self._folder is None:
             return
+        start = time.monotonic()
         self._number += 1
         document = np.frombuffer(position.to_json().encode(), np.uint8)
         try:
@@ -143,6 +156,8 @@ class Checkpoints:
             why = str(error).splitlines()[0]
             log.warning("a checkpoint could not be written to %s (%s); the one before it is kept", self._folder, why)
         self._written = time.monotonic()
+        if self._seconds:
+            self._pause = max(self._seconds, (self._written - start) / MOST_TIME)
 
     def load(self) -> Saved | None:
         """The newest checkpoint that can be read; a damaged one is skipped with a warning."""

@@ -29,6 +29,7 @@ def trainer(
     sections: dict[str, Any],
     config: dict[str, Any],
     base_model: types.BaseChannel | None = None,
+    hyperparameters: types.BaseChannel | None = None,
 ) -> Trainer:
     """TFX's Trainer with this project's `run_fn`.
 
@@ -40,12 +41,14 @@ def trainer(
       sections: the sections `image`, `model`, `stem` and `train`, as dicts; a change in them triggers a new training.
       config: the complete resolved configuration, for the record.
       base_model: the Pretrain step's checkpoint.
+      hyperparameters: the Tuner's values.
     """
     return Trainer(
         examples=examples,
         transform_graph=transform_graph,
         schema=schema,
         base_model=base_model,
+        hyperparameters=hyperparameters,
         **training_parameters(role, sections, config),
     )
 

@@ -10,8 +10,10 @@ from restem.images.config import ImageConfig
 from restem.section import Section
 from restem.stem.spec import StemSpec
 from restem.storage import is_remote
+from restem.trainer.augment_config import AugmentConfig
 
 Role = Literal["candidate", "baseline"]
+PHASES = ("head", "stem", "all")
 Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
 Source = Literal["auto", "caffe", "tf", "torch", "none"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
@@ -296,23 +298,6 @@ class AllPhase(NetworkPhase):
     epochs: int = Field(4, ge=0, le=10_000, description="Passes over the training images; 0 skips the phase.")
 
 
-class AugmentConfig(Section):
-    """Random changes of the images in training; never in validation, evaluation and serving. All are off by default."""
-
-    flip_horizontal: bool = Field(False, description="Mirror images left to right: only if that keeps the class.")
-    flip_vertical: bool = Field(False, description="Mirror images top to bottom: only if that keeps the class.")
-    quarter_turns: bool = Field(False, description="Turn square images by 0, 90, 180 or 270 degrees.")
-    rotation: float = Field(0.0, ge=0, le=180, description="Rotate by up to so many degrees, either way.")
-    translation: float = Field(0.0, ge=0, le=0.5, description="Shift by up to this share of the width and height.")
-    zoom: float = Field(0.0, ge=0, lt=1, description="Zoom in and out by up to this share.")
-    brightness: float = Field(
-        0.0, ge=0, le=1, description="Make each band brighter or darker, by up to this share of white."
-    )
-    contrast: float = Field(0.0, ge=0, le=1, description="Change the contrast of each band by up to this share.")
-    noise: float = Field(0.0, ge=0, le=1, description="Add normal noise: its standard deviation as a share of white.")
-    erasing: float = Field(0.0, ge=0, le=1, description="The share of the images in which a rectangle is replaced.")
-
-
 class CheckpointConfig(Section):
     """Checkpoints of a training: after an interruption it continues from the last one."""
 
@@ -378,7 +363,16 @@ class TrainConfig(Section):
         "'sampling' shows images of every class equally often. Use one of them where the largest class has three "
         "times the images of the smallest or more.",
     )
-    augment: AugmentConfig = Field(AugmentConfig(), description="Random changes of the images in training.")
+    augment: AugmentConfig = Field(
+        AugmentConfig(), description="Random changes of the images in the phases stem and all."
+    )
+    ema: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Average the weights over the last steps (exponential moving average) with this momentum, as in "
+        "0.999; the averaged weights are validated, kept and exported. null means the weights of the last step.",
+    )
     keep: Literal["last", "best"] = Field(
         "last",
         description="The weights that are kept: those of the last epoch, or of the one with the best metric on the "
@@ -402,6 +396,18 @@ class TrainConfig(Section):
     stem: StemPhase = Field(StemPhase(), description="The head and the modified stem; the rest is frozen.")
     all: AllPhase = Field(AllPhase(), description="The whole network.")
 
+    @field_validator("augment")
+    @classmethod
+    def _mixed_images_have_partners(cls, augment: AugmentConfig, info: ValidationInfo) -> AugmentConfig:
+        if augment.mixes and info.data.get("batch_size") == 1:
+            raise RestemError(
+                "mixup and cutmix mix images of the same batch",
+                expected="train.batch_size of 2 or more",
+                given="1",
+                remedy="Raise train.batch_size, or remove mixup and cutmix",
+            )
+        return augment
+
     @field_validator("optimizer_options")
     @classmethod
     def _options_are_the_optimizers(cls, options: dict[str, float | bool], info: ValidationInfo) -> dict:
@@ -418,8 +424,12 @@ class TrainConfig(Section):
         return options
 
 
-def refuse_choices_without_validation(config: TrainConfig) -> None:
+def refuse_choices_without_validation(config: TrainConfig, *others: str) -> None:
     """Nothing is chosen on test images.
+
+    Args:
+      config: the section.
+      others: names of other settings that choose.
 
     Raises:
       RestemError: the configuration asks for a choice that needs validation images.
@@ -427,6 +437,7 @@ def refuse_choices_without_validation(config: TrainConfig) -> None:
     asked = [
         *(["train.keep: best"] if config.keep == "best" else []),
         *(["train.patience"] if config.patience else []),
+        *others,
     ]
     if asked:
         raise RestemError(

@@ -1,8 +1,8 @@
 """The custom Trainer module: TFX's Trainer calls `run_fn` for both the candidate and the baseline."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from restem.run_record import (
     ModelInput,
     ModelRecord,
     Scores,
+    StartedFrom,
     write_evaluation,
     write_history,
     write_json,
@@ -37,6 +38,7 @@ from restem.trainer.config import (
     AugmentConfig,
     ModelConfig,
     Precision,
+    Role,
     StemConfig,
     TrainConfig,
     refuse_choices_without_validation,
@@ -56,11 +58,42 @@ from restem.trainer.pretrain import checkpoint_path
 from restem.trainer.repeats import repeat_training
 from restem.trainer.scores import score
 from restem.trainer.training import Training
+from restem.trainer.tuned import with_tuned_values
 
 log = logging.getLogger("restem")
 
 SAMPLE_IMAGES = 64
 SCORED_IMAGES = 2000  # of the training images
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The sections that decide a trained network, and where its initial weights come from.
+
+    Attributes:
+      weights: `imagenet`, `none` or a checkpoint's path.
+    """
+
+    role: Role
+    image: ImageConfig
+    model: ModelConfig
+    stem: StemConfig
+    train: TrainConfig
+    weights: str
+
+    @classmethod
+    def of(cls, fn_args: FnArgs) -> "Setup":
+        """That of TFX's arguments; see `run_fn`."""
+        custom = fn_args.custom_config
+        model = ModelConfig.model_validate(custom["model"])
+        return cls(
+            role=custom["role"],
+            image=ImageConfig.model_validate(custom["image"]),
+            model=model,
+            stem=StemConfig.model_validate(custom["stem"]),
+            train=TrainConfig.model_validate(custom["train"]),
+            weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.source_weights,
+        )
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -70,18 +103,17 @@ def run_fn(fn_args: FnArgs) -> None:
       fn_args: from TFX. Its `custom_config` has `role` ("candidate" or "baseline"), the sections `image`, `model`,
         `stem` and `train` as dicts, and `config`, the complete resolved configuration, which is saved with the model.
         `base_model` is the folder of the Pretrain step's checkpoint, if that step ran. `start` in `custom_config`, a
-        restem.start.choice.Start as a dict, names the pushed model to go on from, if there is one.
+        restem.start.choice.Start as a dict, names the pushed model to go on from, if there is one. `hyperparameters`
+        has the Tuner's values, if that step ran; they replace those of the sections.
 
     Raises:
       StemError: if the source's weights cannot be loaded.
       RestemError: if the configuration does not fit the data.
     """
-    custom = fn_args.custom_config
-    role = custom["role"]
-    image = ImageConfig.model_validate(custom["image"])
-    model = ModelConfig.model_validate(custom["model"])
-    stem = StemConfig.model_validate(custom["stem"])
-    config = TrainConfig.model_validate(custom["train"])
+    custom = fn_args.custom_config = with_tuned_values(fn_args.custom_config, fn_args.hyperparameters)
+    setup = Setup.of(fn_args)
+    role, image, model, config = setup.role, setup.image, setup.model, setup.train
+
     distribution = find_distribution()
     distribution.check(config.batch_size)
     config = config.model_copy(update={"precision": choose_precision(config.precision, distribution.replicas)})
@@ -96,41 +128,19 @@ def run_fn(fn_args: FnArgs) -> None:
 
     pushed = pushed_model(custom, classes)
 
-    def build(config: TrainConfig) -> Network:
-        """The network before training, with the seed of `config`."""
-        sample = train.sample(SAMPLE_IMAGES, config.seed)
-        if pushed is not None:
-            return continue_network(pushed.path, image, stem, classes=classes, sample=sample)
-        return build_network(
-            role,
-            image,
-            model,
-            stem,
-            weights=checkpoint_path(fn_args.base_model) if fn_args.base_model else model.source_weights,
-            classes=len(classes),
-            statistics=train.channel_statistics() if needs_statistics(role, image, stem) else None,
-            sample=sample,
-        )
-
     def fit(config: TrainConfig, observer: Observer | None = None) -> tuple[Network, Training]:
         """Builds the network and trains it with the seed of `config`."""
         set_seed(config.seed, deterministic=config.deterministic)
-        network = build(config)
-        log.info("%s", network.report.to_text().splitlines()[0])
-        if observer:
-            observer.start(network)
-        training = train_phases(
-            network,
+        return build_and_train(
+            replace(setup, train=config),
+            classes,
             train,
             val,
-            config,
             find_checkpoints(fn_args, config.seed, config.precision),
-            white=float(image.white),
-            pretrained=network.continued or model.source_weights != "none",
+            pushed=pushed,
+            observer=observer,
             distribution=distribution,
-            on_epoch=observer.epoch if observer else lambda epoch: None,
         )
-        return network, training
 
     def judge(network: Network) -> tuple[dict[str, Scores], Evaluation]:
         """The scores by split, and the predictions on the test images."""
@@ -234,6 +244,65 @@ def find_checkpoints(fn_args: FnArgs, seed: int, precision: Precision) -> Checkp
         files.append(source)
     # A name for each seed: otherwise the checkpoints of one would count as outdated ones of another.
     return checkpoints_of_this_run(f"{settings['role']}.{seed}", settings, files)
+
+
+def build_and_train(
+    setup: Setup,
+    classes: Sequence[str],
+    train: Split,
+    val: Split | None,
+    checkpoints: Checkpoints,
+    *,
+    pushed: StartedFrom | None = None,
+    observer: Observer | None = None,
+    distribution: Distribution = ONE,
+) -> tuple[Network, Training]:
+    """Builds one network and trains it. After `set_seed`, the same images and settings give the same weights.
+
+    Args:
+      setup: its train.seed decides the order of the images; its train.precision is not `auto`.
+      classes: the class names in label order.
+      train, val: the images.
+      checkpoints: of this training.
+      pushed: the model to go on from, in place of the source's weights.
+      observer: of the network and its epochs.
+      distribution: the devices that train.
+
+    Raises:
+      StemError: if the source's weights cannot be loaded.
+      Diverged: the loss is not finite.
+      RestemError: if the configuration does not fit the data.
+    """
+    role, image, config = setup.role, setup.image, setup.train
+    sample = train.sample(SAMPLE_IMAGES, config.seed)
+    if pushed is not None:
+        network = continue_network(pushed.path, image, setup.stem, classes=classes, sample=sample)
+    else:
+        network = build_network(
+            role,
+            image,
+            setup.model,
+            setup.stem,
+            weights=setup.weights,
+            classes=len(classes),
+            statistics=train.channel_statistics() if needs_statistics(role, image, setup.stem) else None,
+            sample=sample,
+        )
+    log.info("%s", network.report.to_text().splitlines()[0])
+    if observer:
+        observer.start(network)
+    training = train_phases(
+        network,
+        train,
+        val,
+        config,
+        checkpoints,
+        white=float(image.white),
+        pretrained=network.continued or setup.model.source_weights != "none",
+        distribution=distribution,
+        on_epoch=observer.epoch if observer else lambda epoch: None,
+    )
+    return network, training
 
 
 def train_phases(

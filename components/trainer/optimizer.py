@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from restem.trainer.average import with_average
 from restem.trainer.config import PhaseConfig, TrainConfig
 
 STEPS_OF_STEP_SCHEDULE = (0.5, 0.75)  # shares of the phase after which the rate is divided by ten
@@ -59,19 +60,25 @@ def make_optimizer(
     *,
     rates: Mapping[str, float] | None = None,
     no_decay: Sequence[keras.Variable] = (),
+    statistics: Sequence[keras.Variable] = (),
 ) -> keras.optimizers.Optimizer:
     """The optimizer of one phase.
 
     Args:
-      config: its name, its options, `clip_norm`.
+      config: its name, its options, `clip_norm`, `ema`.
       phase: the learning rate and its schedule, and the weight decay, which is decoupled (Loshchilov and Hutter 2017,
         arXiv 1711.05101) for every optimizer.
       steps: of the whole phase.
       rates: factors of the learning rate by a weight's path; others have 1.
       no_decay: weights that do not decay.
+      statistics: not trained, and averaged like the weights where `ema` is set.
     """
-    kind = KINDS[config.optimizer]
-    optimizer = (_with_rates(kind, rates) if rates else kind)(
+    kind: Callable[..., keras.optimizers.Optimizer] = KINDS[config.optimizer]
+    if rates:
+        kind = _with_rates(kind, rates)
+    if config.ema is not None:
+        kind = with_average(kind, config.ema, statistics)
+    optimizer = kind(
         learning_rate(phase, steps),
         weight_decay=phase.weight_decay or None,
         global_clipnorm=config.clip_norm,
@@ -122,10 +129,12 @@ class _Stepwise(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "warm_up": self.warm_up, "ends": self.ends}
 
 
-def _with_rates(kind: type, rates: Mapping[str, float]) -> Callable[..., keras.optimizers.Optimizer]:
+def _with_rates(
+    kind: Callable[..., keras.optimizers.Optimizer], rates: Mapping[str, float]
+) -> Callable[..., keras.optimizers.Optimizer]:
     """The optimizer with a factor of the learning rate for some weights."""
 
-    class WithRates(kind):
+    class WithRates(kind):  # type: ignore[valid-type,misc]
         def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
             path = self._trainable_variables[self._get_variable_index(variable)].path
             super().update_step(gradient, variable, learning_rate * rates.get(path, 1.0))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from restem.trainer.augment import augmentation
+from restem.trainer.augmented import Augmentation, Augmented
 from restem.trainer.batches import Batches
 from restem.trainer.config import NetworkPhase, TrainConfig
 from restem.trainer.distribution import ONE, Distribution
@@ -33,9 +33,12 @@ def set_seed(seed: int, *, deterministic: bool) -> None:
 
 
 def compile_classifier(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, label_smoothing: float = 0.0
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, label_smoothing: float = 0.0, *, mixed: bool = False
 ) -> keras.Metric:
-    """Compiles a model that outputs logits [N, classes] for labels int64 [N]; returns its metric "accuracy"."""
+    """Compiles a model that outputs logits [N, classes] for labels int64 [N]; returns its metric "accuracy".
+
+    With `mixed`, the loss also takes the classes' shares, float32 [N, classes].
+    """
     # XLA is five times slower than oneDNN's kernels on CPUs; Keras turns it on by itself where there is a GPU.
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     # If given only a name, Keras would create the metric, and the optimizer's variables, inside the training step's
@@ -43,8 +46,8 @@ def compile_classifier(
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     model.compile(
         optimizer=optimizer,
-        loss=_Smoothed(label_smoothing)
-        if label_smoothing
+        loss=_CrossEntropy(label_smoothing)
+        if label_smoothing or mixed
         else keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[accuracy],
         jit_compile="auto" if on_gpu else False,
@@ -53,8 +56,11 @@ def compile_classifier(
     return accuracy
 
 
-class _Smoothed(keras.losses.Loss):
-    """The cross-entropy of logits [N, classes] with smoothed labels (Szegedy et al. 2015, arXiv 1512.00567)."""
+class _CrossEntropy(keras.losses.Loss):
+    """The cross-entropy of logits [N, classes] with labels int64 [N], or with the classes' shares float32 [N, classes].
+
+    Both can be smoothed (Szegedy et al. 2015, arXiv 1512.00567).
+    """
 
     def __init__(self, smoothing: float) -> None:
         super().__init__()
@@ -62,7 +68,10 @@ class _Smoothed(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         classes = y_pred.shape[-1]
-        labels = keras.ops.one_hot(keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,)), classes)
+        if len(y_true.shape) == 2 and y_true.shape[-1] == classes:
+            labels = y_true
+        else:
+            labels = keras.ops.one_hot(keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,)), classes)
         labels = labels * (1 - self._smoothing) + self._smoothing / classes
         return keras.losses.categorical_crossentropy(labels, y_pred, from_logits=True)
 
@@ -148,12 +157,12 @@ def train_network(
         else:
             layer.trainable = not (freeze_batch_norm and not in_stem and is_norm)
         if is_norm and layer.trainable:
-            layer.momentum = min(layer.momentum, short_momentum(steps))
-    augmented = augmentation(config.augment, white, config.seed)
-    replicated = Replicated(network.model, augmented, distribution) if distribution.strategy else None
-    model = replicated or (
-        keras.Sequential([network.model.input, *augmented, network.model]) if augmented else network.model
-    )
+            layer.momentum = min(layer.momentum, statistics_momentum(steps, config.ema))
+    augment = None
+    if config.augment.on:
+        augment = Augmentation(config.augment, white, network.head.units, config.seed)
+    replicated = Replicated(network.model, augment, distribution) if distribution.strategy else None
+    model = replicated or (Augmented(network.model, augment) if augment else network.model)
     with distribution.scope():
         optimizer = make_optimizer(
             config,
@@ -161,6 +170,7 @@ def train_network(
             steps,
             rates=stage_rates(network, phase.lower_layers),
             no_decay=[weight for weight in model.trainable_variables if len(weight.shape) < 2],
+            statistics=moving_statistics(model),
         )
     optimizer = scaled(optimizer, config.precision)
     if replicated:
@@ -171,7 +181,7 @@ def train_network(
             replicated.write_back()
         return network.model
 
-    accuracy = compile_classifier(model, optimizer, config.label_smoothing)
+    accuracy = compile_classifier(model, optimizer, config.label_smoothing, mixed=config.augment.mixes)
     original = body(network.model, network.stem_layers)
     computing = body(replicated.replicas, network.stem_layers) if replicated else original
 
@@ -207,6 +217,27 @@ def short_momentum(steps: int) -> float:
     network that infers is not the one that was trained.
     """
     return 1 - 1 / min(max(steps / 50, REMEMBERED_STEPS[0]), REMEMBERED_STEPS[1])
+
+
+def statistics_momentum(steps: int, ema: float | None) -> float:
+    """The momentum of BatchNormalization's moving statistics in a phase of so many steps.
+
+    With `train.ema` the average of the weights includes the statistics. If they also had a memory of their own, they
+    would lag behind the averaged weights. An average over fewer than 10 steps is too short for that.
+    """
+    if ema is not None and 1 / (1 - ema) >= REMEMBERED_STEPS[0]:
+        return 0.0
+    return short_momentum(steps)
+
+
+def moving_statistics(model: keras.Model) -> list[keras.Variable]:
+    """The moving statistics that change in training: those of the BatchNormalization layers that are not frozen."""
+    return [
+        statistic
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        for statistic in (layer.moving_mean, layer.moving_variance)
+    ]
 
 
 def stage_rates(network: Network, factor: float) -> Mapping[str, float]:

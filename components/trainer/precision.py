@@ -40,9 +40,9 @@ def choose_precision(asked: Precision, devices: int = 1) -> Precision:
     if asked == "auto":
         # Other devices than NVIDIA's have no compute capability.
         slowest = min((each or (0, 0) for each in capabilities), default=(0, 0))
-        chosen = FLOAT16 if slowest >= FLOAT16_SINCE and devices == 1 else FLOAT32
-        if slowest >= BFLOAT16_SINCE:
-            chosen = BFLOAT16
+        half: Precision = BFLOAT16 if slowest >= BFLOAT16_SINCE else FLOAT16
+        enough = slowest >= FLOAT16_SINCE and (half == BFLOAT16 or devices == 1)
+        chosen = half if enough else FLOAT32
     if chosen == FLOAT16 and devices > 1:
         raise RestemError(
             "mixed_float16 is for one device",

@@ -99,7 +99,7 @@ def pretrain(
     network = keras.Model(inputs, keras.layers.Dense(classes, dtype="float32")(backbone(inputs)))
     with distribution.together():
         agree_on_weights(distribution, network)
-        replicated = Replicated(network, [], distribution) if distribution.strategy else None
+        replicated = Replicated(network, None, distribution) if distribution.strategy else None
         model = replicated or network
         with distribution.scope():
             optimizer = scaled(make_optimizer(config, phase, steps), task.precision)

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from restem.trainer.augmented import Augmentation
 from restem.trainer.distribution import Distribution
 
 
@@ -24,16 +25,17 @@ class Replicated(keras.Model):
     Its metrics are ordinary variables, the same on every worker: the chief can write them without the others.
     """
 
-    def __init__(self, network: keras.Model, augmentation: Sequence[keras.layers.Layer], distribution: Distribution):
+    def __init__(self, network: keras.Model, augment: Augmentation | None, distribution: Distribution):
         """Args:
         network: maps pixels to logits. Its layers decide what is trained; its weights are copied.
-        augmentation: layers in front of it, for the whole batch, on every worker.
+        augment: changes the whole batch, on every worker.
         distribution: with a strategy.
         """
         super().__init__()
         self._distribution = distribution
         self._original = _Untracked(network)
-        self.augmentation = keras.Sequential([network.input, *augmentation]) if augmentation else None
+        self.augment = augment
+        self.random_layers = augment.layers if augment else []  # their state is among the variables
         with distribution.scope():
             self.replicas = keras.models.clone_model(network)
         for ours, theirs in zip(_layers(self.replicas), _layers(network), strict=True):
@@ -88,9 +90,10 @@ class Replicated(keras.Model):
         """One step on a whole batch: pixels [N, height, width, channels], labels int64 [N], weights float32 [N]."""
         strategy = self._distribution.strategy
         assert strategy is not None
-        if self.augmentation is not None:
-            pixels = self.augmentation(tf.cast(pixels, tf.float32), training=True)
-        arguments = (pixels, labels) if weights is None else (pixels, labels, weights)
+        target = labels
+        if self.augment is not None:
+            pixels, target, labels, weights = self.augment(pixels, labels, weights)
+        arguments = (pixels, target) if weights is None else (pixels, target, weights)
         losses, parts = strategy.run(self._replica_step, args=arguments)
         loss = strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
         # Each device's rows, and zeros in the others: their sum is exact, and in the batch's order.
@@ -99,7 +102,10 @@ class Replicated(keras.Model):
         return self.compute_metrics(pixels, labels, logits, sample_weight=weights)
 
     def _replica_step(self, pixels: tf.Tensor, labels: tf.Tensor, *weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """One device's part of a step: its share of the loss, and its rows of the logits [N, classes]."""
+        """One device's part of a step: its share of the loss, and its rows of the logits [N, classes].
+
+        The labels are int64 [N], or the classes' shares float32 [N, classes].
+        """
         context = tf.distribute.get_replica_context()
         count, replicas = tf.shape(labels)[0], context.num_replicas_in_sync
         place = tf.cast(context.replica_id_in_sync_group, tf.int32)

@@ -2,7 +2,12 @@
 
 import numpy as np
 
+from restem.errors import RestemError
 from restem.run_record import Scores
+
+
+class Diverged(RestemError):
+    """The loss, or what the network answers, is not a finite number."""
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray) -> Scores:
@@ -11,7 +16,16 @@ def score(labels: np.ndarray, probabilities: np.ndarray) -> Scores:
     Args:
       labels: int64 [N], of which some classes may be missing.
       probabilities: float32 [N, classes].
+
+    Raises:
+      Diverged: a probability is not a finite number.
     """
+    if not np.isfinite(probabilities).all():
+        raise Diverged(
+            "the network's answers are not finite numbers",
+            expected="probabilities",
+            remedy="Lower the learning rates in the section train, or set train.clip_norm: 1.0",
+        )
     from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 
     classes = np.arange(probabilities.shape[1])

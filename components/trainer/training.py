@@ -12,12 +12,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from restem.errors import RestemError
 from restem.run_record import Epoch
+from restem.trainer.average import averaged, take_average
 from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Arrays, Best, Checkpoints, Position, Saved
 from restem.trainer.config import PhaseConfig, TrainConfig
-from restem.trainer.scores import score
+from restem.trainer.scores import Diverged, score
 
 PROGRESS_SECONDS = 10.0  # between two lines within an epoch
 PLATEAU_EPOCHS, PLATEAU_FACTOR = 3, 0.3  # schedule: plateau
@@ -100,7 +100,7 @@ class Training:
         """Trains one phase to its end.
 
         Raises:
-          RestemError: the loss is not finite.
+          Diverged: the loss is not finite.
           SystemExit: with 143, after a checkpoint: the process was asked to stop (SIGTERM).
         """
         position = Position(phase.name)
@@ -127,6 +127,7 @@ class Training:
                     callbacks=[watch],
                 )
         if not position.ended:
+            take_average(phase.model.optimizer)
             watch.save(ended=True)
         self._warn_where_nothing_was_learned(phase.name)
 
@@ -147,12 +148,13 @@ class Training:
     def finish_epoch(self, phase: Phase, epoch: Epoch) -> None:
         """Adds an epoch to the history, with its scores on the validation images."""
         if phase.predict is not None and self._labels is not None:
-            scores = score(self._labels, phase.predict())
-            epoch = replace(epoch, validation=scores)
-            value = scores.larger_is_better(self._config.metric)
-            if self._config.keep == "best" and (self.best is None or value > self.best.value):
-                self.best = Best(phase.name, epoch.epoch, value)
-                self._best_weights = phase.weights()
+            with averaged(phase.model.optimizer):
+                scores = score(self._labels, phase.predict())
+                epoch = replace(epoch, validation=scores)
+                value = scores.larger_is_better(self._config.metric)
+                if self._config.keep == "best" and (self.best is None or value > self.best.value):
+                    self.best = Best(phase.name, epoch.epoch, value)
+                    self._best_weights = phase.weights()
         self.history = (*self.history, epoch)
         self._on_epoch(epoch)
         waited = self._epochs_without_improvement(phase.name)
@@ -278,6 +280,10 @@ class _Watch(keras.callbacks.Callback):
                 learning_rate=float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             ),
         )
+        self._epoch, self.step, self._seconds = epoch + 1, 0, 0.0
+        stop = self.asked()
+        if stop or self._training.due:
+            self.save()  # before it is reported: what was reported is not computed again
         done = self._training.history[-1]
         validated = f", {done.validation.accuracy:.3f} on the validation images" if done.validation else ""
         log.info(
@@ -291,12 +297,8 @@ class _Watch(keras.callbacks.Callback):
             done.images_per_second,
             seconds * (phase.settings.epochs - epoch - 1),
         )
-        self._epoch, self.step, self._seconds = epoch + 1, 0, 0.0
-        stop = self.asked()
-        if stop or self._training.due:
-            self.save()
-            if stop:
-                _stop(phase.name)
+        if stop:
+            _stop(phase.name)
 
     def save(self, *, ended: bool = False) -> None:
         """Writes a checkpoint."""
@@ -313,7 +315,7 @@ class _Watch(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
         files = self._phase.batches.files(self._epoch, self.step)
-        raise RestemError(
+        raise Diverged(
             "the loss is not a finite number",
             where=f"phase {self._phase.name}, epoch {self._epoch + 1}, step {self.step + 1}",
             expected="a number that falls while the network learns",

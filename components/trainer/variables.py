@@ -7,7 +7,7 @@ import json
 
 from restem.errors import RestemError
 
-TRAINING_STEPS = ("Pretrain", "Baseline", "Trainer")
+TRAINING_STEPS = ("Pretrain", "Tuner", "Baseline", "Trainer")
 CHECKPOINT_FOLDER = "RESTEM_CHECKPOINT_FOLDER"
 CHECKPOINT_SECONDS = "RESTEM_CHECKPOINT_SECONDS"
 # TensorFlow's own variable: the workers that train together, and which one this process is.

@@ -1,5 +1,6 @@
 """The console output of a run: its steps and progress, and the result at the end."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -121,6 +122,8 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
             table.add_row("[yellow]warning[/yellow]", escape(f"the {role} {told}"))
     if (summary["cost"]["operations_ratio"] or 0) > EXPENSIVE:
         table.add_row("cost", escape(summary["cost"]["sentence"]))
+    if "tuned" in summary:
+        table.add_row("tuned", escape(_tuned(summary["tuned"])))
     table.add_row("compared with", escape(_compared_with(summary["baseline"])))
     table.add_row("verdict", "[green]approved[/green]" if summary["blessed"] else "[yellow]not approved[/yellow]")
     table.add_row("reason", escape(summary["reason"]))
@@ -142,6 +145,17 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
         table.add_row("tensorboard", escape(summary["tensorboard"]))
     table.add_row("log", escape(_near(summary["log"])))
     print_table(table, stream)
+
+
+def _tuned(tuned: dict[str, Any]) -> str:
+    values = ", ".join(f"{key} {_plain(value)}" for key, value in tuned["values"].items())
+    compared = tuned["trials"] - tuned["failed"]
+    figure = f"{tuned['metric']} {_figure(tuned['value'])} on the validation images"
+    return f"{values}\n{figure}, which is optimistic: the best of {compared} trials"
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
 def _compared_with(baseline: dict[str, Any]) -> str:

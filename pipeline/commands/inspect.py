@@ -8,18 +8,22 @@ from pathlib import Path
 import click
 
 from restem.pipeline.commands.options import config_option, json_option, set_option
+from restem.pipeline.commands.quiet import quiet
 
 SHOWN_FILES = 20
 SHOWN_CLASSES = 50
-SAMPLES = 8  # images per class in the contact sheet
+SAMPLES = 8  # images per class that are kept for the pictures
 
 
 @click.command()
 @config_option
 @set_option
 @click.option("--contact-sheet", metavar="FILE.png", help="Write a picture of what the model sees, one row per class.")
+@click.option("--augmented", metavar="FILE.png", help="Write a picture of what train.augment does to some images.")
 @json_option
-def inspect(config_path: str, overrides: tuple[str, ...], contact_sheet: str | None, as_json: bool) -> None:
+def inspect(
+    config_path: str, overrides: tuple[str, ...], contact_sheet: str | None, augmented: str | None, as_json: bool
+) -> None:
     """Show classes, splits, identical images, and the files that would go to quarantine. Trains nothing."""
     from restem.pipeline.config import load_config
     from restem.pipeline.datasets.inspection import inspect as look
@@ -27,14 +31,26 @@ def inspect(config_path: str, overrides: tuple[str, ...], contact_sheet: str | N
     from restem.pipeline.preflight import check_images
 
     config = load_config(config_path, overrides)
+    if augmented:
+        from restem.pipeline.datasets.augmented_sheet import refuse_nothing_to_show, write_augmented_sheet
+
+        refuse_nothing_to_show(config.train.augment)
     check_images(config)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
-        inspection = look(prepare(config, RunFolder(Path(folder))), samples=SAMPLES if contact_sheet else 0)
+        wanted = SAMPLES if contact_sheet or augmented else 0
+        inspection = look(prepare(config, RunFolder(Path(folder))), samples=wanted)
     if contact_sheet:
         from restem.pipeline.datasets.contact_sheet import write_contact_sheet
 
-        write_contact_sheet(Path(contact_sheet).expanduser(), inspection.samples, config.image)
+        with quiet():
+            write_contact_sheet(Path(contact_sheet).expanduser(), inspection.samples, config.image)
         print(f"Wrote {contact_sheet}.", file=sys.stderr)
+    if augmented:
+        with quiet():
+            write_augmented_sheet(Path(augmented).expanduser(), inspection.samples, config.image, config.train)
+        print(f"Wrote {augmented}.", file=sys.stderr)
+        if not (config.train.stem.epochs or config.train.all.epochs):
+            print("train.stem.epochs and train.all.epochs are 0: train.augment has no effect.", file=sys.stderr)
     if as_json:
         print(json.dumps({**inspection.to_dict(), "path": config.data.path}))
     else:

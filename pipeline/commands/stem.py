@@ -1,17 +1,14 @@
 """`restem stem`: changes the stem of one network and reports what is kept."""
 
-import contextlib
 import json
-import os
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from restem.pipeline.commands.options import json_option
+from restem.pipeline.commands.quiet import quiet
 from restem.stem.spec import BACKBONES, EXTRA_BANDS, NARROW_RULES, NORMALISE, SHRINK_RULES
 
 SOURCES = ("auto", "caffe", "tf", "torch", "none")
@@ -86,7 +83,7 @@ def stem(as_json: bool, out: str | None, picture: str | None, **given: Any) -> N
     if out:
         check_ending(out)
     _check_files(given)
-    with _quiet():
+    with quiet():
         from restem.stem import load_backbone, modify_stem, save_network
 
         backbone = load_backbone(given["backbone"], given["weights"], include_top=given["include_top"])
@@ -181,23 +178,3 @@ def _images(path: str | None) -> Any:
         raise RestemError(
             "this is not an array", where=f"--images {path}", expected="a file written by numpy.save", given=str(error)
         ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Sends TensorFlow's startup messages to a temporary file; C++ writes directly to the file descriptors."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number, copy in enumerate(kept, start=1):
-                os.dup2(copy, number)
-                os.close(copy)

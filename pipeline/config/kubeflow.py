@@ -23,6 +23,7 @@ Step = Literal[
     "ExampleValidator",
     "Transform",
     "Pretrain",
+    "Tuner",
     "Trainer",
     "Baseline",
     "Evaluator",
@@ -106,7 +107,7 @@ class StepConfig(Section):
         json_schema_extra={"pattern": MEMORY.pattern},
     )
     gpus: int | None = Field(
-        None, ge=0, le=64, description="Number of GPUs. Only Pretrain, Trainer and Baseline use them."
+        None, ge=0, le=64, description="Number of GPUs. Only Pretrain, Tuner, Trainer and Baseline use them."
     )
     gpu_resource: str | None = Field(
         None, description="The resource name of a GPU on these nodes; none means nvidia.com/gpu."

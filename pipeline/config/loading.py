@@ -12,6 +12,7 @@ from restem.evaluator.config import BASELINES, LATEST_APPROVED
 from restem.example_gen.config import EMBEDDED, EMBEDDED_DIGITS
 from restem.pipeline.config.errors import ConfigError, Problem, explain
 from restem.pipeline.config.sections import Config, slug, with_values
+from restem.pipeline.config.tuning import tuning_problems
 from restem.pipeline.config.yaml_source import KeyPath, parse_document, parse_value
 from restem.storage import is_remote
 
@@ -72,6 +73,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     config = None
     try:
         config = _validate(data)
+        problems += tuning_problems(config)
     except ValidationError as error:
         problems += _all_problems(error, data)
     if problems or config is None:
@@ -128,7 +130,11 @@ def _override(data: dict, overrides: list[str] | tuple[str, ...], problems: list
 def _validate(data: dict) -> Config:
     """Validates strictly, as JSON: 3 is not text, "3" and true are not numbers, and a list may become a tuple."""
     # A section without content means its defaults.
-    data = {key: {} if value is None and key in Config.model_fields else value for key, value in data.items()}
+    fields = Config.model_fields
+    data = {
+        key: {} if value is None and key in fields and fields[key].default is not None else value
+        for key, value in data.items()
+    }
     return Config.model_validate_json(json.dumps(data, default=str), strict=True)
 
 

@@ -15,6 +15,7 @@ from restem.pipeline.config.kubeflow import KubeflowConfig
 from restem.pusher.config import PushConfig
 from restem.section import Section
 from restem.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
+from restem.tuner.config import TuneConfig
 
 NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
@@ -33,6 +34,9 @@ class Config(Section):
     model: ModelConfig = Field(ModelConfig(), description="The network and its pretrained weights.")
     stem: StemConfig = Field(StemConfig(), description="The changes of the first convolution.")
     train: TrainConfig = Field(TrainConfig(), description="The training, the same for the candidate and the baseline.")
+    tune: TuneConfig | None = Field(
+        None, description="The search for better values of some keys, before the training; null: none."
+    )
     pretrain: PretrainConfig = Field(
         PretrainConfig(), description="The source network that `model.weights: pretrain` trains first."
     )

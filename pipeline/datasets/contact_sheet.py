@@ -1,7 +1,7 @@
 """A picture of what the model sees: training images after preprocessing, one row per class.
 
-The pixels come from `restem.images.graph.preprocess`, as in training and serving. Only this module of the package
-imports TensorFlow, and only to write such a picture.
+The pixels come from `restem.images.graph.preprocess`, as in training and serving. Only this module and
+`augmented_sheet` import TensorFlow, and only to write such a picture.
 """
 
 import os
@@ -44,13 +44,20 @@ def write_contact_sheet(path: Path, samples: Sequence[ImageCheck], image: ImageC
     shown = {label: checks[:COLUMNS] for label, checks in list(rows.items())[:ROWS]}
     pixels = iter(seen_by_the_model([check.encoded for checks in shown.values() for check in checks], image))
     sheet = draw({label: [next(pixels) for _ in checks] for label, checks in shown.items()}, image)
+    save_sheet(sheet, path, f"--contact-sheet {path}")
+
+
+def save_sheet(sheet: Image.Image, path: Path, where: str) -> None:
+    """Writes the picture as a PNG, and creates its folder.
+
+    Raises:
+        RestemError: it cannot be written; `where` is the option that asked for it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path, "PNG")
     except OSError as error:
-        raise RestemError(
-            "the picture cannot be written", where=f"--contact-sheet {path}", given=error.strerror
-        ) from None
+        raise RestemError("the picture cannot be written", where=where, given=error.strerror) from None
 
 
 def seen_by_the_model(encoded: Sequence[bytes], image: ImageConfig) -> list[np.ndarray]:
@@ -94,7 +101,9 @@ def draw(rows: dict[str, list[np.ndarray]], image: ImageConfig) -> Image.Image:
     for caption, pictures in lines:
         pen.text((MARGIN, top + 3), caption, INK, font)
         for column, pixels in enumerate(pictures):
-            small = Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB").resize((width, height), _filter(scale))
+            small = (
+                Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB").resize((width, height), resampling(scale))
+            )
             sheet.paste(small, (MARGIN + column * (width + MARGIN), top + CAPTION))
         top += height + CAPTION + MARGIN
     return sheet
@@ -105,7 +114,7 @@ def to_8_bits(pixels: np.ndarray) -> np.ndarray:
     return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
-def _filter(scale: float) -> Image.Resampling:
+def resampling(scale: float) -> Image.Resampling:
     """Nearest neighbour for enlargements, so that single pixels stay visible."""
     return Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
 

@@ -217,7 +217,7 @@ def propose(path: str | Path, out: Path | None) -> str:
         f"  batch_size: {batch_size}  # {_batch_why(train_images, batch_size)}",
         *_balance_lines(by_class),
         *_choice_lines(counts, by_class),
-        *_augment_lines(small),
+        *_augment_lines(small, this_file),
         "  head: {epochs: 10, learning_rate: 0.001}  # first only the new head: fast, features are computed once",
         f"  all: {{epochs: {epochs}, learning_rate: 0.0001}}  # then all layers at a low rate: {updates} steps",
         "",
@@ -290,12 +290,14 @@ def _choice_lines(counts: dict[str, Counter], by_class: Counter) -> list[str]:
     ]
 
 
-def _augment_lines(small: bool) -> list[str]:
+def _augment_lines(small: bool, this_file: str) -> list[str]:
     shift = 0.05 if small else 0.1
     return [
         f"  augment: {{translation: {shift}, brightness: 0.1, contrast: 0.1}}  # hardly ever change a class",
-        "  # Before you add flip_horizontal, flip_vertical or quarter_turns: is a mirrored or turned image still of",
-        "  # the same class? Yes for cells and satellite images; no for digits, writing, or a chest X-ray.",
+        f"  # To see it: restem inspect --config {this_file} --augmented augmented.png",
+        "  # Before you add flip_horizontal, flip_vertical or quarter_turns, ask: would somebody who knows the images",
+        "  # still give a mirrored or turned one the same class? Yes for cells and satellite images; no for digits,",
+        "  # writing, left and right hands, or a chest X-ray. If you are not sure, leave them off.",
     ]
 
 

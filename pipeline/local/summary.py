@@ -40,7 +40,8 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         None), `start` (the pushed model that the training went on from, see restem/report/start.py; None if
         model.weights is a source), `seeds` (a Spread, see restem/report/seeds.py; None if train.repeats is 1), `slices`
         (each with column, value, images, and both accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder
-        or None), `report` (a file or None), `quarantined` and `quarantine` (see `read_quarantine`).
+        or None), `report` (a file or None), `quarantined` and `quarantine` (see `read_quarantine`). With the
+        Tuner also `tuned` (see `read_tuned`).
     """
     from restem.evaluator.verdict import read_verdict, with_notes
     from restem.report import start
@@ -76,7 +77,22 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "baseline": read_baseline(runs["baseline"]),
         "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
         "report": find_report(uri("Report", "report")) if "Report" in outputs else None,
+        **({"tuned": read_tuned(uri("Tuner", "tuner_results"))} if "Tuner" in outputs else {}),
         **read_quarantine(uri("ImageExampleGen", "quarantine")),
+    }
+
+
+def read_tuned(folder: str) -> dict[str, Any]:
+    """The search for values: `values` by key, `metric` and its `value` on the validation images, `trials`, `failed`."""
+    from restem.tuner.trials import read_tuning
+
+    tuning = read_tuning(folder)
+    return {
+        "values": dict(tuning.best.values),
+        "metric": tuning.metric,
+        "value": tuning.value(tuning.best),
+        "trials": len(tuning.trials),
+        "failed": tuning.failed,
     }
 
 

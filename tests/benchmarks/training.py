@@ -22,7 +22,7 @@ from restem.images.config import ImageConfig
 from restem.trainer import input as trainer_input
 from restem.trainer.augment import augmentation
 from restem.trainer.batches import Batches
-from restem.trainer.checkpoint import Checkpoints, Position
+from restem.trainer.checkpoint import MOST_TIME, Checkpoints, Position
 from restem.trainer.config import AllPhase, AugmentConfig, HeadPhase, ModelConfig, StemConfig, TrainConfig
 from restem.trainer.input import Split, arrays_as_split, read_split
 from restem.trainer.network import Network, build_network
@@ -137,10 +137,11 @@ def checkpoints() -> dict[str, Any]:
         seconds = sorted(timed(lambda: written.save(Position("all"), to_arrays(variables))) for _ in range(5))[2]
     return {
         "name": "checkpoints",
-        "value": round(seconds / (interval + seconds), 4),
+        "value": round(seconds / (max(interval, seconds / MOST_TIME) + seconds), 4),
         "unit": "share of the time",
         "compared_with": f"training for {interval:g} seconds between two checkpoints",
         "goal": 0.02,
+        "seconds": round(seconds, 2),
     }
 
 

@@ -19,9 +19,10 @@ from tests.e2e.conftest import QUICK
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 CONFIG = """
-data: {path: images.csv, max_quarantined: 0.2, metadata: [site]}
+data: {path: images.csv, max_quarantined: 0.2, metadata: [site], val_share: 0.2}
 image: {size: 32, channels: 3, store: none, normalise: dataset}
 stem: {kernel: 5, filters: 128, batch_norm: true}
+tune: {trials: 2, over: {train.head.learning_rate: {min: 2.0e-3, max: 2.0e-2, scale: log}}}
 evaluate: {slices: [site]}
 """
 
@@ -95,6 +96,20 @@ def test_the_report_and_the_result_show_both_models_by_site(run):
     assert "Results by slice" in Path(done.result["report"]).read_text("utf-8")
 
 
+def test_both_models_are_trained_with_the_values_that_were_tuned(run):
+    done, root = run
+    tuned = done.result["tuned"]
+    assert (tuned["trials"], tuned["failed"], tuned["metric"]) == (2, 0, "accuracy")
+    rate = tuned["values"]["train.head.learning_rate"]  # the default, 0.001, is not in the range
+    for step in ("Trainer", "Baseline"):
+        (file,) = (root / "pipeline").glob(f"{step}/model_run/*/model.json")
+        config = json.loads(file.read_text())["config"]
+        assert config["train"]["head"]["learning_rate"] == rate
+        assert "tune" not in config
+    assert done.result["scores"]["candidate"]["val"]["accuracy"] == pytest.approx(tuned["value"])
+    assert f"{rate:g}</td>" in Path(done.result["report"]).read_text("utf-8")
+
+
 def test_a_smaller_kernel_with_more_filters_and_batch_norm_reaches_serving(run, folder, restem):
     """5x5 kernels, 128 filters and an extra BatchNormalization, through the whole pipeline."""
     done, _ = run
@@ -121,7 +136,7 @@ def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pu
         assert metrics["candidate"] == pytest.approx(before, abs=1e-5)
         assert metrics["baseline"] == pytest.approx(before, abs=1e-5)
         assert again.result["pushed_to"] == str(pushed)
-    assert {"Transform", "Trainer"} <= set(second.result["cached"])
+    assert {"Transform", "Tuner", "Trainer"} <= set(second.result["cached"])
     assert not {"Baseline", "Evaluator", "Report", "Pusher"} & set(second.result["cached"])
     assert f"the newest version, {pushed}, is already this model" in second.err
     assert set(third.result["cached"]) == set(third.result["seconds"]) - {"start-up"}

@@ -59,6 +59,7 @@ def test_every_command_has_help_without_heavy_imports(name):
         (["run", "--config", "own.yaml", "--set", "image.size=-1"], "image.size (given by --set)"),
         (["run", "--config", "own.yaml", "--set", "image.bands=[a]", "--set", "image.channels=3"], "contradict"),
         (["inspect", "--config", "own.yaml"], "no such folder"),
+        (["inspect", "--config", "own.yaml", "--augmented", "x.png"], "no augmentation is on"),
         (["init", "nowhere"], "no such folder"),
         (["predict", "nowhere", "x.png"], "no pushed model"),
         (["pretrain", "--config", "own.yaml", "--out", "x.bin"], ".weights.h5"),

@@ -12,7 +12,8 @@ from restem.pipeline.config import load_config
 from restem.pipeline.pipeline import create_pipeline
 
 INGESTION = {"ImageExampleGen", "SourceExampleGen"}
-TRAINING = {"Trainer", "Pretrain", "Baseline"}
+TRAINING = {"Trainer", "Pretrain", "Baseline", "Tuner"}
+TUNE = "tune.over={train.batch_size: {choices: [16, 32]}}"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,9 @@ def code(tmp_path_factory):
 @pytest.fixture(scope="module")
 def steps(code):
     """Returns the properties of each step that TFX's cache compares, without the inputs."""
-    config = load_config(Path(__file__).parents[2] / "pipeline" / "configs" / "digits.yaml", ["data.path=/images"])
+    config = load_config(
+        Path(__file__).parents[2] / "pipeline" / "configs" / "digits.yaml", ["data.path=/images", TUNE]
+    )
     return lambda: {
         step.id: json.dumps(dict(step.exec_properties), sort_keys=True, default=str)
         for step in create_pipeline(config, root="/root").components
@@ -54,6 +57,8 @@ def steps(code):
         ("stem/table.py", set()),
         ("trainer/optimizer.py", TRAINING),
         ("trainer/training.py", TRAINING),
+        ("tuner/search.py", {"Tuner"}),
+        ("tuner/trials.py", {"Tuner", "Report"}),
     ],
 )
 def test_a_step_runs_again_if_its_code_changed(code, steps, changed, expected):
@@ -96,4 +101,22 @@ def test_other_changes_do_not_run_any_step_again(code, steps, monkeypatch):
         "start/executor.py",
         "stem/table.py",
         "transform/component.py",
+        "tuner/component.py",
+        "tuner/executor.py",
     }
+
+
+def test_without_the_section_tune_there_is_no_trace_of_it():
+    digits = Path(__file__).parents[2] / "pipeline" / "configs" / "digits.yaml"
+    plain, tuned = (
+        {
+            step.id: step
+            for step in create_pipeline(load_config(digits, ["data.path=/images", *more]), root="/r").components
+        }
+        for more in ([], [TUNE])
+    )
+    assert [name for name in tuned if name not in plain] == ["Tuner"]
+    assert not any("tun" in key or "hyper" in key for step in plain.values() for key in step.inputs)
+    for name in ("Trainer", "Baseline"):
+        assert tuned[name].inputs["hyperparameters"] == tuned["Tuner"].outputs["best_hyperparameters"]
+        assert plain[name].exec_properties == tuned[name].exec_properties

@@ -108,6 +108,23 @@ def test_choices_need_validation_images(write, images):
         preflight(load_config(write(), ["model.weights=none", setting, "data.val_share=0.2"]))
 
 
+def test_tuning_needs_validation_images_and_kerastuner(write, images, monkeypatch):
+    settings = ["model.weights=none", "tune.over={train.batch_size: {choices: [8, 16]}}"]
+    with pytest.raises(RestemError, match=r"tune: .*nothing may be chosen on test images.*Set data.val_share"):
+        preflight(load_config(write(), settings))
+    settings.append("data.val_share=0.2")
+    preflight(load_config(write(), settings))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(RestemError, match=r"keras_tuner is missing.*pip install 'restem\[tune\]'"):
+        preflight(load_config(write(), settings))
+
+
+def test_every_combination_of_tuned_stems_is_checked(write):
+    over = "tune.over={stem.small_images: {choices: [false, true]}, stem.stride: {choices: [null, 1]}}"
+    with pytest.raises(RestemError, match=r"with small_images: true, stride: 1 of tune\.over: .*leave stride out"):
+        check(write, over)
+
+
 def test_an_empty_class_folder_is_rejected(write, images):
     (images / "horse").mkdir()
     with pytest.raises(RestemError, match="horse"):

@@ -13,7 +13,8 @@ from restem.example_gen.artifacts import Quarantine
 from restem.report import reading
 from restem.report.artifacts import HtmlReport
 from restem.report.component import Report, ReportExecutor
-from restem.run_record import write_evaluation
+from restem.run_record import Scores, write_evaluation
+from restem.tuner.trials import Trial, Tuning, write_tuning
 from tests.report.conftest import evaluation
 
 VERDICT = {
@@ -60,7 +61,7 @@ def run_folders(tmp_path, folders, sample):
     return {**written, "examples": tmp_path / "examples"}, made
 
 
-def read(folders):
+def read(folders, **more):
     return reading.read_report_data(
         title="Scans",
         made_at="today",
@@ -70,6 +71,7 @@ def read(folders):
         baseline_uri=str(folders["baseline_run"]),
         quarantine_uri=str(folders["quarantine"]),
         examples_uri=str(folders["examples"]),
+        **more,
     )
 
 
@@ -93,6 +95,13 @@ def test_executor_writes_the_page(tmp_path, run_folders, monkeypatch):
     assert "肺炎" in page
     assert 'class="pixels" src="data:image/png;base64,' in page
     assert f"tensorflow {tf.__version__}" in page
+
+
+def test_the_trials_are_read_from_the_tuners_results(tmp_path, run_folders):
+    tuning = Tuning("loss", None, False, (Trial(1, {"train.batch_size": 8}, 1.0, Scores(9, 0.5, 0.5, 0.7)),))
+    write_tuning(str(tmp_path), tuning)
+    assert read(run_folders[0]).tuning is None
+    assert read(run_folders[0], tuning_uri=str(tmp_path)).tuning == tuning
 
 
 def test_reading_returns_what_the_steps_wrote(run_folders):

@@ -10,6 +10,7 @@ from restem.baseline.choice import Choice, Skipped
 from restem.report.data import Slice
 from restem.report.page import render
 from restem.run_record import ModelInput, Repeat, Scores
+from restem.tuner.trials import Trial, Tuning
 
 VOID = {"meta", "img", "br", "wbr", "link", "hr", "input"}
 HOSTILE = "<script>alert('x')</script>"
@@ -48,6 +49,19 @@ class Page(HTMLParser):
 
     def classes(self):
         return [name for _, attributes in self.elements for name in (attributes.get("class") or "").split()]
+
+
+def tuned(trials=25):
+    """A search of which every fifth trial failed; the best is trial 8."""
+    found = []
+    for number in range(1, trials + 1):
+        right = 0.9 - abs(number - 8) / 100
+        values = {"train.all.learning_rate": number * 1e-4, "train.optimizer": "adam", "stem.kernel": None}
+        failed = number % 5 == 0
+        scores = None if failed else Scores(40, right, right, 1 - right)
+        failure = "the loss is not a finite number (phase <all>)" if failed else None
+        found.append(Trial(number, values, 61.0, scores, failure))
+    return Tuning("balanced_accuracy", 2, True, tuple(found))
 
 
 SPECIES = tuple(f"species number {i:03d}, with a name that goes on and on" for i in range(200))
@@ -371,3 +385,32 @@ def test_results_by_seed_without_a_trained_baseline(report_data):
     assert "The baseline was not trained in this run." in text
     assert "seed 7 97.0% 87.0%" in text
     assert 'href="#seeds"' not in render(report_data())
+
+
+def test_the_trials_are_listed_best_first_with_the_chosen_one_and_a_caution(report_data):
+    html = render(dataclasses.replace(report_data(), tuning=tuned()))
+    page = Page(html)
+    assert "25 combinations of values were tried" in page.text
+    assert "Trial 1 has the values of the configuration. 5 of them failed." in page.text
+    assert "had at most 2 epochs" in page.text
+    assert "trained with the values of trial 8; the baseline took those of the section train." in page.text
+    assert "optimistic: it is the best of 20" in page.text
+    table = html[html.index('aria-label="Trials"') :]
+    rows = re.findall(r'<tr><th scope="row">(\d+)(.*?)</th>\s*<td class="n">(.*?)</td>(.*?)</tr>', table, re.DOTALL)
+    assert rows[0][:3] == ("8", " ✓ chosen", "90.00%")
+    assert re.findall(r">([^<>]+)</td>", rows[0][3]) == ["0.0008", "adam", "null", "1 min 1 s"]
+    assert ("1", " (configuration)", "83.00%") in [row[:3] for row in rows[:20]]
+    assert len(rows) == 20 + 25  # the best ones, and all in the collapsed table
+    assert rows[-1][1].startswith(" ✕ failed: the loss is not a finite number (phase &lt;all&gt;)")
+    assert "All 25 trials" in page.text
+
+
+def test_a_baseline_that_was_not_trained_took_no_values(report_data):
+    data = report_data()
+    adopted = dataclasses.replace(data.baseline, history=(), origin=Choice("path", "5", "/served/5", "ab"))
+    text = Page(render(dataclasses.replace(data, baseline=adopted, tuning=tuned()))).text
+    assert "trained with the values of trial 8." in text
+
+
+def test_without_tuning_the_page_does_not_mention_it(report_data):
+    assert "tuning" not in render(report_data()).lower()

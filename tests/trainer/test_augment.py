@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from restem.trainer.augment import QuarterTurns, augmentation
-from restem.trainer.config import AugmentConfig
+from restem.trainer.augment_config import AugmentConfig
 
 EACH = {
     "flip_horizontal": True,

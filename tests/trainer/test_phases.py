@@ -105,6 +105,18 @@ def test_smoothed_labels_give_keras_own_loss():
     assert found["accuracy"] == 1
 
 
+def test_shares_of_classes_give_keras_own_loss_with_and_without_smoothing():
+    logits = np.array([[2.0, -1.0, 0.5], [0.1, 0.2, 3.0]], np.float32)
+    shares, weights = np.array([[0.7, 0.3, 0], [0, 0, 1]], np.float32), np.array([2, 0.5], np.float32)
+    inputs = keras.Input((3,))
+    for smoothing in (0.0, 0.1):
+        model = keras.Model(inputs, keras.layers.Activation("linear")(inputs))
+        compile_classifier(model, keras.optimizers.SGD(), smoothing, mixed=True)
+        expected = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+        found = float(model.compute_loss(None, shares, keras.ops.convert_to_tensor(logits), weights))
+        assert found == pytest.approx(float(expected(shares, logits, weights)), rel=1e-5)
+
+
 def test_settings_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"the optimizer sgd has no such option.*beta_1"):
         TrainConfig(optimizer="sgd", optimizer_options={"beta_1": 0.5})

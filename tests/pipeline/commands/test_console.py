@@ -78,6 +78,17 @@ def test_summary_has_each_value_on_its_line():
     assert "/x/[report]/index.html" in lines["report"]
 
 
+def test_tuned_values_are_shown_with_a_caution():
+    stream = io.StringIO()
+    tuned = {"values": {"a": 2e-05, "b": None, "c": True}, "metric": "loss", "value": 0.5, "trials": 9, "failed": 1}
+    print_summary({**SUMMARY, "tuned": tuned}, stream)
+    assert "tuned          a 2e-05, b null, c true\n" in stream.getvalue()
+    assert "loss 0.5000 on the validation images, which is optimistic: the best of 8 trials" in stream.getvalue()
+    stream = io.StringIO()
+    print_summary(SUMMARY, stream)
+    assert "tuned" not in stream.getvalue()
+
+
 def test_the_baseline_is_described_by_its_kind():
     for kind, path, shown in (("stock", None, "the stock network"), ("path", "/old", "the given model (/old)")):
         stream = io.StringIO()

@@ -94,10 +94,12 @@ def test_given_splits_and_imbalance_are_shown(tmp_path):
 
 def test_validation_balance_and_augmentation_follow_the_classes(tmp_path):
     folder = make(tmp_path / "images", [(40, 40)], count=60)
-    config, _ = proposal(folder, tmp_path)
+    config, text = proposal(folder, tmp_path)
     assert (config.data.val_share, config.train.keep, config.train.metric) == (0.1, "best", "accuracy")
     assert (config.train.balance, config.train.augment.translation) == ("none", 0.05)
     assert not config.train.augment.flip_horizontal
+    assert f"restem inspect --config {tmp_path / 'out.yaml'} --augmented" in text
+    assert "mirrored or turned" in text
     for i in range(20):
         (folder / "a" / f"more{i}.png").write_bytes((folder / "a" / "0.png").read_bytes())
     for path in sorted((folder / "b").iterdir())[20:]:

@@ -16,6 +16,7 @@ from restem.run_record import (
     write_evaluation,
     write_model,
 )
+from restem.tuner.trials import Trial, Tuning, write_tuning
 
 BASELINE = {
     "kind": "latest_approved",
@@ -98,6 +99,27 @@ def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
     assert len(found["quarantine"]) == summary.MAX_REASONS
     assert found["quarantine"][3] == {"path": "3.png", "reason": "r", "bytes": 1}
     assert json.loads(json.dumps(found, allow_nan=False))["quarantine"] == found["quarantine"]
+
+
+def test_the_tuned_values_are_in_the_result_of_a_run_with_the_tuner(tmp_path, monkeypatch):
+    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "slices": []}
+    monkeypatch.setattr("restem.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
+    trials = (
+        Trial(1, {"train.batch_size": 8}, 1.0, Scores(9, 0.5, 0.5, 0.7)),
+        Trial(2, {"train.batch_size": 16}, 1.0, Scores(9, 0.4, 0.4, 0.6)),
+        Trial(3, {"train.batch_size": 32}, 1.0, None, "the loss is not a finite number"),
+    )
+    results = artifact(tmp_path / "results")
+    write_tuning(str(tmp_path / "results"), Tuning("loss", None, False, trials))
+    found = outputs(tmp_path)
+    assert "tuned" not in summary.summarise(found)
+    assert summary.summarise({**found, "Tuner": {"tuner_results": [results]}})["tuned"] == {
+        "values": {"train.batch_size": 16},
+        "metric": "loss",
+        "value": 0.6,
+        "trials": 3,
+        "failed": 1,
+    }
 
 
 def test_nothing_is_pushed_if_the_model_was_rejected(tmp_path, monkeypatch):

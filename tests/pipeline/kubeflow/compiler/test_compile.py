@@ -25,6 +25,7 @@ STEPS = [
     "StatisticsGen",
     "ExampleValidator",
     "Transform",
+    "Tuner",
     "Trainer",
     "Baseline",
     "Evaluator",
@@ -78,7 +79,7 @@ def test_training_steps_find_their_checkpoints_on_the_volume_again(spec):
         for variable in executor["container"].get("env", [])
         if variable["name"] == "RESTEM_CHECKPOINT_FOLDER"
     }
-    assert folders == dict.fromkeys(["exec-trainer", "exec-baseline"], "/mnt/restem/checkpoints/parts")
+    assert folders == dict.fromkeys(["exec-tuner", "exec-trainer", "exec-baseline"], "/mnt/restem/checkpoints/parts")
 
 
 def test_no_unsupported_field_no_local_path_and_no_null(compiled, documents):
