@@ -16,7 +16,7 @@ from restem.pusher.component import Pusher
 from restem.report.component import Report
 from restem.start.component import candidate_trainer
 from restem.trainer.component import pretrain_step
-from restem.trainer.config import StemConfig
+from restem.trainer.model_config import StemConfig
 from restem.transform.component import transform
 from restem.tuner.config import check_installed
 

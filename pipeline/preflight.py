@@ -221,7 +221,7 @@ def check_stem(config: Config) -> None:
 def _check_stem(config: Config, tuned: dict[str, Any]) -> None:
     from restem.stem import PREPROCESSING, StemError
     from restem.stem.rules.channels import plan_channels
-    from restem.trainer.config import stem_spec
+    from restem.trainer.model_config import stem_spec
 
     measured = dict.fromkeys(config.image.names, (0.0, 1.0))  # Placeholders: the values are not checked.
     try:

@@ -24,7 +24,7 @@ from restem.run_record import (
     write_json,
     write_model,
 )
-from restem.trainer.config import Role
+from restem.trainer.model_config import Role
 
 BATCH = 64  # images per call
 

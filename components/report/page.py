@@ -22,7 +22,7 @@ from restem.report.start import initial_weights, story
 from restem.report.tables import FOLDED_CLASSES, SHOWN_CLASSES, classes, confusion_table, frequent_confusions, slices
 from restem.report.tuning import tuning_part
 from restem.run_record import Epoch
-from restem.trainer.config import StemConfig
+from restem.trainer.model_config import StemConfig
 from restem.yaml_dialect import dump
 
 SHOWN_QUARANTINE = 50

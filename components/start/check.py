@@ -10,7 +10,7 @@ from restem.errors import RestemError
 from restem.example_gen.dataset import first_few
 from restem.images.config import ImageConfig
 from restem.run_record import EXTRA, NETWORK, DamagedRecord, ModelRecord, read_classes, read_model
-from restem.trainer.config import ModelConfig, StemConfig
+from restem.trainer.model_config import ModelConfig, StemConfig
 
 # They decide only how a stem's first weights are derived.
 FIRST_STEM_ONLY = {"extra_bands", "shrink", "noise", "narrow"}

@@ -11,7 +11,7 @@ from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.run_record import EXTRA, MadeOf, read_classes
 from restem.start.check import check_classes, check_same_network, unusable
-from restem.trainer.config import LATEST_APPROVED, ModelConfig, StemConfig
+from restem.trainer.model_config import LATEST_APPROVED, ModelConfig, StemConfig
 
 FILE = "start.json"
 

@@ -14,7 +14,7 @@ from restem.fingerprint import code_fingerprint
 from restem.start.driver import Driver
 from restem.start.executor import Executor
 from restem.trainer.component import trainer, training_parameters
-from restem.trainer.config import LATEST_APPROVED, ModelConfig
+from restem.trainer.model_config import LATEST_APPROVED, ModelConfig
 
 
 class ContinuingTrainerSpec(TrainerSpec):

@@ -17,7 +17,8 @@ from tfx.utils import io_utils, path_utils
 
 from restem.fingerprint import code_fingerprint, file_fingerprint
 from restem.images.config import ImageConfig
-from restem.trainer.config import ModelConfig, PretrainConfig, Role, TrainConfig
+from restem.trainer.config import PretrainConfig, TrainConfig
+from restem.trainer.model_config import ModelConfig, Role
 
 
 def trainer(

@@ -28,7 +28,7 @@ from restem.run_record import (
     read_json,
     read_model,
 )
-from restem.trainer.config import ModelConfig, StemConfig
+from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.trainer.network import Network, build_network, layers_of
 
 FORMAT = 1

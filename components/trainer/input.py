@@ -138,7 +138,10 @@ class Split:
             shuffled = shuffled.map(
                 lambda encoded, *row: (self.decode(encoded), *row), num_parallel_calls=tf.data.AUTOTUNE
             )
-        return shuffled.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        # Without the number of batches, Keras warns at the end of each epoch that the images ran out.
+        count = -(-int(repeats.sum()) // batch_size) - skip
+        batches = shuffled.batch(batch_size).apply(tf.data.experimental.assert_cardinality(count))
+        return batches.prefetch(tf.data.AUTOTUNE)
 
     def first(self, count: int) -> "Split":
         """The first images."""

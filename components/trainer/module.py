@@ -34,15 +34,7 @@ from restem.run_record import (
 from restem.stem import TransferReport
 from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
-from restem.trainer.config import (
-    AugmentConfig,
-    ModelConfig,
-    Precision,
-    Role,
-    StemConfig,
-    TrainConfig,
-    refuse_choices_without_validation,
-)
+from restem.trainer.config import AugmentConfig, Precision, TrainConfig, refuse_choices_without_validation
 from restem.trainer.continuation import continue_network, pushed_model
 from restem.trainer.distribution import ONE, Distribution, find_distribution
 from restem.trainer.evaluation import evaluate
@@ -50,6 +42,7 @@ from restem.trainer.export import export
 from restem.trainer.input import Split, read_split
 from restem.trainer.made_of import made_of
 from restem.trainer.memory import memory_errors_explained
+from restem.trainer.model_config import ModelConfig, Role, StemConfig
 from restem.trainer.network import Network, build_network, needs_statistics
 from restem.trainer.observer import Observer
 from restem.trainer.phases import predict, set_seed, train_head, train_network

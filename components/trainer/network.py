@@ -10,7 +10,7 @@ import numpy as np
 from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.stem import Preprocessing, StemSpec, load_backbone, modify_stem
-from restem.trainer.config import ModelConfig, Role, StemConfig, stem_spec
+from restem.trainer.model_config import ModelConfig, Role, StemConfig, stem_spec
 
 
 @dataclass(frozen=True)

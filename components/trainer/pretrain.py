@@ -15,10 +15,11 @@ from restem.stem import load_backbone
 from restem.trainer.agreement import agree_on_weights, shared
 from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Checkpoints
-from restem.trainer.config import Backbone, PhaseConfig, Precision, TrainConfig
+from restem.trainer.config import PhaseConfig, Precision, TrainConfig
 from restem.trainer.distribution import ONE, Distribution
 from restem.trainer.input import read_split
 from restem.trainer.memory import memory_errors_explained
+from restem.trainer.model_config import Backbone
 from restem.trainer.optimizer import make_optimizer
 from restem.trainer.phases import compile_classifier, short_momentum
 from restem.trainer.precision import body, computing_in, scaled

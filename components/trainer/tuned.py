@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from restem.trainer.config import Role
+from restem.trainer.model_config import Role
 
 # Where the Tuner's best_hyperparameters have the values as the configuration writes them.
 TUNED = "tuned"

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from restem.trainer.config import StemConfig, TrainConfig
+from restem.trainer.config import TrainConfig
+from restem.trainer.model_config import StemConfig
 
 SECTIONS: dict[str, type[BaseModel]] = {"train": TrainConfig, "stem": StemConfig}
 # Keys of `train` that are not listed here cannot be tuned: they do not change how well a network learns, or they are

@@ -10,8 +10,9 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
 from restem.run_record import Scores
-from restem.trainer.config import PHASES, PhaseConfig, StemConfig, TrainConfig, refuse_choices_without_validation
+from restem.trainer.config import PHASES, PhaseConfig, TrainConfig, refuse_choices_without_validation
 from restem.trainer.input import read_split
+from restem.trainer.model_config import StemConfig
 from restem.trainer.module import (
     Setup,
     build_and_train,

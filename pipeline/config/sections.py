@@ -14,7 +14,8 @@ from restem.pipeline.config.beam import BeamConfig
 from restem.pipeline.config.kubeflow import KubeflowConfig
 from restem.pusher.config import PushConfig
 from restem.section import Section
-from restem.trainer.config import ModelConfig, PretrainConfig, StemConfig, TrainConfig
+from restem.trainer.config import PretrainConfig, TrainConfig
+from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.tuner.config import TuneConfig
 
 NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")

@@ -23,8 +23,9 @@ from restem.trainer import input as trainer_input
 from restem.trainer.augment import augmentation
 from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import MOST_TIME, Checkpoints, Position
-from restem.trainer.config import AllPhase, AugmentConfig, HeadPhase, ModelConfig, StemConfig, TrainConfig
+from restem.trainer.config import AllPhase, AugmentConfig, HeadPhase, TrainConfig
 from restem.trainer.input import Split, arrays_as_split, read_split
+from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.trainer.network import Network, build_network
 from restem.trainer.optimizer import make_optimizer
 from restem.trainer.phases import compile_classifier, set_seed, train_head, train_network

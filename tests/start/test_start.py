@@ -18,8 +18,8 @@ from restem.start.choice import Start, choose_start
 from restem.start.component import candidate_trainer
 from restem.start.driver import Driver
 from restem.start.executor import Executor
-from restem.trainer.config import ModelConfig, StemConfig
 from restem.trainer.made_of import made_of
+from restem.trainer.model_config import ModelConfig, StemConfig
 from tests.baseline.test_executor import LABELS, LEVELS, SCHEMA
 from tests.tiny_model import CLASSES, artifact, record, write_examples
 

@@ -16,10 +16,10 @@ from restem.images.container import to_decodable
 from restem.run_record import EXTRA, NETWORK, read_json
 from restem.trainer import continuation
 from restem.trainer import network as network_module
-from restem.trainer.config import ModelConfig, StemConfig
 from restem.trainer.continuation import continue_network
 from restem.trainer.export import export
 from restem.trainer.made_of import made_of
+from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.trainer.phases import compile_classifier
 from tests.stem import networks
 from tests.tiny_model import record

@@ -5,7 +5,7 @@ import pytest
 from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.trainer import network as module
-from restem.trainer.config import ModelConfig, StemConfig
+from restem.trainer.model_config import ModelConfig, StemConfig
 from tests.stem import networks
 
 STATISTICS = (np.array([100.0]), np.array([20.0]))

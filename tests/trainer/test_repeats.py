@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from restem.run_record import EXTRA, read_evaluation, read_model, write_model
 from restem.trainer import module
-from restem.trainer.config import ModelConfig, StemConfig, TrainConfig
+from restem.trainer.config import TrainConfig
+from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.trainer.training import Training
 from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
 from tests.trainer.conftest import CLASSES, tiny_network

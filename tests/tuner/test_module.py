@@ -16,7 +16,8 @@ from restem.images.config import ImageConfig
 from restem.trainer import module as trainer_module
 from restem.trainer import phases
 from restem.trainer import training as loop
-from restem.trainer.config import ModelConfig, StemConfig, TrainConfig
+from restem.trainer.config import TrainConfig
+from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.trainer.tuned import TUNED, with_tuned_values
 from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
 from restem.tuner.component import tuner

@@ -10,7 +10,7 @@ from restem.errors import RestemError
 from restem.pipeline.config import Config, config_from_json, json_schema, load_config, with_values
 from restem.pipeline.config.errors import ConfigError
 from restem.stem import StemSpec
-from restem.trainer.config import StemConfig, stem_spec
+from restem.trainer.model_config import StemConfig, stem_spec
 from tests.pipeline.conftest import MINIMAL
 
 REPOSITORY = Path(__file__).parents[3]

@@ -1,0 +1,227 @@
+"""The configuration sections for the network and its stem."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from restem.errors import RestemError
+from restem.images.config import ImageConfig
+from restem.section import Section
+from restem.stem.spec import StemSpec
+
+Role = Literal["candidate", "baseline"]
+Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
+Source = Literal["auto", "caffe", "tf", "torch", "none"]
+LATEST_APPROVED = "latest_approved"
+CHECKPOINT_SUFFIXES = (".h5", ".hdf5", ".keras")
+
+
+class ModelConfig(Section):
+    """The network and its initial weights."""
+
+    backbone: Backbone = Field("ResNet50", description="Name of the network in keras.applications.")
+    weights: str = Field(
+        "imagenet",
+        description="Initial weights: 'imagenet' (downloaded by Keras), 'none' (random), 'pretrain' (the pipeline "
+        "first trains a stock RGB network, see the section 'pretrain'), or the path of a checkpoint (.weights.h5, .h5 "
+        "or .keras). To go on from a pushed model, with its stem and its head: 'latest_approved' (the newest usable "
+        "version under push.destination; while there is none, first_weights), the folder of a pushed model, or a "
+        "folder of versions, whose newest is taken.",
+        min_length=1,
+    )
+    first_weights: str = Field(
+        "imagenet",
+        description="Only if weights is latest_approved or a folder: the initial weights where there is no model to go "
+        "on from, that is, of the candidate while nothing is approved, and of a stock baseline: 'imagenet', 'none', or "
+        "the path of a checkpoint.",
+        min_length=1,
+    )
+    drop_classes: bool = Field(
+        False,
+        description="Only if weights is latest_approved or a folder: whether classes that the pushed model has and the "
+        "data do not have are removed from it. By default they stop the run.",
+    )
+    source: Source = Field(
+        "auto",
+        description="The preprocessing that the weights were trained with: 'caffe' (blue, green, red; ImageNet's mean "
+        "subtracted), 'tf' (-1 to 1), 'torch' (ImageNet's mean and standard deviation), 'none' (0 to 255, unchanged). "
+        "'auto' uses the preprocessing recorded in the checkpoint if Restem made it, otherwise the one of "
+        "keras.applications: caffe for V1, tf for V2.",
+    )
+
+    @property
+    def continues(self) -> bool:
+        """Whether the training goes on from a pushed model, if there is one."""
+        return _is_pushed_model(self.weights)
+
+    @property
+    def source_weights(self) -> str:
+        """The initial weights of a network that does not go on from a pushed model."""
+        return self.first_weights if self.continues else self.weights
+
+    @field_validator("first_weights")
+    @classmethod
+    def _first_weights_are_a_source(cls, first: str, info: ValidationInfo) -> str:
+        weights = info.data.get("weights")
+        if weights is not None and not _is_pushed_model(weights) and first != "imagenet":
+            raise RestemError(
+                "first_weights has no effect with these weights",
+                expected="weights: latest_approved, or the folder of a pushed model",
+                given=f"weights: {weights}",
+                remedy="Remove first_weights, or set weights: latest_approved",
+            )
+        if first == "pretrain":
+            raise RestemError(
+                "the Pretrain step would train a source in every run, also in those that go on from a model",
+                expected="imagenet, none, or the path of a checkpoint",
+                given=first,
+                remedy="Train the source once: restem pretrain --config F --out FILE.weights.h5, and set its path here",
+            )
+        if _is_pushed_model(first):
+            raise RestemError(
+                "this is not a source for a first training",
+                expected=f"imagenet, none, or the path of a checkpoint ({', '.join(CHECKPOINT_SUFFIXES)})",
+                given=first,
+            )
+        return first
+
+    @field_validator("drop_classes")
+    @classmethod
+    def _only_a_model_has_classes_to_drop(cls, drop: bool, info: ValidationInfo) -> bool:
+        weights = info.data.get("weights")
+        if drop and weights is not None and not _is_pushed_model(weights):
+            raise RestemError(
+                "drop_classes has no effect with these weights: they have no classes",
+                expected="weights: latest_approved, or the folder of a pushed model",
+                given=f"weights: {weights}",
+                remedy="Remove drop_classes",
+            )
+        return drop
+
+    @field_validator("source")
+    @classmethod
+    def _source_suits_the_weights(cls, source: Source, info: ValidationInfo) -> Source:
+        weights, backbone = info.data.get("weights"), info.data.get("backbone")  # None if invalid
+        if weights is not None and _is_pushed_model(weights):
+            weights = info.data.get("first_weights")
+        keras_source = "tf" if str(backbone).endswith("V2") else "caffe"
+        if source in ("auto", keras_source) or weights not in ("imagenet", "pretrain"):
+            return source
+        who = "Keras's ImageNet weights are" if weights == "imagenet" else "The Pretrain step's network is"
+        raise RestemError(
+            f"{who} trained with the preprocessing {keras_source!r} for {backbone}",
+            expected=f"auto or {keras_source}",
+            given=source,
+            remedy="Remove model.source; it is only for your own checkpoints",
+        )
+
+
+def _is_pushed_model(weights: str) -> bool:
+    """Whether a value of `model.weights` names a pushed model: it is no keyword of a source, and no checkpoint."""
+    return weights not in ("imagenet", "none", "pretrain") and not weights.endswith(CHECKPOINT_SUFFIXES)
+
+
+class StemConfig(Section):
+    """How the first convolution changes: the fields of StemSpec under the same names.
+
+    StemSpec's `channels`, `bands` and `value_range` come from the section 'image'.
+    """
+
+    extra_bands: Literal["zero", "mean"] = Field(
+        "zero",
+        description="Initial kernels of bands that the source does not have (image.bands other than red, green and "
+        "blue). 'zero' keeps the source's function exactly, and training learns the band. 'mean' (the mean of the "
+        "pretrained kernels) uses the band from the start, which changes the function; it suits bands that look "
+        "similar to the colours, such as near infrared.",
+    )
+    kernel: int | None = Field(
+        None, ge=1, le=31, description="Side length of the new stem's square kernel in pixels; null keeps 7."
+    )
+    shrink: Literal["least_squares", "pseudo_inverse", "bilinear", "crop"] = Field(
+        "least_squares",
+        description="How a kernel is made smaller: 'least_squares' (closest output on the training images), "
+        "'pseudo_inverse' (FlexiViT's resize), 'bilinear', 'crop'.",
+    )
+    filters: int | None = Field(None, ge=1, le=8192, description="Number of filters of the new stem; null keeps 64.")
+    noise: float = Field(
+        0.25,
+        ge=0,
+        le=10,
+        description="With more filters: standard deviation of the zero-sum noise that makes the copies of a filter "
+        "differ, relative to that of the kernels that read them. With 0 the copies stay identical during training.",
+    )
+    narrow: Literal["least_squares", "mean", "drop"] = Field(
+        "least_squares",
+        description="With fewer filters: 'least_squares' refits the layers that read them on the training images, "
+        "'mean' folds the removed filters' means into biases, 'drop' removes them.",
+    )
+    batch_norm: bool = Field(False, description="An extra BatchNormalization directly after the first convolution.")
+    small_images: bool = Field(
+        False,
+        description="The exact stem for small images (4x4, stride 1): it computes what the source network computes on "
+        "the images enlarged twofold. For images of at most about half the size the source was trained on.",
+    )
+    stride: Literal[1, 2] | None = Field(
+        None, description="Stride of the first convolution; 1 keeps the shapes of the weights but changes the function."
+    )
+    pool: bool = Field(True, description="false removes the stem's max pooling, which changes the function.")
+    deep: bool = Field(
+        False,
+        description="Three 3x3 convolutions instead of one (ResNet-C and -D). The last is fitted to the old stem's "
+        "output on the training images. This changes the function.",
+    )
+    deep_filters: tuple[int, int] | None = Field(
+        None, description="Filters of a deep stem's first two convolutions; null means half as many as the last one."
+    )
+    cifar: bool = Field(
+        False,
+        description="The stem of the CIFAR ResNets: kernel 3, stride 1, no pooling. This changes the function; "
+        "small_images is the exact alternative.",
+    )
+    normalise: Literal["source", "statistics"] = Field(
+        "source",
+        description="'source' normalises red, green and blue with the constants that the source was trained with; "
+        "'statistics' scales every band in band_statistics to the mean and standard deviation of the source's "
+        "training images.",
+    )
+    band_statistics: dict[str, tuple[float, float]] | None = Field(
+        None,
+        description="Mean and standard deviation of bands, e.g. {nir: [120, 31.5]}, in the values that the model sees "
+        "(0..255, or 0..65535 with image.bits: 16). They apply to the bands that the source does not have; with "
+        "normalise: statistics, to all bands. If omitted with normalise: statistics, they are measured on the "
+        "training images.",
+    )
+
+    @property
+    def measured(self) -> bool:
+        """Whether the statistics of the bands are measured on the training images."""
+        return self.normalise == "statistics" and self.band_statistics is None
+
+
+def stem_spec(
+    stem: StemConfig,
+    image: ImageConfig,
+    *,
+    value_range: tuple[float, float] | None = None,
+    measured: Mapping[str, tuple[float, float]] | None = None,
+) -> StemSpec:
+    """The StemSpec for the sections `stem` and `image`.
+
+    Args:
+      stem: the section.
+      image: the section.
+      value_range: the pixel values of black and white; None means 0 and image.white.
+      measured: mean and standard deviation by channel name; required if `stem.measured`.
+
+    Raises:
+      StemError: a band name is invalid, or fields exclude each other.
+    """
+    make = StemSpec.cifar if stem.cifar else StemSpec
+    return make(
+        **stem.model_dump(exclude={"cifar", "band_statistics"}),
+        channels=image.count,
+        bands=image.names if image.bands else None,
+        value_range=value_range or (0.0, float(image.white)),
+        band_statistics=measured if stem.measured else stem.band_statistics,
+    )
