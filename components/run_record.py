@@ -16,31 +16,32 @@ model.json, history.json and evaluation.json contain their format version.
 
 import csv
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from os import PathLike
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
-VERSION = 1  # increased when code for the old format would misread the new one
+from restem.record_files import (
+    VERSION,
+    DamagedRecord,
+    Folder,
+    check_version,
+    parse,
+    read_bytes,
+    read_json,
+    write_bytes,
+    write_json,
+)
+
 MODEL, HISTORY, EVALUATION, ANSWERS = "model.json", "history.json", "evaluation.json", "evaluation.npz"
 HISTORY_TABLE = "history.csv"
 EVENTS = "tensorboard"
 CLASSES, STEM, NETWORK = "classes.json", "stem.json", "network.json"
 # TensorFlow's folder for additional files in a SavedModel; serving ignores them.
 EXTRA = "assets.extra"
-
-Kind = TypeVar("Kind")
-Folder = str | PathLike[str]  # a local path or a storage URL
-
-
-class DamagedRecord(ValueError):
-    """A record's file cannot be used; the message is "FILE is damaged: ..." or similar, without a full stop."""
 
 
 @dataclass(frozen=True)
@@ -305,7 +306,7 @@ def read_model(folder: Folder) -> ModelRecord:
     Raises:
       DamagedRecord: it cannot be used.
     """
-    return _parse(folder, MODEL, ModelRecord)
+    return parse(folder, MODEL, ModelRecord)
 
 
 def write_history(folder: Folder, epochs: Iterable[Epoch]) -> None:
@@ -317,7 +318,7 @@ def write_history(folder: Folder, epochs: Iterable[Epoch]) -> None:
     writer.writerow(["phase", "epoch", *Epoch("", 0, 0, 0, 0, 0).figures()])
     for epoch in epochs:
         writer.writerow([epoch.phase, epoch.epoch, *epoch.figures().values()])
-    _write(folder, HISTORY_TABLE, table.getvalue().encode())
+    write_bytes(folder, HISTORY_TABLE, table.getvalue().encode())
 
 
 def read_history(folder: Folder) -> tuple[Epoch, ...]:
@@ -326,7 +327,7 @@ def read_history(folder: Folder) -> tuple[Epoch, ...]:
     Raises:
       DamagedRecord: it cannot be used.
     """
-    return _parse(folder, HISTORY, _History).epochs
+    return parse(folder, HISTORY, _History).epochs
 
 
 def write_evaluation(folder: Folder, evaluation: Evaluation) -> None:
@@ -338,7 +339,7 @@ def write_evaluation(folder: Folder, evaluation: Evaluation) -> None:
         label=evaluation.labels,
         probabilities=evaluation.probabilities.astype(np.float32),
     )
-    _write(folder, ANSWERS, answers.getvalue())
+    write_bytes(folder, ANSWERS, answers.getvalue())
     summary = {"accuracy": evaluation.accuracy, "loss": evaluation.loss, "images": len(evaluation.labels)}
     write_json(folder, EVALUATION, {**summary, "classes": evaluation.classes, "version": VERSION})
 
@@ -350,9 +351,9 @@ def read_evaluation(folder: Folder) -> Evaluation:
       DamagedRecord: one of them cannot be used.
     """
     summary = read_json(folder, EVALUATION)
-    _check_version(EVALUATION, summary)
+    check_version(EVALUATION, summary)
     try:
-        with np.load(io.BytesIO(_read(folder, ANSWERS)), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(read_bytes(folder, ANSWERS)), allow_pickle=False) as arrays:
             paths = tuple(arrays["path"].tolist())
             return Evaluation(tuple(summary["classes"]), paths, arrays["label"], arrays["probabilities"])
     except (ValueError, KeyError, EOFError, BadZipFile) as error:
@@ -369,59 +370,3 @@ def read_classes(folder: Folder) -> list[str]:
     if not isinstance(names, list):
         raise DamagedRecord(f"{CLASSES} is damaged: it is not a JSON list")
     return [str(name) for name in names]
-
-
-def write_json(folder: Folder, name: str, document: Any) -> None:
-    """Writes a JSON file."""
-    _write(folder, name, json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8"))
-
-
-def read_json(folder: Folder, name: str) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-      DamagedRecord: it is not JSON.
-    """
-    try:
-        return json.loads(_read(folder, name))
-    except ValueError:
-        raise DamagedRecord(f"{name} is damaged: it is not valid JSON") from None
-
-
-def _parse(folder: Folder, name: str, kind: type[Kind]) -> Kind:
-    document = read_json(folder, name)
-    if not isinstance(document, dict):
-        raise DamagedRecord(f"{name} is damaged: it is not a JSON object")
-    _check_version(name, document)
-    try:
-        return TypeAdapter(kind).validate_python(document)
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-    absent = [".".join(map(str, problem["loc"])) for problem in problems if problem["type"] == "missing"]
-    if absent:
-        raise DamagedRecord(f"{name} lacks {', '.join(absent)}")
-    where = ".".join(map(str, problems[0]["loc"]))
-    raise DamagedRecord(f"{name} is damaged: {where}: {problems[0]['msg']}")
-
-
-def _check_version(name: str, document: dict[str, Any]) -> None:
-    version = document.get("version", VERSION)
-    if version != VERSION:
-        raise DamagedRecord(f"{name} has format {version}, but this version of restem reads format {VERSION}")
-
-
-def _read(folder: Folder, name: str) -> bytes:
-    if "://" not in str(folder):  # TFX takes seconds to load, and the checks before a run read records too
-        with open(f"{folder}/{name}", "rb") as file:
-            return file.read()
-    from tfx.dsl.io import fileio
-
-    with fileio.open(f"{folder}/{name}", "rb") as file:
-        return file.read()
-
-
-def _write(folder: Folder, name: str, content: bytes) -> None:
-    from tfx.dsl.io import fileio
-
-    with fileio.open(f"{folder}/{name}", "wb") as file:
-        file.write(content)

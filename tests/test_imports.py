@@ -14,6 +14,7 @@ PACKAGES = (
     "restem.errors",
     "restem.fingerprint",
     "restem.processor",
+    "restem.record_files",
     "restem.run_record",
     "restem.section",
     "restem.storage",

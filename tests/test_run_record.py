@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from restem import run_record
-from restem.run_record import Cost, DamagedRecord, Epoch, Evaluation, ModelInput, ModelRecord, Scores
+from restem.record_files import DamagedRecord
+from restem.run_record import Cost, Epoch, Evaluation, ModelInput, ModelRecord, Scores
 
 MODEL = ModelRecord(
     "candidate",

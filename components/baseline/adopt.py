@@ -13,17 +13,8 @@ from restem.baseline.check import SIGNATURE
 from restem.baseline.choice import Choice
 from restem.errors import RestemError
 from restem.pusher.versions import fingerprint
-from restem.run_record import (
-    EXTRA,
-    STEM,
-    Evaluation,
-    read_json,
-    read_model,
-    write_evaluation,
-    write_history,
-    write_json,
-    write_model,
-)
+from restem.record_files import read_json, write_json
+from restem.run_record import EXTRA, STEM, Evaluation, read_model, write_evaluation, write_history, write_model
 from restem.trainer.model_config import Role
 
 BATCH = 64  # images per call

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from restem.run_record import CLASSES, EXTRA, MODEL, DamagedRecord, read_classes, read_model
+from restem.record_files import DamagedRecord
+from restem.run_record import CLASSES, EXTRA, MODEL, read_classes, read_model
 
 SHARD = re.compile(r"^variables/variables\.data-\d{5}-of-(\d{5})$")
 FILES = ("saved_model.pb", "variables/variables.index", f"{EXTRA}/{CLASSES}", f"{EXTRA}/{MODEL}")

@@ -9,7 +9,8 @@ from restem.baseline.check import missing
 from restem.errors import RestemError
 from restem.example_gen.dataset import first_few
 from restem.images.config import ImageConfig
-from restem.run_record import EXTRA, NETWORK, DamagedRecord, ModelRecord, read_classes, read_model
+from restem.record_files import DamagedRecord
+from restem.run_record import EXTRA, NETWORK, ModelRecord, read_classes, read_model
 from restem.trainer.model_config import ModelConfig, StemConfig
 
 # They decide only how a stem's first weights are derived.

@@ -18,16 +18,8 @@ import tensorflow as tf
 
 from restem.errors import RestemError
 from restem.images.config import ImageConfig
-from restem.run_record import (
-    EXTRA,
-    NETWORK,
-    STEM,
-    DamagedRecord,
-    StartedFrom,
-    read_classes,
-    read_json,
-    read_model,
-)
+from restem.record_files import DamagedRecord, read_json
+from restem.run_record import EXTRA, NETWORK, STEM, StartedFrom, read_classes, read_model
 from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.trainer.network import Network, build_network, layers_of
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from restem.images.config import ImageConfig
 from restem.images.graph.preprocess import preprocess
-from restem.run_record import CLASSES, EXTRA, NETWORK, STEM, ModelRecord, write_json, write_model
+from restem.record_files import write_json
+from restem.run_record import CLASSES, EXTRA, NETWORK, STEM, ModelRecord, write_model
 from restem.trainer.continuation import describe_network, named_weights
 
 TOP_K = 5

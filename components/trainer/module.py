@@ -16,6 +16,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from restem.fingerprint import file_fingerprint
 from restem.images.config import ImageConfig
 from restem.processor import describe_processor
+from restem.record_files import write_json
 from restem.run_record import (
     EXTRA,
     STEM,
@@ -28,13 +29,12 @@ from restem.run_record import (
     StartedFrom,
     write_evaluation,
     write_history,
-    write_json,
     write_model,
 )
 from restem.stem import TransferReport
 from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
-from restem.trainer.config import AugmentConfig, Precision, TrainConfig, refuse_choices_without_validation
+from restem.trainer.config import Precision, TrainConfig, refuse_choices_without_validation
 from restem.trainer.continuation import continue_network, pushed_model
 from restem.trainer.distribution import ONE, Distribution, find_distribution
 from restem.trainer.evaluation import evaluate
@@ -348,7 +348,7 @@ def _run_phases(
     freeze_batch_norm: bool,
 ) -> None:
     phases = phases_of(config)
-    if config.augment != AugmentConfig() and phases == ["head"]:
+    if config.augment.on and phases == ["head"]:
         log.warning("train.augment has no effect: train.stem.epochs and train.all.epochs are 0")
     for name in phases:
         if training.is_over(name):

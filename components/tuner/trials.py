@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from restem.run_record import Scores, read_json, write_json
+from restem.record_files import read_json, write_json
+from restem.run_record import Scores
 from restem.tuner.config import Value
 
 FILE = "trials.json"

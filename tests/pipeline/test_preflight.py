@@ -8,7 +8,8 @@ from restem.errors import RestemError
 from restem.pipeline import preflight as module
 from restem.pipeline.config import load_config
 from restem.pipeline.preflight import preflight
-from restem.run_record import ModelInput, ModelRecord, write_json
+from restem.record_files import write_json
+from restem.run_record import ModelInput, ModelRecord
 
 
 def check(write, *overrides):

@@ -11,9 +11,10 @@ from tfx.types.channel_utils import as_channel
 
 from restem.errors import RestemError
 from restem.images.config import ImageConfig
+from restem.record_files import write_json
 from restem.report.reading import read_run
 from restem.report.start import story, summary
-from restem.run_record import EXTRA, NETWORK, StartedFrom, read_evaluation, read_model, write_json, write_model
+from restem.run_record import EXTRA, NETWORK, StartedFrom, read_evaluation, read_model, write_model
 from restem.start.choice import Start, choose_start
 from restem.start.component import candidate_trainer
 from restem.start.driver import Driver

@@ -13,7 +13,8 @@ import tensorflow as tf
 from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.images.container import to_decodable
-from restem.run_record import EXTRA, NETWORK, read_json
+from restem.record_files import read_json
+from restem.run_record import EXTRA, NETWORK
 from restem.trainer import continuation
 from restem.trainer import network as network_module
 from restem.trainer.continuation import continue_network

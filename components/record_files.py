@@ -1,0 +1,84 @@
+"""The files of a run's record: JSON with a format version, in a local folder or a store."""
+
+import json
+from os import PathLike
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+VERSION = 1  # increased when code for the old format would misread the new one
+
+Kind = TypeVar("Kind")
+Folder = str | PathLike[str]  # a local path or a storage URL
+
+
+class DamagedRecord(ValueError):
+    """A record's file cannot be used; the message is "FILE is damaged: ..." or similar, without a full stop."""
+
+
+def write_json(folder: Folder, name: str, document: Any) -> None:
+    """Writes a JSON file."""
+    write_bytes(folder, name, json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8"))
+
+
+def read_json(folder: Folder, name: str) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+      DamagedRecord: it is not JSON.
+    """
+    try:
+        return json.loads(read_bytes(folder, name))
+    except ValueError:
+        raise DamagedRecord(f"{name} is damaged: it is not valid JSON") from None
+
+
+def parse(folder: Folder, name: str, kind: type[Kind]) -> Kind:
+    """Reads a JSON file into a dataclass.
+
+    Raises:
+      DamagedRecord: it cannot be used.
+    """
+    document = read_json(folder, name)
+    if not isinstance(document, dict):
+        raise DamagedRecord(f"{name} is damaged: it is not a JSON object")
+    check_version(name, document)
+    try:
+        return TypeAdapter(kind).validate_python(document)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    absent = [".".join(map(str, problem["loc"])) for problem in problems if problem["type"] == "missing"]
+    if absent:
+        raise DamagedRecord(f"{name} lacks {', '.join(absent)}")
+    where = ".".join(map(str, problems[0]["loc"]))
+    raise DamagedRecord(f"{name} is damaged: {where}: {problems[0]['msg']}")
+
+
+def check_version(name: str, document: dict[str, Any]) -> None:
+    """Rejects a document of another format.
+
+    Raises:
+      DamagedRecord: its version is not `VERSION`.
+    """
+    version = document.get("version", VERSION)
+    if version != VERSION:
+        raise DamagedRecord(f"{name} has format {version}, but this version of restem reads format {VERSION}")
+
+
+def read_bytes(folder: Folder, name: str) -> bytes:
+    """The content of a file."""
+    if "://" not in str(folder):  # TFX takes seconds to load, and the checks before a run read records too
+        with open(f"{folder}/{name}", "rb") as file:
+            return file.read()
+    from tfx.dsl.io import fileio
+
+    with fileio.open(f"{folder}/{name}", "rb") as file:
+        return file.read()
+
+
+def write_bytes(folder: Folder, name: str, content: bytes) -> None:
+    """Writes a file."""
+    from tfx.dsl.io import fileio
+
+    with fileio.open(f"{folder}/{name}", "wb") as file:
+        file.write(content)
