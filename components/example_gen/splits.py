@@ -6,7 +6,7 @@
   has two images. If images of a class are added or removed, only images next to the limit change their split: at most
   one for each added or removed image, and none of another class.
 - `stratified` with groups: groups are assigned to testing in the order of their hashes, as long as this brings the
-  classes' shares closer to data.test_share.
+  classes' shares closer to data.test_share; the first group of a class also if it takes them no further away.
 
 The validation images are chosen among the training images in the same way, with data.val_share and other hashes.
 """
@@ -104,7 +104,8 @@ def _stratified(files: Sequence[ImageFile], share: float, salt: str) -> list[boo
         labels = members[unit]
         before = sum(abs(wanted[label] - have[label]) for label in labels)
         after = sum(abs(wanted[label] - have[label] - count) for label, count in labels.items())
-        if after < before:
+        none_yet = not any(have[label] for label in labels)
+        if after < before or (none_yet and after == before):
             chosen.add(unit)
             have.update(labels)
     return [_unit(file) in chosen for file in files]

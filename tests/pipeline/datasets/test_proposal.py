@@ -135,11 +135,21 @@ def test_a_manifest_gets_its_columns_groups_weights_and_split(tmp_path):
             assert "  # " in line, line
 
 
-def test_classes_with_few_images_are_stratified(tmp_path):
+def test_classes_with_few_images_have_test_images(tmp_path):
     config, text = proposal(make(tmp_path / "images", [(40, 40)], count=6), tmp_path)
-    assert config.data.split == "stratified"
+    assert config.data.split is None
     assert inspect(config).problem is None
     assert "the same share of each class" in text
+
+
+def test_classes_with_few_groups_have_test_images(tmp_path):
+    make(tmp_path / "images", [(40, 40)], count=12)
+    rows = [f"images/{'ab'[i % 2]}/{i // 2}.png,{'ab'[i % 2]},p{i % 6}" for i in range(24)]
+    (tmp_path / "scans.csv").write_text("\n".join(["file,class,patient", *rows]))
+    config, text = proposal(tmp_path / "scans.csv", tmp_path)
+    assert (config.data.split, config.data.group) == ("stratified", "patient")
+    assert inspect(config).problem is None
+    assert "groups stay together" in text
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
