@@ -2,8 +2,6 @@
 
 import json
 import os
-import threading
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from restem.errors import RestemError
 from restem.evaluator.config import LATEST_APPROVED, STOCK
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import VAL, Listing
+from restem.pipeline import imagenet
 from restem.pipeline.config import KEYWORDS, Config, with_values
 from restem.start.check import check_classes, check_same_network
 from restem.start.check import unusable as unusable_start
@@ -23,8 +22,6 @@ from restem.tuner.config import check_installed
 EMBEDDED_PREFIX = "embedded:"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
-IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet"
-ANSWER_SECONDS = 4.0
 BUCKETS = ("gs://",)  # the remote storage that TensorFlow reads without more packages
 
 
@@ -238,39 +235,21 @@ def _check_stem(config: Config, tuned: dict[str, Any]) -> None:
 
 def _check_imagenet(backbone: str, key: str = "weights") -> None:
     """Checks that Keras has the weights or can download them. Otherwise the run would fail after the data steps."""
-    name = f"{backbone.lower()}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    if (home / "models" / name).is_file():
+    problem = imagenet.why_not_available(backbone)
+    if not problem:
         return
-    # In a thread: without a network, a DNS lookup may take half a minute.
-    answers: list[str] = []
-    asking = threading.Thread(target=lambda: answers.append(_ask(f"{IMAGENET_URL}/{name}")), daemon=True)
-    asking.start()
-    asking.join(ANSWER_SECONDS)
-    problem = answers[0] if answers else f"no answer in {ANSWER_SECONDS:g} seconds"
-    if problem:
-        trained = "restem pretrain, or model.weights: pretrain" if key == "weights" else "restem pretrain"
-        raise RestemError(
-            "ImageNet's weights are not on this machine and cannot be downloaded",
-            where=f"model.{key}",
-            expected=f"{name} in {home / 'models'}, or at {IMAGENET_URL}",
-            given=problem,
-            remedy=(
-                f"Copy that file from a machine that has it; or set model.{key} to your own checkpoint; or train a "
-                f"source network on your own images ({trained}); or start from random weights with model.{key}: none"
-            ),
-        )
-
-
-def _ask(url: str) -> str:
-    """Why `url` cannot be downloaded; empty if it can."""
-    from urllib.request import Request, urlopen
-
-    try:
-        with urlopen(Request(url, method="HEAD"), timeout=ANSWER_SECONDS):  # noqa: S310 - a fixed https address
-            return ""
-    except (OSError, ValueError, HTTPException) as error:  # ValueError: the proxy is not a valid address
-        return str(getattr(error, "reason", None) or error) or type(error).__name__
+    file = imagenet.weights_file(backbone)
+    trained = "restem pretrain, or model.weights: pretrain" if key == "weights" else "restem pretrain"
+    raise RestemError(
+        "ImageNet's weights are not on this machine and cannot be downloaded",
+        where=f"model.{key}",
+        expected=f"{file.name} in {file.parent}, or at {imagenet.URL}",
+        given=problem,
+        remedy=(
+            f"Copy that file from a machine that has it; or set model.{key} to your own checkpoint; or train a "
+            f"source network on your own images ({trained}); or start from random weights with model.{key}: none"
+        ),
+    )
 
 
 def _check_weights(path: Path, key: str = "weights") -> None:

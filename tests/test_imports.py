@@ -35,6 +35,7 @@ PACKAGES = (
     "restem.pipeline.environment",
     "restem.pipeline.errors",
     "restem.pipeline.config",
+    "restem.pipeline.imagenet",
     "restem.pipeline.preflight",
     "restem.pipeline.pipeline",
     "restem.pipeline.datasets",

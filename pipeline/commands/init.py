@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -17,16 +18,26 @@ def init(data: str, out: str | None) -> None:
     a table (.csv, .tsv, .parquet) with one row per image. TFRECORD is a file of tf.Examples, or a quoted pattern.
     """
     from restem.errors import RestemError
-    from restem.pipeline.datasets.proposal import propose
+    from restem.pipeline.datasets.proposal import BACKBONE, propose
+    from restem.pipeline.imagenet import why_not_available
 
     path = Path(out).expanduser() if out else None
     if path is not None and path.exists() and (path.is_dir() or path.stat().st_size):
         remedy = "Choose another name, or remove it first"
         raise RestemError("this already exists and is not overwritten", where=f"--out {path}", remedy=remedy)
-    text = propose(os.path.expanduser(data), path)
+    text = propose(os.path.expanduser(data), path, reason=why_not_available(BACKBONE), measure=_measure)
     if path is None:
         print(text, end="")
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     print(f"Wrote {path}. Next: restem inspect --config {path}, then restem run --config {path}", file=sys.stderr)
+
+
+def _measure(sizes: Sequence[tuple[int, int]]) -> list[float]:
+    from restem.pipeline.datasets.proposal import BACKBONE
+    from restem.pipeline.local.worker import run_in_worker
+
+    print("ImageNet's weights cannot be had here: measuring how fast this machine trains ...", file=sys.stderr)
+    request = {"backbone": BACKBONE, "sizes": [list(size) for size in sizes]}
+    return run_in_worker("restem.pipeline.local.tasks:seconds_per_image", request)

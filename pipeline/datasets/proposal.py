@@ -11,6 +11,7 @@ from restem import storage
 from restem.example_gen.config import DataConfig
 from restem.images.config import RGB
 from restem.pipeline.config import slug
+from restem.pipeline.datasets.offline import BACKBONE, Measure, model_lines, plan, size_reason
 from restem.pipeline.datasets.survey import Survey, survey
 from restem.yaml_dialect import dump_inline
 
@@ -18,17 +19,24 @@ SOURCE_SIZE = 224  # pixels; the training size of ImageNet's ResNets
 MIN_SIZE = 32  # pixels; in smaller images nothing is left for a ResNet's last layers
 SMALL_STEM_UP_TO = SOURCE_SIZE // 2
 SHOWN_CLASSES = 20
+MODEL_LINES = (
+    "model:",
+    f"  backbone: {BACKBONE}  # the smallest; ResNet101 and 152 take two and three times as long",
+    "  weights: imagenet  # downloaded by Keras; offline: the path of a checkpoint, or pretrain (restem pretrain)",
+)
 OWN_SPLITS = "the folder's own train/ and test/"
 VAL_SHARE, FEW_VAL_IMAGES = 0.1, 3  # of every class
 IMBALANCED = 3  # largest to smallest class
 
 
-def propose(path: str | Path, out: Path | None) -> str:
+def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Measure | None = None) -> str:
     """The YAML text of a configuration for the images at `path`.
 
     Args:
         path: a folder of images, a manifest, or TFRecord files; local or remote.
         out: the file for the text, so that a path inside its folder can be relative.
+        reason: why ImageNet's weights cannot be had; empty: they can.
+        measure: how fast this machine trains; needed with a reason.
 
     Raises:
         RestemError: the data cannot be used for training.
@@ -42,10 +50,16 @@ def propose(path: str | Path, out: Path | None) -> str:
     train_images, test_images = (sum(counts[split].values()) for split in ("train", "test"))
     by_class = counts["train"] + counts["test"]
     height, width = _size(found)
-    size = str(height) if height == width else f"[{height}, {width}]"
     small = max(height, width) <= SMALL_STEM_UP_TO
     batch_size = 16 if train_images < 500 else 32 if max(height, width) > 128 or train_images < 20_000 else 64
     epochs = min(20, max(4, math.ceil(4000 / max(1, train_images))))
+    offline, size_why = None, _size_why(found, height, width)
+    if reason:
+        assert measure is not None
+        offline = plan(reason, train_images, epochs, height, width, measure)
+        size_why = size_reason(offline, height) or size_why
+        height, width, small = offline.height, offline.width, False
+    size = str(height) if height == width else f"[{height}, {width}]"
     updates = epochs * math.ceil(train_images / batch_size)
     majority = max(counts["test"].values()) / test_images
     threshold = math.ceil((majority + (1 - majority) / 4) * 100) / 100
@@ -69,15 +83,13 @@ def propose(path: str | Path, out: Path | None) -> str:
         *_quarantine_lines(found),
         "",
         "image:",
-        f"  size: {size}  # {_size_why(found, height, width)}",
+        f"  size: {size}  # {size_why}",
         *_channel_lines(found),
         "",
-        "model:",
-        "  backbone: ResNet50  # the smallest; ResNet101 and 152 take two and three times as long",
-        "  weights: imagenet  # downloaded by Keras; offline: the path of a checkpoint, or pretrain (restem pretrain)",
+        *(model_lines(offline) if offline else MODEL_LINES),
         "",
         "stem:",
-        f"  small_images: {str(small).lower()}  # {_small_why(small)}",
+        f"  small_images: {str(small).lower()}  # {_small_why(small, trained_here=offline is not None)}",
         *_band_lines(found),
         "",
         "train:",
@@ -281,7 +293,9 @@ def _band_lines(found: Survey) -> list[str]:
     ]
 
 
-def _small_why(small: bool) -> str:
+def _small_why(small: bool, *, trained_here: bool) -> str:
+    if trained_here:
+        return "the source is trained on images of this size: the stock stem fits"
     if small:
         return (
             f"at most {SMALL_STEM_UP_TO} pixels, half the source's size: this stem acts as if they were upsampled by 2"

@@ -44,6 +44,13 @@ def compile_pipeline(request: dict, emit: Callable[[dict], None]) -> str:
     return compile_pipeline(config_from_json(request["config"]))
 
 
+def seconds_per_image(request: dict, emit: Callable[[dict], None]) -> list[float]:
+    """How fast this machine trains: `request` has `backbone` and `sizes`, a list of [height, width]."""
+    from restem.trainer.speed import seconds_per_image
+
+    return seconds_per_image(request["backbone"], [tuple(size) for size in request["sizes"]])
+
+
 def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
     """Runs a pipeline of pipeline/pipeline.py; returns each step's output artifacts by key."""
     from absl import logging

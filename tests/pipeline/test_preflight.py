@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from restem.errors import RestemError
-from restem.pipeline import preflight as module
+from restem.pipeline import imagenet as module
 from restem.pipeline.config import load_config
 from restem.pipeline.preflight import preflight
 from restem.record_files import write_json
