@@ -84,9 +84,10 @@ def run_on_kubeflow(image, volume, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(run_on_kubeflow) -> SimpleNamespace:
-    """A first run, and a second one whose baseline is the model that the first run pushed."""
+    """A first run, and a second one that pretrains, and whose baseline is the model that the first run pushed."""
     first = run_on_kubeflow(*SETTINGS)
-    return SimpleNamespace(first=first, second=run_on_kubeflow(*SETTINGS, "evaluate.baseline=latest_approved"))
+    pretraining = ["model.weights=pretrain", "pretrain.epochs=1", "evaluate.baseline=latest_approved"]
+    return SimpleNamespace(first=first, second=run_on_kubeflow(*SETTINGS, *pretraining))
 
 
 def test_every_step_ran_in_a_container(runs):

@@ -63,7 +63,7 @@ def tiny_network() -> Network:
     x = keras.layers.BatchNormalization(name="body_bn")(x)
     features = keras.layers.GlobalAveragePooling2D()(x)
     head = keras.layers.Dense(len(CLASSES), name="head")
-    report = SimpleNamespace(to_text=lambda: "text", to_dict=dict)
+    report = SimpleNamespace(to_text=lambda: "text", to_dict=dict, input={"bands": ["grey"]})
     return Network(
         keras.Model(pixels, head(features)), keras.Model(pixels, features), head, ("conv1_conv", "conv1_bn"), report
     )

@@ -64,9 +64,12 @@ def test_each_step_gets_the_fingerprint_of_what_it_reads(configured):
     )
     assert more["Baseline"] == ("baseline", "/mnt/restem/models")
     assert more["SourceExampleGen"][1]["path"] == "/mnt/restem/source"
-    started = wanted(configured("push.destination=/mnt/restem/models", "model.weights=latest_approved"))
+    started = wanted(configured("push.destination=/mnt/restem/models", "model.weights=latest_approved", "tune=null"))
     assert started["Trainer"] == ("start", "/mnt/restem/models")
-    assert wanted(configured("model.weights=/mnt/restem/old/5"))["Trainer"] == ("start", "/mnt/restem/old/5")
+    assert wanted(configured("model.weights=/mnt/restem/old/5", "tune=null"))["Trainer"] == (
+        "start",
+        "/mnt/restem/old/5",
+    )
     assert wanted(configured("evaluate.baseline=/mnt/restem/old"))["Baseline"] == ("baseline", "/mnt/restem/old")
 
 
