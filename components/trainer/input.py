@@ -16,7 +16,7 @@ from restem.images.graph.stored import decode_pixels
 CACHE_BYTES = 2 * 2**30
 # Where the decoded images are not in memory, encoded ones are shuffled as they pass, so many bytes of them at once.
 # Ingestion has already put them into a random order, so this need not be all of them.
-SHUFFLED_BYTES = 256 * 2**20
+SHUFFLED_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
