@@ -19,16 +19,21 @@ def main() -> None:
     from restem.pipeline.local.folder import RunFolder, prepare, resolved, training_environment
     from restem.pipeline.local.runner import LocalRunner
     from restem.pipeline.pipeline import create_pipeline
+    from restem.pipeline.preflight import preflight
 
     default = Path(__file__).resolve().parent / "configs" / "digits.yaml"
     config = load_config(os.environ.get("RESTEM_CONFIG") or default)
     folder = RunFolder.of(config, os.environ.get("RESTEM_ROOT"))
     os.environ.update(training_environment(config, folder))
     with ExitStack() as stack:
-        # Only a real run locks and writes; a disabled run changes nothing.
+        # Only a real run checks, locks and writes; a disabled run changes nothing.
+        def before() -> None:
+            preflight(config, root=folder.root)
+            stack.enter_context(folder.locked())
+            prepare(config, folder)
+
         runner = LocalRunner(
-            lambda step, state, seconds: print(f"restem: {step}: {state}", file=sys.stderr),
-            before=lambda: (stack.enter_context(folder.locked()), prepare(config, folder)),
+            lambda step, state, seconds: print(f"restem: {step}: {state}", file=sys.stderr), before=before
         )
         runner.run(create_pipeline(resolved(config, folder), root=str(folder.root)))
 
