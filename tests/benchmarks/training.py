@@ -1,6 +1,6 @@
 """Benchmarks of the Trainer: its speed against a bare `model.fit`, the cost of checkpoints, and memory.
 
-Each speed is marginal: the time of five epochs less that of one, so that building and tracing do not count. The two
+Each speed is marginal: the time for many images less that for few, so that building and tracing do not count. The two
 sides alternate. Memory is measured in processes of their own (`python -m tests.benchmarks.training IMAGES FOLDER`).
 """
 
@@ -34,13 +34,13 @@ from tests.benchmarks.memory import peak_bytes
 from tests.benchmarks.photos import PHOTO, photo
 
 IMAGE = ImageConfig(size=64, bands=["red", "green", "blue", "nir"])
-IMAGES, CLASSES, BATCH = 256, 4, 32
-FEW, MANY, TURNS = 1, 5, 2  # epochs; how often both sides are measured
+CLASSES, BATCH = 4, 32
+FEW, MANY, TURNS = 256, 1024, 2  # images; how often both sides are measured
 AUGMENT = AugmentConfig(flip_horizontal=True, rotation=10, translation=0.1)  # all of them Keras's own layers
 NOTHING = Checkpoints(None, "", 0)
 
 
-def images(count: int = IMAGES) -> Split:
+def images(count: int) -> Split:
     """Random images in memory."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (count, IMAGE.height, IMAGE.width, IMAGE.count), np.uint8)
@@ -56,11 +56,17 @@ def network(train: Split) -> Network:
     )
 
 
-def marginal(*sides: Callable[[int], float]) -> list[float]:
-    """Seconds of one epoch for each side, from the least times of all turns; the sides alternate."""
-    measured = [[(side(FEW), side(MANY)) for side in sides] for _ in range(TURNS)]
-    least = [(min(few for few, _ in turns), min(many for _, many in turns)) for turns in zip(*measured, strict=True)]
-    return [(many - few) / (MANY - FEW) for few, many in least]
+def marginal(*sides: Callable[[Split], float], turns: int = TURNS) -> list[float]:
+    """Seconds of one image for each side, from the least times of all turns; the sides alternate."""
+    few, many = images(FEW), images(MANY)
+    measured = [[(side(few), side(many)) for side in sides] for _ in range(turns)]
+    least = [(min(one for one, _ in all_), min(one for _, one in all_)) for all_ in zip(*measured, strict=True)]
+    return [(most - less) / (MANY - FEW) for less, most in least]
+
+
+def pixels_of(train: Split) -> np.ndarray:
+    """As `fit` takes them: float32 [count, height, width, channels]."""
+    return np.stack(list(train.images.as_numpy_iterator())).astype(np.float32)
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -71,16 +77,11 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 def speed(name: str, augment: AugmentConfig, goal: float) -> dict[str, Any]:
-    """The phase `all` against `model.fit` on arrays, with the same layers, optimizer and batches."""
-    train = images()
-    pixels = np.stack(list(train.images.as_numpy_iterator())).astype(np.float32)
-    net = network(train)
+    """One epoch of the phase `all` against `model.fit` on arrays, with the same layers, optimizer and batches."""
+    settings = TrainConfig(batch_size=BATCH, augment=augment, all=AllPhase(epochs=1))
+    net = network(images(BATCH))
 
-    def config(epochs: int) -> TrainConfig:
-        return TrainConfig(batch_size=BATCH, augment=augment, all=AllPhase(epochs=epochs))
-
-    def ours(epochs: int) -> float:
-        settings = config(epochs)
+    def ours(train: Split) -> float:
         training = Training(settings, ["all"], NOTHING)
         return timed(
             lambda: train_network(
@@ -88,14 +89,14 @@ def speed(name: str, augment: AugmentConfig, goal: float) -> dict[str, Any]:
             )
         )
 
-    def bare(epochs: int) -> float:
-        settings = config(epochs)
+    def bare(train: Split) -> float:
+        pixels = pixels_of(train)
         layers = augmentation(augment, 255, 0)
         model = keras.Sequential([net.model.input, *layers, net.model]) if layers else net.model
-        compile_classifier(model, make_optimizer(settings, settings.all, epochs * IMAGES // BATCH))
-        return timed(lambda: model.fit(pixels, train.labels, batch_size=BATCH, epochs=epochs, verbose=0))
+        compile_classifier(model, make_optimizer(settings, settings.all, train.count // BATCH))
+        return timed(lambda: model.fit(pixels, train.labels, batch_size=BATCH, verbose=0))
 
-    ours(1)  # leaves the layers as trainable as both sides need them
+    ours(images(BATCH))  # leaves the layers as trainable as both sides need them
     seconds = marginal(ours, bare)
     return {
         "name": name,
@@ -103,24 +104,29 @@ def speed(name: str, augment: AugmentConfig, goal: float) -> dict[str, Any]:
         "unit": "ratio of speeds",
         "compared_with": "model.fit on arrays, with the same layers, optimizer and batches",
         "goal": goal,
-        "images_per_second": {"ours": round(IMAGES / seconds[0], 1), "bare": round(IMAGES / seconds[1], 1)},
+        "images_per_second": {"ours": round(1 / seconds[0], 1), "bare": round(1 / seconds[1], 1)},
     }
 
 
 def head() -> dict[str, Any]:
     """Ten epochs of the head phase against ten passes through the frozen backbone."""
-    train = images(2 * IMAGES)
-    net = network(train)
+    net = network(images(BATCH))
     settings = TrainConfig(batch_size=BATCH, head=HeadPhase(epochs=10))
-    ours = timed(lambda: train_head(Training(settings, ["head"], NOTHING), net, train, None, settings))
     for layer in net.layers():
         layer.trainable = layer is net.head
-    pixels = np.stack(list(train.images.as_numpy_iterator())).astype(np.float32)
-    compile_classifier(net.model, make_optimizer(settings, settings.head, 10 * train.count // BATCH))
-    bare = timed(lambda: net.model.fit(pixels, train.labels, batch_size=BATCH, epochs=10, verbose=0))
+
+    def ours(train: Split) -> float:
+        return timed(lambda: train_head(Training(settings, ["head"], NOTHING), net, train, None, settings))
+
+    def bare(train: Split) -> float:
+        pixels = pixels_of(train)
+        compile_classifier(net.model, make_optimizer(settings, settings.head, 10 * train.count // BATCH))
+        return timed(lambda: net.model.fit(pixels, train.labels, batch_size=BATCH, epochs=10, verbose=0))
+
+    seconds = marginal(ours, bare, turns=1)
     return {
         "name": "ten epochs of the head",
-        "value": round(bare / ours, 2),
+        "value": round(seconds[1] / seconds[0], 2),
         "unit": "ratio of speeds",
         "compared_with": "ten epochs that compute the features again",
         "goal": 5,
