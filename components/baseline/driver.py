@@ -4,7 +4,7 @@ Kubeflow runs no drivers. There the executor looks for the version, and the cach
 (pipeline/kubeflow/container/fingerprints.py).
 """
 
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from tfx.dsl.components.base import base_driver
 from tfx.orchestration import metadata
@@ -21,23 +21,45 @@ from restem.evaluator.config import STOCK
 CHOICE = "choice"
 
 
-class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
-    """Adds the property `choice`, a Choice as JSON."""
+class Found(Protocol):
+    """What a driver found."""
+
+    def to_json(self) -> str: ...
+
+
+class FindingDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
+    """Adds what it finds outside of the pipeline as a property, as JSON."""
+
+    PROPERTY: ClassVar[str]
 
     def __init__(self, metadata_handle: metadata.Metadata) -> None:
         base_driver.BaseDriver.__init__(self, metadata_handle)
         portable_base_driver.BaseDriver.__init__(self, metadata_handle)
 
+    def find(self, inputs: dict[str, list[Artifact]], properties: dict[str, Any]) -> Found:
+        """Looks for it, with the step's inputs and properties."""
+        raise NotImplementedError
+
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
-        """Looks for the baseline.
+        """Looks for it.
 
         Raises:
-          RestemError: the requested folder has no usable model.
+          RestemError: there is nothing that can be used.
         """
-        choice = find(execution_info.input_dict, execution_info.exec_properties)
         output = driver_output_pb2.DriverOutput()
-        output.exec_properties[CHOICE].string_value = choice.to_json()
+        found = self.find(execution_info.input_dict, execution_info.exec_properties)
+        output.exec_properties[self.PROPERTY].string_value = found.to_json()
         return output
+
+
+class Driver(FindingDriver):
+    """Adds the property `choice`, a Choice as JSON."""
+
+    PROPERTY = CHOICE
+
+    def find(self, inputs: dict[str, list[Artifact]], properties: dict[str, Any]) -> Choice:
+        """See the function `find`."""
+        return find(inputs, properties)
 
 
 def find(inputs: dict[str, list[Artifact]], properties: dict[str, Any]) -> Choice:

@@ -6,38 +6,24 @@ Kubeflow runs no drivers. There the executor looks for the model, and the cache 
 
 from typing import Any
 
-from tfx.dsl.components.base import base_driver
-from tfx.orchestration import metadata
-from tfx.orchestration.portable import base_driver as portable_base_driver
-from tfx.orchestration.portable import data_types
-from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils, json_utils
 
-from restem.baseline.driver import run_classes
+from restem.baseline.driver import FindingDriver, run_classes
 from restem.start.choice import Start, choose_start
 
 START = "start"
 
 
-class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
+class Driver(FindingDriver):
     """Adds the property `start`, a Start as JSON."""
 
-    def __init__(self, metadata_handle: metadata.Metadata) -> None:
-        base_driver.BaseDriver.__init__(self, metadata_handle)
-        portable_base_driver.BaseDriver.__init__(self, metadata_handle)
+    PROPERTY = START
 
-    def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
-        """Looks for the model.
-
-        Raises:
-          RestemError: see `choose_start`.
-        """
-        start = find(execution_info.input_dict, execution_info.exec_properties)
-        output = driver_output_pb2.DriverOutput()
-        output.exec_properties[START].string_value = start.to_json()
-        return output
+    def find(self, inputs: dict[str, list[Artifact]], properties: dict[str, Any]) -> Start:
+        """See the function `find`."""
+        return find(inputs, properties)
 
 
 def find(inputs: dict[str, list[Artifact]], properties: dict[str, Any]) -> Start:
