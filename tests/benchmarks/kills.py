@@ -37,7 +37,7 @@ train:
   checkpoint: {every: 0}
 evaluate: {min_accuracy: 0, min_improvement: -1}
 """
-KILLS = {"Pretrain": 4, "Trainer": 3, "Baseline": 3}
+KILLS = {"Pretrain": 4, "Baseline": 3, "Trainer": 3}  # in the order in which they run
 EPOCH = re.compile(r"restem: (\w+): epoch (\d+) of \d+, loss .* images/s, ")
 SEED = 20261126  # of the moments
 
