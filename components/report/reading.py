@@ -126,7 +126,7 @@ def _read_stem(uri: str) -> StemTransfer | None:
         claim=report["claim"],
         error=report.get("error"),
         weights=tuple(report.get("weights") or ()),
-        dropped=tuple(str(name) for name in report.get("dropped") or ()),
+        dropped=tuple(f"{one['name']} ({one['why']})" for one in report.get("dropped") or ()),
         text=text.decode("utf-8") if text else "",
         picture=picture_uri(picture) if picture else None,
     )

@@ -51,7 +51,7 @@ STEM = {
             for i in range(1, 300)
         ],
     ],
-    "dropped": ["predictions/kernel", "predictions/bias"],
+    "dropped": [{"name": f"predictions/{part}", "why": "a new head"} for part in ("kernel", "bias")],
 }
 
 
@@ -123,7 +123,12 @@ def make_data(sample: Sample, title: str = "Digits") -> ReportData:
         "config": {**CONFIG, "data": {**CONFIG["data"], "path": "/data/scans"}},
     }
     stem = StemTransfer(
-        STEM["claim"], STEM["error"], STEM["weights"], STEM["dropped"], "claim: exact\n…", picture_uri(kernels_png())
+        STEM["claim"],
+        STEM["error"],
+        STEM["weights"],
+        ("predictions/kernel (a new head)",),
+        "claim: exact\n…",
+        picture_uri(kernels_png()),
     )
 
     def thumbnails(paths: set[str]) -> dict[str, Thumbnail]:

@@ -93,6 +93,7 @@ def test_executor_writes_the_page(tmp_path, run_folders, monkeypatch):
     assert asked == [(str(tmp_path / "evaluation"), str(tmp_path / "blessing"))]
     assert "<h1>Chest &lt;scans&gt;</h1>" in page
     assert "肺炎" in page
+    assert "predictions/kernel (a new head), predictions/bias (a new head)." in page
     assert 'class="pixels" src="data:image/png;base64,' in page
     assert f"tensorflow {tf.__version__}" in page
 
