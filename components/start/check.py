@@ -11,14 +11,10 @@ from restem.example_gen.dataset import first_few
 from restem.images.config import ImageConfig
 from restem.record_files import DamagedRecord
 from restem.run_record import EXTRA, NETWORK, ModelRecord, read_classes, read_model
-from restem.trainer.model_config import ModelConfig, StemConfig
+from restem.trainer.model_config import AGAIN, ModelConfig, StemConfig
 
 # They decide only how a stem's first weights are derived.
 FIRST_STEM_ONLY = {"extra_bands", "shrink", "noise", "narrow"}
-AGAIN = (
-    "Set model.weights to a source (imagenet, none, or a checkpoint) for one run; a later run can go on from the model "
-    "that it pushes"
-)
 
 
 def unusable(folder: str, sizes: Mapping[str, int]) -> str | None:

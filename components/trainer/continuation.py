@@ -20,7 +20,7 @@ from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.record_files import DamagedRecord, read_json
 from restem.run_record import EXTRA, NETWORK, STEM, StartedFrom, read_classes, read_model
-from restem.trainer.model_config import ModelConfig, StemConfig
+from restem.trainer.model_config import AGAIN, ModelConfig, StemConfig
 from restem.trainer.network import Network, build_network, layers_of
 
 FORMAT = 1
@@ -216,8 +216,7 @@ def _unusable(folder: str, reason: str) -> RestemError:
         where=f"model.weights ({folder})",
         expected="a model that this pipeline pushed, with the same stem, and all its files",
         given=reason,
-        remedy="Set model.weights to a source (imagenet, none, or a checkpoint) for one run; a later run can go on "
-        "from the model that it pushes",
+        remedy=AGAIN,
     )
 
 

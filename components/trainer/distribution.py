@@ -4,7 +4,7 @@ One CPU or one GPU needs no strategy. Several GPUs of one machine train with Ten
 machines (workers) with `MultiWorkerMirroredStrategy`, if TF_CONFIG names them, as Kubeflow's training operator does.
 """
 
-import json
+import io
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -182,11 +182,10 @@ def mirrored(devices: Sequence[str]) -> Distribution:
 
 
 def _dumps(array: np.ndarray) -> bytes:
-    head = json.dumps([array.dtype.str, list(array.shape)]).encode()
-    return len(head).to_bytes(4, "little") + head + np.ascontiguousarray(array).tobytes()
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _loads(content: bytes) -> np.ndarray:
-    size = int.from_bytes(content[:4], "little")
-    dtype, shape = json.loads(content[4 : 4 + size])
-    return np.frombuffer(content[4 + size :], np.dtype(dtype)).reshape(shape).copy()
+    return np.load(io.BytesIO(content), allow_pickle=False)

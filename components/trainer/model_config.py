@@ -15,6 +15,11 @@ Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet10
 Source = Literal["auto", "caffe", "tf", "torch", "none"]
 LATEST_APPROVED = "latest_approved"
 CHECKPOINT_SUFFIXES = (".h5", ".hdf5", ".keras")
+# The remedy where a training cannot go on from a pushed model.
+AGAIN = (
+    "Set model.weights to a source (imagenet, none, or a checkpoint) for one run; a later run can go on from the model "
+    "that it pushes"
+)
 
 
 class ModelConfig(Section):

@@ -34,7 +34,7 @@ from restem.run_record import (
 from restem.stem import TransferReport
 from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
-from restem.trainer.config import Precision, TrainConfig, refuse_choices_without_validation
+from restem.trainer.config import PHASES, Precision, TrainConfig, refuse_choices_without_validation
 from restem.trainer.continuation import continue_network, pushed_model
 from restem.trainer.distribution import ONE, Distribution, find_distribution
 from restem.trainer.evaluation import evaluate
@@ -333,7 +333,7 @@ def train_phases(
 
 def phases_of(config: TrainConfig) -> list[str]:
     """The phases that have epochs, in order."""
-    return [name for name in ("head", "stem", "all") if getattr(config, name).epochs]
+    return [name for name in PHASES if getattr(config, name).epochs]
 
 
 def _run_phases(

@@ -15,7 +15,7 @@ from restem.trainer.config import NetworkPhase, TrainConfig
 from restem.trainer.distribution import ONE, Distribution
 from restem.trainer.features import features_of, mean_and_std, standardise
 from restem.trainer.input import Split, arrays_as_split
-from restem.trainer.network import Network
+from restem.trainer.network import Network, layers_of
 from restem.trainer.optimizer import make_optimizer
 from restem.trainer.precision import FLOAT32, body, computing_in, scaled
 from restem.trainer.replicas import Replicated
@@ -249,7 +249,7 @@ def moving_statistics(model: keras.Model) -> list[keras.Variable]:
     """The moving statistics that change in training: those of the BatchNormalization layers that are not frozen."""
     return [
         statistic
-        for layer in model._flatten_layers()
+        for layer in layers_of(model)
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
         for statistic in (layer.moving_mean, layer.moving_variance)
     ]

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from restem.trainer.augmented import Augmentation
 from restem.trainer.distribution import Distribution
+from restem.trainer.network import layers_of
 
 
 class Replicated(keras.Model):
@@ -38,7 +39,7 @@ class Replicated(keras.Model):
         self.random_layers = augment.layers if augment else []  # their state is among the variables
         with distribution.scope():
             self.replicas = keras.models.clone_model(network)
-        for ours, theirs in zip(_layers(self.replicas), _layers(network), strict=True):
+        for ours, theirs in zip(layers_of(self.replicas), layers_of(network), strict=True):
             ours.trainable = theirs.trainable
             if isinstance(ours, keras.layers.BatchNormalization) and ours.trainable:
                 ours.synchronized = True
@@ -136,8 +137,3 @@ class _Untracked:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
-
-
-def _layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """All layers, including those inside nested models, but not the models themselves."""
-    return [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]

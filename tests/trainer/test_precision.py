@@ -10,7 +10,6 @@ import tensorflow as tf
 from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.run_record import ModelInput, ModelRecord
-from restem.trainer.checkpoint import Checkpoints
 from restem.trainer.config import PhaseConfig, TrainConfig
 from restem.trainer.export import export
 from restem.trainer.network import in_order
@@ -18,7 +17,7 @@ from restem.trainer.optimizer import KINDS, make_optimizer
 from restem.trainer.phases import predict
 from restem.trainer.precision import body, choose_precision, computing_in, scaled
 from tests.trainer.conftest import CLASSES, tiny_network
-from tests.trainer.test_training import VARIED, Killed, killed_at
+from tests.trainer.test_training import VARIED, kill_and_continue
 
 ONLY_ALL = {"head": {"epochs": 0}, "stem": {"epochs": 0}, "all": {"epochs": 8, "learning_rate": 0.01}}
 
@@ -142,12 +141,7 @@ def network_in_float32(model):
 def test_an_interrupted_training_in_16_bits_ends_with_the_same_weights(train, tmp_path, monkeypatch, precision, after):
     settings = {**VARIED, "precision": precision, "head": {"epochs": 0}, "stem": {"epochs": 0}}
     whole = train(**settings)
-    with monkeypatch.context() as patch:
-        killed_at(patch, after)
-        with pytest.raises(Killed):
-            train(Checkpoints(str(tmp_path), "key", 0), **settings)
-    keras.backend.clear_session()
-    again = train(Checkpoints(str(tmp_path), "key", 0), **settings)
+    again = kill_and_continue(train, tmp_path, monkeypatch, after, settings)
     for ours, theirs in zip(again.weights, whole.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert [(e.loss, e.validation) for e in again.training.history] == [

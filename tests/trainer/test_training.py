@@ -65,14 +65,19 @@ def killed_at(patch, after):
     patch.setattr(loop._Watch, "on_train_batch_end", on_train_batch_end)
 
 
-@pytest.mark.parametrize("after", [0, 7, 18, 25, 36, 41])
-def test_a_training_that_is_killed_ends_with_the_weights_of_one_that_is_not(train, whole, tmp_path, monkeypatch, after):
+def kill_and_continue(train, folder, monkeypatch, after, settings):
+    """A training that is killed after so many steps, and goes on from its checkpoint."""
     with monkeypatch.context() as patch:
         killed_at(patch, after)
         with pytest.raises(Killed):
-            train(Checkpoints(str(tmp_path), "key", 0), **VARIED)
+            train(Checkpoints(str(folder), "key", 0), **settings)
     keras.backend.clear_session()
-    again = train(Checkpoints(str(tmp_path), "key", 0), **VARIED)
+    return train(Checkpoints(str(folder), "key", 0), **settings)
+
+
+@pytest.mark.parametrize("after", [0, 7, 18, 25, 36, 41])
+def test_a_training_that_is_killed_ends_with_the_weights_of_one_that_is_not(train, whole, tmp_path, monkeypatch, after):
+    again = kill_and_continue(train, tmp_path, monkeypatch, after, VARIED)
     for ours, theirs in zip(again.weights, whole.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert [(e.phase, e.epoch) for e in again.training.history] == [(e.phase, e.epoch) for e in whole.training.history]
