@@ -78,7 +78,7 @@ setup(
     package_dir=FOLDERS,
     packages=[*FOLDERS, *(f"{top}.{name}" for top, folder in FOLDERS.items() for name in find_packages(folder))],
     package_data={
-        "restem": ["py.typed", "**/*.html", "**/*.css"],
+        "restem": ["py.typed", "**/*.html", "**/*.css", "**/*.jinja"],
         "restem.pipeline": ["configs/*.yaml", "environment/*.sh"],
         "restem.schemas": ["*.pbtxt", "*.json"],
     },

@@ -1,6 +1,7 @@
 """The configuration's sections, combined in one frozen, validated object."""
 
 import json
+import os
 import re
 from typing import Any
 
@@ -109,6 +110,16 @@ def json_schema() -> str:
     schema = Config.model_json_schema()
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Restem's configuration"}
     return json.dumps(schema, indent=2) + "\n"
+
+
+def push_destination(config: Config, root: str) -> str:
+    """The folder whose numbered sub-folders are the released models, in TensorFlow Serving's layout.
+
+    Args:
+        config: the resolved configuration.
+        root: the run's folder.
+    """
+    return config.push.destination or os.path.join(root, "serving", config.name)
 
 
 def slug(text: str) -> str:

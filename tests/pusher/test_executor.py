@@ -10,6 +10,7 @@ from tfx.types import standard_artifacts
 from tfx.types.channel_utils import as_channel
 
 from restem.pusher import executor as module
+from restem.pusher.artifacts import ReleaseNotes
 from restem.pusher.component import Pusher
 from restem.pusher.driver import NOT_PUSHED, Driver
 from restem.pusher.executor import Executor
@@ -27,6 +28,7 @@ def step(tiny_model, tmp_path):
         pusher = Pusher(
             model=as_channel([standard_artifacts.Model()]),
             model_blessing=as_channel([standard_artifacts.ModelBlessing()]),
+            release=as_channel([ReleaseNotes()]),
             destination=str(tmp_path / "serving"),
             name="digits",
             storage_uri=storage_uri,
@@ -36,6 +38,7 @@ def step(tiny_model, tmp_path):
             inputs={
                 "model": [artifact(standard_artifacts.Model, tmp_path / "model")],
                 "model_blessing": [artifact(standard_artifacts.ModelBlessing, tmp_path / "b", blessed=blessed)],
+                "release": [artifact(ReleaseNotes, tmp_path / "release")],
             },
             properties={key: value for key, value in pusher.exec_properties.items() if value is not None},
             destination=str(tmp_path / "serving"),
