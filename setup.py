@@ -24,11 +24,13 @@ REQUIRES = [
     "pyarrow>=14,<24",
     "pydantic>=2.10,<3",
     "pyyaml>=6,<7",
+    "requests>=2.32,<3",
     "rich>=13,<16",
     "scikit-learn>=1.5,<2",
     "scipy>=1.11,<2",
     "tensorboard>=2.20,<2.22",
     "tifffile>=2025.3",
+    "urllib3>=2.2,<3",
 ]
 EXTRAS = {
     # What `restem compile` and `restem kubeflow` need beside the pipeline itself.

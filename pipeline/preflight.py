@@ -10,6 +10,7 @@ from restem.errors import RestemError
 from restem.evaluator.config import LATEST_APPROVED, STOCK
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import VAL, Listing
+from restem.notify.send import check as check_notify
 from restem.pipeline import imagenet
 from restem.pipeline.config import KEYWORDS, Config, push_destination, with_values
 from restem.pusher.files import file_sizes
@@ -39,6 +40,8 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
     """
     _check_runner(config)
     _check_workers(config)
+    if not pretrain:
+        check_notify(config.notify)
     if config.tune is not None:
         check_installed()
     check_stem(config)

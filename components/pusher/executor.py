@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import time
 from dataclasses import replace
@@ -12,6 +13,7 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils
 
+from restem.notify.step import NOTIFY, tell
 from restem.pusher import files
 from restem.pusher.driver import base_directory
 from restem.pusher.kserve import write_manifest
@@ -45,6 +47,15 @@ class Executor(executor.Executor):
     ) -> None:
         """Pushes an approved model, and copies it to the output `pushed_model`."""
         self._log_startup(input_dict, output_dict, exec_properties)
+        self._push_if_approved(input_dict, output_dict, exec_properties)
+        self._tell(input_dict, artifact_utils.get_single_instance(output_dict["pushed_model"]))
+
+    def _push_if_approved(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
@@ -79,13 +90,33 @@ class Executor(executor.Executor):
         release = replace(
             read_release(f"{told}/{EXTRA}") or Release(),
             pushed_at=time_text(time.time()),
-            run=(self._context and self._context.pipeline_run_id) or run_of(pushed.uri),
+            run=self._run(pushed),
             withdrawn=withdrawn_models(destination),
         )
         notes = {RELEASE: release.to_bytes()}
         if files.exists(f"{told}/{CARD}"):
             notes[CARD] = files.read(f"{told}/{CARD}")
         return push(model, destination, at_least=at_least, notes=notes)
+
+    def _run(self, pushed: Artifact) -> str | None:
+        return (self._context and self._context.pipeline_run_id) or run_of(pushed.uri)
+
+    def _tell(self, inputs: dict[str, list[Artifact]], pushed: Artifact) -> None:
+        """On a cluster; on this machine the command tells the result."""
+        if not os.environ.get(NOTIFY):
+            return
+        release = read_release(f"{artifact_utils.get_single_uri(inputs['release'])}/{EXTRA}") or Release()
+        tell(
+            approved=bool(self.CheckBlessing(inputs)),
+            pipeline=release.pipeline,
+            run=self._run(pushed) or pushed.uri,
+            reason=release.reason,
+            details={
+                "metrics": release.figures,
+                "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
+                "not_pushed": pushed.get_string_custom_property(NOT_PUSHED) or None,
+            },
+        )
 
 
 def run_of(uri: str) -> str | None:

@@ -97,9 +97,11 @@ def _push_again(before: Entry, destination: str, release: Release, model: str) -
         if files.exists(f"{before.path}/{CARD}"):
             notes[CARD] = files.read(f"{before.path}/{CARD}")
         version = push(before.path, destination, notes=notes)
-    except FileNotFoundError:
+    except OSError as error:
         raise RestemError(
-            f"version {before.number} was removed while it was copied; nothing has changed", where=destination
+            f"version {before.number} cannot be copied; nothing has changed",
+            where=destination,
+            given=error.strerror or type(error).__name__,
         ) from None
     if fingerprint(version.path) != model:  # a file system that lost a write
         raise RestemError("the copy differs from its origin", where=version.path, given=f"version {before.number}")

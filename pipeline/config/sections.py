@@ -11,6 +11,7 @@ from restem.errors import RestemError
 from restem.evaluator.config import EvaluateConfig
 from restem.example_gen.config import DataConfig
 from restem.images.config import ImageConfig
+from restem.notify.config import NotifyConfig
 from restem.pipeline.config.beam import BeamConfig
 from restem.pipeline.config.kubeflow import KubeflowConfig
 from restem.pusher.config import PushConfig
@@ -44,6 +45,7 @@ class Config(Section):
     )
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="The conditions for approving a candidate.")
     push: PushConfig = Field(PushConfig(), description="Where an approved model is pushed.")
+    notify: NotifyConfig = Field(NotifyConfig(), description="Who is told how a run ended.")
     beam: BeamConfig = Field(BeamConfig(), description="The Beam runner of the data steps.")
     kubeflow: KubeflowConfig = Field(KubeflowConfig(), description="How the steps run on Kubeflow Pipelines.")
 

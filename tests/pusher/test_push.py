@@ -42,6 +42,11 @@ class Bucket(LocalFilesystem):
             yield folder.replace(cls.local(top), top, 1), folders, files
 
     @classmethod
+    def copy(cls, src, dst, overwrite=False):
+        with cls.open(src, "rb") as source, cls.open(dst, "wb") as target:
+            target.write(source.read())
+
+    @classmethod
     def rename(cls, src, dst, overwrite=False):
         raise AssertionError("renaming in a bucket copies")
 
