@@ -173,15 +173,19 @@ def _show_plan(place: str, planned: "Plan", removed: "tuple[Entry, ...] | None")
     console = plain_console(sys.stdout)
     if removed is not None:
         freed = size_text(sum(entry.bytes for entry in removed))
-        console.print(escape(f"{place}: removed {len(removed)} versions, {freed}"))
+        console.print(escape(f"{place}: removed {_count(len(removed))}, {freed}"))
     else:
-        console.print(escape(f"{place}: {len(planned.remove)} versions would go, {size_text(planned.bytes)}"))
+        console.print(escape(f"{place}: {_count(len(planned.remove))} would go, {size_text(planned.bytes)}"))
     for entry in planned.remove if removed is None else removed:
         console.print(escape(f"  {entry.number}  {entry.pushed_at or 'unknown'}  {size_text(entry.bytes)}"))
     for entry, reason in planned.kept:
         console.print(escape(f"  {entry.number} stays: {reason}"))
     if planned.remove and removed is None:
         console.print("Nothing was removed; --yes removes them.")
+
+
+def _count(number: int) -> str:
+    return f"{number} version{'' if number == 1 else 's'}"
 
 
 def size_text(size: int) -> str:

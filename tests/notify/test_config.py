@@ -26,7 +26,6 @@ def test_events_are_all_unless_they_are_named():
         ({"webhook": "https://me:pass@example.org/"}, "contains a password"),
         ({"webhook": "https://example.org", "webhook_env": "HOOK"}, "two addresses"),
         ({"secret_env": "SECRET"}, "no webhook to sign for"),
-        ({"webhook": "https://example.org", "secret_env": "whsec_c2VjcmV0"}, "at least|not the name|$"),
         ({"webhook": "https://example.org", "secret_env": "sh-secret!"}, "not the name of an environment variable"),
         ({"command": ("./notify.sh",)}, "absolute path"),
         ({"command": ("",)}, "absolute path"),
@@ -36,9 +35,6 @@ def test_events_are_all_unless_they_are_named():
     ],
 )
 def test_what_cannot_work_is_refused(values, message):
-    if values.get("secret_env") == "whsec_c2VjcmV0":  # looks like a name; the check before the run finds it unset
-        NotifyConfig(**values)
-        return
     with pytest.raises(ValidationError, match=message) as refused:
         NotifyConfig(**values)
     told = refused.value.errors()[0]["msg"]
