@@ -10,6 +10,7 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,6 +20,7 @@ from restem.report.cost import cost_table
 from restem.report.data import ReportData, Run
 from restem.report.formatting import percent
 from restem.report.markdown import Markdown, code, escape
+from restem.report.seeds import one_line, spread
 from restem.report.start import initial_weights
 from restem.report.tables import frequent_confusions, slices
 from restem.run_record import Scores
@@ -40,6 +42,7 @@ def model_card(data: ReportData) -> str:
     pair = measures.paired(evaluation.right, baseline.evaluation.right)
     matrix = measures.confusion(evaluation.labels, evaluation.predicted, len(evaluation.classes))
     by_class = _classes(candidate)
+    seeds = spread(candidate.model, baseline.model)
     return (
         _template()
         .render(
@@ -56,6 +59,7 @@ def model_card(data: ReportData) -> str:
             compared=formatting.baseline(baseline.origin),
             figures=_figures(data),
             comparison=formatting.comparison(pair),
+            seeds=None if seeds is None else one_line(asdict(seeds)),
             classes=by_class[:SHOWN_CLASSES],
             more_classes=max(0, len(by_class) - SHOWN_CLASSES),
             confusions=frequent_confusions(evaluation.classes, matrix),
@@ -230,7 +234,7 @@ def _figures(data: ReportData) -> list[tuple[str, str, str]]:
 def _classes(candidate: Run) -> list[dict[str, Any]]:
     """By class, the lowest F1 first if there are too many to show them all."""
     evaluation = candidate.evaluation
-    rows = []
+    rows: list[dict[str, Any]] = []
     for score in measures.class_scores(evaluation.labels, evaluation.predicted, len(evaluation.classes)):
         hits = round((score.recall or 0.0) * score.images)
         interval = measures.wilson_interval(hits, score.images)

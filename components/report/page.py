@@ -302,10 +302,10 @@ def _repeat(data: ReportData) -> dict[str, Any]:
     }
 
 
-def _card(data: ReportData) -> dict[str, str]:
-    text = model_card(data)
-    encoded = base64.b64encode(text.encode("utf-8")).decode("ascii")
-    return {"text": text, "download": f"data:text/markdown;charset=utf-8;base64,{encoded}"}
+def _card(data: ReportData) -> str:
+    """The model card as a link's address."""
+    encoded = base64.b64encode(model_card(data).encode("utf-8")).decode("ascii")
+    return f"data:text/markdown;charset=utf-8;base64,{encoded}"
 
 
 def _plain(value: Any) -> Any:

@@ -150,7 +150,7 @@ def test_few_classes_show_the_whole_matrix(report_data):
     page = Page(render(data))
     matrix = [attributes for attributes in page.all("td") if re.fullmatch(r"[rw]\d", attributes.get("class", ""))]
     assert len(matrix) == 100
-    assert page.all("details") == [{}, {}]  # only the stem's transfer report and the model card are folded
+    assert page.all("details") == [{}]  # only the stem's transfer report is folded
 
 
 def test_worst_mistakes_show_the_image_and_both_classes(report_data):
