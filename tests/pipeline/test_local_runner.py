@@ -15,6 +15,7 @@ from restem.errors import RestemError
 from restem.pipeline import local_runner
 from restem.pipeline.errors import WorkFailed
 from restem.pipeline.local.worker import run_worker
+from tests.pipeline.conftest import MINIMAL
 
 
 def test_unchanged_steps_come_from_the_cache_and_a_failed_step_ends_the_run(tmp_path):
@@ -40,9 +41,7 @@ def test_unchanged_steps_come_from_the_cache_and_a_failed_step_ends_the_run(tmp_
 @pytest.mark.parametrize("fails", [False, True])
 def test_tfx_own_command_line_tells_the_result(write, images, monkeypatch, tmp_path, fails):
     told = tmp_path / "told.json"
-    write(
-        f"data: {{path: images}}\nimage: {{size: 32}}\nmodel: {{weights: none}}\nnotify: {{command: [tee, {told}]}}\n"
-    )
+    write(f"{MINIMAL}model: {{weights: none}}\nnotify: {{command: [tee, {told}]}}\n")
     monkeypatch.setenv("RESTEM_CONFIG", str(tmp_path / "own.yaml"))
     monkeypatch.setenv("RESTEM_ROOT", str(tmp_path / "run"))
     monkeypatch.setattr("restem.pipeline.local.folder.training_environment", lambda config, folder: {})
