@@ -127,7 +127,7 @@ def test_the_pushed_version_says_what_approved_it(run, restem):
     assert (version["path"], version["served"], version["problem"]) == (str(pushed), True, None)
     assert (version["reason"], version["baseline"]) == (done.result["reason"], "the stock network")
     assert version["figures"] == done.result["metrics"]
-    assert version["run"] and version["data"] and version["code"]
+    assert all(version[key] for key in ("run", "data", "code"))
     assert "Which decision does the model support" in (pushed / "assets.extra" / "model_card.md").read_text("utf-8")
 
 
