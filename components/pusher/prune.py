@@ -90,11 +90,19 @@ def prune(planned: Plan) -> tuple[Entry, ...]:
     """Removes the versions of a plan, oldest first; returns those that were removed.
 
     A version is checked again before it goes: it must still be a folder, not a link.
+
+    Raises:
+      RestemError: a version cannot be removed; those before it are.
     """
     removed = []
     for entry in reversed(planned.remove):
         if not is_remote(entry.path) and os.path.islink(entry.path):
             continue
-        if remove(entry.version):
-            removed.append(entry)
+        try:
+            if remove(entry.version):
+                removed.append(entry)
+        except OSError as error:
+            raise RestemError(
+                "the version cannot be removed", where=entry.path, given=error.strerror or type(error).__name__
+            ) from None
     return tuple(removed)

@@ -5,6 +5,7 @@ where renaming copies, they are copied in place with saved_model.pb last, becaus
 version is removed in the opposite order: it gets a name that is not a number, or loses saved_model.pb first.
 """
 
+import logging
 import os
 import re
 import secrets
@@ -19,6 +20,8 @@ from restem.storage import is_remote
 # Work in progress: its start (Unix time), and a random token (hidden folder) or a version number (mark file).
 AT_WORK = re.compile(r"^(?:pushing|removing)-(\d+)-(\w+)$")
 LEFTOVER_SECONDS = 3600
+
+log = logging.getLogger(__name__)  # only for the log file
 
 
 def next_number(destination: str, *, now: float) -> int:
@@ -58,6 +61,7 @@ def _push_into_folder(model: str, destination: str, at_least: int, now: float, n
             return version
         except OSError:  # each file system raises its own error for an existing name
             if not exists(version.path):
+                _remove_if_possible(work)
                 raise
 
 
@@ -96,7 +100,7 @@ def remove(version: Version) -> bool:
             files.rename(version.path, work)
         except FileNotFoundError:
             return False
-        files.remove_folder(work)
+        _remove_if_possible(work)
         return True
     mark = f"{destination}/removing-{now}-{version.number}"
     files.write(mark, b"")
@@ -105,6 +109,14 @@ def remove(version: Version) -> bool:
     files.remove_folder(version.path)
     files.remove(mark)
     return True
+
+
+def _remove_if_possible(folder: str) -> None:
+    """Removes a hidden folder. On some network file systems that fails while a server has its files open."""
+    try:
+        files.remove_folder(folder)
+    except OSError as error:
+        log.info("%s is removed later: %s", folder, error)
 
 
 def being_written(destination: str) -> set[int]:
@@ -121,7 +133,7 @@ def remove_leftovers(destination: str, *, now: float) -> None:
         if not found or now - int(found[1]) < LEFTOVER_SECONDS or os.path.islink(path):
             continue
         if is_folder(path):
-            files.remove_folder(path)
+            _remove_if_possible(path)
             continue
         half = f"{destination}/{found[2]}"
         if is_folder(half) and not exists(f"{half}/{SAVED_MODEL}"):

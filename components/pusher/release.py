@@ -6,8 +6,10 @@ the version as assets.extra/release.json. So a folder of versions is its own reg
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from restem.pusher.files import exists
 from restem.pusher.versions import RELEASE, fingerprint, versions
@@ -135,10 +137,13 @@ def _match(listed: Iterable[Withdrawn], files: str, made: str | None) -> Withdra
     return next(found, None)
 
 
-def finite(figures: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
-    """The figures with None instead of infinity and NaN, which JSON does not have."""
-    largest = float("inf")
+def finite(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """The figures that are numbers, with None instead of infinity and NaN, which JSON does not have."""
     return {
-        role: {name: value if abs(value) < largest else None for name, value in metrics.items()}
+        role: {
+            name: value if math.isfinite(value) else None
+            for name, value in metrics.items()
+            if isinstance(value, int | float)
+        }
         for role, metrics in figures.items()
     }

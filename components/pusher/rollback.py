@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from restem.errors import RestemError
 from restem.pusher import files
-from restem.pusher.kserve import follow
+from restem.pusher.kserve import FOLDER, follow
 from restem.pusher.push import push
 from restem.pusher.registry import Entry, find, read_registry, the_served, time_text
 from restem.pusher.release import Origin, Release, Withdrawn, identity, withdrawn_models
@@ -82,12 +82,20 @@ def rollback(destination: str, number: int | None = None) -> Rollback:
         withdrawn=tuple(withdrawn),
     )
     version = _push_again(before, destination, release, model)
+    try:
+        manifest = follow(destination, version)
+    except OSError as error:
+        raise RestemError(
+            f"version {version.number} is served now, but the KServe manifest cannot be written",
+            where=f"{destination}/{FOLDER}",
+            given=error.strerror or type(error).__name__,
+        ) from None
     return Rollback(
         version=version,
         origin=before.number,
         replaced=served.number,
         withdrawn=tuple(each.version for each in withdrawn),
-        manifest=follow(destination, version),
+        manifest=manifest,
     )
 
 

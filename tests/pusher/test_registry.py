@@ -218,6 +218,38 @@ def test_pruning_touches_only_this_projects_own_folders(release, put, serving, t
     assert (outside / "saved_model.pb").exists()
 
 
+def test_a_folder_that_cannot_be_removed_yet_is_hidden_and_removed_later(release, serving, monkeypatch):
+    """On NFS, files that a server has open keep their folder."""
+    for number in (100, 200, 300):
+        release(number, str(number))
+
+    def busy(folder):
+        raise OSError(39, "Directory not empty")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(push_module.files, "remove_folder", busy)
+        assert [entry.number for entry in prune(plan(listed(serving), 2, now=NOW))] == [100]
+    assert numbers(serving) == [300, 200]
+    (left,) = Path(serving).glob("removing-*")
+    push_module.remove_leftovers(serving, now=int(left.name.split("-")[1]) + push_module.LEFTOVER_SECONDS)
+    assert not left.exists()
+
+
+def test_a_folder_that_may_not_be_changed_is_an_error(release, serving, monkeypatch):
+    for number in (100, 200, 300):
+        release(number, str(number))
+
+    def denied(source, target):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(push_module.files, "rename", denied)
+    with pytest.raises(RestemError, match=r"serving/100: the version cannot be removed\. Given Permission denied"):
+        prune(plan(listed(serving), 2, now=NOW))
+    with pytest.raises(RestemError, match="version 200 cannot be copied; nothing has changed"):
+        rollback(serving)
+    assert sorted(path.name for path in Path(serving).iterdir()) == ["100", "200", "300"]
+
+
 def test_an_incomplete_newer_version_is_left_alone(release, serving):
     for number in (100, 200, 300):
         release(number, str(number))
