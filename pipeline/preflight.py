@@ -10,7 +10,7 @@ from restem.baseline.choice import unusable
 from restem.errors import RestemError
 from restem.evaluator.config import LATEST_APPROVED, STOCK
 from restem.example_gen.config import DataConfig
-from restem.example_gen.dataset import VAL, Listing
+from restem.example_gen.dataset import VAL, Listing, first_few
 from restem.pipeline import imagenet
 from restem.pipeline.config import KEYWORDS, Config, with_values
 from restem.start.check import check_classes, check_same_network
@@ -53,6 +53,7 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
         elif config.model.source_weights == "imagenet":
             _check_imagenet(config.model.backbone, key)
     check_comparison(config)
+    check_requirements(config, classes)
     check_release(config)
 
 
@@ -102,6 +103,18 @@ def check_comparison(config: Config) -> None:
         given=STOCK,
         remedy="Set evaluate.baseline: latest_approved; while nothing is approved, that is the stock network",
     )
+
+
+def check_requirements(config: Config, classes: tuple[str, ...]) -> None:
+    """Rejects a requirement on a class that the data do not have; empty classes: they are not known before the run."""
+    for number, requirement in enumerate(config.evaluate.requirements):
+        if classes and requirement.in_class is not None and requirement.in_class not in classes:
+            raise RestemError(
+                "there is no such class",
+                where=f"evaluate.require.{number}.in_class",
+                expected=first_few(classes),
+                given=requirement.in_class,
+            )
 
 
 def _newest_model(folder: Path) -> tuple[Path | None, list[tuple[str, str]]]:
