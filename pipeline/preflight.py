@@ -111,7 +111,7 @@ def check_requirements(config: Config, classes: tuple[str, ...]) -> None:
         if classes and requirement.in_class is not None and requirement.in_class not in classes:
             raise RestemError(
                 "there is no such class",
-                where=f"evaluate.require.{number}.in_class",
+                where=f"evaluate.require[{number}].in_class",
                 expected=first_few(classes),
                 given=requirement.in_class,
             )

@@ -132,44 +132,30 @@ def _wanted(config: EvaluateConfig) -> tuple[float, float]:
 
 def _judge(requirement: Requirement, judged: Judged) -> Outcome:
     sample, over = _part(requirement, judged)
-    asked = required(requirement, over)
     level = requirement.level or EACH_SIDE
-    result = {
-        "metric": requirement.metric,
-        "kind": requirement.kind,
-        "over": over,
-        "images": sample.images,
-        "confidence": level,
-        "limit": requirement.limit,
-        "required": asked,
-    }
-    if not sample.images:
-        return Outcome(
-            **result,
-            value=None,
-            interval=None,
-            passed=False,
-            measured="cannot be judged, because no test image is there",
-        )
-    if requirement.kind == "at_least":
+    found, passed, note = None, False, ""
+    if sample.images and requirement.kind == "at_least":
         found = metrics.interval(requirement.metric, sample, level)
         passed = (found.value if requirement.level is None else found.low) >= requirement.limit
-        note = (
-            ""
-            if passed or requirement.level is None
-            else _more(found.value, MEASURED, found, requirement.limit, sample, level)
-        )
-    else:
+        if not passed and requirement.level is not None:
+            note = _more(found.value, MEASURED, found, requirement.limit, sample, level)
+    elif sample.images:
         if requirement.kind == "better_than_largest_class_by":
             sample = sample.against(int(sample.by_class.argmax()))
         found = metrics.difference(requirement.metric, sample, level)
         passed, note = _compare(requirement, found, sample, level)
     return Outcome(
-        **result,
-        value=found.value,
-        interval=(found.low, found.high),
+        metric=requirement.metric,
+        kind=requirement.kind,
+        over=over,
+        images=sample.images,
+        value=found.value if found else None,
+        interval=(found.low, found.high) if found else None,
+        confidence=level if found else None,
+        limit=requirement.limit,
         passed=passed,
-        measured=measured(requirement, found, level, sample.images),
+        required=required(requirement, over),
+        measured=measured(requirement, found, level, sample.images) if found else "no test image is there to judge it",
         note=note,
     )
 

@@ -219,10 +219,13 @@ def _requirement_lines(test: Counter, *, imbalanced: bool) -> list[str]:
     metric = "balanced_accuracy" if imbalanced else "accuracy"
     smallest = max(DEFAULT_MARGIN, visible_difference(DISAGREEMENT, count, EACH_SIDE, POWER))
     margin = math.ceil(round(smallest * 100, 6)) / 100
-    why = f"a loss of {margin * 100:g} points against the stock ResNet can be seen with {count:,} test images"
+    why = (
+        f"a loss of {margin * 100:g} points against the stock ResNet can be seen with {count:,} test images, if the "
+        "two disagree on one in ten"
+    )
     if margin > DEFAULT_MARGIN:
         enough = needed_images(DISAGREEMENT, DEFAULT_MARGIN, 0.0, EACH_SIDE, POWER)
-        why += f", a smaller one cannot; for {DEFAULT_MARGIN:g} about {about(enough)} would do"
+        why += f"; a smaller one cannot; for {DEFAULT_MARGIN:g} about {about(enough)} would do"
     share = 1 / len(test) if imbalanced else max(test.values()) / max(1, count)
     which = " (the mean of the classes' accuracies, because they differ in size)" if imbalanced else ""
     sure = f"confidence: {EACH_SIDE:g}"
