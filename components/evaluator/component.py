@@ -15,6 +15,9 @@ from restem.evaluator.executor import Executor
 from restem.fingerprint import code_fingerprint
 
 
+ROUNDING = 2e-7  # TFMA computes in 32 bits: 9 of 10 are 0.89999998; the decision on single images is exact
+
+
 class GateSpec(EvaluatorSpec):
     """TFX's inputs, outputs and parameters, and the requirements."""
 
@@ -83,11 +86,13 @@ def eval_config(config: EvaluateConfig) -> tfma.EvalConfig:
         for kind in ("at_least", "at_least_above_baseline")
     )
     threshold = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": max(least, default=0.0)})
+        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": max(least, default=0.0) - ROUNDING})
     )
     if above:
         threshold.change_threshold.CopyFrom(
-            tfma.GenericChangeThreshold(direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute={"value": max(above)})
+            tfma.GenericChangeThreshold(
+                direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute={"value": max(above) - ROUNDING}
+            )
         )
     accuracy = tfma.MetricConfig(
         class_name="SparseCategoricalAccuracy",

@@ -16,7 +16,8 @@ from tfx.utils import io_utils, path_utils
 from restem.evaluator import extractors
 from restem.evaluator.answers import FOLDER, read_answers, written_to
 from restem.evaluator.config import EvaluateConfig
-from restem.evaluator.gate import judge, write_decision
+from restem.evaluator.decision import write_decision
+from restem.evaluator.gate import judge
 from restem.run_record import EXTRA, read_classes
 
 EXTRACTORS = extractors.custom_extractors.__name__
@@ -46,6 +47,8 @@ class Executor(executor.Executor):
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         columns = sorted({column for one in config.requirements for column in one.columns})
         folder = f"{evaluation}/{FOLDER}"
+        if fileio.exists(folder):  # of an attempt that was interrupted
+            fileio.rmtree(folder)
         with written_to(folder, columns):
             # TFX imports the function by this name.
             super().Do(input_dict, output_dict, {**exec_properties, EXTRACTORS: f"{extractors.__name__}.{EXTRACTORS}"})

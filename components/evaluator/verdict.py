@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from restem.evaluator.gate import read_decision
+from restem.evaluator.decision import read_decision
 from restem.evaluator.outcome import Outcome
 from restem.example_gen.dataset import first_few
 from restem.run_record import Evaluation

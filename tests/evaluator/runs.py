@@ -8,6 +8,7 @@ from google.protobuf import json_format
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import standard_artifacts
 
+from restem.evaluator.answers import FOLDER
 from restem.evaluator.component import eval_config
 from restem.evaluator.config import EvaluateConfig
 from restem.evaluator.executor import Executor
@@ -27,6 +28,9 @@ class Run:
 
 def evaluate(config: EvaluateConfig, folder: Path, examples: Any, candidate: Path, baseline: Path) -> Run:
     """Evaluates a candidate; the models' folders hold `Format-Serving`."""
+    stale = folder / "evaluation" / FOLDER / "part-stale.gz"  # of an attempt that was interrupted
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"half")
     model = artifact(standard_artifacts.Model, candidate)
     inputs = {
         "examples": [examples],
