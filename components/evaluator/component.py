@@ -14,7 +14,6 @@ from restem.evaluator.config import EvaluateConfig
 from restem.evaluator.executor import Executor
 from restem.fingerprint import code_fingerprint
 
-
 ROUNDING = 2e-7  # TFMA computes in 32 bits: 9 of 10 are 0.89999998; the decision on single images is exact
 
 

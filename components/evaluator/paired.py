@@ -100,7 +100,7 @@ class Paired:
         The difference is that of two proportions: the images on which only the candidate is right, and those on which
         only the baseline is. Their exact limits are combined by `square_and_add`, with the correlation of two cells of
         a multinomial distribution. Newcombe's method 10 combines Wilson's limits of the two accuracies instead; its
-        error reaches 7% at a nominal 5% if one model is right wherever the other is (see README.md).
+        error reaches 13% at a nominal 5% if one model is right wherever the other is (see README.md).
 
         Args:
           confidence: of each end, one-sided, 0.5..1.
