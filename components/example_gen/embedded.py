@@ -31,7 +31,7 @@ def embedded_folder(path: str, parent: str | os.PathLike) -> str:
     return os.path.join(parent, path.partition(":")[2]) if path in EMBEDDED else path
 
 
-def write_embedded(path: str, parent: str | os.PathLike) -> None:
+def write_embedded(path: str, parent: str | os.PathLike) -> str:
     """Writes the embedded images that `path` names to folder/train/<digit>/ and folder/test/<digit>/, once.
 
     1,437 images are for training and 360 for testing, with each class in proportion. The choice never changes and is
@@ -41,10 +41,13 @@ def write_embedded(path: str, parent: str | os.PathLike) -> None:
     Args:
       path: a section's `path`; if it is not in EMBEDDED, nothing is written.
       parent: the parent folder of the embedded datasets. It is created if missing; existing images are not changed.
+
+    Returns:
+      `embedded_folder(path, parent)`.
     """
     folder = Path(embedded_folder(path, parent))
     if path not in EMBEDDED or folder.exists():
-        return
+        return embedded_folder(path, parent)
     from sklearn.datasets import load_digits  # takes a second to import
 
     digits = load_digits()
@@ -69,6 +72,7 @@ def write_embedded(path: str, parent: str | os.PathLike) -> None:
                 raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+    return str(folder)
 
 
 # Writes the image with this index to a path.

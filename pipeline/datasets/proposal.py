@@ -53,7 +53,6 @@ def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Me
     listing = found.listing
     counts = listing.counts()
     train_images, test_images = (sum(counts[split].values()) for split in ("train", "test"))
-    by_class = counts["train"] + counts["test"]
     height, width = _size(found)
     small = max(height, width) <= SMALL_STEM_UP_TO
     batch_size = 16 if train_images < 500 else 32 if max(height, width) > 128 or train_images < 20_000 else 64
@@ -75,7 +74,7 @@ def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Me
         "#",
         f"# Found: {len(listing.files)} images in {len(listing.classes)} classes ({_layout(found)}); "
         f"{_described(found)}.",
-        *_class_lines(by_class),
+        *_class_lines(counts["train"] + counts["test"]),
         f"name: {_name(path)}",
         "",
         "data:",
@@ -98,8 +97,8 @@ def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Me
         "train:",
         "  seed: 0  # for initial weights and shuffling",
         f"  batch_size: {batch_size}  # {_batch_why(train_images, batch_size)}",
-        *_balance_lines(by_class),
-        *_choice_lines(counts, by_class),
+        *_balance_lines(counts["train"]),
+        *_choice_lines(counts),
         *_augment_lines(small, this_file),
         "  head: {epochs: 10, learning_rate: 0.001}  # first only the new head: fast, features are computed once",
         f"  all: {{epochs: {epochs}, learning_rate: 0.0001}}  # then all layers at a low rate: {updates} steps",
@@ -127,8 +126,8 @@ def _class_lines(by_class: Counter) -> list[str]:
     shown = ", ".join(f"{name} {count}" for name, count in ordered[:SHOWN_CLASSES])
     more = f" and {len(ordered) - SHOWN_CLASSES} more" if len(ordered) > SHOWN_CLASSES else ""
     lines = [f"# Images by class: {shown}{more}."]
-    ratio = ordered[0][1] / max(1, ordered[-1][1])
-    if ratio >= 3:
+    ratio = _imbalance(by_class)
+    if ratio >= IMBALANCED:
         lines.append(
             f"# The largest class has {ratio:.0f} times as many images as the smallest: accuracy alone is misleading."
         )
@@ -149,22 +148,23 @@ def _can_validate(counts: dict[str, Counter]) -> bool:
     return "val" in counts or min(counts["train"].values()) * VAL_SHARE >= FEW_VAL_IMAGES
 
 
-def _is_imbalanced(by_class: Counter) -> bool:
-    return max(by_class.values()) >= IMBALANCED * max(1, min(by_class.values()))
+def _imbalance(by_class: Counter) -> float:
+    """How many times the images of the smallest class the largest one has."""
+    return max(by_class.values()) / max(1, min(by_class.values()))
 
 
-def _balance_lines(by_class: Counter) -> list[str]:
-    if not _is_imbalanced(by_class):
+def _balance_lines(train: Counter) -> list[str]:
+    ratio = _imbalance(train)
+    if ratio < IMBALANCED:
         return []
-    ratio = max(by_class.values()) / max(1, min(by_class.values()))
-    return [f"  balance: weights  # the largest class has {ratio:.0f} times the images of the smallest"]
+    return [f"  balance: weights  # the largest class has {ratio:.0f} times the training images of the smallest"]
 
 
-def _choice_lines(counts: dict[str, Counter], by_class: Counter) -> list[str]:
+def _choice_lines(counts: dict[str, Counter]) -> list[str]:
     if not _can_validate(counts):
         return []
     metric, why = "accuracy", "of all validation images"
-    if _is_imbalanced(by_class):
+    if _imbalance(counts["train"]) >= IMBALANCED:
         metric, why = "balanced_accuracy", "the mean of the classes' accuracies, because the classes differ in size"
     return [
         "  keep: best  # the epoch with the best metric on the validation images",

@@ -30,7 +30,7 @@ from restem.pipeline.datasets.proposal import propose
 from restem.trainer.checkpoint import Checkpoints
 from restem.trainer.input import Split, arrays_as_split
 from restem.trainer.module import SAMPLE_IMAGES, train_phases
-from restem.trainer.network import Network, build_network
+from restem.trainer.network import Network, build_network, layers_of
 from restem.trainer.phases import predict, set_seed
 from restem.trainer.scores import score
 
@@ -151,6 +151,9 @@ def timm_defaults(task: Task, net: Network, seed: int) -> None:
     norms_and_biases = [one for one in net.model.trainable_variables if len(one.shape) < 2]
     optimizer.weight_decay = 2e-5
     optimizer.exclude_from_weight_decay(norms_and_biases)
+    for layer in layers_of(net.model):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9  # PyTorch's 0.1
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     net.model.compile(optimizer, loss, jit_compile=False)
     white = float(task.config.image.white)
@@ -162,7 +165,9 @@ def timm_defaults(task: Task, net: Network, seed: int) -> None:
         ]
     )
     batches = tf.data.Dataset.from_tensor_slices((pixels, labels)).shuffle(len(labels), seed=seed)
-    batches = batches.map(lambda x, y: (_resized_crop(tf.cast(x, tf.float32)), tf.one_hot(y, task.classes)))
+    batches = batches.map(
+        lambda x, y: (_resized_crop(tf.cast(x, tf.float32)), tf.one_hot(y, task.classes)), tf.data.AUTOTUNE
+    )
     batches = batches.batch(config.batch_size).map(lambda x, y: (jitter(x, training=True), y))
     net.model.fit(batches, epochs=epochs, verbose=0)
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,8 @@ from types import SimpleNamespace
 import pytest
 
 from tests.installed import build_wheel, install
-from tests.pipeline.kubeflow.cluster import Cluster, run_process
+from tests.pipeline.kubeflow.cluster import Cluster
+from tests.pipeline.kubeflow.containers import Containers
 
 REPOSITORY = Path(__file__).parents[2]
 RESTEM = Path(sys.executable).with_name("restem")
@@ -104,9 +105,16 @@ def demo(restem, tmp_path_factory) -> SimpleNamespace:
 
 
 @pytest.fixture(scope="module")
-def cluster(installed) -> Callable[..., Cluster]:
+def containers(installed) -> Iterator[Containers]:
+    """Runs steps with the project as installed from the wheel."""
+    with Containers(installed / "python") as containers:
+        yield containers
+
+
+@pytest.fixture(scope="module")
+def cluster(containers) -> Callable[..., Cluster]:
     """Makes a cluster whose image has the project installed from the wheel."""
-    return partial(Cluster, run_container=partial(run_process, python=str(installed / "python")))
+    return partial(Cluster, run_container=containers)
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +133,14 @@ def compile_pipeline(restem, volume, folder, tmp_path_factory) -> Callable[..., 
 
 
 @pytest.fixture(scope="module")
-def on_kubeflow(cluster, installed, compile_pipeline, tmp_path_factory) -> SimpleNamespace:
+def on_kubeflow(cluster, containers, compile_pipeline, tmp_path_factory) -> SimpleNamespace:
     """A run that pushes a model; the Trainer's first attempt is killed during training."""
-    kill = kill_first("trainer", "head: epoch", str(installed / "python"))
-    cluster = cluster(compile_pipeline(*QUICK), tmp_path_factory.mktemp("cluster"), before=kill)
+    killed = partial(containers, started=partial(kill_when, "head: epoch"))
+    cluster = cluster(
+        compile_pipeline(*QUICK),
+        tmp_path_factory.mktemp("cluster"),
+        before=lambda step, attempt: killed if (step, attempt) == ("trainer", 0) else None,
+    )
     return SimpleNamespace(cluster=cluster, succeeded=cluster.run())
 
 
@@ -151,25 +163,12 @@ def wait_for(text: str, console: Path, process: subprocess.Popen, seconds: float
         time.sleep(0.2)
 
 
-def kill_first(step: str, text: str, python: str):
-    """Kills the step's first attempt once its log shows the text."""
-
-    def run_and_kill(command: list[str], pod: Path, _step: str) -> tuple[int, str]:
-        log = pod / "log"
-        process = subprocess.Popen(
-            [python if part == "python" else part for part in command],
-            stdout=log.open("w"),
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={"PATH": os.environ["PATH"], "HOME": str(pod)},
-            cwd=pod,
-        )
+def kill_when(text: str, process: int, log: Path) -> None:
+    """Kills the process once its log shows the text."""
+    while text not in log.read_text(encoding="utf-8"):
         try:
-            while text not in log.read_text(encoding="utf-8"):
-                assert process.poll() is None, log.read_text(encoding="utf-8")[-3000:]
-                time.sleep(0.05)
-        finally:
-            process.send_signal(signal.SIGKILL)
-        return 128 + signal.SIGKILL, log.read_text(encoding="utf-8") if process.wait() else ""
-
-    return lambda attempted, attempt: run_and_kill if (attempted, attempt) == (step, 0) else None
+            os.kill(process, 0)
+        except ProcessLookupError:
+            raise AssertionError(f"it has ended: {log.read_text(encoding='utf-8')[-3000:]}") from None
+        time.sleep(0.05)
+    os.kill(process, signal.SIGKILL)

@@ -55,7 +55,7 @@ def workers(tmp_path_factory):
         [worker("three_devices", SMALL_LAST_BATCH, devices=3)],
         [worker("adam", ADAM, devices=2)],
         [worker("bfloat16", {**ADAM, "precision": "mixed_bfloat16"}, devices=2)],
-        [worker("pair_0"), worker("pair_1")],
+        [worker("pair_0", trainings=2), worker("pair_1", trainings=2)],
         # Killed in its ninth step, the third of the phase "all".
         [worker("killed_0", **kept), worker("killed_1", kill_after=9)],
     ]

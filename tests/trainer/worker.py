@@ -2,8 +2,8 @@
 
 GROUPS is JSON, a list of groups, which run one after the other. A group is a list of workers, which train together. A
 worker has `settings` of the section train, `out` (an .npz file for the weights), and where wanted `checkpoints` (a
-folder), `devices` (logical CPU devices) and `kill_after`: when it is started for the first time, it kills itself after
-so many steps. A worker that ends with an error is started again, as an orchestrator would do it.
+folder), `devices` (logical CPU devices), `trainings` (how many follow each other, as with `train.repeats`; the last one
+counts) and `kill_after`: when it is started for the first time, it kills itself after so many steps. A worker that ends with an error is started again, as an orchestrator would do it.
 
 The last line of the output is JSON: for each group the exit codes in their order, with the workers' numbers.
 
@@ -49,20 +49,22 @@ def work(request: dict) -> None:
 
     loop._Watch.on_train_batch_end = end
     distribution = mirrored([f"CPU:{i}" for i in range(devices)]) if devices > 1 else find_distribution()
-    keras.utils.set_random_seed(distribution.index)  # the chief's weights count
     pixels, labels = make_pictures()
     config = TrainConfig.model_validate(request["settings"])
-    network = tiny_network()
-    training = train_phases(
-        network,
-        weighted_split(pixels, labels),
-        arrays_as_split(pixels[:30], labels[:30], np.full(30, "x")),
-        config,
-        Checkpoints(request.get("checkpoints"), "key", 0),
-        white=255.0,
-        pretrained=False,
-        distribution=distribution,
-    )
+    for _ in range(request.get("trainings", 1)):
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(distribution.index)  # the chief's weights count
+        network = tiny_network()
+        training = train_phases(
+            network,
+            weighted_split(pixels, labels),
+            arrays_as_split(pixels[:30], labels[:30], np.full(30, "x")),
+            config,
+            Checkpoints(request.get("checkpoints"), "key", 0),
+            white=255.0,
+            pretrained=False,
+            distribution=distribution,
+        )
     history = [[epoch.loss, epoch.accuracy, epoch.validation.loss] for epoch in training.history]
     np.savez(request["out"], *network.model.get_weights(), history=history)
 

@@ -167,7 +167,9 @@ def repair_call(
     parameters = inputs.get("parameterValues", {})
     parameters.pop(FINGERPRINT, None)
     if "input_base" in parameters:
-        parameters["input_base"] = _embedded(parameters["input_base"])
+        from restem.example_gen.embedded import write_embedded
+
+        parameters["input_base"] = write_embedded(parameters["input_base"], tempfile.mkdtemp(prefix="restem-"))
     return call, remote
 
 
@@ -220,19 +222,6 @@ def register_artifact_types() -> None:
 
     for artifact in (Quarantine, HtmlReport):
         compiler_utils.TITLE_TO_CLASS_PATH[artifact.TYPE_NAME] = name_utils.get_full_name(artifact)
-
-
-def _embedded(input_base: str) -> str:
-    """Writes embedded images into the container and returns their folder; other folders are returned unchanged."""
-    from restem.example_gen.config import EMBEDDED
-
-    if input_base not in EMBEDDED:
-        return input_base
-    from restem.example_gen.embedded import embedded_folder, write_embedded
-
-    parent = tempfile.mkdtemp(prefix="restem-")
-    write_embedded(input_base, parent)
-    return embedded_folder(input_base, parent)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,9 @@ def test_given_splits_and_imbalance_are_shown(tmp_path):
     assert "for 0.02 about 1,700 would do" in text
     assert better.better_than_largest_class_by == 0
     assert "a 35, b 15" in text
+    # Weights follow the images that are trained on: 30 against 10.
+    assert config.train.balance == "weights"
+    assert "3 times the training images of the smallest" in text
 
 
 def test_validation_balance_and_augmentation_follow_the_classes(tmp_path):
@@ -112,7 +115,7 @@ def test_validation_balance_and_augmentation_follow_the_classes(tmp_path):
     # 16 training images of b: a tenth of them is not enough to choose by.
     assert (config.data.val_share, config.train.keep, config.train.balance) == (0.0, "last", "weights")
     assert "no val_share: the smallest class has only 16 training images" in text
-    assert "4 times the images of the smallest" in text
+    assert "4 times the training images of the smallest" in text
 
 
 def test_no_readable_image_is_an_error(tmp_path):

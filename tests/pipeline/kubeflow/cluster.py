@@ -9,8 +9,6 @@ outputs, only files; a fresh file system for each attempt; rejects unknown field
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,14 +45,14 @@ class Cluster:
     Attributes:
         package: the compiled YAML file.
         folder: a scratch folder.
-        run_container: runs one attempt; by default as a process on this machine.
+        run_container: runs one attempt; containers.py has processes on this machine for it.
         before: called with step and attempt (from 0); if it returns a function, that runs the attempt instead.
         cache: the content of the server's cache, by key. Runs that share a cache must share the folder.
     """
 
     package: Path
     folder: Path
-    run_container: RunContainer | None = None
+    run_container: RunContainer
     before: Callable[[str, int], RunContainer | None] = lambda step, attempt: None
     cache: dict[str, Path] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
@@ -138,7 +136,7 @@ class Cluster:
             shutil.rmtree(pod, ignore_errors=True)
             prepared = self._driver(json.loads(command[position]), pod, step, attempt)
             here = [*command[:position], json.dumps(prepared), *command[position + 1 :]]
-            run = self.before(step, attempt) or self.run_container or run_process
+            run = self.before(step, attempt) or self.run_container
             code, log = run(here, pod, step)
             self.attempts.append(Attempt(step, code, log))
             if code == 0:
@@ -211,19 +209,3 @@ def copy_files(source: Path, target: Path) -> None:
     for folder, _, names in os.walk(source):
         for name in names:
             copy_files(Path(folder) / name, target / Path(folder).relative_to(source) / name)
-
-
-def run_process(command: list[str], pod: Path, step: str, python: str = sys.executable) -> tuple[int, str]:
-    """Runs the command as a process with a minimal environment."""
-    with open(pod / "log", "w+", encoding="utf-8") as log:
-        done = subprocess.run(
-            [python if part == "python" else part for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=pod,
-            env={"PATH": os.environ["PATH"], "HOME": str(pod / "tmp"), "TMPDIR": str(pod / "tmp")},
-            timeout=1800,
-        )
-        log.seek(0)
-        return done.returncode, log.read()

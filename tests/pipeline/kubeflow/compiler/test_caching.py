@@ -1,6 +1,7 @@
 """The server's cache with spans: a run without new data reads nothing, a new span is read."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from PIL import Image
 
 from restem.pipeline.commands.compiling import compile_config
 from restem.pipeline.config import load_config
-from tests.pipeline.kubeflow.cluster import Cluster, run_process
+from tests.pipeline.kubeflow.cluster import Cluster, RunContainer
 from tests.pipeline.kubeflow.conftest import IMAGE
+from tests.pipeline.kubeflow.containers import Containers
 
 pytestmark = [pytest.mark.e2e]
 CONFIG = """
@@ -30,12 +32,18 @@ def write_day(volume: Path, number: int, images: int) -> None:
         Image.fromarray(rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)).save(path)
 
 
-def first_steps(command: list[str], pod: Path, step: str) -> tuple[int, str]:
+@pytest.fixture
+def first_steps() -> Iterator[RunContainer]:
     """Runs only the steps of this test; all later steps fail."""
-    return run_process(command, pod, step) if step in ("fingerprints", "image-example-gen") else (1, "")
+    with Containers() as containers:
+
+        def first_steps(command: list[str], pod: Path, step: str) -> tuple[int, str]:
+            return containers(command, pod, step) if step in ("fingerprints", "image-example-gen") else (1, "")
+
+        yield first_steps
 
 
-def test_the_newest_span_is_read_once(tmp_path):
+def test_the_newest_span_is_read_once(first_steps, tmp_path):
     volume = tmp_path / "volume"
     write_day(volume, 1, 20)
     write_day(volume, 2, 24)
