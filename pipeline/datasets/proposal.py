@@ -104,7 +104,7 @@ def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Me
         f"  all: {{epochs: {epochs}, learning_rate: 0.0001}}  # then all layers at a low rate: {updates} steps",
         "",
         "evaluate:",
-        *_requirement_lines(counts["test"], imbalanced=_is_imbalanced(by_class)),
+        *_requirement_lines(counts["test"]),
         *_slice_lines(found),
         "",
     ]
@@ -213,9 +213,9 @@ def _split_lines(found: Survey, train_images: int, test_images: int) -> list[str
     return [f"  test_share: 0.2  # the data has no split; hashes choose the same share of each class: {numbers}"]
 
 
-def _requirement_lines(test: Counter, *, imbalanced: bool) -> list[str]:
+def _requirement_lines(test: Counter) -> list[str]:
     """What a candidate must meet, with the smallest loss that so many test images can exclude."""
-    count = sum(test.values())
+    count, imbalanced = sum(test.values()), _imbalance(test) >= IMBALANCED
     metric = "balanced_accuracy" if imbalanced else "accuracy"
     smallest = max(DEFAULT_MARGIN, visible_difference(DISAGREEMENT, count, EACH_SIDE, POWER))
     margin = math.ceil(round(smallest * 100, 6)) / 100
