@@ -24,11 +24,13 @@ REQUIRES = [
     "pyarrow>=14,<24",
     "pydantic>=2.10,<3",
     "pyyaml>=6,<7",
+    "requests>=2.32,<3",
     "rich>=13,<16",
     "scikit-learn>=1.5,<2",
     "scipy>=1.11,<2",
     "tensorboard>=2.20,<2.22",
     "tifffile>=2025.3",
+    "urllib3>=2.2,<3",
 ]
 EXTRAS = {
     # What `restem compile` and `restem kubeflow` need beside the pipeline itself.
@@ -78,7 +80,7 @@ setup(
     package_dir=FOLDERS,
     packages=[*FOLDERS, *(f"{top}.{name}" for top, folder in FOLDERS.items() for name in find_packages(folder))],
     package_data={
-        "restem": ["py.typed", "**/*.html", "**/*.css"],
+        "restem": ["py.typed", "**/*.html", "**/*.css", "**/*.jinja"],
         "restem.pipeline": ["configs/*.yaml", "environment/*.sh"],
         "restem.schemas": ["*.pbtxt", "*.json"],
     },

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 _COMPONENTS = Path(__file__).parent
-_BESIDE = {".html", ".css"}  # files that a module may read from its folder
+_BESIDE = {".html", ".css", ".jinja"}  # files that a module may read from its folder
 
 
 def code_fingerprint(*modules: str) -> str:
@@ -30,7 +30,7 @@ def code_fingerprint(*modules: str) -> str:
 
 
 def sources(*modules: str) -> list[Path]:
-    """The files of some modules, of everything in `components` that they import, and the HTML and CSS next to them.
+    """The files of some modules, of everything in `components` that they import, and the templates next to them.
 
     Imports inside functions count too, because steps import heavy packages there.
 

@@ -10,7 +10,8 @@ A run's folder (the artifact ModelRun) contains
     stem.*           the transfer report of its stem; absent for a stock stem
 
 The folder assets.extra of a SavedModel contains model.json, classes.json (the class names by label), stem.json, and
-network.json (see trainer/continuation.py), with which a later training goes on from it.
+network.json (see trainer/continuation.py), with which a later training goes on from it. A push adds release.json (see
+pusher/release.py) and model_card.md.
 model.json, history.json and evaluation.json contain their format version.
 """
 
@@ -169,7 +170,8 @@ class ModelRecord:
       config: the complete configuration of its run.
       repeats: the trainings with each seed, if there were several (train.repeats); this network is the first of them.
       started_from: the pushed model whose weights it started with; None: `weights`.
-      made_of: set if model.weights names a pushed model.
+      made_of: of a candidate; None in records that are older.
+      code: the fingerprint of the training's code; None in records that are older.
       version: the file's format; the first format had no number.
     """
 
@@ -189,6 +191,7 @@ class ModelRecord:
     repeats: tuple[Repeat, ...] = ()
     started_from: StartedFrom | None = None
     made_of: MadeOf | None = None
+    code: str | None = None
     version: int = VERSION
 
 

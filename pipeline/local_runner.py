@@ -17,7 +17,9 @@ def main() -> None:
 
     from restem.pipeline.config import load_config
     from restem.pipeline.local.folder import RunFolder, prepare, resolved, training_environment
+    from restem.pipeline.local.notification import notifying
     from restem.pipeline.local.runner import LocalRunner
+    from restem.pipeline.local.summary import read_outputs, summarise
     from restem.pipeline.pipeline import create_pipeline
     from restem.pipeline.preflight import preflight
 
@@ -26,8 +28,12 @@ def main() -> None:
     folder = RunFolder.of(config, os.environ.get("RESTEM_ROOT"))
     os.environ.update(training_environment(config, folder))
     with ExitStack() as stack:
-        # Only a real run checks, locks and writes; a disabled run changes nothing.
+        tell = None
+
+        # Only a real run checks, locks, writes and notifies; a disabled run changes nothing.
         def before() -> None:
+            nonlocal tell
+            tell = stack.enter_context(notifying(config, str(folder.root)))
             preflight(config, root=folder.root)
             stack.enter_context(folder.locked())
             prepare(config, folder)
@@ -35,7 +41,10 @@ def main() -> None:
         runner = LocalRunner(
             lambda step, state, seconds: print(f"restem: {step}: {state}", file=sys.stderr), before=before
         )
-        runner.run(create_pipeline(resolved(config, folder), root=str(folder.root)))
+        pipeline = create_pipeline(resolved(config, folder), root=str(folder.root))
+        runner.run(pipeline)
+        if tell is not None:
+            tell(lambda: summarise(read_outputs(pipeline.metadata_connection_config, runner.executions)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from restem.baseline.component import Baseline
 from restem.evaluator.component import Evaluator
 from restem.example_gen.component import ImageExampleGen
 from restem.example_gen.validator import example_validator, statistics_gen
-from restem.pipeline.config import Config
+from restem.pipeline.config import Config, push_destination
 from restem.pusher.component import Pusher
 from restem.report.component import Report
 from restem.start.component import candidate_trainer
@@ -93,6 +93,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
     pusher = Pusher(
         model=candidate.outputs["model"],
         model_blessing=verdict.outputs["blessing"],
+        release=report.outputs["release"],
         destination=push_destination(config, root),
         name=config.name,
         storage_uri=config.push.storage_uri,
@@ -118,11 +119,6 @@ def create_pretrain_pipeline(config: Config, *, root: str) -> Pipeline:
     example_gen, source = _source_steps(config, always=True)
     steps = [step for step in (example_gen, *source) if config.pretrain.path is None or step is not example_gen]
     return _pipeline(config, root, steps)
-
-
-def push_destination(config: Config, root: str) -> str:
-    """The folder whose numbered sub-folders are the released models, in TensorFlow Serving's layout."""
-    return config.push.destination or os.path.join(root, "serving", config.name)
 
 
 def _source_steps(config: Config, *, always: bool = False) -> tuple[ImageExampleGen, list[BaseComponent]]:

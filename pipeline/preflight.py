@@ -5,14 +5,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from restem.baseline.check import missing
-from restem.baseline.choice import unusable
+from restem.baseline.choice import reasons, unusable
 from restem.errors import RestemError
 from restem.evaluator.config import LATEST_APPROVED, STOCK
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import VAL, Listing, first_few
+from restem.notify.send import check as check_notify
 from restem.pipeline import imagenet
-from restem.pipeline.config import KEYWORDS, Config, with_values
+from restem.pipeline.config import KEYWORDS, Config, push_destination, with_values
+from restem.pusher.files import file_sizes
+from restem.pusher.versions import missing, newest, newest_version
 from restem.start.check import check_classes, check_same_network
 from restem.start.check import unusable as unusable_start
 from restem.start.choice import no_model
@@ -38,6 +40,8 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
     """
     _check_runner(config)
     _check_workers(config)
+    if not pretrain:
+        check_notify(config.notify)
     if config.tune is not None:
         check_installed()
     check_stem(config)
@@ -73,22 +77,23 @@ def check_start(config: Config, classes: tuple[str, ...], root: Path | None) -> 
     """
     model = config.model
     check_storage("model.weights", model.weights)
-    serving = None if root is None else str(root / "serving" / config.name)
-    approved = config.push.destination or serving
+    approved = config.push.destination or (None if root is None else push_destination(config, str(root)))
     found = None
     if model.weights == LATEST_APPROVED:
-        found = None if approved is None or "://" in approved else _newest_model(Path(approved))[0]
+        found = None if approved is None or "://" in approved else newest_version(approved, _unusable_start)[0]
     elif "://" not in model.weights:
-        found, skipped = _newest_model(Path(model.weights))
+        found, skipped = newest(model.weights, _unusable_start)
+        if Path(model.weights).is_file():
+            skipped = ((model.weights, "a file without the suffix of a checkpoint"),)
         if found is None:
             raise no_model(model.weights, skipped)
     same = True
     if found is not None:
-        check_same_network(str(found), _sizes(found), model, config.image, config.stem)
-        same = not classes or check_classes(str(found), classes, drop=model.drop_classes)
+        check_same_network(found, file_sizes(found), model, config.image, config.stem)
+        same = not classes or check_classes(found, classes, drop=model.drop_classes)
     if config.evaluate.baseline != LATEST_APPROVED or (approved is not None and "://" in approved):
         return False
-    return not same or approved is None or _newest_model(Path(approved))[0] is None
+    return not same or approved is None or newest_version(approved, _unusable_start)[0] is None
 
 
 def check_comparison(config: Config) -> None:
@@ -117,21 +122,8 @@ def check_requirements(config: Config, classes: tuple[str, ...]) -> None:
             )
 
 
-def _newest_model(folder: Path) -> tuple[Path | None, list[tuple[str, str]]]:
-    """The newest complete version in a folder, or the folder itself; and the reasons against the others."""
-    if folder.is_file():
-        return None, [(str(folder), "a file without the suffix of a checkpoint")]
-    if not folder.is_dir():
-        return None, []
-    numbered = [path for path in folder.iterdir() if path.is_dir() and path.name.isascii() and path.name.isdigit()]
-    versions = sorted(numbered, key=lambda path: -int(path.name))
-    skipped: list[tuple[str, str]] = []
-    for path in [folder] if (folder / "saved_model.pb").exists() or not versions else versions:
-        reason = unusable_start(str(path), _sizes(path))
-        if reason is None:
-            return path, skipped
-        skipped.append((str(path), reason))
-    return None, skipped
+def _unusable_start(folder: str) -> str | None:
+    return unusable_start(folder, file_sizes(folder))
 
 
 def _check_runner(config: Config) -> None:
@@ -293,18 +285,9 @@ def _check_baseline(path: Path) -> None:
     """Checks that all files of a model exist. The step checks its classes and that TensorFlow can load it."""
     if not path.is_dir():
         raise unusable(str(path), "a file" if path.exists() else "there is no such folder")
-    versions = [folder for folder in path.iterdir() if folder.name.isdigit() and folder.is_dir()]
-    folders = [path] if (path / "saved_model.pb").exists() or not versions else versions
-    reasons = {folder.name: missing(_sizes(folder)) for folder in folders}
-    bad = {name: reason for name, reason in reasons.items() if reason}
-    if len(bad) == len(reasons):
-        listed = [f"version {name}: {reason}" if folders == versions else reason for name, reason in bad.items()]
-        raise unusable(str(path), "; ".join(sorted(listed)))
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
+    found, skipped = newest(str(path), lambda folder: missing(file_sizes(folder)))
+    if found is None:
+        raise unusable(str(path), reasons(str(path), skipped))
 
 
 def _check_destination(path: Path) -> None:

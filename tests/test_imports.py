@@ -27,6 +27,7 @@ PACKAGES = (
     "restem.trainer",
     "restem.tuner",
     "restem.evaluator",
+    "restem.notify",
     "restem.pusher",
     "restem.baseline",
     "restem.start",

@@ -1,34 +1,15 @@
 """Checks whether a folder has a model that this run's candidate can be compared with."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from restem.pusher.files import file_sizes
+from restem.pusher.versions import missing
 from restem.record_files import DamagedRecord
-from restem.run_record import CLASSES, EXTRA, MODEL, read_classes, read_model
+from restem.run_record import EXTRA, read_classes, read_model
 
-SHARD = re.compile(r"^variables/variables\.data-\d{5}-of-(\d{5})$")
-FILES = ("saved_model.pb", "variables/variables.index", f"{EXTRA}/{CLASSES}", f"{EXTRA}/{MODEL}")
 SIGNATURE = "serve_examples"
 SHOWN_CLASSES = 5
 SHOWN_LETTERS = 200
-
-
-def missing(sizes: Mapping[str, int]) -> str | None:
-    """The first file of a pushed model that is missing or empty, as the end of a sentence; None if all exist.
-
-    Args:
-      sizes: file sizes in bytes by path relative to the model's folder, with forward slashes.
-    """
-    for name in FILES:
-        if name not in sizes:
-            return f"{name} is missing"
-        if not sizes[name]:
-            return f"{name} is empty"
-    shards = [match for name in sizes if (match := SHARD.match(name))]
-    expected = int(shards[0][1]) if shards else 1
-    if len(shards) < expected:
-        return f"only {len(shards)} of {expected} files variables/variables.data-* exist"
-    return None
 
 
 def problem(folder: str, classes: Sequence[str]) -> str | None:
@@ -38,8 +19,6 @@ def problem(folder: str, classes: Sequence[str]) -> str | None:
       folder: a version as the Pusher writes it.
       classes: this run's class names in label order.
     """
-    from restem.pusher.versions import file_sizes
-
     gone = missing(file_sizes(folder))
     if gone:
         return gone

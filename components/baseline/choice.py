@@ -10,6 +10,7 @@ from typing import Any, Literal
 from restem.baseline.check import problem
 from restem.errors import RestemError
 from restem.evaluator.config import LATEST_APPROVED, STOCK
+from restem.pusher.versions import fingerprint, newest, newest_version
 
 Kind = Literal["stock", "latest_approved", "path"]
 FILE = "baseline.json"
@@ -75,25 +76,25 @@ def choose(asked: str, destination: str | None, classes: Sequence[str]) -> Choic
     Raises:
       RestemError: the requested folder has no model that can be the baseline.
     """
-    from tfx.dsl.io import fileio
-
-    from restem.pusher.versions import SAVED_MODEL, versions
-
     if asked == STOCK:
         return Choice("stock")
     if asked == LATEST_APPROVED:
         assert destination is not None
-        version, skipped = _newest_usable(destination, classes)
-        return _chosen("latest_approved", version, skipped) if version else Choice("stock", skipped=skipped)
-    if fileio.exists(f"{asked}/{SAVED_MODEL}") or not versions(asked):
-        reason = problem(asked, classes)
-        if reason:
-            raise unusable(asked, reason)
-        return _chosen("path", asked)
-    version, skipped = _newest_usable(asked, classes)
-    if version is None:
-        raise unusable(asked, "; ".join(f"version {entry.version}: {entry.reason}" for entry in skipped))
-    return _chosen("path", version, skipped)
+        path, skipped = newest_version(destination, lambda folder: problem(folder, classes))
+        return _chosen("latest_approved", path, skipped) if path else Choice("stock", skipped=_versions(skipped))
+    path, skipped = newest(asked, lambda folder: problem(folder, classes))
+    if path is None:
+        raise unusable(asked, reasons(asked, skipped))
+    return _chosen("path", path, skipped)
+
+
+def reasons(asked: str, skipped: Sequence[tuple[str, str]]) -> str:
+    """Why a requested folder has no usable model; of a folder of versions, the reason against each."""
+    listed = [
+        reason if path == asked.rstrip("/") else f"version {os.path.basename(path)}: {reason}"
+        for path, reason in skipped
+    ]
+    return "; ".join(listed) or "there is no such folder"
 
 
 def unusable(path: str, reason: str) -> RestemError:
@@ -106,22 +107,10 @@ def unusable(path: str, reason: str) -> RestemError:
     )
 
 
-def _newest_usable(destination: str, classes: Sequence[str]) -> tuple[str | None, tuple[Skipped, ...]]:
-    """The folder of the newest version that can be used, and the newer versions that cannot."""
-    from restem.pusher.versions import versions
-
-    skipped: list[Skipped] = []
-    for version in versions(destination):
-        reason = problem(version.path, classes)
-        if reason is None:
-            return version.path, tuple(skipped)
-        skipped.append(Skipped(os.path.basename(version.path), version.path, reason))
-    return None, tuple(skipped)
-
-
-def _chosen(kind: Kind, path: str, skipped: tuple[Skipped, ...] = ()) -> Choice:
-    from restem.pusher.versions import fingerprint
-
-    path = path.rstrip("/")
+def _chosen(kind: Kind, path: str, skipped: Sequence[tuple[str, str]] = ()) -> Choice:
     name = os.path.basename(path)
-    return Choice(kind, name if name.isdigit() else None, path, fingerprint(path), skipped)
+    return Choice(kind, name if name.isdigit() else None, path, fingerprint(path), _versions(skipped))
+
+
+def _versions(skipped: Sequence[tuple[str, str]]) -> tuple[Skipped, ...]:
+    return tuple(Skipped(os.path.basename(path), path, reason) for path, reason in skipped)

@@ -94,6 +94,11 @@ class Paired:
         """Candidate's accuracy minus the baseline's; each end has one-sided 95% confidence."""
         return self.interval()
 
+    @property
+    def told_apart(self) -> bool:
+        """Whether one of them is shown to be better: the interval of the difference does not contain zero."""
+        return not self.difference.low <= 0 <= self.difference.high
+
     def interval(self, confidence: float = EACH_SIDE) -> Interval:
         """Candidate's accuracy minus the baseline's, -1..1.
 

@@ -4,15 +4,27 @@ import tfx.components
 from tfx import types
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.proto import pusher_pb2
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter
+from tfx.types.standard_component_specs import PusherSpec
+from tfx.utils import json_utils
 
 from restem.fingerprint import code_fingerprint
+from restem.pusher.artifacts import ReleaseNotes
 from restem.pusher.driver import Driver
 from restem.pusher.executor import Executor
+
+
+class _PusherSpec(PusherSpec):
+    """TFX's inputs, and what the push adds to the model."""
+
+    INPUTS = {**PusherSpec.INPUTS, "release": ChannelParameter(type=ReleaseNotes)}  # noqa: RUF012 - TFX requires a dict
 
 
 class Pusher(tfx.components.Pusher):
     """Copies an approved model to <destination>/<version>/; output `pushed_model` (PushedModel)."""
 
+    SPEC_CLASS = _PusherSpec
     EXECUTOR_SPEC = ExecutorClassSpec(Executor)
     DRIVER_CLASS = Driver
 
@@ -20,6 +32,7 @@ class Pusher(tfx.components.Pusher):
         self,
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
+        release: types.BaseChannel,
         *,
         destination: str,
         name: str,
@@ -30,20 +43,28 @@ class Pusher(tfx.components.Pusher):
         Args:
           model: the candidate.
           model_blessing: the Evaluator's `blessing`.
+          release: the Report's `release`.
           destination: the folder of versions, as TensorFlow Serving reads it.
           name: the name of the served model.
           storage_uri: where a serving cluster reads the destination; the default is the destination itself if it is in
             a bucket. If this is known, a manifest for KServe is written.
         """
-        super().__init__(
-            model=model,
-            model_blessing=model_blessing,
-            push_destination=pusher_pb2.PushDestination(
-                filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=destination)
-            ),
-            custom_config={
-                "name": name,
-                "storage_uri": storage_uri,
-                "code": code_fingerprint("pusher.driver", "pusher.executor"),
-            },
+        # TFX's constructor creates the spec without our input, so the spec is created here.
+        super(tfx.components.Pusher, self).__init__(
+            spec=_PusherSpec(
+                model=model,
+                model_blessing=model_blessing,
+                release=release,
+                push_destination=pusher_pb2.PushDestination(
+                    filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=destination)
+                ),
+                custom_config=json_utils.dumps(
+                    {
+                        "name": name,
+                        "storage_uri": storage_uri,
+                        "code": code_fingerprint("pusher.driver", "pusher.executor"),
+                    }
+                ),
+                pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+            )
         )

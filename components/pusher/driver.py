@@ -2,7 +2,7 @@
 
 The number is part of the step's cache key. A model that is already the newest version keeps its number, so an unchanged
 run is taken from the cache. If the version was removed or another version is newer, the number is new and the model is
-pushed again.
+pushed again, unless it was rolled back.
 """
 
 import json
@@ -18,13 +18,14 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from restem.pusher.push import next_number
+from restem.pusher.release import withdrawal
 from restem.pusher.versions import newest_if_same
 
 NOT_PUSHED = 0
 
 
 class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
-    """Adds the property `version` (int); 0 if the model is not approved."""
+    """Adds the property `version` (int); 0 if the model is not approved, or was rolled back."""
 
     def __init__(self, metadata_handle: metadata.Metadata) -> None:
         base_driver.BaseDriver.__init__(self, metadata_handle)
@@ -38,7 +39,10 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
             destination = base_directory(properties)
             model = path_utils.serving_model_path(artifact_utils.get_single_uri(inputs["model"]))
             same = newest_if_same(destination, model)
-            version = same.number if same else next_number(destination, now=time.time())
+            if same:
+                version = same.number
+            elif withdrawal(destination, model) is None:
+                version = next_number(destination, now=time.time())
         output = driver_output_pb2.DriverOutput()
         output.exec_properties["version"].int_value = version
         return output

@@ -2,6 +2,10 @@
 
 import json
 import logging
+import os
+import re
+import time
+from dataclasses import replace
 from typing import Any
 
 from tfx.components.pusher import executor
@@ -9,18 +13,28 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils
 
+from restem.notify.step import NOTIFY, tell
+from restem.pusher import files
 from restem.pusher.driver import base_directory
 from restem.pusher.kserve import write_manifest
 from restem.pusher.push import push
-from restem.pusher.versions import newest_if_same
+from restem.pusher.registry import time_text
+from restem.pusher.release import Release, Withdrawn, read_release, withdrawal, withdrawn_models
+from restem.pusher.versions import CARD, RELEASE, Version, newest_if_same
+from restem.run_record import EXTRA
 from restem.storage import is_remote
+
+# A property of the PushedModel: why an approved model was not pushed.
+NOT_PUSHED = "not_pushed"
+# Kubeflow's run id in the addresses of a run's artifacts.
+RUN_ID = re.compile(r"/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
 
 log = logging.getLogger("restem")
 details = logging.getLogger(__name__)  # only for the log file
 
 
 class Executor(executor.Executor):
-    """TFX's executor with atomic pushes, which skip a model that is already the newest version.
+    """TFX's executor with atomic pushes, which skip a model that is already the newest version, or was rolled back.
 
     Besides TFX's properties it reads `version` from the driver; it is missing on Kubeflow, which runs no drivers.
     """
@@ -33,6 +47,15 @@ class Executor(executor.Executor):
     ) -> None:
         """Pushes an approved model, and copies it to the output `pushed_model`."""
         self._log_startup(input_dict, output_dict, exec_properties)
+        self._push_if_approved(input_dict, output_dict, exec_properties)
+        self._tell(input_dict, artifact_utils.get_single_instance(output_dict["pushed_model"]))
+
+    def _push_if_approved(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
@@ -40,7 +63,14 @@ class Executor(executor.Executor):
         model, destination = self.GetModelPath(input_dict), base_directory(exec_properties)
         version = newest_if_same(destination, model)
         if version is None:
-            version = push(model, destination, at_least=exec_properties.get("version", 0))
+            withdrawn = withdrawal(destination, model)
+            if withdrawn is not None:
+                reason = why_not(withdrawn)
+                log.warning("Pusher: %s", reason)
+                self._MarkNotPushed(pushed)
+                pushed.set_string_custom_property(NOT_PUSHED, reason)
+                return
+            version = self._push(input_dict, pushed, model, destination, exec_properties.get("version", 0))
         else:
             log.info("Pusher: the newest version, %s, is already this model; nothing is pushed", version.path)
         settings = json.loads(exec_properties["custom_config"])
@@ -52,3 +82,52 @@ class Executor(executor.Executor):
             details.info("no KServe manifest: push.storage_uri does not say where KServe reads %s", destination)
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=version.path, pushed_version=str(version.number))
+
+    def _push(
+        self, inputs: dict[str, list[Artifact]], pushed: Artifact, model: str, destination: str, at_least: int
+    ) -> Version:
+        told = artifact_utils.get_single_uri(inputs["release"])
+        release = replace(
+            read_release(f"{told}/{EXTRA}") or Release(),
+            pushed_at=time_text(time.time()),
+            run=self._run(pushed),
+            withdrawn=withdrawn_models(destination),
+        )
+        notes = {RELEASE: release.to_bytes()}
+        if files.exists(f"{told}/{CARD}"):
+            notes[CARD] = files.read(f"{told}/{CARD}")
+        return push(model, destination, at_least=at_least, notes=notes)
+
+    def _run(self, pushed: Artifact) -> str | None:
+        return (self._context and self._context.pipeline_run_id) or run_of(pushed.uri)
+
+    def _tell(self, inputs: dict[str, list[Artifact]], pushed: Artifact) -> None:
+        """On a cluster; on this machine the command tells the result."""
+        if not os.environ.get(NOTIFY):
+            return
+        release = read_release(f"{artifact_utils.get_single_uri(inputs['release'])}/{EXTRA}") or Release()
+        tell(
+            approved=bool(self.CheckBlessing(inputs)),
+            pipeline=release.pipeline,
+            run=self._run(pushed) or pushed.uri,
+            reason=release.reason,
+            details={
+                "metrics": release.figures,
+                "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
+                "not_pushed": pushed.get_string_custom_property(NOT_PUSHED) or None,
+            },
+        )
+
+
+def run_of(uri: str) -> str | None:
+    """The id of the Kubeflow run that an artifact's address names; None elsewhere."""
+    found = RUN_ID.search(uri)
+    return found[1] if found else None
+
+
+def why_not(withdrawn: Withdrawn) -> str:
+    """Why a withdrawn model is not pushed, as a sentence."""
+    return (
+        f"this model was rolled back ({withdrawn.at}, version {withdrawn.version}), so it is not pushed again. Another "
+        f"model is pushed as usual; restem rollback {withdrawn.version} releases this one again."
+    )

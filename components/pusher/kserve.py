@@ -5,12 +5,12 @@ Both files are in <destination>/kserve/; TensorFlow Serving ignores folders whos
 
 import base64
 import json
+import os
 import re
 import secrets
 from typing import Any
 
-from tfx.dsl.io import fileio
-
+from restem.pusher import files
 from restem.pusher.versions import Version
 from restem.run_record import EXTRA, read_classes, read_model
 from restem.storage import is_remote
@@ -38,11 +38,33 @@ def write_manifest(destination: str, version: Version, *, name: str, storage_uri
     extra = f"{version.path}/{EXTRA}"
     taken = read_model(extra).input
     folder = f"{destination.rstrip('/')}/{FOLDER}"
-    fileio.makedirs(folder)
     image = sample_image(taken.height, taken.width, taken.file_channels)
     _write(f"{folder}/{REQUEST}", json.dumps(request(image)) + "\n")
     _write(f"{folder}/{MANIFEST}", manifest(name, storage_uri, version.number, read_classes(extra)))
     return f"{folder}/{MANIFEST}"
+
+
+def follow(destination: str, version: Version) -> str | None:
+    """Lets an existing manifest name another version; it keeps its service and its address of the models.
+
+    Args:
+      destination: the folder of versions.
+      version: the newest version.
+
+    Returns:
+      The manifest's path; None if there is none, or it is not one of `write_manifest`.
+    """
+    import yaml
+
+    path = f"{destination.rstrip('/')}/{FOLDER}/{MANIFEST}"
+    if not files.exists(path):
+        return None
+    try:
+        document = yaml.safe_load(files.read(path))
+        name, uri = document["metadata"]["name"], document["spec"]["predictor"]["model"]["storageUri"]
+    except (yaml.YAMLError, KeyError, TypeError):
+        return None
+    return write_manifest(destination, version, name=str(name), storage_uri=str(uri))
 
 
 def request(*images: bytes) -> dict[str, Any]:
@@ -117,8 +139,9 @@ def sample_image(height: int, width: int, channels: int) -> bytes:
 
 def _write(path: str, text: str) -> None:
     """Writes atomically: an object in a bucket appears complete, and a file is renamed once it is complete."""
-    work = path if is_remote(path) else f"{path}.{secrets.token_hex(4)}"
-    with fileio.open(work, "wb") as file:
-        file.write(text.encode("utf-8"))
-    if work != path:
-        fileio.rename(work, path, overwrite=True)
+    if is_remote(path):
+        files.write(path, text.encode("utf-8"))
+        return
+    work = f"{path}.{secrets.token_hex(4)}"
+    files.write(work, text.encode("utf-8"))
+    os.replace(work, path)

@@ -1,22 +1,27 @@
-"""Pushes a model as a new version, atomically: a server never loads an incomplete version.
+"""Pushes a model as a new version, and removes old versions, atomically: a server never loads an incomplete version.
 
 In a file system, the files are copied to a folder whose name is not a number, and the folder is renamed. In a bucket,
-where renaming copies, they are copied in place with saved_model.pb last, because a server loads nothing without it.
+where renaming copies, they are copied in place with saved_model.pb last, because a server loads nothing without it. A
+version is removed in the opposite order: it gets a name that is not a number, or loses saved_model.pb first.
 """
 
+import logging
+import os
 import re
 import secrets
 import time
+from collections.abc import Mapping
 
-from tfx.dsl.io import fileio
-from tfx.utils import io_utils
-
-from restem.pusher.versions import SAVED_MODEL, Version, entries, file_sizes, versions
+from restem.pusher import files
+from restem.pusher.files import entries, exists, is_folder
+from restem.pusher.versions import CARD, RELEASE, SAVED_MODEL, Version, model_files, versions
 from restem.storage import is_remote
 
-# A push in progress: its start (Unix time), and a random token (temporary folder) or a version number (mark file).
-AT_WORK = re.compile(r"^pushing-(\d+)-(\w+)$")
+# Work in progress: its start (Unix time), and a random token (hidden folder) or a version number (mark file).
+AT_WORK = re.compile(r"^(?:pushing|removing)-(\d+)-(\w+)$")
 LEFTOVER_SECONDS = 3600
+
+log = logging.getLogger(__name__)  # only for the log file
 
 
 def next_number(destination: str, *, now: float) -> int:
@@ -24,42 +29,49 @@ def next_number(destination: str, *, now: float) -> int:
     return max([int(now), *(version.number + 1 for version in versions(destination))])
 
 
-def push(model: str, destination: str, *, at_least: int = 0) -> Version:
+def push(model: str, destination: str, *, at_least: int = 0, notes: Mapping[str, bytes] | None = None) -> Version:
     """Copies a model to `destination` as its newest version.
 
     Args:
       model: the folder of a SavedModel.
       destination: the folder of versions; it is created if it is missing.
       at_least: the lowest number that the version may get.
+      notes: the content of the files that a push adds, by path: RELEASE and CARD. Those of `model` are not copied.
     """
     destination = destination.rstrip("/")
-    fileio.makedirs(destination)
+    files.make_folder(destination)
     now = time.time()
     remove_leftovers(destination, now=now)
     push_into = _push_into_bucket if is_remote(destination) else _push_into_folder
-    return push_into(model, destination, at_least, now)
+    return push_into(model, destination, at_least, now, notes or {})
 
 
-def _push_into_folder(model: str, destination: str, at_least: int, now: float) -> Version:
+def _push_into_folder(model: str, destination: str, at_least: int, now: float, notes: Mapping[str, bytes]) -> Version:
     work = f"{destination}/pushing-{int(now)}-{secrets.token_hex(8)}"
-    _copy(model, work)
+    try:
+        _copy(model, work, notes)
+    except OSError:
+        if is_folder(work):
+            files.remove_folder(work)
+        raise
     while True:
         version = _version(destination, max(at_least, next_number(destination, now=now)))
         try:
-            fileio.rename(work, version.path)
+            files.rename(work, version.path)
             return version
-        except Exception:  # each file system raises its own error for an existing name
-            if not fileio.exists(version.path):
+        except OSError:  # each file system raises its own error for an existing name
+            if not exists(version.path):
+                _remove_if_possible(work)
                 raise
 
 
-def _push_into_bucket(model: str, destination: str, at_least: int, now: float) -> Version:
+def _push_into_bucket(model: str, destination: str, at_least: int, now: float, notes: Mapping[str, bytes]) -> Version:
     version = _version(destination, max(at_least, next_number(destination, now=now)))
     # If this push is killed, the mark allows a later push to remove the version.
     mark = f"{destination}/pushing-{int(now)}-{version.number}"
-    io_utils.write_string_file(mark, "")
-    _copy(model, version.path)
-    fileio.remove(mark)
+    files.write(mark, b"")
+    _copy(model, version.path, notes)
+    files.remove(mark)
     return version
 
 
@@ -67,22 +79,63 @@ def _version(destination: str, number: int) -> Version:
     return Version(number, f"{destination}/{number}")
 
 
-def _copy(model: str, folder: str) -> None:
-    for name in sorted(file_sizes(model), key=lambda name: (name == SAVED_MODEL, name)):
-        io_utils.copy_file(f"{model}/{name}", f"{folder}/{name}", overwrite=True)
+def _copy(model: str, folder: str, notes: Mapping[str, bytes]) -> None:
+    for name in (RELEASE, CARD):
+        if name in notes:
+            files.write(f"{folder}/{name}", notes[name])
+    for name in sorted(model_files(model), key=lambda name: (name == SAVED_MODEL, name)):
+        files.copy(f"{model}/{name}", f"{folder}/{name}")
+
+
+def remove(version: Version) -> bool:
+    """Removes a version; returns False if another process removed it first.
+
+    A server that lists the versions never sees a part of it. One that is loading it may fail.
+    """
+    destination = version.path.rpartition("/")[0]
+    now = int(time.time())
+    if not is_remote(destination):
+        work = f"{destination}/removing-{now}-{secrets.token_hex(8)}"
+        try:
+            files.rename(version.path, work)
+        except FileNotFoundError:
+            return False
+        _remove_if_possible(work)
+        return True
+    mark = f"{destination}/removing-{now}-{version.number}"
+    files.write(mark, b"")
+    if exists(f"{version.path}/{SAVED_MODEL}"):
+        files.remove(f"{version.path}/{SAVED_MODEL}")
+    files.remove_folder(version.path)
+    files.remove(mark)
+    return True
+
+
+def _remove_if_possible(folder: str) -> None:
+    """Removes a hidden folder. On some network file systems that fails while a server has its files open."""
+    try:
+        files.remove_folder(folder)
+    except OSError as error:
+        log.info("%s is removed later: %s", folder, error)
+
+
+def being_written(destination: str) -> set[int]:
+    """The versions in a bucket that a push or a removal has marked. In a file system, no version is incomplete."""
+    found = (AT_WORK.match(name) for name in entries(destination))
+    return {int(match[2]) for match in found if match and match[2].isascii() and match[2].isdigit()}
 
 
 def remove_leftovers(destination: str, *, now: float) -> None:
-    """Removes the leftovers of killed pushes that started more than an hour ago."""
+    """Removes the leftovers of killed pushes and removals that started more than an hour ago."""
     for name in entries(destination):
         found = AT_WORK.match(name)
-        if not found or now - int(found[1]) < LEFTOVER_SECONDS:
-            continue
         path = f"{destination}/{name}"
-        if fileio.isdir(path):
-            fileio.rmtree(path)
+        if not found or now - int(found[1]) < LEFTOVER_SECONDS or os.path.islink(path):
+            continue
+        if is_folder(path):
+            _remove_if_possible(path)
             continue
         half = f"{destination}/{found[2]}"
-        if fileio.isdir(half) and not fileio.exists(f"{half}/{SAVED_MODEL}"):
-            fileio.rmtree(half)
-        fileio.remove(path)
+        if is_folder(half) and not exists(f"{half}/{SAVED_MODEL}"):
+            files.remove_folder(half)
+        files.remove(path)

@@ -1,15 +1,25 @@
 """The folder that models are pushed to, in TensorFlow Serving's layout: a numbered sub-folder for each version.
 
-All access goes through TFX's fileio, so the folder can be local, on a mounted volume or in gs://.
+It can be local, on a mounted volume or in gs://.
 """
 
 import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from tfx.dsl.io import fileio
+from restem.pusher.files import entries, exists, file_sizes, is_folder, open_file
+from restem.run_record import CLASSES, EXTRA, MODEL
 
 SAVED_MODEL = "saved_model.pb"
 CHUNK_BYTES = 1 << 20
+SHARD = re.compile(r"^variables/variables\.data-\d{5}-of-(\d{5})$")
+FILES = (SAVED_MODEL, "variables/variables.index", f"{EXTRA}/{CLASSES}", f"{EXTRA}/{MODEL}")
+# What a push adds to the model. Two versions with equal other files are the same model.
+RELEASE, CARD = f"{EXTRA}/release.json", f"{EXTRA}/model_card.md"
+
+Problem = Callable[[str], str | None]  # why a folder cannot be used, as the end of a sentence
+Skipped = tuple[tuple[str, str], ...]  # folders that cannot be used, newest first, and why
 
 
 @dataclass(frozen=True)
@@ -20,47 +30,78 @@ class Version:
     path: str
 
 
-def entries(folder: str) -> list[str]:
-    """The names in a folder, without the trailing slash that buckets add to folders; empty if it is missing."""
-    if not fileio.isdir(folder):
-        return []
-    return sorted(name.rstrip("/") for name in fileio.listdir(folder))
-
-
 def versions(destination: str) -> list[Version]:
     """The versions in a folder, newest first; other entries are ignored, as by TensorFlow Serving."""
     numbers = [name for name in entries(destination) if name.isascii() and name.isdigit()]
     found = [Version(int(name), f"{destination.rstrip('/')}/{name}") for name in numbers]
-    return sorted((version for version in found if fileio.isdir(version.path)), key=lambda version: -version.number)
+    return sorted((version for version in found if is_folder(version.path)), key=lambda version: -version.number)
 
 
-def file_sizes(folder: str) -> dict[str, int]:
-    """Sizes in bytes of all files below a folder, sorted by relative path with forward slashes."""
-    top = folder.rstrip("/")
-    sizes: dict[str, int] = {}
-    for parent, _, names in fileio.walk(top):
-        for name in names:
-            path = f"{parent.rstrip('/')}/{name}"
-            status = fileio.stat(path)
-            # TensorFlow's file system has `length`, Python's has `st_size`.
-            sizes[path.removeprefix(f"{top}/")] = getattr(status, "length", 0) or getattr(status, "st_size", 0)
-    return dict(sorted(sizes.items()))
+def newest_version(destination: str, problem: Problem) -> tuple[str | None, Skipped]:
+    """The folder of the newest version that can be used, and the newer versions that cannot.
+
+    Args:
+      destination: the folder of versions.
+      problem: decides whether a version can be used.
+    """
+    return _first((version.path for version in versions(destination)), problem)
+
+
+def newest(where: str, problem: Problem) -> tuple[str | None, Skipped]:
+    """The same in a folder that can also be the folder of one model; this is then the only one tried."""
+    where = where.rstrip("/")
+    if exists(f"{where}/{SAVED_MODEL}") or (not versions(where) and is_folder(where)):
+        return _first([where], problem)
+    return newest_version(where, problem)
+
+
+def _first(folders: Iterable[str], problem: Problem) -> tuple[str | None, Skipped]:
+    skipped: list[tuple[str, str]] = []
+    for folder in folders:
+        reason = problem(folder)
+        if reason is None:
+            return folder, tuple(skipped)
+        skipped.append((folder, reason))
+    return None, tuple(skipped)
+
+
+def missing(sizes: Mapping[str, int]) -> str | None:
+    """The first file of a pushed model that is missing or empty, as the end of a sentence; None if all exist.
+
+    Args:
+      sizes: file sizes in bytes by path relative to the model's folder, with forward slashes.
+    """
+    for name in FILES:
+        if name not in sizes:
+            return f"{name} is missing"
+        if not sizes[name]:
+            return f"{name} is empty"
+    shards = [match for name in sizes if (match := SHARD.match(name))]
+    expected = int(shards[0][1]) if shards else 1
+    if len(shards) < expected:
+        return f"only {len(shards)} of {expected} files variables/variables.data-* exist"
+    return None
+
+
+def model_files(folder: str) -> dict[str, int]:
+    """The sizes of a model's files, without those that a push adds."""
+    return {name: size for name, size in file_sizes(folder).items() if name not in (RELEASE, CARD)}
 
 
 def fingerprint(folder: str) -> str:
-    """The fingerprint of the names and contents of a model's files: 32 hexadecimal digits."""
+    """The fingerprint of the names and contents of `model_files`: 32 hexadecimal digits."""
     digest = hashlib.sha256()
-    for name, size in file_sizes(folder).items():
+    for name, size in model_files(folder).items():
         digest.update(f"{name}\0{size}\0".encode())
-        with fileio.open(f"{folder.rstrip('/')}/{name}", "rb") as file:
+        with open_file(f"{folder.rstrip('/')}/{name}", "rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 digest.update(chunk)
     return digest.hexdigest()[:32]
 
 
 def newest_if_same(destination: str, model: str) -> Version | None:
-    """The newest version if all its files are equal to those in the folder `model`, otherwise None."""
-    newest = next(iter(versions(destination)), None)
-    if newest is None or file_sizes(newest.path) != file_sizes(model):  # Comparing sizes first is cheap.
+    """The newest version if it is the model in the folder `model`, otherwise None."""
+    last = next(iter(versions(destination)), None)
+    if last is None or model_files(last.path) != model_files(model):  # Comparing sizes first is cheap.
         return None
-    return newest if fingerprint(newest.path) == fingerprint(model) else None
+    return last if fingerprint(last.path) == fingerprint(model) else None

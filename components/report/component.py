@@ -19,7 +19,9 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from restem.example_gen.artifacts import Quarantine
 from restem.fingerprint import code_fingerprint
+from restem.pusher.artifacts import ReleaseNotes
 from restem.report.artifacts import HtmlReport
+from restem.report.notes import write_notes
 from restem.report.page import render
 from restem.report.reading import read_report_data
 
@@ -38,7 +40,7 @@ class ReportExecutor(BaseExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes `index.html` into the output `report`.
+        """Writes `index.html` into the output `report`, and what a push adds to the model into `release`.
 
         Raises:
           RestemError: the two models have no test image in common.
@@ -61,6 +63,7 @@ class ReportExecutor(BaseExecutor):
         fileio.makedirs(folder)
         with fileio.open(f"{folder}/{PAGE}", "wb") as file:
             file.write(render(data).encode("utf-8"))
+        write_notes(artifact_utils.get_single_uri(output_dict["release"]), data)
         log.info("Report: %s/%s", folder, PAGE)
 
 
@@ -90,11 +93,17 @@ class ReportSpec(ComponentSpec):
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "tuning": ChannelParameter(type=standard_artifacts.TunerResults, optional=True),
     }
-    OUTPUTS = {"report": ChannelParameter(type=HtmlReport)}  # noqa: RUF012
+    OUTPUTS = {  # noqa: RUF012
+        "report": ChannelParameter(type=HtmlReport),
+        "release": ChannelParameter(type=ReleaseNotes),
+    }
 
 
 class Report(BaseComponent):
-    """Writes one self-contained HTML page about the run: `index.html` in the output `report` (HtmlReport)."""
+    """Writes one self-contained HTML page about the run: `index.html` in the output `report` (HtmlReport).
+
+    The output `release` (ReleaseNotes) has the model card and the record of the approval, for the Pusher.
+    """
 
     SPEC_CLASS = ReportSpec
     EXECUTOR_SPEC = ExecutorClassSpec(ReportExecutor)
@@ -136,5 +145,6 @@ class Report(BaseComponent):
                 # Changed code invalidates the cached page.
                 code=code_fingerprint("report.component"),
                 report=Channel(type=HtmlReport),
+                release=Channel(type=ReleaseNotes),
             )
         )

@@ -77,7 +77,7 @@ def comparison(pair: Paired) -> str:
         f"On {images(b + c)}, one model is right and the other wrong: "
         f"the candidate is right on {count(b)}, the baseline on {count(c)}."
     )
-    if found.low <= 0 <= found.high:
+    if not pair.told_apart:
         start = "There is no statistically significant difference between the two models."
         return f"{start} {counts} The interval of the difference contains zero ({ends})."
     better, worse = ("candidate", "baseline") if b > c else ("baseline", "candidate")

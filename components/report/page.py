@@ -16,6 +16,7 @@ from restem.evaluator.paired import paired
 from restem.evaluator.verdict import one_sided
 from restem.example_gen.dataset import SPLITS, TITLES
 from restem.report import formatting, measures, plots
+from restem.report.card import model_card
 from restem.report.cost import cost_table
 from restem.report.data import DataSummary, ReportData, Run, StemTransfer
 from restem.report.formatting import percent
@@ -72,6 +73,7 @@ def render(data: ReportData) -> str:
         sees=None if data.baseline.adopted else formatting.sees(data.candidate.model.input.names),
         summary=_data_summary(data.data),
         repeat=_repeat(data),
+        card=_card(data),
     )
 
 
@@ -307,6 +309,12 @@ def _repeat(data: ReportData) -> dict[str, Any]:
         "deterministic": bool((config.get("train") or {}).get("deterministic")) if config else False,
         "path": (config.get("data") or {}).get("path") if config else None,
     }
+
+
+def _card(data: ReportData) -> str:
+    """The model card as a link's address."""
+    encoded = base64.b64encode(model_card(data).encode("utf-8")).decode("ascii")
+    return f"data:text/markdown;charset=utf-8;base64,{encoded}"
 
 
 def _plain(value: Any) -> Any:

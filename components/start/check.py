@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from restem.baseline.check import missing
 from restem.errors import RestemError
 from restem.example_gen.dataset import first_few
 from restem.images.config import ImageConfig
+from restem.pusher.versions import missing
 from restem.record_files import DamagedRecord
 from restem.run_record import EXTRA, NETWORK, ModelRecord, read_classes, read_model
 from restem.trainer.model_config import AGAIN, ModelConfig, StemConfig

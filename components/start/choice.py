@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from restem.errors import RestemError
 from restem.images.config import ImageConfig
+from restem.pusher.files import file_sizes
+from restem.pusher.versions import fingerprint, newest, newest_version
 from restem.run_record import EXTRA, MadeOf, read_classes
 from restem.start.check import check_classes, check_same_network, unusable
 from restem.trainer.model_config import LATEST_APPROVED, ModelConfig, StemConfig
@@ -77,14 +79,13 @@ def choose_start(
       RestemError: a requested folder has no usable model; the model's network is another one; it has classes that the
         data do not have.
     """
-    from restem.pusher.versions import file_sizes, fingerprint
-
     model = ModelConfig.model_validate(custom["model"])
-    where = destination if model.weights == LATEST_APPROVED else model.weights
+    latest = model.weights == LATEST_APPROVED
+    where = destination if latest else model.weights
     assert where is not None
-    found, skipped = _newest(where)
+    found, skipped = (newest_version if latest else newest)(where, lambda each: unusable(each, file_sizes(each)))
     if found is None:
-        if model.weights == LATEST_APPROVED:
+        if latest:
             return Start("first", skipped=skipped)
         raise no_model(where, skipped)
     record = check_same_network(
@@ -116,24 +117,6 @@ def no_model(path: str, skipped: Sequence[tuple[str, str]]) -> RestemError:
         ".keras), the folder of a model that this pipeline pushed, or a folder of such versions",
         given="; ".join(f"{folder}: {reason}" for folder, reason in skipped) or "there is no such folder",
     )
-
-
-def _newest(where: str) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-    """The newest complete version in a folder, or the folder itself; and those that were skipped."""
-    from tfx.dsl.io import fileio
-
-    from restem.pusher.versions import SAVED_MODEL, file_sizes, versions
-
-    where = where.rstrip("/")
-    skipped: list[tuple[str, str]] = []
-    known = [version.path for version in versions(where)]
-    folders = [where] if fileio.exists(f"{where}/{SAVED_MODEL}") or (not known and fileio.isdir(where)) else known
-    for folder in folders:
-        reason = unusable(folder, file_sizes(folder))
-        if reason is None:
-            return folder, tuple(skipped)
-        skipped.append((folder, reason))
-    return None, tuple(skipped)
 
 
 def _is_result(made: MadeOf, custom: Mapping[str, Any], files: Sequence[str]) -> bool:

@@ -173,7 +173,8 @@ def run_fn(fn_args: FnArgs) -> None:
         cost=cost,
         config=custom["config"],
         started_from=pushed,
-        made_of=made_of(asked, input_files(fn_args)) if model.continues and role == "candidate" else None,
+        made_of=made_of(asked, input_files(fn_args)) if role == "candidate" else None,
+        code=asked.get("code"),
     )
     write_model(run_folder, record)
     write_history(run_folder, training.history)

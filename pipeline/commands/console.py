@@ -129,7 +129,8 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     for one in summary["requirements"]:
         table.add_row("[green]met[/green]" if one["passed"] else "[yellow]not met[/yellow]", escape(_requirement(one)))
     table.add_row("reason", escape(summary["reason"]))
-    table.add_row("pushed to", escape(str(summary["pushed_to"] or "not pushed: only an approved model is pushed")))
+    why_not = f"not pushed: {summary['not_pushed'] or 'only an approved model is pushed'}"
+    table.add_row("pushed to", escape(str(summary["pushed_to"] or why_not)))
     if summary["quarantined"]:
         shown = [f"{item['path']}{in_brackets(item['bytes'])}: {item['reason']}" for item in summary["quarantine"][:5]]
         more = summary["quarantined"] - len(shown)

@@ -58,12 +58,12 @@ def saved_model_folder(folder: Path) -> Path:
         RestemError: neither is a SavedModel.
     """
     from restem.errors import RestemError
+    from restem.pusher.files import exists
+    from restem.pusher.versions import SAVED_MODEL, newest
 
-    if (folder / "saved_model.pb").is_file():
-        return folder.resolve()
-    versions = [path.parent for path in folder.glob("*/saved_model.pb") if path.parent.name.isdecimal()]
-    if versions:
-        return max(versions, key=lambda version: int(version.name)).resolve()
+    found, _ = newest(str(folder), lambda path: None if exists(f"{path}/{SAVED_MODEL}") else "no model")
+    if found is not None:
+        return Path(found).resolve()
     raise RestemError(
         "there is no pushed model",
         where=str(folder),

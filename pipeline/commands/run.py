@@ -23,13 +23,16 @@ def run(config_path: str, overrides: tuple[str, ...], root: str | None, as_json:
     from restem.pipeline.commands.progress import follow
     from restem.pipeline.config import load_config
     from restem.pipeline.local.folder import RunFolder
+    from restem.pipeline.local.notification import notifying
     from restem.pipeline.preflight import preflight
 
     config = load_config(config_path, overrides)
     folder = RunFolder.of(config, root)
-    preflight(config, root=folder.root)
-    summary, learned = follow("restem.pipeline.local.tasks:run_pipeline", config, folder)
-    summary |= learned
+    with notifying(config, str(folder.root)) as tell:
+        preflight(config, root=folder.root)
+        summary, learned = follow("restem.pipeline.local.tasks:run_pipeline", config, folder)
+        summary |= learned
+    tell(lambda: summary)
     # With --json, standard output has only the JSON line.
     print_summary(summary, sys.stderr if as_json else sys.stdout)
     if as_json:

@@ -1,6 +1,7 @@
 """The configuration's sections, combined in one frozen, validated object."""
 
 import json
+import os
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ from restem.errors import RestemError
 from restem.evaluator.config import EvaluateConfig
 from restem.example_gen.config import DataConfig
 from restem.images.config import ImageConfig
+from restem.notify.config import NotifyConfig
 from restem.pipeline.config.beam import BeamConfig
 from restem.pipeline.config.kubeflow import KubeflowConfig
 from restem.pusher.config import PushConfig
@@ -43,6 +45,7 @@ class Config(Section):
     )
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="The conditions for approving a candidate.")
     push: PushConfig = Field(PushConfig(), description="Where an approved model is pushed.")
+    notify: NotifyConfig = Field(NotifyConfig(), description="Who is told how a run ended.")
     beam: BeamConfig = Field(BeamConfig(), description="The Beam runner of the data steps.")
     kubeflow: KubeflowConfig = Field(KubeflowConfig(), description="How the steps run on Kubeflow Pipelines.")
 
@@ -111,6 +114,16 @@ def json_schema() -> str:
     schema = Config.model_json_schema()
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Restem's configuration"}
     return json.dumps(schema, indent=2) + "\n"
+
+
+def push_destination(config: Config, root: str) -> str:
+    """The folder whose numbered sub-folders are the released models, in TensorFlow Serving's layout.
+
+    Args:
+        config: the resolved configuration.
+        root: the run's folder.
+    """
+    return config.push.destination or os.path.join(root, "serving", config.name)
 
 
 def slug(text: str) -> str:

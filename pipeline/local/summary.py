@@ -41,8 +41,8 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         None), `start` (the pushed model that the training went on from, see restem/report/start.py; None if
         model.weights is a source), `seeds` (a Spread, see restem/report/seeds.py; None if train.repeats is 1), `slices`
         (each with column, value, images, and both accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder
-        or None), `report` (a file or None), `quarantined` and `quarantine` (see `read_quarantine`). With the
-        Tuner also `tuned` (see `read_tuned`).
+        or None), `not_pushed` (why an approved model is not pushed, or None), `report` (a file or None), `quarantined`
+        and `quarantine` (see `read_quarantine`). With the Tuner also `tuned` (see `read_tuned`).
     """
     from restem.evaluator.verdict import read_verdict, with_notes
     from restem.report import start
@@ -78,6 +78,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "slices": verdict["slices"],
         "baseline": read_baseline(runs["baseline"]),
         "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
+        "not_pushed": pushed.get_string_custom_property("not_pushed") or None,
         "report": find_report(uri("Report", "report")) if "Report" in outputs else None,
         **({"tuned": read_tuned(uri("Tuner", "tuner_results"))} if "Tuner" in outputs else {}),
         **read_quarantine(uri("ImageExampleGen", "quarantine")),

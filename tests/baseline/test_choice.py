@@ -132,7 +132,7 @@ def test_a_given_folder_is_a_model_or_holds_versions(put, tiny_model, tmp_path):
 
 
 def test_a_given_folder_without_a_usable_model_is_an_error(put, tiny_model, tmp_path):
-    with pytest.raises(RestemError, match=r"evaluate\.baseline .*nowhere.*saved_model\.pb is missing"):
+    with pytest.raises(RestemError, match=r"evaluate\.baseline .*nowhere.*there is no such folder"):
         choose(str(tmp_path / "nowhere"), None, CLASSES)
     with pytest.raises(RestemError, match="only this run has grey"):
         choose(str(tiny_model), None, [*CLASSES, "grey"])

@@ -11,7 +11,8 @@ pytestmark = pytest.mark.e2e
 def test_the_wheel_has_one_package(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"restem"}
-    for data in ("py.typed", "report/report.html", "pipeline/configs/digits.yaml", "schemas/raw_examples.pbtxt"):
+    shown = ("report/report.html", "report/model_card.jinja")
+    for data in ("py.typed", *shown, "pipeline/configs/digits.yaml", "schemas/raw_examples.pbtxt"):
         assert f"restem/{data}" in names
 
 

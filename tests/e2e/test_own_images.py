@@ -120,6 +120,17 @@ def test_a_smaller_kernel_with_more_filters_and_batch_norm_reaches_serving(run, 
     assert "düster" in predicted.out
 
 
+def test_the_pushed_version_says_what_approved_it(run, restem):
+    done, _ = run
+    pushed = Path(done.result["pushed_to"])
+    (version,) = restem("models", "--destination", pushed.parent, "--json").result["versions"]
+    assert (version["path"], version["served"], version["problem"]) == (str(pushed), True, None)
+    assert (version["reason"], version["baseline"]) == (done.result["reason"], "the stock network")
+    assert version["figures"] == done.result["metrics"]
+    assert all(version[key] for key in ("run", "data", "code"))
+    assert "Which decision does the model support" in (pushed / "assets.extra" / "model_card.md").read_text("utf-8")
+
+
 def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pushed_twice(run, folder, restem):
     done, root = run
     pushed = Path(done.result["pushed_to"])

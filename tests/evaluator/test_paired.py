@@ -62,6 +62,11 @@ def test_without_a_disagreement_the_limit_is_the_exact_one_of_no_event():
     assert Paired(149, 0, 0, 0).interval(0.95).low > -0.02 > Paired(148, 0, 0, 0).interval(0.95).low
 
 
+@pytest.mark.parametrize(("wins", "losses", "apart"), [(15, 2, True), (2, 15, True), (5, 4, False), (0, 0, False)])
+def test_models_are_told_apart_if_zero_is_outside_the_interval(wins, losses, apart):
+    assert Paired(80, wins, losses, 3).told_apart is apart
+
+
 def test_a_level_of_loss_is_where_the_interval_ends():
     pair = Paired(30, 2, 25, 310)
     level = pair.level_of_a_loss(0.02)

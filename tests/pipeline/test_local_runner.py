@@ -4,10 +4,18 @@ tests/e2e/test_demo.py shows on the real pipeline that an interrupted run, which
 metadata, does not affect the next one.
 """
 
+import contextlib
+import json
+import sys
+from types import SimpleNamespace
+
 import pytest
 
+from restem.errors import RestemError
+from restem.pipeline import local_runner
 from restem.pipeline.errors import WorkFailed
 from restem.pipeline.local.worker import run_worker
+from tests.pipeline.conftest import MINIMAL
 
 
 def test_unchanged_steps_come_from_the_cache_and_a_failed_step_ends_the_run(tmp_path):
@@ -28,3 +36,39 @@ def test_unchanged_steps_come_from_the_cache_and_a_failed_step_ends_the_run(tmp_
         ("Make", "cached"),
     ]
     assert sorted(path.read_text() for path in tmp_path.glob("pipeline/Use/model/*/text")) == ["A", "B"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_tfx_own_command_line_tells_the_result(write, images, monkeypatch, tmp_path, fails):
+    told = tmp_path / "told.json"
+    write(f"{MINIMAL}model: {{weights: none}}\nnotify: {{command: [tee, {told}]}}\n")
+    monkeypatch.setenv("RESTEM_CONFIG", str(tmp_path / "own.yaml"))
+    monkeypatch.setenv("RESTEM_ROOT", str(tmp_path / "run"))
+    monkeypatch.setattr("restem.pipeline.local.folder.training_environment", lambda config, folder: {})
+
+    class Runner:
+        def __init__(self, on_step, before):
+            self.executions, self.before = {"Pusher": 1}, before
+
+        def run(self, pipeline):
+            if pipeline is None:
+                return  # `tfx pipeline create` runs nothing
+            self.before()
+            if fails:
+                raise RestemError("there is no space")
+
+    pipelines = [None, SimpleNamespace(metadata_connection_config="sqlite")]
+    # Instead of the modules that load TFX.
+    monkeypatch.setitem(sys.modules, "restem.pipeline.local.runner", SimpleNamespace(LocalRunner=Runner))
+    create = SimpleNamespace(create_pipeline=lambda config, root: pipelines.pop(0))
+    monkeypatch.setitem(sys.modules, "restem.pipeline.pipeline", create)
+    monkeypatch.setattr("restem.pipeline.local.summary.read_outputs", lambda connection, executions: executions)
+    summary = {"blessed": False, "reason": "Not approved.", "pushed_to": None}
+    monkeypatch.setattr("restem.pipeline.local.summary.summarise", lambda outputs: summary)
+    local_runner.main()
+    assert not told.exists()
+    with pytest.raises(RestemError) if fails else contextlib.nullcontext():
+        local_runner.main()
+    message = json.loads(told.read_text())
+    assert message["type"] == f"restem.run.{'failed' if fails else 'refused'}"
+    assert message["data"]["reason"] == ("there is no space." if fails else "Not approved.")

@@ -10,10 +10,14 @@ from tfx.types import standard_artifacts
 from tfx.types.channel_utils import as_channel
 
 from restem.pusher import executor as module
+from restem.pusher.artifacts import ReleaseNotes
 from restem.pusher.component import Pusher
 from restem.pusher.driver import NOT_PUSHED, Driver
-from restem.pusher.executor import Executor
-from restem.pusher.versions import fingerprint, versions
+from restem.pusher.executor import Executor, run_of
+from restem.pusher.release import Release, read_release, withdrawn_models
+from restem.pusher.rollback import rollback
+from restem.pusher.versions import CARD, RELEASE, fingerprint, versions
+from restem.run_record import EXTRA
 from tests.tiny_model import artifact, export_tiny
 
 
@@ -27,6 +31,7 @@ def step(tiny_model, tmp_path):
         pusher = Pusher(
             model=as_channel([standard_artifacts.Model()]),
             model_blessing=as_channel([standard_artifacts.ModelBlessing()]),
+            release=as_channel([ReleaseNotes()]),
             destination=str(tmp_path / "serving"),
             name="digits",
             storage_uri=storage_uri,
@@ -36,6 +41,7 @@ def step(tiny_model, tmp_path):
             inputs={
                 "model": [artifact(standard_artifacts.Model, tmp_path / "model")],
                 "model_blessing": [artifact(standard_artifacts.ModelBlessing, tmp_path / "b", blessed=blessed)],
+                "release": [artifact(ReleaseNotes, tmp_path / "release")],
             },
             properties={key: value for key, value in pusher.exec_properties.items() if value is not None},
             destination=str(tmp_path / "serving"),
@@ -132,3 +138,67 @@ def test_a_missing_storage_uri_is_logged(step, caplog):
     with caplog.at_level("INFO"):
         push(step())
     assert "no KServe manifest: push.storage_uri does not say" in caplog.text
+
+
+def test_the_version_has_the_records_of_its_approval(step, tmp_path):
+    step = step()
+    told = Release(pipeline="own", reason="Approved: it is better.", figures={"candidate": {"accuracy": 0.9}})
+    (tmp_path / "release" / EXTRA).mkdir(parents=True)
+    (tmp_path / "release" / RELEASE).write_bytes(told.to_bytes())
+    (tmp_path / "release" / CARD).write_text("# own")
+    pushed_model = push(step)
+    written = read_release(f"{pushed_model.destination}/{EXTRA}")
+    assert (written.reason, written.figures, written.origin) == (told.reason, told.figures, None)
+    assert written.pushed_at is not None
+    assert Path(pushed_model.destination, CARD).read_text() == "# own"
+    # They are not part of the model: it is still the newest version, and the run's copy does not have them.
+    assert push(step) == pushed_model
+    assert not (step.folder / RELEASE).exists()
+
+
+def test_the_run_is_that_of_the_address():
+    run = "0f3a5c1e-9d0b-4f6e-8a51-2b7d1c9e0a44"
+    assert run_of(f"/minio/mlpipeline/v2/artifacts/own/{run}/pusher/4/pushed_model") == run
+    assert run_of("/runs/own/pipeline/Pusher/pushed_model/12") is None
+
+
+def test_a_model_that_was_rolled_back_is_not_pushed_by_the_next_run(step, tmp_path, caplog):
+    """The unchanged nightly run after a rollback: the candidate is approved, from the cache, and not pushed."""
+    step = step()
+    export_tiny(Path(step.destination) / "5", threshold=100.0)
+    first = push(step, **drive(step))
+    back = rollback(step.destination)
+    assert (back.origin, back.replaced) == (5, int(first.version))
+    assert drive(step) == {"version": NOT_PUSHED}
+    with caplog.at_level("WARNING", logger="restem"):
+        again = push(step, **drive(step))
+    assert again == SimpleNamespace(pushed=0, destination="", version="")
+    assert f"restem rollback {first.version} releases this one again" in caplog.text
+    assert versions(step.destination)[0] == back.version
+    # Another model is pushed as usual, and the list goes on with it.
+    shutil.rmtree(tmp_path / "model")
+    export_tiny(tmp_path / "model" / "Format-Serving", threshold=90.0)
+    other = push(step, **drive(step))
+    assert other.pushed == 1
+    assert [str(each.version) for each in withdrawn_models(step.destination)] == [first.version]
+    # Someone asks for it.
+    rollback(step.destination, int(first.version))
+    assert [str(each.version) for each in withdrawn_models(step.destination)] != [first.version]
+
+
+def test_on_a_cluster_the_step_tells_the_result(step, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(module, "tell", lambda **values: told.append(values))
+    first = step()
+    push(first)
+    assert told == []
+    monkeypatch.setenv("RESTEM_NOTIFY", "{}")
+    (tmp_path / "release" / EXTRA).mkdir(parents=True)
+    (tmp_path / "release" / RELEASE).write_bytes(Release(pipeline="own", reason="Approved.").to_bytes())
+    pushed_model = push(first)
+    push(step(blessed=0))
+    assert [(each["approved"], each["pipeline"], each["reason"]) for each in told] == [
+        (True, "own", "Approved."),
+        (False, "own", "Approved."),
+    ]
+    assert told[0]["details"]["pushed_to"] == pushed_model.destination

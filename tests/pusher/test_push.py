@@ -6,8 +6,9 @@ from tfx.dsl.io import fileio, filesystem_registry
 from tfx.dsl.io.plugins.local import LocalFilesystem
 
 from restem.pusher import push as module
+from restem.pusher.files import file_sizes
 from restem.pusher.push import LEFTOVER_SECONDS, next_number, push, remove_leftovers
-from restem.pusher.versions import file_sizes, fingerprint, newest_if_same, versions
+from restem.pusher.versions import fingerprint, newest_if_same, versions
 
 NOW = 1_700_000_000
 
@@ -39,6 +40,11 @@ class Bucket(LocalFilesystem):
     def walk(cls, top, topdown=True, onerror=None):
         for folder, folders, files in LocalFilesystem.walk(cls.local(top)):
             yield folder.replace(cls.local(top), top, 1), folders, files
+
+    @classmethod
+    def copy(cls, src, dst, overwrite=False):
+        with cls.open(src, "rb") as source, cls.open(dst, "wb") as target:
+            target.write(source.read())
 
     @classmethod
     def rename(cls, src, dst, overwrite=False):
@@ -84,17 +90,17 @@ def test_a_new_version_is_greater_than_all_existing_ones(put, tiny_model, tmp_pa
 
 def test_a_killed_push_leaves_no_version(tiny_model, tmp_path, monkeypatch):
     """At any of its files."""
-    real = module.io_utils.copy_file
+    real = module.files.copy
     for survived in range(len(file_sizes(str(tiny_model)))):
         copied = []
 
-        def copy(src, dst, overwrite, copied=copied, survived=survived):
+        def copy(src, dst, copied=copied, survived=survived):
             if len(copied) == survived:
                 raise KeyboardInterrupt
             copied.append(dst)
-            real(src, dst, overwrite)
+            real(src, dst)
 
-        monkeypatch.setattr(module.io_utils, "copy_file", copy)
+        monkeypatch.setattr(module.files, "copy", copy)
         with pytest.raises(KeyboardInterrupt):
             push(str(tiny_model), str(tmp_path))
         assert versions(str(tmp_path)) == []
@@ -125,7 +131,7 @@ def test_a_rename_that_fails_for_another_reason_is_an_error(tiny_model, tmp_path
     def rename(src, dst):
         raise PermissionError("no")
 
-    monkeypatch.setattr(module.fileio, "rename", rename)
+    monkeypatch.setattr(module.files, "rename", rename)
     with pytest.raises(PermissionError):
         push(str(tiny_model), str(tmp_path))
 
@@ -140,14 +146,14 @@ def test_in_a_bucket_saved_model_pb_comes_last(bucket, tiny_model):
 
 
 def test_leftovers_of_a_killed_push_in_a_bucket_are_removed(bucket, tiny_model, tmp_path, monkeypatch):
-    real = module.io_utils.copy_file
+    real = module.files.copy
 
-    def copy(src, dst, overwrite):
+    def copy(src, dst):
         if dst.endswith("saved_model.pb"):
             raise KeyboardInterrupt
-        real(src, dst, overwrite)
+        real(src, dst)
 
-    monkeypatch.setattr(module.io_utils, "copy_file", copy)
+    monkeypatch.setattr(module.files, "copy", copy)
     with pytest.raises(KeyboardInterrupt):
         push(str(tiny_model), "bucket://x/serving")
     (half,) = versions("bucket://x/serving")

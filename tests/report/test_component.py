@@ -10,6 +10,7 @@ from tfx.types.channel_utils import as_channel
 from restem.errors import RestemError
 from restem.evaluator import verdict as evaluator_verdict
 from restem.example_gen.artifacts import Quarantine
+from restem.pusher.artifacts import ReleaseNotes
 from restem.report import reading
 from restem.report.artifacts import HtmlReport
 from restem.report.component import Report, ReportExecutor
@@ -87,7 +88,11 @@ def test_executor_writes_the_page(tmp_path, run_folders, monkeypatch):
     report = HtmlReport()
     report.uri = str(tmp_path / "report")
 
-    ReportExecutor().Do(inputs, {"report": [report]}, {"title": "Chest <scans>", "code": "x"})
+    release = ReleaseNotes()
+    release.uri = str(tmp_path / "release")
+
+    outputs = {"report": [report], "release": [release]}
+    ReportExecutor().Do(inputs, outputs, {"title": "Chest <scans>", "code": "x"})
 
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert asked == [(str(tmp_path / "evaluation"), str(tmp_path / "blessing"))]

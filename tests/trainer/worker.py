@@ -3,7 +3,8 @@
 GROUPS is JSON, a list of groups, which run one after the other. A group is a list of workers, which train together. A
 worker has `settings` of the section train, `out` (an .npz file for the weights), and where wanted `checkpoints` (a
 folder), `devices` (logical CPU devices), `trainings` (how many follow each other, as with `train.repeats`; the last one
-counts) and `kill_after`: when it is started for the first time, it kills itself after so many steps. A worker that ends with an error is started again, as an orchestrator would do it.
+counts) and `kill_after`: when it is started for the first time, it kills itself after so many steps. A worker that ends
+with an error is started again, as an orchestrator would do it.
 
 The last line of the output is JSON: for each group the exit codes in their order, with the workers' numbers.
 

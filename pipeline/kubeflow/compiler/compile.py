@@ -9,15 +9,17 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from restem.notify.step import variable
 from restem.pipeline.config import Config
 from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
-from restem.pipeline.kubeflow.compiler.platform import platform_spec, resources, retry_policy
+from restem.pipeline.kubeflow.compiler.platform import notify_secret, platform_spec, resources, retry_policy
 from restem.pipeline.kubeflow.compiler.workers import training_job, with_launchers
 from restem.pipeline.kubeflow.container import fingerprints
 from restem.pipeline.kubeflow.container.entrypoint import CALL
 from restem.pipeline.kubeflow.container.training_job import TRAINING_JOB
 from restem.trainer.variables import TRAINING_STEPS, checkpoint_variables
 
+PUSHER = "Pusher"
 COMMAND = ("python", "-m", "restem.pipeline.kubeflow.container.entrypoint")
 
 
@@ -62,7 +64,8 @@ def to_yaml(job: dict[str, Any], config: Config) -> str:
         task["taskInfo"]["name"]: spec["components"][task["componentRef"]["name"]]["executorLabel"]
         for task in spec["root"]["dag"]["tasks"].values()
     }
-    documents = [spec, platform_spec(with_launchers(config), labels)]
+    secrets = {PUSHER: notify_secret(config.notify)}
+    documents = [spec, platform_spec(with_launchers(config), labels, secrets)]
     check(*documents)
     # An empty second document is omitted, as in Kubeflow's own compiler.
     text = yaml.safe_dump_all([document for document in documents if document], sort_keys=True, width=120)
@@ -110,6 +113,9 @@ def _executor(step: str, container: dict[str, Any], config: Config) -> dict[str,
     own = with_launchers(config).of_step(step)
     if job := training_job(config, step, container["image"], more.get("env", [])):
         more["env"] = [*more.get("env", []), {"name": TRAINING_JOB, "value": json.dumps(job, sort_keys=True)}]
+    if step == PUSHER and config.notify.wanted:
+        # In the environment too: whom to tell is no reason to run the step again.
+        more["env"] = [*more.get("env", []), variable(config.notify)]
     if asked := resources(own):
         more["resources"] = asked
     return {"container": {**container, **more}}

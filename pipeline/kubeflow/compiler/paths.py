@@ -23,7 +23,7 @@ def in_the_cluster(config: Config) -> Config:
     Raises:
         ConfigError: all problems at once: no image, no push destination, a path that is on no volume.
     """
-    problems = [*_missing(config), *_out_of_reach(config)]
+    problems = [*_missing(config), *_out_of_reach(config), *_cannot_be_told(config)]
     volumes = config.kubeflow.volumes
     for (section, field), keywords in KEYWORDS.items():
         value = getattr(getattr(config, section), field)
@@ -90,6 +90,32 @@ def _missing(config: Config) -> list[Problem]:
     mounts = [volume.mount for volume in config.kubeflow.volumes]
     if len(set(mounts)) != len(mounts):
         problems.append(Problem(("kubeflow", "volumes"), "two volumes have the same mount", given=", ".join(mounts)))
+    return problems
+
+
+def _cannot_be_told(config: Config) -> list[Problem]:
+    """A step tells the result, so nothing tells of a run in which a step fails before it."""
+    notify, problems = config.notify, []
+    if notify.on is not None and "failed" in notify.on and notify.wanted:
+        problems.append(
+            Problem(
+                ("notify", "on"),
+                "a failed run cannot be told on Kubeflow: the step Pusher tells the result, and it does not run then",
+                expected="approved and refused, or null",
+                given=", ".join(notify.on),
+                remedy="Leave notify.on out: then runs on this machine tell all results, and on Kubeflow these two",
+            )
+        )
+    if notify.wanted and notify.variables and notify.kubernetes_secret is None:
+        problems.append(
+            Problem(
+                ("notify", "kubernetes_secret"),
+                f"the step Pusher does not have {' and '.join(notify.variables)}",
+                expected="the name of a Kubernetes secret with these keys",
+                remedy=f"kubectl create secret generic restem-notify --from-literal={notify.variables[0]}=..., and "
+                "notify.kubernetes_secret: restem-notify",
+            )
+        )
     return problems
 
 

@@ -6,6 +6,7 @@ executors have the same labels (kubernetes_platform/proto/kubernetes_executor_co
 
 from typing import Any
 
+from restem.notify.config import NotifyConfig
 from restem.pipeline.config.kubeflow import KubeflowConfig, Retry, StepConfig, Toleration, Volume
 
 GPU = "nvidia.com/gpu"
@@ -39,17 +40,38 @@ def retry_policy(retry: Retry) -> dict[str, Any]:
     }
 
 
-def platform_spec(kubeflow: KubeflowConfig, steps: dict[str, str]) -> dict[str, Any]:
+def notify_secret(notify: NotifyConfig) -> dict[str, Any]:
+    """The environment variables that the step which tells the result gets from a secret; empty if there are none."""
+    from google.protobuf import json_format
+    from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
+
+    if not notify.wanted or notify.kubernetes_secret is None or not notify.variables:
+        return {}
+    config = kubernetes.KubernetesExecutorConfig()
+    # The name is set twice because servers before 2.5 know only the first field.
+    secret = config.secret_as_env.add(secret_name=notify.kubernetes_secret)
+    secret.secret_name_parameter.runtime_value.constant.string_value = notify.kubernetes_secret
+    for name in notify.variables:
+        secret.key_to_env.add(secret_key=name, env_var=name)
+    return json_format.MessageToDict(config)
+
+
+def platform_spec(
+    kubeflow: KubeflowConfig, steps: dict[str, str], more: dict[str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """The platform document.
 
     Args:
         kubeflow: the section.
         steps: executor label by step.
+        more: further settings of single steps.
 
     Returns:
         Plain data; empty if there are no settings.
     """
-    executors = {label: _executor(kubeflow, kubeflow.of_step(name)) for name, label in steps.items()}
+    executors = {
+        label: _executor(kubeflow, kubeflow.of_step(name)) | (more or {}).get(name, {}) for name, label in steps.items()
+    }
     executors = {label: config for label, config in executors.items() if config}
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}} if executors else {}
 

@@ -218,9 +218,10 @@ def register_artifact_types() -> None:
     from tfx.utils import name_utils
 
     from restem.example_gen.artifacts import Quarantine
+    from restem.pusher.artifacts import ReleaseNotes
     from restem.report.artifacts import HtmlReport
 
-    for artifact in (Quarantine, HtmlReport):
+    for artifact in (Quarantine, HtmlReport, ReleaseNotes):
         compiler_utils.TITLE_TO_CLASS_PATH[artifact.TYPE_NAME] = name_utils.get_full_name(artifact)
 
 

@@ -24,6 +24,7 @@ SUMMARY = {
         "skipped": [{"version": "18", "path": "/x/serving/digits/18", "reason": "saved_model.pb is missing"}],
     },
     "pushed_to": "/x/serving/digits/17",
+    "not_pushed": None,
     "report": "/x/[report]/index.html",
     "quarantined": 7,
     "quarantine": [
@@ -118,7 +119,13 @@ def test_a_rejected_model_is_not_pushed():
     stream = io.StringIO()
     print_summary({**SUMMARY, "blessed": False, "pushed_to": None, "quarantined": 0, "quarantine": []}, stream)
     assert "not approved" in stream.getvalue()
-    assert "not pushed" in stream.getvalue()
+    assert "not pushed: only an approved model is pushed" in stream.getvalue()
+
+
+def test_an_approved_model_that_was_rolled_back_is_not_pushed():
+    stream = io.StringIO()
+    print_summary({**SUMMARY, "pushed_to": None, "not_pushed": "this model was rolled back"}, stream)
+    assert "not pushed: this model was rolled back" in stream.getvalue()
 
 
 def test_the_model_that_was_trained_further_is_told():

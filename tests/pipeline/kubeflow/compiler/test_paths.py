@@ -77,3 +77,13 @@ def test_the_storage_uri_of_a_folder():
     assert storage_uri("s3://bucket/a", volumes) == "s3://bucket/a"
     assert storage_uri("/elsewhere", volumes) is None
     assert storage_uri(None, volumes) is None
+
+
+def test_what_cannot_be_told_from_a_step_is_refused(configured):
+    webhook = "notify.webhook=https://example.org"
+    with pytest.raises(ConfigError, match=r"notify\.on.*a failed run cannot be told on Kubeflow"):
+        in_the_cluster(configured(webhook, "notify.on=[failed, approved]"))
+    with pytest.raises(ConfigError, match=r"notify\.kubernetes_secret.*HOOK and KEY.*kubectl create secret"):
+        in_the_cluster(configured("notify.webhook_env=HOOK", "notify.secret_env=KEY"))
+    in_the_cluster(configured(webhook, "notify.on=[refused]"))
+    in_the_cluster(configured("notify.on=[failed]"))  # nobody is told anyway

@@ -1,0 +1,67 @@
+"""What is told about a run."""
+
+import datetime
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from restem.notify.config import Event
+
+
+@dataclass(frozen=True)
+class Message:
+    """The result of a run.
+
+    Attributes:
+      event: "approved", "refused" or "failed".
+      pipeline: the pipeline's name.
+      run: identifies the run; repeated messages about it have the same id.
+      reason: the verdict's reason, or why the run failed: a sentence.
+      details: further values; see `body`.
+      time: seconds since 1970.
+    """
+
+    event: Event
+    pipeline: str
+    run: str
+    reason: str
+    time: float
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The same for every attempt to send this message, so that a receiver can drop repetitions."""
+        about = json.dumps([self.pipeline, self.run, self.event])
+        return f"msg_{hashlib.sha256(about.encode()).hexdigest()[:32]}"
+
+    def body(self) -> bytes:
+        """The JSON that is sent, in the form that Standard Webhooks recommends.
+
+        `type` ("restem.run.approved"), `timestamp` (ISO 8601, UTC), `text` (for people) and `data`: `event`,
+        `pipeline`, `run`, `reason`, and the details.
+        """
+        stamp = datetime.datetime.fromtimestamp(int(self.time), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        told = {
+            "type": f"restem.run.{self.event}",
+            "timestamp": stamp,
+            "text": f"{self.pipeline}: {self.event}. {self.reason}",
+            "data": {
+                "event": self.event,
+                "pipeline": self.pipeline,
+                "run": self.run,
+                "reason": self.reason,
+                **self.details,
+            },
+        }
+        return json.dumps(_finite(told), ensure_ascii=False, default=str).encode("utf-8")
+
+
+def _finite(value: Any) -> Any:
+    """None instead of infinity and NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

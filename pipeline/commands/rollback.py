@@ -1,0 +1,48 @@
+"""`restem rollback`: makes an earlier version the newest one again."""
+
+import json
+import sys
+
+import click
+
+from restem.pipeline.commands.destination import destination_options, find_destination
+from restem.pipeline.commands.options import json_option
+
+
+@click.command()
+@click.argument("version", type=int, required=False)
+@destination_options
+@json_option
+def rollback(
+    version: int | None,
+    config_path: str | None,
+    overrides: tuple[str, ...],
+    root: str | None,
+    destination: str | None,
+    as_json: bool,
+) -> None:
+    """Release VERSION once more, as the newest version, so that servers load it.
+
+    Without VERSION: the newest one before the served version, with another model that was not rolled back itself. The
+    models that are passed over are not pushed again by later runs, unless new images, settings or code change them.
+    """
+    from restem.pusher.rollback import rollback as go_back
+
+    done = go_back(find_destination(config_path, overrides, root, destination), version)
+    if as_json:
+        told = {
+            "version": done.version.number,
+            "path": done.version.path,
+            "origin": done.origin,
+            "replaced": done.replaced,
+            "withdrawn": list(done.withdrawn),
+            "manifest": done.manifest,
+        }
+        print(json.dumps(told))
+        return
+    print(f"{done.version.path} is served now: the model of version {done.origin}, in place of {done.replaced}.")
+    if done.withdrawn:
+        print(f"Runs do not push the models of these versions again: {', '.join(map(str, done.withdrawn))}.")
+    if done.manifest:
+        print(f"The KServe manifest names it; apply it again if the models are in a bucket: {done.manifest}")
+    sys.stdout.flush()
