@@ -8,7 +8,7 @@ from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.pipeline import Pipeline
 
 from restem.baseline.component import Baseline
-from restem.evaluator.component import evaluator
+from restem.evaluator.component import Evaluator
 from restem.example_gen.component import ImageExampleGen
 from restem.example_gen.validator import example_validator, statistics_gen
 from restem.pipeline.config import Config, push_destination
@@ -74,7 +74,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         hyperparameters=hyperparameters,
     )
 
-    verdict = evaluator(
+    verdict = Evaluator(
         example_gen.outputs["examples"],
         candidate.outputs["model"],
         baseline.outputs["model"],

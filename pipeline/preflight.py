@@ -9,7 +9,7 @@ from restem.baseline.choice import reasons, unusable
 from restem.errors import RestemError
 from restem.evaluator.config import LATEST_APPROVED, STOCK
 from restem.example_gen.config import DataConfig
-from restem.example_gen.dataset import VAL, Listing
+from restem.example_gen.dataset import VAL, Listing, first_few
 from restem.notify.send import check as check_notify
 from restem.pipeline import imagenet
 from restem.pipeline.config import KEYWORDS, Config, push_destination, with_values
@@ -57,6 +57,7 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
         elif config.model.source_weights == "imagenet":
             _check_imagenet(config.model.backbone, key)
     check_comparison(config)
+    check_requirements(config, classes)
     check_release(config)
 
 
@@ -107,6 +108,18 @@ def check_comparison(config: Config) -> None:
         given=STOCK,
         remedy="Set evaluate.baseline: latest_approved; while nothing is approved, that is the stock network",
     )
+
+
+def check_requirements(config: Config, classes: tuple[str, ...]) -> None:
+    """Rejects a requirement on a class that the data do not have; empty classes: they are not known before the run."""
+    for number, requirement in enumerate(config.evaluate.requirements):
+        if classes and requirement.in_class is not None and requirement.in_class not in classes:
+            raise RestemError(
+                "there is no such class",
+                where=f"evaluate.require[{number}].in_class",
+                expected=first_few(classes),
+                given=requirement.in_class,
+            )
 
 
 def _unusable_start(folder: str) -> str | None:

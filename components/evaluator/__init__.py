@@ -1,1 +1,1 @@
-"""The Evaluator: compares candidate and baseline on the same raw examples and explains the verdict."""
+"""The Evaluator: compares candidate and baseline on the same raw examples and decides with measured error rates."""

@@ -2,20 +2,28 @@
 
 from pydantic import Field
 
+from restem.evaluator.requirement import Requirement
 from restem.section import Section
 
 STOCK, LATEST_APPROVED = BASELINES = ("stock", "latest_approved")
+DEFAULT_MARGIN = 0.02
 
 
 class EvaluateConfig(Section):
     """What a candidate must reach on the test split to be approved."""
 
-    min_accuracy: float = Field(0.0, ge=0, le=1, description="Minimum accuracy of the candidate.")
-    min_improvement: float = Field(
-        0.0,
+    min_accuracy: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Minimum of the candidate's measured accuracy. Short for {metric: accuracy, at_least: ...}.",
+    )
+    min_improvement: float | None = Field(
+        None,
         ge=-1,
         le=1,
-        description="Minimum of the candidate's accuracy minus the baseline's; a negative value allows a loss.",
+        description="Minimum of the candidate's measured accuracy minus the baseline's; a negative value allows a "
+        "loss. Short for {metric: accuracy, at_least_above_baseline: ...}.",
     )
     baseline: str = Field(
         "stock",
@@ -27,5 +35,29 @@ class EvaluateConfig(Section):
     slices: tuple[str, ...] = Field(
         (),
         description="Columns of data.metadata that divide the test images into slices, one per value. The report shows "
-        "both models' accuracy on each slice. The thresholds apply to all test images together.",
+        "both models' accuracy on each slice. Only requirements that name a slice judge it.",
     )
+    require: tuple[Requirement, ...] | None = Field(
+        None,
+        description="What a candidate must meet; all of it. Without this key: not worse than the baseline by "
+        f"{DEFAULT_MARGIN:g} in accuracy (min_improvement replaces this), and better than always answering with the "
+        "largest class (min_accuracy replaces this), both with one-sided 95% confidence.",
+    )
+    min_test_images: int = Field(0, ge=0, description="With fewer test images no candidate is approved.")
+    min_test_images_by_class: int = Field(
+        0, ge=0, description="With fewer test images of any class no candidate is approved."
+    )
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """All requirements: those listed, or the default ones, and the short forms."""
+        found = list(self.require or ())
+        if self.require is None and self.min_improvement is None:
+            found.append(Requirement(not_worse_than_baseline_by=DEFAULT_MARGIN))
+        if self.require is None and self.min_accuracy is None:
+            found.append(Requirement(better_than_largest_class_by=0.0))
+        if self.min_accuracy is not None:
+            found.append(Requirement(at_least=self.min_accuracy))
+        if self.min_improvement is not None:
+            found.append(Requirement(at_least_above_baseline=self.min_improvement))
+        return tuple(found)

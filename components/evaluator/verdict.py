@@ -1,9 +1,11 @@
 """The verdict with its reason and metrics, read from the Evaluator's output."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from restem.evaluator.decision import read_decision
+from restem.evaluator.outcome import Outcome
 from restem.example_gen.dataset import first_few
 from restem.run_record import Evaluation
 
@@ -19,9 +21,8 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
 
     Returns:
       `blessed` (bool), `reason` (text), `metrics` (`candidate` and `baseline`, each with `accuracy`, `loss` and
-      `images`), `thresholds` (a list of `name`, `kind` ("absolute" or "relative"), `limit`, `value`, `passed`), and
-      `slices`: a list, sorted by column and value, of `column`, `value`, `images`, and the accuracies `candidate` and
-      `baseline` on those images.
+      `images`), `requirements` (a list of `Outcome`s as dicts), and `slices`: a list, sorted by column and value, of
+      `column`, `value`, `images`, and the accuracies `candidate` and `baseline` on those images.
     """
     import tensorflow_model_analysis as tfma
     from tfx.dsl.io import fileio
@@ -35,78 +36,51 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
             if not item.key.is_diff:
                 role = "baseline" if item.key.model_name == tfma.BASELINE_KEY else "candidate"
                 metrics[role][item.key.name] = item.value.double_value.value
-    config = tfma.load_eval_result(evaluation_uri, model_name=tfma.BASELINE_KEY).config
-    (threshold,) = (
-        each.threshold for metric in config.metrics_specs[0].metrics for each in metric.per_slice_thresholds
-    )
-    verdict = judge(
-        by_slice.pop(()),
-        min_accuracy=threshold.value_threshold.lower_bound.value,
-        min_improvement=threshold.change_threshold.absolute.value,
-        blessed=fileio.exists(os.path.join(blessing_uri, BLESSED_FILE)),
-    )
+    metrics = by_slice.pop(())
+    outcomes = read_decision(evaluation_uri).outcomes
+    blessed = fileio.exists(os.path.join(blessing_uri, BLESSED_FILE))
     slices = [
         {
             "column": column,
             "value": value,
-            "images": int(metrics["candidate"]["images"]),
-            "candidate": metrics["candidate"]["accuracy"],
-            "baseline": metrics["baseline"]["accuracy"],
+            "images": int(figures["candidate"]["images"]),
+            "candidate": figures["candidate"]["accuracy"],
+            "baseline": figures["baseline"]["accuracy"],
         }
-        for ((column, value),), metrics in sorted(by_slice.items())
+        for ((column, value),), figures in sorted(by_slice.items())
     ]
-    return verdict | {"slices": slices}
+    return {
+        "blessed": blessed,
+        "reason": explain(metrics, outcomes, blessed=blessed),
+        "metrics": metrics,
+        "requirements": [outcome.to_dict() for outcome in outcomes],
+        "slices": slices,
+    }
 
 
-def judge(
-    metrics: dict[str, dict[str, float]], *, min_accuracy: float, min_improvement: float, blessed: bool
-) -> dict[str, Any]:
-    """Explains the Evaluator's decision.
+def explain(metrics: Mapping[str, Mapping[str, float]], outcomes: Sequence[Outcome], *, blessed: bool) -> str:
+    """The reason of a decision in sentences.
 
     Args:
       metrics: `candidate` and `baseline`, each with `accuracy`.
-      min_accuracy: the absolute threshold.
-      min_improvement: the threshold on candidate minus baseline.
-      blessed: the Evaluator's decision.
-
-    Returns:
-      See read_verdict; without the slices.
+      outcomes: of each requirement.
+      blessed: the decision.
     """
     candidate, baseline = metrics["candidate"]["accuracy"], metrics["baseline"]["accuracy"]
-    difference = candidate - baseline
-    thresholds = [
-        {
-            "name": "accuracy",
-            "kind": "absolute",
-            "limit": min_accuracy,
-            "value": candidate,
-            "passed": candidate >= min_accuracy,
-        },
-        {
-            "name": "improvement over the baseline",
-            "kind": "relative",
-            "limit": min_improvement,
-            "value": difference,
-            "passed": difference >= min_improvement,
-        },
-    ]
     comparison = (
-        f"the candidate's accuracy is {candidate:.4f}, the baseline's is {baseline:.4f} (difference {difference:+.4f})"
+        f"The candidate's accuracy is {candidate:.4f}, the baseline's is {baseline:.4f} "
+        f"(difference {candidate - baseline:+.4f})."
     )
-    failed = [threshold for threshold in thresholds if not threshold["passed"]]
+    failed = [outcome for outcome in outcomes if not outcome.passed]
     if blessed:
-        reason = (
-            f"Approved: {comparison}. The required minimum is {min_accuracy:.4f}, and {min_improvement:+.4f} for the "
-            "difference."
+        met = {0: "nothing is required", 1: "the requirement is met"}.get(
+            len(outcomes), f"all {len(outcomes)} requirements are met"
         )
-    elif failed:
-        missed = " and ".join(
-            f"the {item['name']} is {item['value']:.4f}, below the required {item['limit']:.4f}" for item in failed
-        )
-        reason = f"Not approved: {missed}; {comparison}."
-    else:
-        reason = f"Not approved: the Evaluator rejected the candidate; {comparison}. See its validation result."
-    return {"blessed": blessed, "reason": reason, "metrics": metrics, "thresholds": thresholds}
+        return f"Approved: {met}. {comparison}"
+    if not failed:
+        return f"Not approved: TFMA's threshold rejected the candidate, see its validation result. {comparison}"
+    several = f"{len(failed)} of {len(outcomes)} requirements are not met. " if len(outcomes) > 1 else ""
+    return f"Not approved: {several}{' '.join(outcome.sentence for outcome in failed)} {comparison}"
 
 
 def with_notes(verdict: Mapping[str, Any], evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:

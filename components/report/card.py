@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
+from restem.evaluator.paired import Paired, paired
 from restem.evaluator.verdict import one_sided
 from restem.report import formatting, measures
 from restem.report.cost import cost_table
@@ -39,7 +40,7 @@ def model_card(data: ReportData) -> str:
     """
     candidate, baseline = data.candidate, data.baseline
     evaluation = candidate.evaluation
-    pair = measures.paired(evaluation.right, baseline.evaluation.right)
+    pair = paired(evaluation.right, baseline.evaluation.right)
     matrix = measures.confusion(evaluation.labels, evaluation.predicted, len(evaluation.classes))
     by_class = _classes(candidate)
     seeds = spread(candidate.model, baseline.model)
@@ -245,7 +246,7 @@ def _classes(candidate: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def _limits(data: ReportData, pair: measures.Paired) -> list[str]:
+def _limits(data: ReportData, pair: Paired) -> list[str]:
     evaluation, taken = data.candidate.evaluation, data.candidate.model.input
     own = measures.wilson_interval(int(evaluation.right.sum()), len(evaluation.right))
     found = [
@@ -269,7 +270,7 @@ def _limits(data: ReportData, pair: measures.Paired) -> list[str]:
             f"Its probabilities are too {lean} on average: the mean confidence is {percent(confident)}, and "
             f"{percent(right)} of the predictions are right."
         )
-    if pair.p_value >= formatting.SIGNIFICANT:
+    if not pair.told_apart:
         found.append("The test images do not show that it is better or worse than the model it was compared with.")
     if data.data.leaks:
         found.append("Some images are byte-identical in training and test, so the figures are too good.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from restem.baseline.choice import Choice
+from restem.evaluator.outcome import Outcome
 from restem.example_gen.dataset import Refused
 from restem.report.pictures import Thumbnail
 from restem.run_record import Epoch, Evaluation, ModelRecord
@@ -45,17 +46,6 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """One threshold of the configuration and whether it was reached."""
-
-    name: str
-    kind: str  # "absolute" (only the candidate) or "relative" (compared with the baseline)
-    limit: float
-    value: float
-    passed: bool
-
-
-@dataclass(frozen=True)
 class Slice:
     """Both models' accuracy on the test images with one value of a column."""
 
@@ -73,7 +63,7 @@ class Verdict:
     blessed: bool
     reason: str
     metrics: Mapping[str, Mapping[str, float]]
-    thresholds: tuple[Threshold, ...]
+    requirements: tuple[Outcome, ...]
     slices: tuple[Slice, ...] = ()
 
 

@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 
 from restem.baseline.choice import Choice
+from restem.evaluator.figures import NOTHING, count, images, percent, points
+from restem.evaluator.paired import Paired
+from restem.evaluator.terms import EACH_SIDE
 from restem.images.config import RGB
-from restem.report.data import StemTransfer, Threshold
-from restem.report.measures import Paired
+from restem.report.data import StemTransfer
 
-NOTHING = "–"
-SIGNIFICANT = 0.05
+__all__ = ["NOTHING", "count", "images", "percent", "points"]  # for the page, beside what is defined here
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """0.9716 -> "97.2%"; None or nan -> a dash. Only 1 is rounded to 100%, and only 0 to 0%."""
-    if share is None or math.isnan(share):
-        return NOTHING
-    text = f"{100 * share:.{digits}f}"
-    step = 10.0**-digits
-    if share < 1 and float(text) >= 100:
-        text = f"{100 - step:.{digits}f}"
-    elif share > 0 and float(text) == 0:
-        text = f"{step:.{digits}f}" if share >= step / 200 else f"less than {step:.{digits}f}"
-    return text + "%"
-
-
-def points(share: float | None) -> str:
-    """A difference of two shares in percentage points, with its sign: 0.031 -> "+3.1 points"."""
-    if share is None or math.isnan(share):
-        return NOTHING
-    value = 100 * share
-    if abs(value) < 0.05:
-        return "0.0 points"
-    return f"{'+' if value > 0 else '−'}{abs(value):.1f} points"
-
-
-def count(number: int) -> str:
-    """1234567 -> "1,234,567"."""
-    return f"{number:,}"
 
 
 def large(number: int) -> str:
@@ -71,18 +43,6 @@ def tensorboard(folders: Mapping[str, str | None]) -> str | None:
     return f"tensorboard --logdir_spec {shlex.quote(','.join(f'{name}:{folder}' for name, folder in found.items()))}"
 
 
-def images(number: int) -> str:
-    """ "1 image", "2 images"."""
-    return f"{count(number)} image{'' if number == 1 else 's'}"
-
-
-def probability(p: float) -> str:
-    """A p-value: "p = 0.031", "p < 0.0001"."""
-    if p < 0.0001:
-        return "p < 0.0001"
-    return f"p = {p:.4f}" if p < 0.001 else f"p = {min(p, 1.0):.3f}" if p < 0.1 else f"p = {min(p, 1.0):.2f}"
-
-
 def duration(seconds: float) -> str:
     """42 -> "42 s", 135 -> "2 min 15 s", 7380 -> "2 h 3 min"."""
     whole = round(seconds)
@@ -102,25 +62,27 @@ def scientific(number: float) -> str:
 
 
 def comparison(pair: Paired) -> str:
-    """The result of McNemar's test as text."""
-    b, c, p = pair.only_candidate, pair.only_baseline, pair.p_value
+    """Whether the two models can be told apart, by the interval that decides about requirements too."""
+    b, c, found = pair.only_candidate, pair.only_baseline, pair.difference
+    ends = (
+        f"{points(found.low)} to {points(found.high)}, each end with one-sided {percent(EACH_SIDE, 0)} confidence; "
+        "requirements are decided on the same limits"
+    )
     if b + c == 0:
         return (
             "Both models are right on exactly the same images, so these test images show no difference between them "
-            "(exact McNemar test, p = 1)."
+            f"(interval of the difference: {ends})."
         )
     counts = (
         f"On {images(b + c)}, one model is right and the other wrong: "
         f"the candidate is right on {count(b)}, the baseline on {count(c)}."
     )
-    chance = (
-        f"If both models were equally good, a difference at least this large would occur in {percent(p)} of such "
-        f"test splits by chance (exact McNemar test, {probability(p)})."
-    )
-    if p >= SIGNIFICANT:
-        return f"There is no statistically significant difference between the two models. {counts} {chance}"
+    if not pair.told_apart:
+        start = "There is no statistically significant difference between the two models."
+        return f"{start} {counts} The interval of the difference contains zero ({ends})."
     better, worse = ("candidate", "baseline") if b > c else ("baseline", "candidate")
-    return f"The {better} is better than the {worse} (statistically significant). {counts} {chance}"
+    start = f"The {better} is better than the {worse} (statistically significant)."
+    return f"{start} {counts} The interval of the difference does not contain zero ({ends})."
 
 
 def transfer(stem: StemTransfer) -> str:
@@ -182,8 +144,3 @@ def reason(sentence: str) -> str:
     for opening in ("Approved: ", "Not approved: "):
         sentence = sentence.removeprefix(opening)
     return sentence[:1].upper() + sentence[1:]
-
-
-def measured(value: float, threshold: Threshold) -> str:
-    """A threshold's limit or measured value, in the threshold's unit."""
-    return points(value) if threshold.kind == "relative" else percent(value)

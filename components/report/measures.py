@@ -7,14 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with the limits of its confidence interval."""
-
-    value: float
-    low: float
-    high: float
+from restem.evaluator.paired import Interval
 
 
 def wilson_interval(successes: int, trials: int) -> Interval:
@@ -32,72 +25,6 @@ def wilson_interval(successes: int, trials: int) -> Interval:
         return Interval(math.nan, 0.0, 1.0)
     limits = binomtest(successes, trials).proportion_ci(method="wilson")
     return Interval(successes / trials, float(limits.low), float(limits.high))
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Two classifiers on the same images: number of images by which of them is right."""
-
-    both: int
-    only_candidate: int
-    only_baseline: int
-    neither: int
-
-    @property
-    def images(self) -> int:
-        """Number of images both were evaluated on."""
-        return self.both + self.only_candidate + self.only_baseline + self.neither
-
-    @property
-    def p_value(self) -> float:
-        """McNemar's exact test, two-sided: a sign test on the images on which exactly one is right.
-
-        The probability of a split at least this uneven if both were right equally often
-        (McNemar 1947; exact binomial form). 1.0 if there is no such image.
-        """
-        from scipy.stats import binomtest
-
-        discordant = self.only_candidate + self.only_baseline
-        return float(binomtest(self.only_candidate, discordant, 0.5).pvalue) if discordant else 1.0
-
-    @property
-    def difference(self) -> Interval:
-        """Candidate's accuracy minus the baseline's, with the 95% interval for paired proportions.
-
-        Newcombe 1998 (Statistics in Medicine 17, 2635-2650), method 10: Wilson's limits of the two
-        proportions, combined with their correlation.
-        """
-        n, a, b, c, d = self.images, self.both, self.only_candidate, self.only_baseline, self.neither
-        first, second = wilson_interval(a + b, n), wilson_interval(a + c, n)
-        product: float = a * d - b * c
-        if product > 0:  # Newcombe's continuity correction of the correlation, only for positive values
-            product = max(product - n / 2, 0.0)
-        margins = (a + b) * (c + d) * (a + c) * (b + d)
-        correlation = product / math.sqrt(margins) if margins else 0.0
-
-        def spread(one: float, other: float) -> float:
-            return math.sqrt(max(0.0, one * one - 2 * correlation * one * other + other * other))
-
-        value = (b - c) / n if n else math.nan
-        if n == 0:
-            return Interval(value, -1.0, 1.0)
-        low = value - spread(first.value - first.low, second.high - second.value)
-        high = value + spread(first.high - first.value, second.value - second.low)
-        return Interval(value, max(-1.0, low), min(1.0, high))
-
-
-def paired(candidate_right: np.ndarray, baseline_right: np.ndarray) -> Paired:
-    """Counts the four outcomes; both inputs are bool [N], in the same image order."""
-    if candidate_right.shape != baseline_right.shape:
-        raise ValueError(
-            f"both models must have the same images, given {candidate_right.shape} and {baseline_right.shape}"
-        )
-    return Paired(
-        both=int(np.sum(candidate_right & baseline_right)),
-        only_candidate=int(np.sum(candidate_right & ~baseline_right)),
-        only_baseline=int(np.sum(~candidate_right & baseline_right)),
-        neither=int(np.sum(~candidate_right & ~baseline_right)),
-    )
 
 
 @dataclass(frozen=True, eq=False)

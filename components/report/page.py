@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from restem.evaluator.outcome import ALL
+from restem.evaluator.paired import paired
 from restem.evaluator.verdict import one_sided
 from restem.example_gen.dataset import SPLITS, TITLES
 from restem.report import formatting, measures, plots
@@ -86,7 +88,7 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("percent", "points", "count", "images", "duration", "measured", "reason"):
+    for name in ("percent", "points", "count", "images", "duration", "reason"):
         environment.filters[name] = getattr(formatting, name)
     return environment.get_template("report.html")
 
@@ -101,12 +103,19 @@ class Plot:
 
 def _accuracy(data: ReportData) -> dict[str, Any]:
     candidate, baseline = data.candidate.evaluation, data.baseline.evaluation
-    pair = measures.paired(candidate.right, baseline.right)
+    pair = paired(candidate.right, baseline.right)
     intervals = {
         role: measures.wilson_interval(int(evaluation.right.sum()), len(evaluation.right))
         for role, evaluation in (("candidate", candidate), ("baseline", baseline))
     }
-    required = max((t.limit for t in data.verdict.thresholds if t.kind == "absolute"), default=None)
+    required = max(
+        (
+            one.limit
+            for one in data.verdict.requirements
+            if (one.metric, one.kind, one.over) == ("accuracy", "at_least", ALL)
+        ),
+        default=None,
+    )
     alt = "; ".join(
         f"{role}: {percent(i.value)}, 95% interval {percent(i.low)} to {percent(i.high)}"
         for role, i in intervals.items()

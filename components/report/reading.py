@@ -15,6 +15,7 @@ from tfx.dsl.io import fileio
 from restem.baseline.choice import FILE as BASELINE
 from restem.baseline.choice import Choice
 from restem.errors import RestemError
+from restem.evaluator.outcome import Outcome
 from restem.evaluator.verdict import with_notes
 from restem.example_gen.dataset import Refused
 from restem.report.answers import choose_answers
@@ -24,7 +25,6 @@ from restem.report.data import (
     Run,
     Slice,
     StemTransfer,
-    Threshold,
     Verdict,
 )
 from restem.report.page import SHOWN_QUARANTINE
@@ -167,7 +167,7 @@ def _verdict(verdict: Mapping[str, Any]) -> Verdict:
         blessed=bool(verdict["blessed"]),
         reason=verdict["reason"],
         metrics=verdict["metrics"],
-        thresholds=tuple(Threshold(**entry) for entry in verdict["thresholds"]),
+        requirements=tuple(Outcome.from_dict(entry) for entry in verdict["requirements"]),
         slices=tuple(Slice(**entry) for entry in verdict["slices"]),
     )
 

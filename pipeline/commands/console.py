@@ -126,6 +126,8 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
         table.add_row("tuned", escape(_tuned(summary["tuned"])))
     table.add_row("compared with", escape(_compared_with(summary["baseline"])))
     table.add_row("verdict", "[green]approved[/green]" if summary["blessed"] else "[yellow]not approved[/yellow]")
+    for one in summary["requirements"]:
+        table.add_row("[green]met[/green]" if one["passed"] else "[yellow]not met[/yellow]", escape(_requirement(one)))
     table.add_row("reason", escape(summary["reason"]))
     why_not = f"not pushed: {summary['not_pushed'] or 'only an approved model is pushed'}"
     table.add_row("pushed to", escape(str(summary["pushed_to"] or why_not)))
@@ -146,6 +148,10 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
         table.add_row("tensorboard", escape(summary["tensorboard"]))
     table.add_row("log", escape(_near(summary["log"])))
     print_table(table, stream)
+
+
+def _requirement(one: dict[str, Any]) -> str:
+    return f"{one['required']}: {one['measured']}.{' ' if one['note'] else ''}{one['note']}"
 
 
 def _tuned(tuned: dict[str, Any]) -> str:

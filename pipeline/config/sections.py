@@ -91,10 +91,12 @@ class Config(Section):
         data = info.data.get("data")
         if data is None:  # None if that section is wrong
             return evaluate
-        unknown = [name for name in evaluate.slices if name not in data.metadata]
+        judged = [name for one in evaluate.requirements for name in one.columns]
+        unknown = [name for name in dict.fromkeys((*evaluate.slices, *judged)) if name not in data.metadata]
         if unknown:
             raise RestemError(
-                "evaluate.slices has columns that are not in data.metadata",
+                f"evaluate.{'slices' if unknown[0] in evaluate.slices else 'require'} has columns that are not in "
+                "data.metadata",
                 expected=f"columns in data.metadata ({', '.join(data.metadata) or 'which is empty'})",
                 given=", ".join(unknown),
                 remedy=f"Add them to data.metadata, as in metadata: [{', '.join((*data.metadata, *unknown))}]",

@@ -8,6 +8,10 @@ from pathlib import Path
 from statistics import median
 
 from restem import storage
+from restem.evaluator.config import DEFAULT_MARGIN
+from restem.evaluator.figures import about
+from restem.evaluator.paired import needed_images, visible_difference
+from restem.evaluator.terms import EACH_SIDE, POWER
 from restem.example_gen.config import DataConfig
 from restem.images.config import RGB
 from restem.pipeline.config import slug
@@ -27,6 +31,7 @@ MODEL_LINES = (
 OWN_SPLITS = "the folder's own train/ and test/"
 VAL_SHARE, FEW_VAL_IMAGES = 0.1, 3  # of every class
 IMBALANCED = 3  # largest to smallest class
+DISAGREEMENT = 0.1  # assumed share of test images on which only one of two models is right
 
 
 def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Measure | None = None) -> str:
@@ -60,8 +65,6 @@ def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Me
         height, width, small = offline.height, offline.width, False
     size = str(height) if height == width else f"[{height}, {width}]"
     updates = epochs * math.ceil(train_images / batch_size)
-    majority = max(counts["test"].values()) / test_images
-    threshold = math.ceil((majority + (1 - majority) / 4) * 100) / 100
     this_file = shlex.quote(str(out)) if out else "THIS_FILE"
     lines = [
         f"# Proposed by restem init for the images in {path}. Please review it; each value has a reason.",
@@ -101,8 +104,7 @@ def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Me
         f"  all: {{epochs: {epochs}, learning_rate: 0.0001}}  # then all layers at a low rate: {updates} steps",
         "",
         "evaluate:",
-        f"  min_accuracy: {threshold:g}  # always predicting the largest class gives {majority:.2f}",
-        "  min_improvement: 0.0  # at least as good as the stock ResNet on the same images",
+        *_requirement_lines(counts["test"]),
         *_slice_lines(found),
         "",
     ]
@@ -209,6 +211,30 @@ def _split_lines(found: Survey, train_images: int, test_images: int) -> list[str
         share = f"  test_share: 0.2  # the data has no split; whole groups give {numbers}"
         return [f"  split: stratified  # {reasons['split']}", share]
     return [f"  test_share: 0.2  # the data has no split; hashes choose the same share of each class: {numbers}"]
+
+
+def _requirement_lines(test: Counter) -> list[str]:
+    """What a candidate must meet, with the smallest loss that so many test images can exclude."""
+    count, imbalanced = sum(test.values()), _imbalance(test) >= IMBALANCED
+    metric = "balanced_accuracy" if imbalanced else "accuracy"
+    smallest = max(DEFAULT_MARGIN, visible_difference(DISAGREEMENT, count, EACH_SIDE, POWER))
+    margin = math.ceil(round(smallest * 100, 6)) / 100
+    why = (
+        f"a loss of {margin * 100:g} points against the stock ResNet can be seen with {count:,} test images, if the "
+        "two disagree on one in ten"
+    )
+    if margin > DEFAULT_MARGIN:
+        enough = needed_images(DISAGREEMENT, DEFAULT_MARGIN, 0.0, EACH_SIDE, POWER)
+        why += f"; a smaller one cannot; for {DEFAULT_MARGIN:g} about {about(enough)} would do"
+    share = 1 / len(test) if imbalanced else max(test.values()) / max(1, count)
+    which = " (the mean of the classes' accuracies, because they differ in size)" if imbalanced else ""
+    sure = f"confidence: {EACH_SIDE:g}"
+    return [
+        f"  require:  # all of it, with one-sided {EACH_SIDE:.0%} confidence",
+        f"    - {{metric: {metric}, not_worse_than_baseline_by: {margin:g}, {sure}}}  # {why}",
+        f"    - {{metric: {metric}, better_than_largest_class_by: 0, {sure}}}  # always predicting it gives "
+        f"{share:.2f}{which}",
+    ]
 
 
 def _slice_lines(found: Survey) -> list[str]:

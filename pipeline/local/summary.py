@@ -33,7 +33,8 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     """The result of a run.
 
     Returns:
-        `blessed`, `reason`, `metrics` (candidate, baseline), `scores` (for each model and split: images, accuracy,
+        `blessed`, `reason`, `requirements` (each an Outcome as a dict, see restem/evaluator/outcome.py), `metrics`
+        (candidate, baseline), `scores` (for each model and split: images, accuracy,
         balanced_accuracy, loss, auc), `largest_class` (`name`, and its `share` of the test images), `never_predicted`
         (for each model the classes that it never predicts), `only_predicted` (for each model the class that it predicts
         for every image, or None), `cost` (see `read_cost`), `tensorboard` (the command that opens the event files, or
@@ -64,6 +65,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     return {
         "blessed": verdict["blessed"],
         "reason": verdict["reason"],
+        "requirements": verdict["requirements"],
         "metrics": {role: _finite(metrics) for role, metrics in verdict["metrics"].items()},
         "scores": {role: {split: asdict(s) for split, s in model.scores.items()} for role, model in models.items()},
         "start": start.summary(read_run_start(runs["candidate"]), models["candidate"]),

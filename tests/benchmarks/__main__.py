@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import batch_norm, data, kills, training
+from tests.benchmarks import batch_norm, data, gate, kills, training
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -31,6 +31,7 @@ PARTS = {
     "stem": stem_errors,
     "training": training.training,
     "kills": kills.kills,
+    "gate": gate.gate,
     "batch_norm": batch_norm.batch_norm,
 }
 

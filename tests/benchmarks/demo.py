@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from restem.evaluator.paired import paired
 from restem.processor import ONEDNN, ONEDNN_LIMIT
-from restem.report.measures import paired
 from restem.run_record import read_evaluation, read_model
 
 RESULTS = Path(__file__).with_name("demo.json")
@@ -47,7 +47,7 @@ def run(setting: str, seed: int, root: Path) -> dict[str, Any]:
 
 
 def row(setting: str, seed: int, root: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """The results of one run. The interval is Newcombe's for the paired difference, 95%, as in the report."""
+    """The results of one run. The interval of the paired difference is that of the gate: 95% one-sided."""
     pair = paired(*(_right(root / "pipeline" / step / "model_run", seed) for step in ("Trainer", "Baseline")))
     return {
         "setting": setting,

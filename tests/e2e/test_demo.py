@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from restem.evaluator.paired import paired
 from restem.images import encode_for_serving
-from restem.report.measures import paired
 from restem.run_record import read_evaluation, read_history, read_model
 from tests.e2e.conftest import DIGITS, REPOSITORY, RESTEM
 

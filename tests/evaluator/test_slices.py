@@ -1,15 +1,11 @@
-"""TFX's Evaluator on two tiny models: thresholds apply to all images together; slices are only reported."""
+"""TFX's Evaluator on two tiny models: TFMA's thresholds apply to all images together; slices are only reported."""
 
 import pytest
-from google.protobuf import json_format
-from tfx.components.evaluator.executor import Executor
-from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
-from tfx.types import standard_artifacts
 
-from restem.evaluator.component import eval_config
 from restem.evaluator.config import EvaluateConfig
-from restem.evaluator.verdict import read_verdict
-from tests.tiny_model import artifact, export_tiny, write_examples
+from restem.evaluator.requirement import Requirement
+from tests.evaluator.runs import evaluate
+from tests.tiny_model import export_tiny, write_examples
 
 # The candidate predicts light for means above 128 and is wrong on two images of "Köln". The baseline, with 15, is also
 # wrong on one of "Ulm".
@@ -27,29 +23,16 @@ def models(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("slices", "least"), [(("site",), ABOVE), ((), ABOVE), (("site",), BELOW)])
+@pytest.mark.parametrize(("slices", "least"), [(("site",), ABOVE), ((), BELOW)])
 def test_thresholds_apply_to_all_images_and_slices_are_only_reported(models, tmp_path, slices, least):
-    config = EvaluateConfig(min_accuracy=least, min_improvement=0.1, slices=slices)
-    inputs = {
-        "examples": [write_examples(tmp_path / "examples", LEVELS, LABELS, site=SITES)],
-        "model": [artifact(standard_artifacts.Model, models / "candidate")],
-        "baseline_model": [artifact(standard_artifacts.Model, models / "baseline")],
-    }
-    outputs = {
-        "evaluation": [artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")],
-        "blessing": [artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing")],
-    }
-    properties = {
-        "eval_config": json_format.MessageToJson(eval_config(config)),
-        "example_splits": '["test"]',
-    }
-    context = BaseBeamExecutor.Context(beam_pipeline_args=["--runner=DirectRunner"], tmp_dir=str(tmp_path / "tmp"))
-    Executor(context).Do(inputs, outputs, properties)
-
-    verdict = read_verdict(str(tmp_path / "evaluation"), str(tmp_path / "blessing"))
     # On "Köln" the candidate is far below the threshold and not better than the baseline.
+    in_ulm = Requirement(at_least=1.0, in_slice={"site": "Ulm"})
+    config = EvaluateConfig(min_accuracy=least, min_improvement=0.1, slices=slices, require=(in_ulm,))
+    examples = write_examples(tmp_path / "examples", LEVELS, LABELS, site=SITES)
+    verdict = evaluate(config, tmp_path, examples, models / "candidate", models / "baseline").verdict
     assert verdict["blessed"] == (least == ABOVE)
-    assert [limit["passed"] for limit in verdict["thresholds"]] == [least == ABOVE, True]
+    assert [one["passed"] for one in verdict["requirements"]] == [True, least == ABOVE, True]
+    assert [(one["images"], one["value"]) for one in verdict["requirements"]] == [(4, 1), (8, 6 / 8), (8, 1 / 8)]
     assert verdict["metrics"]["candidate"]["accuracy"] == pytest.approx(6 / 8)
     assert verdict["metrics"]["baseline"]["accuracy"] == pytest.approx(5 / 8)
     figures = [(part["column"], part["value"], part["images"]) for part in verdict["slices"]]

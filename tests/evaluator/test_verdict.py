@@ -1,32 +1,31 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from restem.evaluator.verdict import judge, with_notes
+from restem.evaluator.outcome import ALL, Outcome
+from restem.evaluator.verdict import explain, with_notes
 from restem.run_record import Evaluation
 
-
-def metrics(candidate, baseline):
-    return {"candidate": {"accuracy": candidate}, "baseline": {"accuracy": baseline}}
+METRICS = {"candidate": {"accuracy": 0.97}, "baseline": {"accuracy": 0.9}}
+MET = Outcome("accuracy", "at_least", ALL, 9, 0.97, None, None, 0.9, True, "Accuracy at least 90%", "measured 97.0%")
+MISSED = dataclasses.replace(MET, passed=False, required="Accuracy at least 99%", note="About 2,100 would do.")
 
 
 def test_approved():
-    verdict = judge(metrics(0.97, 0.9), min_accuracy=0.9, min_improvement=0.05, blessed=True)
-    assert verdict["blessed"]
-    assert verdict["reason"].startswith("Approved")
-    assert "0.9700" in verdict["reason"]
-    assert "+0.0700" in verdict["reason"]
-    assert all(threshold["passed"] for threshold in verdict["thresholds"])
+    comparison = "The candidate's accuracy is 0.9700, the baseline's is 0.9000 (difference +0.0700)."
+    assert explain(METRICS, [MET], blessed=True) == f"Approved: the requirement is met. {comparison}"
+    assert explain(METRICS, [MET, MET], blessed=True) == f"Approved: all 2 requirements are met. {comparison}"
+    assert explain(METRICS, [], blessed=True) == f"Approved: nothing is required. {comparison}"
 
 
-@pytest.mark.parametrize(
-    ("candidate", "baseline", "failed"),
-    [(0.85, 0.7, ["absolute"]), (0.95, 0.96, ["relative"]), (0.5, 0.9, ["absolute", "relative"])],
-)
-def test_the_reason_names_the_failed_thresholds(candidate, baseline, failed):
-    verdict = judge(metrics(candidate, baseline), min_accuracy=0.9, min_improvement=0.0, blessed=False)
-    assert [item["kind"] for item in verdict["thresholds"] if not item["passed"]] == failed
-    assert verdict["reason"].startswith("Not approved: the ")
-    assert verdict["reason"].count("below the required") == len(failed)
+def test_the_reason_names_the_requirements_that_are_not_met():
+    reason = explain(METRICS, [MET, MISSED], blessed=False)
+    assert reason.startswith(
+        "Not approved: 1 of 2 requirements are not met. "
+        "Accuracy at least 99%: measured 97.0%, not met. About 2,100 would do. The candidate's"
+    )
+    assert "TFMA's threshold" in explain(METRICS, [MET], blessed=False)
 
 
 def answers(*predicted):
@@ -45,7 +44,7 @@ def answers(*predicted):
     ],
 )
 def test_a_model_that_never_predicts_a_class_is_noted_and_judged_as_before(predicted, note):
-    verdict = judge(metrics(0.97, 0.9), min_accuracy=0.9, min_improvement=0.05, blessed=True)
+    verdict = {"blessed": True, "reason": explain(METRICS, [MET], blessed=True)}
     noted = with_notes(verdict, {"candidate": answers(*predicted), "baseline": answers(0, 1, 2, 0, 1, 2)})
     assert noted == {**verdict, "reason": verdict["reason"] + note}
     assert "The baseline never predicts" in with_notes(verdict, {"baseline": answers(0, 0, 1, 1, 1, 0)})["reason"]

@@ -41,11 +41,12 @@ def steps(code):
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ("errors.py", {*INGESTION, *TRAINING, "Report", "Pusher"}),
+        ("errors.py", {*INGESTION, *TRAINING, "Evaluator", "Report", "Pusher"}),
         ("processor.py", TRAINING),
         ("storage.py", {*INGESTION, *TRAINING, "Report", "Pusher"}),
-        ("tfrecords.py", {*INGESTION, "Transform"}),
+        ("tfrecords.py", {*INGESTION, "Transform", "Evaluator"}),
         ("baseline/choice.py", {"Baseline", "Report"}),
+        ("evaluator/decide.py", {"Evaluator"}),
         ("evaluator/verdict.py", {"Report"}),
         ("example_gen/documents.py", INGESTION),
         ("images/container.py", {*INGESTION, "Transform", *TRAINING, "Report", "Pusher"}),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restem.evaluator.outcome import ALL, Outcome
 from restem.example_gen.dataset import Refused
 from restem.report.answers import choose_answers
 from restem.report.data import (
@@ -16,7 +17,6 @@ from restem.report.data import (
     ReportData,
     Run,
     StemTransfer,
-    Threshold,
     Verdict,
 )
 from restem.report.pictures import Thumbnail, picture_uri, thumbnail
@@ -53,6 +53,21 @@ STEM = {
     ],
     "dropped": [{"name": f"predictions/{part}", "why": "a new head"} for part in ("kernel", "bias")],
 }
+
+
+OUTCOME = Outcome(
+    metric="accuracy",
+    kind="at_least",
+    over=ALL,
+    images=360,
+    value=0.97,
+    interval=(0.95, 0.98),
+    confidence=0.95,
+    limit=0.9,
+    passed=True,
+    required="Accuracy at least 90%",
+    measured="measured 97.0% (95.0% to 98.0%, each end with one-sided 95% confidence) on 360 images",
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -189,9 +204,9 @@ def verdict(blessed: bool, candidate: float, baseline: float) -> Verdict:
         reason=f"{'Approved' if blessed else 'Not approved'}: the candidate's accuracy is {candidate:.4f}, the "
         f"baseline's is {baseline:.4f}.",
         metrics={"candidate": {"accuracy": candidate}, "baseline": {"accuracy": baseline}},
-        thresholds=(
-            Threshold("accuracy", "absolute", 0.9, candidate, True),
-            Threshold("improvement over the baseline", "relative", 0.0, candidate - baseline, blessed),
+        requirements=(
+            OUTCOME,
+            dataclasses.replace(OUTCOME, kind="better_than_baseline_by", passed=blessed, note="About 2,100 would do."),
         ),
     )
 

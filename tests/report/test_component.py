@@ -16,13 +16,13 @@ from restem.report.artifacts import HtmlReport
 from restem.report.component import Report, ReportExecutor
 from restem.run_record import Scores, write_evaluation
 from restem.tuner.trials import Trial, Tuning, write_tuning
-from tests.report.conftest import evaluation
+from tests.report.conftest import OUTCOME, evaluation
 
 VERDICT = {
     "blessed": True,
     "reason": "Approved: the candidate's accuracy is better.",
     "metrics": {"candidate": {"accuracy": 0.95}, "baseline": {"accuracy": 0.9}},
-    "thresholds": [{"name": "accuracy", "kind": "absolute", "limit": 0.9, "value": 0.95, "passed": True}],
+    "requirements": [OUTCOME.to_dict()],
     "slices": [{"column": "site", "value": "Ulm", "images": 60, "candidate": 0.95, "baseline": 0.8}],
 }
 KINDS = {
@@ -127,7 +127,7 @@ def test_reading_returns_what_the_steps_wrote(run_folders):
     assert [refused.bytes for refused in data.data.quarantine] == [1204, 12040, 120400]
     assert (data.data.equal, data.data.leaks, data.data.conflicts, data.data.spans) == (2, 0, 1, (3,))
     assert data.data.splits["test"] == {name: int(np.sum(made.labels == i)) for i, name in enumerate(made.classes)}
-    assert data.verdict.thresholds[0].limit == 0.9
+    assert data.verdict.requirements == (OUTCOME,)
     assert (data.verdict.slices[0].value, data.verdict.slices[0].images) == ("Ulm", 60)
 
 

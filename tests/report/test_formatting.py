@@ -1,9 +1,9 @@
 import pytest
 
 from restem.baseline.choice import Choice
+from restem.evaluator.paired import Paired
 from restem.report import formatting
-from restem.report.data import StemTransfer, Threshold
-from restem.report.measures import Paired
+from restem.report.data import StemTransfer
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,6 @@ def test_tensorboard_is_told_where_the_event_files_are():
     assert comma == "tensorboard --logdir /a,b or tensorboard --logdir /c"
 
 
-@pytest.mark.parametrize(
-    ("p", "text"), [(0.00001, "p < 0.0001"), (0.00052, "p = 0.0005"), (0.0312, "p = 0.031"), (1.0, "p = 1.00")]
-)
-def test_probability(p, text):
-    assert formatting.probability(p) == text
-
-
 @pytest.mark.parametrize(("seconds", "text"), [(4.24, "4.2 s"), (42, "42 s"), (135, "2 min 15 s"), (7380, "2 h 3 min")])
 def test_duration(seconds, text):
     assert formatting.duration(seconds) == text
@@ -119,11 +112,6 @@ def test_transfer_says_claim_and_proof(claim, error, start, part):
 def test_reason_does_not_repeat_the_banner():
     assert formatting.reason("Not approved: accuracy is too low.") == "Accuracy is too low."
     assert formatting.reason("The candidate is better.") == "The candidate is better."
-
-
-def test_measured_uses_the_thresholds_unit():
-    assert formatting.measured(0.9, Threshold("accuracy", "absolute", 0.9, 0.95, True)) == "90.0%"
-    assert formatting.measured(0.05, Threshold("accuracy", "relative", 0.0, 0.05, True)) == "+5.0 points"
 
 
 @pytest.mark.parametrize(

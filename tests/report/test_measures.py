@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from restem.report import measures
-from restem.report.measures import Paired
 
 
 @pytest.mark.parametrize(
@@ -34,53 +33,6 @@ def test_wilson_interval_of_nothing_is_everything():
 def test_wilson_interval_refuses_impossible_counts():
     with pytest.raises(ValueError, match="must not be greater"):
         measures.wilson_interval(4, 3)
-
-
-@pytest.mark.parametrize(
-    ("only_candidate", "only_baseline", "p_value"),
-    [
-        # 2 * sum_{k <= min} C(n, k) / 2^n, by hand.
-        (5, 0, 2 / 32),
-        (1, 5, 2 * (1 + 6) / 64),
-        (8, 2, 2 * (1 + 10 + 45) / 1024),
-        (3, 3, 1.0),
-        (0, 0, 1.0),
-    ],
-)
-def test_mcnemar_exact_p_value(only_candidate, only_baseline, p_value):
-    assert Paired(100, only_candidate, only_baseline, 7).p_value == pytest.approx(p_value, rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("both", "only_candidate", "only_baseline", "neither", "low", "high"),
-    [
-        # Newcombe 1998 (Statistics in Medicine 17, 2635-2650), table II, method 10.
-        (36, 12, 2, 0, 0.0569, 0.3404),
-        # Fagerland, Lydersen and Laake 2017, Statistical Analysis of Contingency Tables, chapter 8.
-        (59, 6, 16, 80, -0.1186, -0.0046),
-        (1, 1, 7, 12, -0.5069, -0.0256),
-    ],
-)
-def test_difference_equals_the_published_interval(both, only_candidate, only_baseline, neither, low, high):
-    difference = Paired(both, only_candidate, only_baseline, neither).difference
-    assert difference.low == pytest.approx(low, abs=5e-5)
-    assert difference.high == pytest.approx(high, abs=5e-5)
-
-
-@pytest.mark.parametrize("counts", [(50, 7, 3, 40), (0, 5, 5, 0), (90, 0, 10, 0), (10, 0, 0, 0)])
-def test_difference_changes_its_sign_when_the_models_are_swapped(counts):
-    both, first, second, neither = counts
-    one, other = Paired(both, first, second, neither).difference, Paired(both, second, first, neither).difference
-    assert (one.low, one.value, one.high) == pytest.approx((-other.high, -other.value, -other.low))
-    assert -1 <= one.low <= one.value <= one.high <= 1
-
-
-def test_paired_counts_who_is_right():
-    candidate = np.array([True, True, False, False, True])
-    baseline = np.array([True, False, True, False, True])
-    assert measures.paired(candidate, baseline) == Paired(2, 1, 1, 1)
-    with pytest.raises(ValueError, match="the same images"):
-        measures.paired(candidate, baseline[:3])
 
 
 def test_calibration_by_hand():

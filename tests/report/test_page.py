@@ -116,7 +116,7 @@ def test_verdict_is_first_and_appears_once(report_data):
     assert approved.classes().index("approved") < approved.classes().index("figures")
     assert "✓ Approved The candidate's accuracy" in approved.text
     assert "✕ Not approved The candidate's accuracy" in refused.text
-    assert "✕ failed" in refused.text
+    assert "✕ not met" in refused.text
     assert "✕ failed" not in approved.text
 
 

@@ -5,6 +5,10 @@ from restem.pipeline.commands.console import START_UP, RunConsole, print_summary
 SUMMARY = {
     "blessed": True,
     "reason": "Approved: better.",
+    "requirements": [
+        {"required": "Accuracy at least 90%", "measured": "measured 98.1% [..]", "note": "", "passed": True},
+        {"required": "Accuracy better", "measured": "measured +0.1 points", "note": "Too few.", "passed": False},
+    ],
     "metrics": {"candidate": {"accuracy": 0.9812, "images": 360.0}, "baseline": {"accuracy": None}},
     "start": None,
     "seeds": None,
@@ -70,6 +74,8 @@ def test_summary_has_each_value_on_its_line():
     assert "the approved version 16 (/x/serving/digits/16)" in lines["compared with"]
     assert "version 18 is skipped: saved_model.pb is missing" in stream.getvalue()
     assert "approved" in lines["verdict"]
+    assert "Accuracy at least 90%: measured 98.1% [..]." in lines["met"]
+    assert "Accuracy better: measured +0.1 points. Too few." in lines["not met"]
     assert "/x/serving/digits/17" in lines["pushed to"]
     assert "7 files" in lines["quarantined"]
     assert "and 2 more" in stream.getvalue()

@@ -116,7 +116,12 @@ def test_a_wrong_value_is_reported_with_key_expected_and_given(write, text, key,
         ("train: {all: {epoch: 3, learning_rate: 0.1}}", "train.all.epoch", "Did you mean train.all.epochs?"),
         ("stem: {source: torch}", "stem.source", "Did you mean model.source?"),
         ("stem: {channels: 4}", "stem.channels", "Did you mean image.channels?"),
-        ("evaluate: {qqq: 1}", "evaluate.qqq", "Known keys: min_accuracy, min_improvement, baseline, slices"),
+        (
+            "evaluate: {qqq: 1}",
+            "evaluate.qqq",
+            "Known keys: min_accuracy, min_improvement, baseline, slices, require, min_test_images, "
+            "min_test_images_by_class",
+        ),
     ],
 )
 def test_an_unknown_key_is_reported_with_the_nearest_one(write, text, key, suggestion):

@@ -88,7 +88,11 @@ def test_given_splits_and_imbalance_are_shown(tmp_path):
     config, text = proposal(tmp_path / "images", tmp_path)
     assert "own train/ and test/: 40 and 10 images" in text
     assert "test_share" not in text
-    assert config.evaluate.min_accuracy > 0.5
+    not_worse, better = config.evaluate.requirements
+    assert not_worse.not_worse_than_baseline_by == 0.35
+    assert "a loss of 35 points against the stock ResNet can be seen with 10 test images" in text
+    assert "for 0.02 about 1,700 would do" in text
+    assert better.better_than_largest_class_by == 0
     assert "a 35, b 15" in text
     # Weights follow the images that are trained on: 30 against 10.
     assert config.train.balance == "weights"

@@ -65,6 +65,7 @@ def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
         "blessed": True,
         "reason": "Good.",
         "metrics": {"candidate": {"accuracy": 0.9, "loss": math.nan}},
+        "requirements": [{"passed": True}],
         "slices": SLICES,
     }
     monkeypatch.setattr("restem.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
@@ -73,6 +74,7 @@ def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
     assert found["blessed"] is True
     assert found["metrics"] == {"candidate": {"accuracy": 0.9, "loss": None}}
     assert found["slices"] == SLICES
+    assert found["requirements"] == [{"passed": True}]
     assert found["baseline"] == BASELINE
     assert found["largest_class"] == {"name": "a", "share": 0.5}
     assert found["never_predicted"] == {"candidate": ["b"], "baseline": ["b"]}
@@ -102,7 +104,7 @@ def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
 
 
 def test_the_tuned_values_are_in_the_result_of_a_run_with_the_tuner(tmp_path, monkeypatch):
-    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "slices": []}
+    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "requirements": [], "slices": []}
     monkeypatch.setattr("restem.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
     trials = (
         Trial(1, {"train.batch_size": 8}, 1.0, Scores(9, 0.5, 0.5, 0.7)),
@@ -123,7 +125,7 @@ def test_the_tuned_values_are_in_the_result_of_a_run_with_the_tuner(tmp_path, mo
 
 
 def test_nothing_is_pushed_if_the_model_was_rejected(tmp_path, monkeypatch):
-    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "slices": []}
+    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "requirements": [], "slices": []}
     monkeypatch.setattr("restem.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
     found = summary.summarise(outputs(tmp_path))
     assert found["pushed_to"] is None

@@ -141,7 +141,7 @@ def test_dataflow_reads_and_writes_in_its_bucket(call):
     [
         ("restem.example_gen.executor.Executor", True),
         ("restem.transform.executor.Executor", True),
-        ("tfx.components.evaluator.executor.Executor", True),
+        ("restem.evaluator.executor.Executor", True),
         ("tfx.components.trainer.executor.GenericExecutor", False),
         ("restem.pusher.executor.Executor", False),
     ],

@@ -1,0 +1,90 @@
+"""The Evaluator's executor: TFX's, and after it the decision on single images."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from tfx.components.evaluator import constants, executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
+from tfx.utils import io_utils, path_utils
+
+from restem.evaluator import extractors
+from restem.evaluator.answers import FOLDER, read_answers, written_to
+from restem.evaluator.config import EvaluateConfig
+from restem.evaluator.decision import write_decision
+from restem.evaluator.gate import judge
+from restem.run_record import EXTRA, read_classes
+
+EXTRACTORS = extractors.custom_extractors.__name__
+
+log = logging.getLogger("restem")
+
+
+class Executor(executor.Executor):
+    """Evaluates as TFX does, decides, and gives the blessing only if both TFMA's thresholds and the decision allow it.
+
+    Besides TFX's properties it reads `gate`, the configuration section `evaluate` as JSON.
+    """
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes the evaluation, with gate.json and the answers for single images, and the blessing.
+
+        Raises:
+          RestemError: the answers are not complete.
+        """
+        config = EvaluateConfig.model_validate_json(exec_properties["gate"])
+        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        columns = sorted({column for one in config.requirements for column in one.columns})
+        folder = f"{evaluation}/{FOLDER}"
+        if fileio.exists(folder):  # of an attempt that was interrupted
+            fileio.rmtree(folder)
+        with written_to(folder, columns):
+            # TFX imports the function by this name.
+            super().Do(input_dict, output_dict, {**exec_properties, EXTRACTORS: f"{extractors.__name__}.{EXTRACTORS}"})
+        by_tfma = fileio.exists(os.path.join(blessing.uri, constants.BLESSED_FILE_NAME))
+        # Until the decision, nothing may say that the model is approved.
+        _bless(blessing, False)
+        model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        classes = read_classes(f"{model}/{EXTRA}")
+        answers = read_answers(folder, columns, len(classes), _images(evaluation))
+        decision = judge(config, answers, classes, by_tfma=by_tfma)
+        write_decision(evaluation, decision)
+        _bless(blessing, decision.blessed)
+        for outcome in decision.outcomes:
+            log.info("Evaluator: %s", outcome.sentence)
+
+
+def _bless(blessing: Artifact, blessed: bool) -> None:
+    """Makes the blessing what TFX's executor would have made it."""
+    for name in (constants.BLESSED_FILE_NAME, constants.NOT_BLESSED_FILE_NAME):
+        path = os.path.join(blessing.uri, name)
+        if fileio.exists(path):
+            fileio.remove(path)
+    name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
+    io_utils.write_string_file(os.path.join(blessing.uri, name), "")
+    blessing.set_int_custom_property(
+        constants.ARTIFACT_PROPERTY_BLESSED_KEY,
+        constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE,
+    )
+
+
+def _images(evaluation: str) -> int:
+    """The number of images in TFMA's metrics."""
+    return next(
+        int(item.value.double_value.value)
+        for record in tfma.load_metrics(evaluation)
+        if not record.slice_key.single_slice_keys
+        for item in record.metric_keys_and_values
+        if item.key.name == "images" and not item.key.is_diff
+    )

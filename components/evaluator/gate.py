@@ -1,0 +1,25 @@
+"""Decides on the answers of both models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from restem.evaluator.answers import Answers
+from restem.evaluator.config import EvaluateConfig
+from restem.evaluator.decide import Judged, decide
+from restem.evaluator.decision import Decision
+from restem.evaluator.metrics import Sample
+
+
+def judge(config: EvaluateConfig, answers: Answers, classes: Sequence[str], *, by_tfma: bool) -> Decision:
+    """Decides on the models' answers; the candidate must also have reached TFMA's thresholds.
+
+    Args:
+      config: the requirements.
+      answers: for every test image.
+      classes: the class names by label.
+      by_tfma: TFMA's own decision.
+    """
+    sample = Sample(len(classes), answers.labels, answers.candidate.argmax(axis=1), answers.baseline.argmax(axis=1))
+    outcomes = decide(config, Judged(tuple(classes), sample, answers.columns))
+    return Decision(by_tfma and all(outcome.passed for outcome in outcomes), by_tfma, outcomes)

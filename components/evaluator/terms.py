@@ -1,0 +1,9 @@
+"""The gate's terms, for the configuration too, which must load quickly."""
+
+from typing import Literal, get_args
+
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+ACCURACY, BALANCED, MACRO_F1 = METRICS = get_args(Metric)
+
+EACH_SIDE = 0.95  # the confidence of each end of an interval, one-sided, unless another one is asked for
+POWER = 0.8  # the chance with which a proposed number of images decides
