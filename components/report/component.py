@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import logging
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -21,6 +22,7 @@ from restem.example_gen.artifacts import Quarantine
 from restem.fingerprint import code_fingerprint
 from restem.pusher.artifacts import ReleaseNotes
 from restem.report.artifacts import HtmlReport
+from restem.report.data import ReportData
 from restem.report.notes import write_notes
 from restem.report.page import render
 from restem.report.reading import read_report_data
@@ -45,26 +47,39 @@ class ReportExecutor(BaseExecutor):
         Raises:
           RestemError: the two models have no test image in common.
         """
-        from restem.evaluator.verdict import read_verdict
-
         uris = {key: artifact_utils.get_single_uri(artifacts) for key, artifacts in input_dict.items() if artifacts}
-        data = read_report_data(
-            title=exec_properties["title"],
-            made_at=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            versions=_versions(),
-            verdict=read_verdict(uris["evaluation"], uris["blessing"]),
-            candidate_uri=uris["candidate_run"],
-            baseline_uri=uris["baseline_run"],
-            quarantine_uri=uris["quarantine"],
-            examples_uri=uris["examples"],
-            tuning_uri=uris.get("tuning"),
-        )
+        data = data_of(exec_properties["title"], uris)
         folder = artifact_utils.get_single_uri(output_dict["report"])
         fileio.makedirs(folder)
         with fileio.open(f"{folder}/{PAGE}", "wb") as file:
             file.write(render(data).encode("utf-8"))
         write_notes(artifact_utils.get_single_uri(output_dict["release"]), data)
         log.info("Report: %s/%s", folder, PAGE)
+
+
+def data_of(title: str, uris: Mapping[str, str]) -> ReportData:
+    """What the page shows, as it is now.
+
+    Args:
+      title: the page's heading.
+      uris: the folders of the step's inputs, by their keys.
+
+    Raises:
+      RestemError: the two models have no test image in common.
+    """
+    from restem.evaluator.verdict import read_verdict
+
+    return read_report_data(
+        title=title,
+        made_at=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        versions=_versions(),
+        verdict=read_verdict(uris["evaluation"], uris["blessing"]),
+        candidate_uri=uris["candidate_run"],
+        baseline_uri=uris["baseline_run"],
+        quarantine_uri=uris["quarantine"],
+        examples_uri=uris["examples"],
+        tuning_uri=uris.get("tuning"),
+    )
 
 
 def _versions() -> dict[str, str]:

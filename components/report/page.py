@@ -23,6 +23,7 @@ from restem.report.formatting import percent
 from restem.report.seeds import page_part
 from restem.report.start import initial_weights, story
 from restem.report.tables import FOLDED_CLASSES, SHOWN_CLASSES, classes, confusion_table, frequent_confusions, slices
+from restem.report.templates import environment
 from restem.report.tuning import tuning_part
 from restem.run_record import Epoch
 from restem.trainer.model_config import StemConfig
@@ -79,18 +80,7 @@ def render(data: ReportData) -> str:
 
 @functools.cache
 def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("restem.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for name in ("percent", "points", "count", "images", "duration", "reason"):
-        environment.filters[name] = getattr(formatting, name)
-    return environment.get_template("report.html")
+    return environment().get_template("report.html")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ scripts that matplotlib's font lacks; HTML shows them.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from restem.report.measures import Calibration, Interval
 from restem.report.pictures import data_uri
 from restem.run_record import Epoch, Scores
+from restem.trainer.config import PHASES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +28,7 @@ CANDIDATE = "#0072b2"
 BASELINE = "#c2410c"
 INK = "#1f2933"
 QUIET = "#66727f"
-PHASES = ("head", "stem", "all")
+LINES = ("-", "--", ":", "-.")
 
 STYLE: dict[RcKeyType, Any] = {
     "axes.axisbelow": True,
@@ -205,3 +207,32 @@ def class_sizes_plot(train: Sequence[int], test: Sequence[int]) -> str:
         axes.legend(loc="best", fontsize=9)
 
     return _svg(draw)
+
+
+def curves(histories: Mapping[str, Sequence[Epoch]]) -> dict[str, str]:
+    """Loss and accuracy of several trainings by epoch, counted over all phases: name -> SVG; empty without any epoch.
+
+    The validation images' figures where there are some, else those in training.
+
+    Args:
+      histories: by the name of a run.
+    """
+
+    def panel(label: str, of: Callable[[Epoch | Scores], float]) -> str:
+        def draw(axes: Axes) -> None:
+            for (name, epochs), style in zip(histories.items(), itertools.cycle(LINES), strict=False):
+                values = [of(epoch.validation or epoch) for epoch in epochs]
+                axes.plot(range(1, len(values) + 1), values, linestyle=style, marker=".", label=name)
+            axes.locator_params("x", integer=True, nbins=8)
+            axes.set_xlabel("epoch")
+            axes.set_ylabel(label)
+            axes.legend(loc="best", fontsize=8)
+
+        return _svg(draw, 5.2, 3.4)
+
+    if not any(histories.values()):
+        return {}
+    return {
+        "loss": panel("loss", lambda one: one.loss),
+        "accuracy": panel("accuracy, %", lambda one: 100 * one.accuracy),
+    }

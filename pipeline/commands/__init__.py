@@ -10,6 +10,8 @@ COMMANDS = {
     "init": ("restem.pipeline.commands.init", "Look at a folder of images and write a configuration for it."),
     "inspect": ("restem.pipeline.commands.inspect", "Show what a configuration would train on."),
     "run": ("restem.pipeline.commands.run", "Run the pipeline on this machine."),
+    "report": ("restem.pipeline.commands.report", "Open the report of a run, or write it again."),
+    "compare": ("restem.pipeline.commands.compare", "Set several runs side by side."),
     "models": ("restem.pipeline.commands.models", "List the released versions, and remove old ones."),
     "rollback": ("restem.pipeline.commands.rollback", "Make an earlier version the newest one again."),
     "predict": ("restem.pipeline.commands.predict", "Classify images with a pushed model."),

@@ -44,6 +44,15 @@ def compile_pipeline(request: dict, emit: Callable[[dict], None]) -> str:
     return compile_pipeline(config_from_json(request["config"]))
 
 
+def write_report(request: dict, emit: Callable[[dict], None]) -> None:
+    """Writes the report of a past run: `request` has `title`, `uris` (the step's inputs by key) and `out` (a file)."""
+    import restem.pipeline.pipeline  # noqa: F401 - TFX before TensorFlow: see _run
+    from restem.report.component import data_of
+    from restem.report.page import render
+
+    Path(request["out"]).write_text(render(data_of(request["title"], request["uris"])), encoding="utf-8")
+
+
 def seconds_per_image(request: dict, emit: Callable[[dict], None]) -> list[float]:
     """How fast this machine trains: `request` has `backbone` and `sizes`, a list of [height, width]."""
     from restem.trainer.speed import seconds_per_image

@@ -1,0 +1,41 @@
+"""`restem report`: opens the report of a run, or writes it again."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from restem.pipeline.commands.options import json_option
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.option("--rebuild", is_flag=True, help="Write the page again, with this version of restem.")
+@click.option("--out", metavar="FILE", help="Where to write it. Default: report-<start>.html in the run's folder.")
+@json_option
+def report(name: str, rebuild: bool, out: str | None, as_json: bool) -> None:
+    """Open the report of a RUN in the browser, and print its path.
+
+    RUN is the folder of a run (--root): its newest finished run; FOLDER@START names an older one, e.g.
+    runs/digits@2026-11-26T18. If the page is gone, it is written again from the run's results. Without a terminal only
+    the path is printed.
+    """
+    from restem.pipeline.local.past_runs import find_runs, report_inputs
+    from restem.pipeline.local.worker import run_in_worker
+    from restem.run_record import read_model
+
+    run = find_runs(name)[-1]
+    folder = run.outputs.get("Report", {}).get("report")
+    page = Path(folder) / "index.html" if folder else None
+    if rebuild or out or page is None or not page.is_file():
+        uris = report_inputs(run)
+        page = Path(out or run.root / f"report-{run.start[:19].replace(':', '')}.html").expanduser().resolve()
+        title = read_model(uris["candidate_run"]).config["name"]
+        run_in_worker("restem.pipeline.local.tasks:write_report", {"title": title, "uris": uris, "out": str(page)})
+    if as_json:
+        print(json.dumps({"run": run.name, "report": str(page)}))
+        return
+    print(page)
+    if sys.stdout.isatty():
+        click.launch(str(page))

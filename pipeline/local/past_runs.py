@@ -1,0 +1,187 @@
+"""The runs that a root folder remembers, read from TFX's metadata database without importing TFX or TensorFlow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from restem.errors import RestemError
+from restem.evaluator.verdict import BLESSED_FILE
+from restem.record_files import DamagedRecord
+from restem.report.comparison import Compared
+from restem.run_record import read_evaluation, read_history, read_model
+
+DATABASE = "metadata.sqlite"
+AT = "@"  # ROOT@START names one of a root's runs
+SHOWN = 10
+# The Report step's inputs: its key -> the step and the output that it comes from.
+REPORTED = {
+    "candidate_run": ("Trainer", "model_run"),
+    "baseline_run": ("Baseline", "model_run"),
+    "evaluation": ("Evaluator", "evaluation"),
+    "blessing": ("Evaluator", "blessing"),
+    "quarantine": ("ImageExampleGen", "quarantine"),
+    "examples": ("ImageExampleGen", "examples"),
+}
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run, finished or not.
+
+    Attributes:
+      root: its folder.
+      start: when it started, in local time, e.g. 2026-11-26T18:48:22.095847; TFX's name of the run.
+      outputs: the folders of its artifacts: step -> output -> path; of the steps that finished.
+    """
+
+    root: Path
+    start: str
+    outputs: Mapping[str, Mapping[str, str]]
+
+    @property
+    def name(self) -> str:
+        """As `find_runs` takes it, to the second."""
+        return f"{self.root}{AT}{self.start[:19]}"
+
+    def output(self, step: str, key: str) -> str:
+        """The folder of an artifact.
+
+        Raises:
+          RestemError: the run has none, or the folder is gone.
+        """
+        folder = self.outputs.get(step, {}).get(key)
+        if folder is None:
+            done = ", ".join(self.outputs) or "none"
+            raise RestemError(
+                f"the run has no result of the step {step}",
+                where=self.name,
+                expected="a run that finished",
+                given=f"finished steps: {done}",
+                remedy="Run it again: restem run goes on where it stopped",
+            )
+        if "://" not in folder and not Path(folder).is_dir():
+            raise RestemError(
+                "the files of the run are not where they were written",
+                where=self.name,
+                expected=folder,
+                given="no such folder",
+                remedy="If the root was moved, move it back: the paths in its database are absolute",
+            )
+        return folder
+
+
+def find_runs(name: str) -> list[PastRun]:
+    """The runs that `name` means, oldest first, at least one.
+
+    Args:
+      name: a root folder: all its runs in which a model was evaluated; or ROOT@START with the beginning of a run's
+        start time, as in runs/digits@2026-11-26T18: the newest run that starts with it.
+
+    Raises:
+      RestemError: there is no such run.
+    """
+    folder, at, start = name.rpartition(AT)
+    if not at or Path(name).is_dir():
+        folder, start = name, ""
+    root = Path(folder).expanduser().resolve()
+    runs = read_runs(root)
+    if start:
+        chosen = [run for run in runs if run.start.startswith(start)][-1:]
+    else:
+        chosen = [run for run in runs if "Evaluator" in run.outputs]
+    if not chosen:
+        known = ", ".join(run.start[:19] for run in runs[-SHOWN:]) or "none"
+        raise RestemError(
+            "there is no such run" if start else "no run in this folder has evaluated a model",
+            where=str(root),
+            expected=f"one of {known}" if start else "a finished run",
+            given=start or f"{len(runs)} unfinished",
+            remedy="The runs of a folder are named FOLDER@START, e.g. runs/digits@2026-11-26T18:48",
+        )
+    return chosen
+
+
+def report_inputs(run: PastRun) -> dict[str, str]:
+    """The folders that its report is made of, by the keys of the Report step's inputs.
+
+    Raises:
+      RestemError: the run has not evaluated a model, or its files are gone.
+    """
+    inputs = {key: run.output(*source) for key, source in REPORTED.items()}
+    return inputs | ({"tuning": run.output("Tuner", "tuner_results")} if "Tuner" in run.outputs else {})
+
+
+def read_compared(run: PastRun) -> Compared:
+    """What `restem compare` shows of a run.
+
+    Raises:
+      RestemError: the run has not finished, or its files are gone or damaged.
+    """
+    trained = run.output("Trainer", "model_run")
+    try:
+        return Compared(
+            name=run.name,
+            candidate=read_model(trained),
+            history=read_history(trained),
+            evaluation=read_evaluation(trained),
+            blessed=(Path(run.output("Evaluator", "blessing")) / BLESSED_FILE).is_file(),
+        )
+    except (DamagedRecord, OSError) as error:
+        raise RestemError("the record of the run cannot be read", where=trained, given=str(error)) from None
+
+
+def read_runs(root: Path) -> list[PastRun]:
+    """All runs of a root, oldest first.
+
+    Raises:
+      RestemError: the folder is no root, or its database cannot be read.
+    """
+    database = root / DATABASE
+    if not database.is_file():
+        raise RestemError(
+            "this folder contains no run",
+            where=str(root),
+            expected=f"the --root of restem run, with the file {DATABASE}",
+            given="a folder without it" if root.is_dir() else "no such folder",
+            remedy="Without --root, a run is in runs/<name of the configuration>",
+        )
+    from ml_metadata import errors
+    from ml_metadata.metadata_store import metadata_store
+    from ml_metadata.proto import metadata_store_pb2
+
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(database)
+    connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
+    try:
+        store = metadata_store.MetadataStore(connection)
+        contexts = sorted(store.get_contexts_by_type("pipeline_run"), key=lambda context: context.name)
+        return [PastRun(root, context.name, _outputs(store, context.id)) for context in contexts]
+    except errors.NotFoundError:  # no run has got so far that the type exists
+        return []
+    except errors.StatusError as error:
+        raise RestemError(
+            "the metadata database cannot be read", where=str(database), given=str(error).splitlines()[0]
+        ) from None
+
+
+def _outputs(store: Any, context: int) -> dict[str, dict[str, str]]:
+    """The artifacts of a run: step -> output -> path."""
+    from ml_metadata.proto import metadata_store_pb2
+
+    done = metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED
+    outputs: dict[str, dict[str, str]] = {}
+    for execution in store.get_executions_by_context(context):
+        if execution.last_known_state not in done:
+            continue
+        (node,) = (one for one in store.get_contexts_by_execution(execution.id) if one.type == "node")
+        events = [
+            event
+            for event in store.get_events_by_execution_ids([execution.id])
+            if event.type == metadata_store_pb2.Event.OUTPUT
+        ]
+        artifacts = {one.id: one.uri for one in store.get_artifacts_by_id([event.artifact_id for event in events])}
+        # A node's name is <pipeline>.<step>.
+        step = node.name.rpartition(".")[2]
+        outputs[step] = {event.path.steps[0].key: artifacts[event.artifact_id] for event in events}
+    return outputs
