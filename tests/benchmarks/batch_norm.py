@@ -24,17 +24,18 @@ from restem.trainer.training import Training
 
 STEPS = (50, 500, 5_000)
 BATCH = 32
+IMAGES = 50 * BATCH  # an epoch has 50 steps
 KERAS_MOMENTUM = 0.99
 
 
 def digits() -> Split:
-    """1,797 digits of 16x16 pixels, uint8, in three channels."""
+    """Digits of 16x16 pixels, uint8, in three channels."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
-    pixels = np.kron(np.round(found.images * (255 / 16)), np.ones((2, 2))).astype(np.uint8)
+    pixels = np.kron(np.round(found.images[:IMAGES] * (255 / 16)), np.ones((2, 2))).astype(np.uint8)
     pixels = np.repeat(pixels[..., None], 3, axis=-1)
-    return arrays_as_split(pixels, found.target, np.array([str(i) for i in range(len(pixels))]))
+    return arrays_as_split(pixels, found.target[:IMAGES], np.array([str(i) for i in range(len(pixels))]))
 
 
 def small_resnet() -> Network:
@@ -67,7 +68,7 @@ def losses(steps: int, momentum: float | None) -> tuple[float, float, float]:
     set_seed(0, deterministic=False)
     keras.backend.clear_session()
     train, net = digits(), small_resnet()
-    epochs = steps * BATCH // train.count
+    epochs = steps * BATCH // IMAGES
     settings = TrainConfig(batch_size=BATCH, all=AllPhase(epochs=epochs, learning_rate=0.003))
     training = Training(settings, ["all"], Checkpoints(None, "", 0))
     chosen = momentum if momentum is not None else phases.short_momentum(steps)
