@@ -16,6 +16,7 @@ from restem.evaluator.answers import FOLDER, read_answers
 from restem.evaluator.config import EvaluateConfig
 from restem.evaluator.gate import judge
 from restem.evaluator.requirement import Requirement
+from restem.pusher.artifacts import ReleaseNotes
 from restem.pusher.executor import Executor as Pusher
 from tests.evaluator.runs import evaluate
 from tests.tiny_model import CLASSES, artifact, export_tiny, write_examples
@@ -79,7 +80,11 @@ def push(run, folder):
         filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(folder / "served"))
     )
     Pusher().Do(
-        {"model": [run.model], "model_blessing": [run.blessing]},
+        {
+            "model": [run.model],
+            "model_blessing": [run.blessing],
+            "release": [artifact(ReleaseNotes, folder / "release")],
+        },
         {"pushed_model": [artifact(standard_artifacts.PushedModel, folder / "pushed")]},
         {
             "push_destination": proto_utils.proto_to_json(destination),

@@ -266,3 +266,8 @@ def test_the_run_folder_has_the_approved_models(write, images, pushed, tmp_path)
     config = load_config(write(), [LATEST, "evaluate.baseline=latest_approved", "image.size=40"])
     with pytest.raises(RestemError, match=r"Expected image\.size 32 x 32"):
         preflight(config, root=tmp_path / "root")
+
+
+def test_a_requirement_on_an_unknown_class_is_refused(write, images):
+    with pytest.raises(RestemError, match=r"evaluate\.require\[1\]\.in_class: there is no such class.* given ten"):
+        check(write, "evaluate.require=[{at_least: 0.5}, {at_least: 0.5, in_class: ten}]")

@@ -88,6 +88,7 @@ def test_paths_are_relative_to_the_file_or_to_the_current_folder(write, tmp_path
         ("train: 3", "train", "a section", "3"),
         ("name: Not Good", "name", "lowercase letters", "'Not Good'"),
         ("evaluate: {slices: [site]}", "evaluate", "data.metadata", "given site"),
+        ("evaluate: {require: [{may_lose: 1, each_value_of: site}]}", "evaluate", "data.metadata", "given site"),
         ("stem: {stride: 3}", "stem.stride", "one of 1, 2", "3"),
         ("stem: {extra_bands: copy}", "stem.extra_bands", "'mean'", "'copy'"),
         ("stem: {deep_filters: 3}", "stem.deep_filters", "a list of 2", "3"),
