@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-
-from tfx.dsl.io import fileio
 
 from restem.errors import RestemError
 from restem.evaluator.outcome import Outcome
+from restem.record_files import VERSION, check_version, read_json, write_json
 
 FILE = "gate.json"
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -37,30 +34,24 @@ def write_decision(folder: str, decision: Decision) -> None:
         "by_tfma": decision.by_tfma,
         "requirements": [outcome.to_dict() for outcome in decision.outcomes],
     }
-    with fileio.open(f"{folder}/{FILE}", "wb") as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
+    write_json(folder, FILE, content)
 
 
 def read_decision(folder: str) -> Decision:
     """Reads gate.json.
 
     Raises:
-      RestemError: there is none, or one of another format.
+      RestemError: there is none.
+      DamagedRecord: it cannot be used.
     """
-    file = f"{folder}/{FILE}"
-    if not fileio.exists(file):
+    try:
+        content = read_json(folder, FILE)
+    except OSError:
         raise RestemError(
-            "this evaluation has no decision", where=file, remedy="It is of an earlier version: run the pipeline again"
-        )
-    with fileio.open(file, "rb") as opened:
-        content = json.loads(opened.read())
-    if content["version"] != VERSION:
-        raise RestemError(
-            "this decision has another format",
-            where=file,
-            expected=f"version {VERSION}",
-            given=str(content["version"]),
-            remedy="Read it with the version of Restem that wrote it",
-        )
+            "this evaluation has no decision",
+            where=f"{folder}/{FILE}",
+            remedy="It is of an earlier version: run the pipeline again",
+        ) from None
+    check_version(FILE, content)
     outcomes = tuple(Outcome.from_dict(one) for one in content["requirements"])
     return Decision(content["blessed"], content["by_tfma"], outcomes)

@@ -57,6 +57,6 @@ def compare(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
             settings.add_row(key, *(escape(text(value)) for value in values))
         print_table(settings, sys.stdout)
     else:
-        print("The configurations are equal: what differs is the data or the code.")
+        print("No recorded setting of training or evaluation differs: if the results do, the data or the code does.")
     if out:
         print(f"Page: {out}")

@@ -1,7 +1,8 @@
 """The runs that a root folder remembers, read from TFX's metadata database without importing TFX or TensorFlow."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from restem.run_record import read_evaluation, read_history, read_model
 DATABASE = "metadata.sqlite"
 AT = "@"  # ROOT@START names one of a root's runs
 SHOWN = 10
+GATE = "gate"  # the Evaluator's property with the section `evaluate`
 # The Report step's inputs: its key -> the step and the output that it comes from.
 REPORTED = {
     "candidate_run": ("Trainer", "model_run"),
@@ -33,16 +35,20 @@ class PastRun:
       root: its folder.
       start: when it started, in local time, e.g. 2026-11-26T18:48:22.095847; TFX's name of the run.
       outputs: the folders of its artifacts: step -> output -> path; of the steps that finished.
+      evaluate: the section of its configuration; the others are in the candidate's record. None: it is not known.
     """
 
     root: Path
     start: str
     outputs: Mapping[str, Mapping[str, str]]
+    evaluate: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
         """As `find_runs` takes it, to the second."""
-        return f"{self.root}{AT}{self.start[:19]}"
+        here = Path.cwd()
+        root = self.root.relative_to(here) if self.root.is_relative_to(here) else self.root
+        return f"{root}{AT}{self.start[:19]}"
 
     def output(self, step: str, key: str) -> str:
         """The folder of an artifact.
@@ -120,9 +126,13 @@ def read_compared(run: PastRun) -> Compared:
     """
     trained = run.output("Trainer", "model_run")
     try:
+        candidate = read_model(trained)
+        # A candidate from the cache may have been trained in an earlier run, with other requirements.
+        config = {key: value for key, value in candidate.config.items() if key != "evaluate"}
+        config |= {} if run.evaluate is None else {"evaluate": run.evaluate}
         return Compared(
             name=run.name,
-            candidate=read_model(trained),
+            candidate=replace(candidate, config=config),
             history=read_history(trained),
             evaluation=read_evaluation(trained),
             blessed=(Path(run.output("Evaluator", "blessing")) / BLESSED_FILE).is_file(),
@@ -156,7 +166,7 @@ def read_runs(root: Path) -> list[PastRun]:
     try:
         store = metadata_store.MetadataStore(connection)
         contexts = sorted(store.get_contexts_by_type("pipeline_run"), key=lambda context: context.name)
-        return [PastRun(root, context.name, _outputs(store, context.id)) for context in contexts]
+        return [PastRun(root, context.name, *_results(store, context.id)) for context in contexts]
     except errors.NotFoundError:  # no run has got so far that the type exists
         return []
     except errors.StatusError as error:
@@ -165,12 +175,13 @@ def read_runs(root: Path) -> list[PastRun]:
         ) from None
 
 
-def _outputs(store: Any, context: int) -> dict[str, dict[str, str]]:
-    """The artifacts of a run: step -> output -> path."""
+def _results(store: Any, context: int) -> tuple[dict[str, dict[str, str]], Any]:
+    """The artifacts of a run: step -> output -> path, and the section `evaluate`."""
     from ml_metadata.proto import metadata_store_pb2
 
     done = metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED
     outputs: dict[str, dict[str, str]] = {}
+    evaluate = None
     for execution in store.get_executions_by_context(context):
         if execution.last_known_state not in done:
             continue
@@ -184,4 +195,6 @@ def _outputs(store: Any, context: int) -> dict[str, dict[str, str]]:
         # A node's name is <pipeline>.<step>.
         step = node.name.rpartition(".")[2]
         outputs[step] = {event.path.steps[0].key: artifacts[event.artifact_id] for event in events}
-    return outputs
+        if GATE in execution.custom_properties:
+            evaluate = json.loads(execution.custom_properties[GATE].string_value)
+    return outputs, evaluate
