@@ -28,11 +28,13 @@ def compare(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
 
     from restem.evaluator.figures import NOTHING, percent, points
     from restem.pipeline.commands.console import print_table
-    from restem.pipeline.local.past_runs import find_runs, read_compared
+    from restem.pipeline.local.past_runs import find_runs, labels, read_compared
     from restem.report.comparison import page, text
 
     found = find_runs(names[0])[-MOST:] if len(names) == 1 else [find_runs(name)[-1] for name in names]
-    comparison = page([read_compared(run) for run in found], Path(out) if out else None)
+    comparison = page(
+        [read_compared(*each) for each in zip(found, labels(found), strict=True)], Path(out) if out else None
+    )
     if as_json:
         rows = [asdict(row) for row in comparison.rows]
         print(json.dumps({"runs": rows, "settings": dict(comparison.settings), "page": out}))

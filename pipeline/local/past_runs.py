@@ -1,7 +1,7 @@
 """The runs that a root folder remembers, read from TFX's metadata database without importing TFX or TensorFlow."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,7 @@ class PastRun:
     @property
     def name(self) -> str:
         """As `find_runs` takes it, to the second."""
-        here = Path.cwd()
-        root = self.root.relative_to(here) if self.root.is_relative_to(here) else self.root
-        return f"{root}{AT}{self.start[:19]}"
+        return f"{self.root}{AT}{self.start[:19]}"
 
     def output(self, step: str, key: str) -> str:
         """The folder of an artifact.
@@ -118,8 +116,14 @@ def report_inputs(run: PastRun) -> dict[str, str]:
     return inputs | ({"tuning": run.output("Tuner", "tuner_results")} if "Tuner" in run.outputs else {})
 
 
-def read_compared(run: PastRun) -> Compared:
-    """What `restem compare` shows of a run.
+def labels(runs: Sequence[PastRun]) -> list[str]:
+    """Short names for a table: the root's own name and the start, or the whole path where they are not unique."""
+    short = [f"{run.root.name}{AT}{run.start[:19]}" for run in runs]
+    return short if len(set(short)) == len(set(run.name for run in runs)) else [run.name for run in runs]
+
+
+def read_compared(run: PastRun, label: str) -> Compared:
+    """What `restem compare` shows of a run, with this name.
 
     Raises:
       RestemError: the run has not finished, or its files are gone or damaged.
@@ -131,7 +135,7 @@ def read_compared(run: PastRun) -> Compared:
         config = {key: value for key, value in candidate.config.items() if key != "evaluate"}
         config |= {} if run.evaluate is None else {"evaluate": run.evaluate}
         return Compared(
-            name=run.name,
+            name=label,
             candidate=replace(candidate, config=config),
             history=read_history(trained),
             evaluation=read_evaluation(trained),

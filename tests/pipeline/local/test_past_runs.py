@@ -136,6 +136,7 @@ def test_compare_shows_figures_and_the_settings_that_differ(root, tmp_path):
     # Its requirements are those of the run, not those of the run that trained a candidate from the cache.
     assert shown["settings"] == {"train.seed": [0, 1], "evaluate.min_accuracy": [0.5, 0.9]}
     assert all(row["accuracy"]["value"] == 0.9 for row in shown["runs"])
+    assert [row["name"] for row in shown["runs"]] == ["root@2026-11-25T03:00:00", "root@2026-11-26T03:00:00"]
     assert shown["runs"][0]["difference"] is None
     assert shown["runs"][1]["difference"]["value"] == 0
     text = page.read_text(encoding="utf-8")
