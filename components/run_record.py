@@ -172,6 +172,8 @@ class ModelRecord:
       started_from: the pushed model whose weights it started with; None: `weights`.
       made_of: of a candidate; None in records that are older.
       code: the fingerprint of the training's code; None in records that are older.
+      temperature: by which the model divides its logits (evaluate.calibrate); None: it does not. The scores and the
+        predictions are those with it.
       version: the file's format; the first format had no number.
     """
 
@@ -192,6 +194,7 @@ class ModelRecord:
     started_from: StartedFrom | None = None
     made_of: MadeOf | None = None
     code: str | None = None
+    temperature: float | None = None
     version: int = VERSION
 
 

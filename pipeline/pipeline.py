@@ -37,6 +37,10 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         exclude={"train": {"checkpoint", "workers"}},
     )
     sections = {name: record[name] for name in ("image", "model", "stem", "train")}
+    # Not for the Tuner: it compares networks without a temperature.
+    calibration = config.evaluate.for_training
+    if calibration:
+        record["evaluate"] = calibration
     stock = {**sections, "stem": StemConfig().model_dump(mode="json")}
 
     example_gen, source = _source_steps(config)
@@ -60,7 +64,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         **training,
         raw_examples=example_gen.outputs["examples"],
         destination=push_destination(config, root),
-        sections=sections,
+        sections={**sections, **calibration},
         config=record,
         hyperparameters=hyperparameters,
     )
@@ -69,7 +73,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         raw_examples=example_gen.outputs["examples"],
         baseline=config.evaluate.baseline,
         destination=push_destination(config, root),
-        sections=stock,
+        sections={**stock, **calibration},
         config={**record, "stem": stock["stem"]},
         hyperparameters=hyperparameters,
     )

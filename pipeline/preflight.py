@@ -190,7 +190,8 @@ def check_images(config: Config) -> tuple[str, ...]:
     if listing is None:
         return ()
     if VAL not in listing.splits:
-        refuse_choices_without_validation(config.train, *(["tune"] if config.tune else []))
+        others = [f"evaluate.{key}: {value}" for key, value in config.evaluate.for_training.items()]
+        refuse_choices_without_validation(config.train, *(["tune"] if config.tune else []), *others)
     return listing.classes
 
 

@@ -57,8 +57,8 @@ class Evaluator(tfx.components.Evaluator):
                 example_splits=json_utils.dumps(["test"]),
                 eval_config=eval_config(config),
                 fairness_indicator_thresholds=json_utils.dumps(None),
-                # Another choice of the baseline is another model, which is an input.
-                gate=config.model_dump_json(exclude={"baseline"}),
+                # Another choice of the baseline, and calibration, make another model, which is an input.
+                gate=config.model_dump_json(exclude={"baseline", "calibrate"}),
                 code=code_fingerprint("evaluator.executor"),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

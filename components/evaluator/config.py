@@ -1,5 +1,7 @@
 """The configuration section for the comparison."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from restem.evaluator.requirement import Requirement
@@ -37,6 +39,12 @@ class EvaluateConfig(Section):
         description="Columns of data.metadata that divide the test images into slices, one per value. The report shows "
         "both models' accuracy on each slice. Only requirements that name a slice judge it.",
     )
+    calibrate: Literal["none", "temperature"] = Field(
+        "none",
+        description="temperature: one number, fitted on the validation images (data.val_share), by which candidate and "
+        "baseline divide their logits, so that their probabilities are as high as their answers are often right. It is "
+        "part of the exported model. The predicted classes stay the same.",
+    )
     require: tuple[Requirement, ...] | None = Field(
         None,
         description="What a candidate must meet; all of it. Without this key: not worse than the baseline by "
@@ -47,6 +55,11 @@ class EvaluateConfig(Section):
     min_test_images_by_class: int = Field(
         0, ge=0, description="With fewer test images of any class no candidate is approved."
     )
+
+    @property
+    def for_training(self) -> dict[str, str]:
+        """What the trained networks depend on, by key."""
+        return {} if self.calibrate == "none" else {"calibrate": self.calibrate}
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:

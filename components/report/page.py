@@ -20,6 +20,7 @@ from restem.report.card import model_card
 from restem.report.cost import cost_table
 from restem.report.data import DataSummary, ReportData, Run, StemTransfer
 from restem.report.formatting import percent
+from restem.report.reliability import before_calibration
 from restem.report.seeds import page_part
 from restem.report.start import initial_weights, story
 from restem.report.tables import FOLDED_CLASSES, SHOWN_CLASSES, classes, confusion_table, frequent_confusions, slices
@@ -253,9 +254,17 @@ def _calibration(data: ReportData) -> dict[str, Any]:
     lean = "about as confident as it is accurate"
     if abs(confident - right) >= 0.01:
         lean = "overconfident" if confident > right else "underconfident"
+    before = before_calibration(data.candidate, data.baseline)
     return {
         "candidate": candidate,
         "baseline": baseline,
+        "before": before,
+        "before_plot": before
+        and Plot(
+            plots.reliability_plot(before.candidate, before.baseline),
+            "Reliability diagram without the temperatures. Expected calibration error: candidate "
+            f"{percent(before.candidate.expected_error)}, baseline {percent(before.baseline.expected_error)}",
+        ),
         "sentence": f"On average the candidate is {lean}: its mean confidence is {percent(confident)}, "
         f"and {percent(right)} of its predictions are right.",
         "plot": Plot(

@@ -39,7 +39,8 @@ def trainer(
       transform_graph: the output of Transform.
       schema: the schema with the class names.
       role: `candidate` or `baseline`.
-      sections: the sections `image`, `model`, `stem` and `train`, as dicts; a change in them triggers a new training.
+      sections: the sections `image`, `model`, `stem` and `train`, as dicts, and `calibrate` (see temperature.py) if it
+        is not `none`; a change in them triggers a new training.
       config: the complete resolved configuration, for the record.
       base_model: the Pretrain step's checkpoint.
       hyperparameters: the Tuner's values.

@@ -7,7 +7,9 @@ from restem.trainer.input import Split
 from restem.trainer.phases import predict
 
 
-def evaluate(model: keras.Model, test: Split, classes: list[str], batch_size: int) -> Evaluation:
+def evaluate(
+    model: keras.Model, test: Split, classes: list[str], batch_size: int, temperature: float | None = None
+) -> Evaluation:
     """Predicts the test split once.
 
     The predictions are not used to select anything, because the test split is for the Evaluator's comparison.
@@ -17,5 +19,7 @@ def evaluate(model: keras.Model, test: Split, classes: list[str], batch_size: in
       test: the test split.
       classes: class names in label order.
       batch_size: images per batch.
+      temperature: by which the logits are divided.
     """
-    return Evaluation(tuple(classes), tuple(test.paths.tolist()), test.labels, predict(model, test, batch_size))
+    probabilities = predict(model, test, batch_size, temperature)
+    return Evaluation(tuple(classes), tuple(test.paths.tolist()), test.labels, probabilities)

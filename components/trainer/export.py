@@ -19,12 +19,16 @@ TOP_K = 5
 class _Servable(tf.Module):
     """The network with its two signatures."""
 
-    def __init__(self, model: keras.Model, image: ImageConfig, classes: list[str]) -> None:
+    def __init__(
+        self, model: keras.Model, image: ImageConfig, classes: list[str], temperature: float | None = None
+    ) -> None:
         super().__init__()
         # Under these names the variables are in the SavedModel, for a later training (continuation.py). The model
         # itself is no attribute: TensorFlow would also save its optimizer, which is twice as large as the network.
         self.network_weights = named_weights(model)
         self._logits: Callable[[tf.Tensor], tf.Tensor] = lambda pixels: model(pixels, training=False)
+        # A constant of the graph: a later training goes on from the weights, so without it.
+        self._temperature = temperature
         self._image = image
         self._classes = classes
 
@@ -32,7 +36,8 @@ class _Servable(tf.Module):
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Maps encoded images, string [N], to probabilities and labels."""
         pixels = preprocess(image_bytes, self._image)
-        probabilities = tf.nn.softmax(self._logits(tf.cast(pixels, tf.float32)))
+        logits = self._logits(tf.cast(pixels, tf.float32))
+        probabilities = tf.nn.softmax(logits if self._temperature is None else logits / self._temperature)
         names = tf.constant(self._classes)
         scores, indices = tf.math.top_k(probabilities, k=min(TOP_K, len(self._classes)))
         labels = tf.gather(names, indices)
@@ -65,10 +70,11 @@ def export(
       image: how encoded images become those pixels.
       classes: class names in label order.
       folder: where the SavedModel is written.
-      record: describes the network; it is saved in the model's folder `assets.extra`, with the class names.
+      record: describes the network; it is saved in the model's folder `assets.extra`, with the class names. If it has
+        a temperature, both signatures divide the logits by it.
       stem: the stem's transfer report as a dict; it is saved there too.
     """
-    servable = _Servable(model, image, classes)
+    servable = _Servable(model, image, classes, record.temperature)
     tf.saved_model.save(
         servable,
         folder,

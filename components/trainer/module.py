@@ -50,6 +50,7 @@ from restem.trainer.precision import choose_precision
 from restem.trainer.pretrain import checkpoint_path
 from restem.trainer.repeats import repeat_training
 from restem.trainer.scores import score
+from restem.trainer.temperature import KEY, asked, fit_temperature, logits_of
 from restem.trainer.training import Training
 from restem.trainer.tuned import with_tuned_values
 
@@ -97,13 +98,14 @@ def run_fn(fn_args: FnArgs) -> None:
         `stem` and `train` as dicts, and `config`, the complete resolved configuration, which is saved with the model.
         `base_model` is the folder of the Pretrain step's checkpoint, if that step ran. `start` in `custom_config`, a
         restem.start.choice.Start as a dict, names the pushed model to go on from, if there is one. `hyperparameters`
-        has the Tuner's values, if that step ran; they replace those of the sections.
+        has the Tuner's values, if that step ran; they replace those of the sections. `calibrate` in `custom_config`:
+        see temperature.py.
 
     Raises:
       StemError: if the source's weights cannot be loaded.
       RestemError: if the configuration does not fit the data.
     """
-    asked = fn_args.custom_config
+    given = fn_args.custom_config
     custom = fn_args.custom_config = with_tuned_values(fn_args.custom_config, fn_args.hyperparameters)
     setup = Setup.of(fn_args)
     role, image, model, config = setup.role, setup.image, setup.model, setup.train
@@ -118,7 +120,7 @@ def run_fn(fn_args: FnArgs) -> None:
     validation = read_split(validation_files(fn_args), image)
     val = validation if validation.count else None
     if val is None:
-        refuse_choices_without_validation(config)
+        refuse_choices_without_validation(config, *(["evaluate.calibrate: temperature"] if asked(custom) else []))
 
     pushed = pushed_model(custom, classes)
 
@@ -136,21 +138,24 @@ def run_fn(fn_args: FnArgs) -> None:
             distribution=distribution,
         )
 
-    def judge(network: Network) -> tuple[dict[str, Scores], Evaluation]:
-        """The scores by split, and the predictions on the test images."""
+    def judge(network: Network) -> tuple[dict[str, Scores], Evaluation, float | None]:
+        """The scores by split, the predictions on the test images, and the temperature of both."""
+        temperature = None
+        if val is not None and asked(custom):
+            temperature = fit_temperature(logits_of(network.model, val, config.batch_size), val.labels)
         scores = {
-            name: score(part.labels, predict(network.model, part, config.batch_size))
+            name: score(part.labels, predict(network.model, part, config.batch_size, temperature))
             for name, part in (("train", train.first(SCORED_IMAGES)), ("val", val))
             if part is not None
         }
-        evaluation = evaluate(network.model, test, classes, config.batch_size)
-        return {**scores, "test": score(evaluation.labels, evaluation.probabilities)}, evaluation
+        evaluation = evaluate(network.model, test, classes, config.batch_size, temperature)
+        return {**scores, "test": score(evaluation.labels, evaluation.probabilities)}, evaluation, temperature
 
     observer = Observer(fn_args.model_run_dir if distribution.is_chief else None)
     network, training = fit(config, observer)
     cost = observer.finish(network, training.history)
     run_folder = Path(fn_args.model_run_dir)
-    scores, evaluation = judge(network)
+    scores, evaluation, temperature = judge(network)
     log.info("Accuracy of the %s on %d test images: %.4f", role, test.count, evaluation.accuracy)
     record = ModelRecord(
         role=role,
@@ -173,8 +178,9 @@ def run_fn(fn_args: FnArgs) -> None:
         cost=cost,
         config=custom["config"],
         started_from=pushed,
-        made_of=made_of(asked, input_files(fn_args)) if role == "candidate" else None,
-        code=asked.get("code"),
+        made_of=made_of(given, input_files(fn_args)) if role == "candidate" else None,
+        code=given.get("code"),
+        temperature=temperature,
     )
     write_model(run_folder, record)
     write_history(run_folder, training.history)
@@ -228,7 +234,8 @@ def find_checkpoints(fn_args: FnArgs, seed: int, precision: Precision) -> Checkp
       seed: of this training.
       precision: what `train.precision: auto` is on this machine.
     """
-    settings = {name: value for name, value in fn_args.custom_config.items() if name != "config"}
+    # The temperature is fitted after the training.
+    settings = {name: value for name, value in fn_args.custom_config.items() if name not in ("config", KEY)}
     # How many more seeds there are decides nothing about one of them.
     train = {name: value for name, value in settings["train"].items() if name != "repeats"}
     settings["train"] = {**train, "seed": seed, "precision": precision}

@@ -19,6 +19,7 @@ from restem.trainer.network import Network, layers_of
 from restem.trainer.optimizer import make_optimizer
 from restem.trainer.precision import FLOAT32, body, computing_in, scaled
 from restem.trainer.replicas import Replicated
+from restem.trainer.temperature import logits_of, softmax
 from restem.trainer.training import Phase, Training, to_arrays
 
 # The steps that a BatchNormalization's moving statistics remember: a fiftieth of the phase, within these limits.
@@ -133,7 +134,7 @@ def _train_head(
             accuracy=accuracy,
             settings=phase,
             batches=batches,
-            predict=None if validation is None else lambda: _softmax(head.predict(validation, verbose=0)),
+            predict=None if validation is None else lambda: softmax(head.predict(validation, verbose=0)),
             weights=fold,
         )
     )
@@ -220,9 +221,9 @@ def train_network(
     trained()
 
 
-def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
-    """Probabilities, float32 [count, classes], in the split's order."""
-    return _softmax(model.predict(split.pixels(batch_size), verbose=0))
+def predict(model: keras.Model, split: Split, batch_size: int, temperature: float | None = None) -> np.ndarray:
+    """Probabilities, float32 [count, classes], in the split's order; `temperature` divides the logits."""
+    return softmax(logits_of(model, split, batch_size), 1.0 if temperature is None else temperature)
 
 
 def short_momentum(steps: int) -> float:
@@ -269,7 +270,3 @@ def stage_rates(network: Network, factor: float) -> Mapping[str, float]:
             depth = 6 - int(stage[1]) if stage and layer.name not in network.stem_layers else 5
         rates.update((weight.path, factor**depth) for weight in layer.weights)
     return rates
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    return keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype(np.float32)))

@@ -126,3 +126,18 @@ def test_without_the_section_tune_there_is_no_trace_of_it():
     for name in ("Trainer", "Baseline"):
         assert tuned[name].inputs["hyperparameters"] == tuned["Tuner"].outputs["best_hyperparameters"]
         assert plain[name].exec_properties == tuned[name].exec_properties
+
+
+def test_calibration_is_part_of_the_trained_models_alone():
+    config = Path(__file__).parents[2] / "pipeline" / "configs" / "digits.yaml"
+
+    def properties(*settings):
+        pipeline = create_pipeline(load_config(config, ["data.path=/images", TUNE, *settings]), root="/root")
+        return {
+            step.id: json.dumps(dict(step.exec_properties), sort_keys=True, default=str) for step in pipeline.components
+        }
+
+    plain, calibrated = (
+        properties("data.val_share=0.1", f"evaluate.calibrate={value}") for value in ("none", "temperature")
+    )
+    assert {step for step in plain if plain[step] != calibrated[step]} == {"Trainer", "Baseline"}

@@ -103,7 +103,7 @@ def test_source_images_are_checked_only_if_they_are_used(write, images):
 
 
 def test_choices_need_validation_images(write, images):
-    for setting in ("train.keep=best", "train.patience=3"):
+    for setting in ("train.keep=best", "train.patience=3", "evaluate.calibrate=temperature"):
         with pytest.raises(RestemError, match=r"nothing may be chosen on test images.*Set data.val_share"):
             preflight(load_config(write(), ["model.weights=none", setting]))
         preflight(load_config(write(), ["model.weights=none", setting, "data.val_share=0.2"]))

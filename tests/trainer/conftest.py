@@ -5,13 +5,18 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from restem.images.config import ImageConfig
+from restem.run_record import EXTRA, read_evaluation, read_model
+from restem.trainer import module
 from restem.trainer.checkpoint import Checkpoints
 from restem.trainer.config import TrainConfig
 from restem.trainer.input import Split, arrays_as_split
+from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.trainer.module import train_phases
 from restem.trainer.network import Network
+from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
 
 CLASSES = ["dark", "light", "striped"]
 PHASES = {
@@ -104,3 +109,52 @@ def train(split, val):
         return SimpleNamespace(network=network, training=training, weights=network.model.get_weights(), val=validation)
 
     return train
+
+
+SETTINGS = {"head": {"epochs": 0}, "all": {"epochs": 2, "learning_rate": 0.01}, "batch_size": 32}
+
+
+@pytest.fixture
+def run_fn(tmp_path, monkeypatch, split, val, image):
+    """run_fn(name, val=..., custom=..., **train): calls TFX's run_fn for a tiny network and the images of `split`.
+
+    Returns its record, its evaluation and the model's folder. `run_fn.forget()` removes the checkpoints.
+    """
+    checkpoints = tmp_path / "checkpoints"
+    monkeypatch.setenv(CHECKPOINT_FOLDER, str(checkpoints))
+    monkeypatch.setenv(CHECKPOINT_SECONDS, "0")
+    parts = {"train": split, "test": val}
+    monkeypatch.setattr(module, "read_split", lambda files, *_, **__: parts[files[0].rpartition("-")[2].split("/")[0]])
+    monkeypatch.setattr(module, "read_classes", lambda path: CLASSES)
+    monkeypatch.setattr(module, "has_weights", lambda path: False)
+    monkeypatch.setattr(module, "write_stem", lambda *_: None)
+    monkeypatch.setattr(module, "build_network", lambda *_, **__: tiny_network())
+
+    def run(name, *, val=None, custom=None, **train):
+        parts["val"] = val or SimpleNamespace(count=0)
+        folder = tmp_path / name
+        (folder / "run").mkdir(parents=True, exist_ok=True)
+        sections = {
+            "image": image.model_dump(mode="json"),
+            "model": ModelConfig(weights="none").model_dump(mode="json"),
+            "stem": StemConfig().model_dump(mode="json"),
+            "train": TrainConfig.model_validate({**SETTINGS, **train}).model_dump(mode="json"),
+        }
+        module.run_fn(
+            SimpleNamespace(
+                custom_config={"role": "candidate", **sections, "config": {}, **(custom or {})},
+                train_files=[f"{tmp_path}/Split-train/*"],
+                eval_files=[f"{tmp_path}/Split-test/*"],
+                schema_path="",
+                base_model=None,
+                hyperparameters=None,
+                model_run_dir=str(folder / "run"),
+                serving_model_dir=str(folder / "model"),
+            )
+        )
+        record = read_model(folder / "run")
+        assert read_model(folder / "model" / EXTRA) == record
+        return SimpleNamespace(record=record, evaluation=read_evaluation(folder / "run"), model=str(folder / "model"))
+
+    run.forget = lambda: tf.io.gfile.rmtree(str(checkpoints))
+    return run

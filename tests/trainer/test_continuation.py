@@ -44,6 +44,8 @@ CASES = {
     "another preprocessing": (False, "torch", {"size": 16}, {"kernel": 5, "filters": 32}),
 }
 
+TEMPERATURE = {"V2, deep": 3.0}
+
 
 @pytest.fixture(scope="module", autouse=True)
 def small_backbones():
@@ -83,7 +85,9 @@ def pushed(small_backbones, tmp_path_factory):
         for weight in network.model.weights:  # as if trained
             weight.assign(weight * rng.uniform(0.8, 1.2, weight.shape))
         compile_classifier(network.model, keras.optimizers.Adam())
-        about = replace(record(image), backbone=backbone, config={"model": {"source": source}})
+        about = replace(
+            record(image), backbone=backbone, config={"model": {"source": source}}, temperature=TEMPERATURE.get(case)
+        )
         folder = str(tmp_path_factory.mktemp("pushed") / "5")
         export(network.model, image, CLASSES, folder, about, network.report.to_dict())
         serve = tf.saved_model.load(folder).signatures["serving_default"]
@@ -113,7 +117,10 @@ def answers(network, pushed):
 def test_without_training_it_answers_as_the_pushed_model(pushed, case):
     model = pushed(case)
     network = goes_on(model)
-    np.testing.assert_allclose(tf.nn.softmax(answers(network, model)), model.probabilities, atol=1e-6)
+    # A temperature is not applied a second time.
+    np.testing.assert_allclose(answers(network, model), model.logits, atol=1e-5)
+    scaled = model.logits / TEMPERATURE.get(case, 1.0)
+    np.testing.assert_allclose(tf.nn.softmax(scaled), model.probabilities, atol=1e-6)
     assert network.continued
     assert network.head is network.model.layers[-1]
     assert network.report.to_dict()["claim"] in ("exact", "approximate")

@@ -1,65 +1,18 @@
 """The Trainer with several seeds (train.repeats), on a tiny network."""
 
-from pathlib import Path
-from types import SimpleNamespace
-
 import pytest
-import tensorflow as tf
 
-from restem.run_record import EXTRA, read_evaluation, read_model, write_model
-from restem.trainer import module
-from restem.trainer.config import TrainConfig
-from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.trainer.training import Training
-from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
-from tests.trainer.conftest import CLASSES, tiny_network
-
-SETTINGS = {"head": {"epochs": 0}, "all": {"epochs": 2, "learning_rate": 0.01}, "batch_size": 32}
-
-
-def write_record(model, image, classes, folder, record, stem):
-    Path(folder, EXTRA).mkdir(parents=True, exist_ok=True)
-    write_model(Path(folder, EXTRA), record)
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, split, val, image):
+def run(run_fn):
     """run(name, **train): calls run_fn; returns its record and its test probabilities."""
-    monkeypatch.setenv(CHECKPOINT_FOLDER, str(tmp_path / "checkpoints"))
-    monkeypatch.setenv(CHECKPOINT_SECONDS, "0")
-    parts = {"train": split, "val": SimpleNamespace(count=0), "test": val}
-    monkeypatch.setattr(module, "read_split", lambda files, *_, **__: parts[files[0].rpartition("-")[2].split("/")[0]])
-    monkeypatch.setattr(module, "read_classes", lambda path: CLASSES)
-    monkeypatch.setattr(module, "has_weights", lambda path: False)
-    monkeypatch.setattr(module, "write_stem", lambda *_: None)
-    monkeypatch.setattr(module, "export", write_record)
-    monkeypatch.setattr(module, "build_network", lambda *_, **__: tiny_network())
 
     def run(name, **train):
-        folder = tmp_path / name
-        (folder / "run").mkdir(parents=True, exist_ok=True)
-        sections = {
-            "image": image.model_dump(mode="json"),
-            "model": ModelConfig(weights="none").model_dump(mode="json"),
-            "stem": StemConfig().model_dump(mode="json"),
-            "train": TrainConfig.model_validate({**SETTINGS, **train}).model_dump(mode="json"),
-        }
-        module.run_fn(
-            SimpleNamespace(
-                custom_config={"role": "candidate", **sections, "config": {}},
-                train_files=[f"{tmp_path}/Split-train/*"],
-                eval_files=[f"{tmp_path}/Split-test/*"],
-                schema_path="",
-                base_model=None,
-                hyperparameters=None,
-                model_run_dir=str(folder / "run"),
-                serving_model_dir=str(folder / "model"),
-            )
-        )
-        record = read_model(folder / "run")
-        assert read_model(folder / "model" / EXTRA) == record
-        tf.io.gfile.rmtree(f"{tmp_path}/checkpoints")
-        return record, read_evaluation(folder / "run").probabilities
+        result = run_fn(name, **train)
+        run_fn.forget()
+        return result.record, result.evaluation.probabilities
 
     return run
 
