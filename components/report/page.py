@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from restem.evaluator.outcome import ALL
+from restem.evaluator.outcome import ALL, Outcome
 from restem.evaluator.paired import paired
 from restem.evaluator.verdict import one_sided
 from restem.example_gen.dataset import SPLITS, TITLES
@@ -51,6 +51,7 @@ def render(data: ReportData) -> str:
     return _template().render(
         data=data,
         accuracy=_accuracy(data),
+        requirements=[(one, _picture(one)) for one in data.verdict.requirements],
         largest=dict(zip(("name", "share"), candidate.largest_class, strict=True)),
         warnings=_warnings(data),
         start=story(data.candidate.start, data.candidate.model),
@@ -90,6 +91,12 @@ class Plot:
 
     uri: str
     alt: str
+
+
+def _picture(outcome: Outcome) -> Plot | None:
+    """The decision on a requirement as a picture; None if there is nothing to draw, as for a number of images."""
+    drawn = plots.requirement_plot(outcome)
+    return Plot(drawn, f"{outcome.measured}; the limit is {outcome.bound:g}") if drawn else None
 
 
 def _accuracy(data: ReportData) -> dict[str, Any]:
