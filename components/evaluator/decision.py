@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from restem.errors import RestemError
 from restem.evaluator.outcome import Outcome
@@ -19,11 +21,13 @@ class Decision:
       blessed: whether the candidate is approved.
       by_tfma: whether it reached the thresholds that are TFMA's.
       outcomes: of each requirement.
+      figures: of both models by role (see scores.py), besides TFMA's own; empty in files that are older.
     """
 
     blessed: bool
     by_tfma: bool
     outcomes: tuple[Outcome, ...]
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def write_decision(folder: str, decision: Decision) -> None:
@@ -33,6 +37,10 @@ def write_decision(folder: str, decision: Decision) -> None:
         "blessed": decision.blessed,
         "by_tfma": decision.by_tfma,
         "requirements": [outcome.to_dict() for outcome in decision.outcomes],
+        "figures": {
+            role: {name: None if math.isnan(value) else value for name, value in figures.items()}
+            for role, figures in decision.figures.items()
+        },
     }
     write_json(folder, FILE, content)
 
@@ -54,4 +62,8 @@ def read_decision(folder: str) -> Decision:
         ) from None
     check_version(FILE, content)
     outcomes = tuple(Outcome.from_dict(one) for one in content["requirements"])
-    return Decision(content["blessed"], content["by_tfma"], outcomes)
+    figures = {
+        role: {name: math.nan if value is None else value for name, value in values.items()}
+        for role, values in content.get("figures", {}).items()
+    }
+    return Decision(content["blessed"], content["by_tfma"], outcomes, figures)

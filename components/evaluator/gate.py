@@ -9,6 +9,7 @@ from restem.evaluator.config import EvaluateConfig
 from restem.evaluator.decide import Judged, decide
 from restem.evaluator.decision import Decision
 from restem.evaluator.metrics import Sample
+from restem.evaluator.scores import scores
 
 
 def judge(config: EvaluateConfig, answers: Answers, classes: Sequence[str], *, by_tfma: bool) -> Decision:
@@ -22,4 +23,9 @@ def judge(config: EvaluateConfig, answers: Answers, classes: Sequence[str], *, b
     """
     sample = Sample(len(classes), answers.labels, answers.candidate.argmax(axis=1), answers.baseline.argmax(axis=1))
     outcomes = decide(config, Judged(tuple(classes), sample, answers.columns))
-    return Decision(by_tfma and all(outcome.passed for outcome in outcomes), by_tfma, outcomes)
+    blessed = by_tfma and all(outcome.passed for outcome in outcomes)
+    figures = {
+        role: scores(answers.labels, probabilities)
+        for role, probabilities in (("candidate", answers.candidate), ("baseline", answers.baseline))
+    }
+    return Decision(blessed, by_tfma, outcomes, figures)

@@ -21,8 +21,9 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
 
     Returns:
       `blessed` (bool), `reason` (text), `metrics` (`candidate` and `baseline`, each with `accuracy`, `loss` and
-      `images`), `requirements` (a list of `Outcome`s as dicts), and `slices`: a list, sorted by column and value, of
-      `column`, `value`, `images`, and the accuracies `candidate` and `baseline` on those images.
+      `images` of TFMA, and those of scores.py), `requirements` (a list of `Outcome`s as dicts), and `slices`: a list,
+      sorted by column and value, of `column`, `value`, `images`, and the accuracies `candidate` and `baseline` on those
+      images.
     """
     import tensorflow_model_analysis as tfma
     from tfx.dsl.io import fileio
@@ -37,7 +38,10 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
                 role = "baseline" if item.key.model_name == tfma.BASELINE_KEY else "candidate"
                 metrics[role][item.key.name] = item.value.double_value.value
     metrics = by_slice.pop(())
-    outcomes = read_decision(evaluation_uri).outcomes
+    decision = read_decision(evaluation_uri)
+    outcomes = decision.outcomes
+    for role, figures in decision.figures.items():
+        metrics[role] |= figures
     blessed = fileio.exists(os.path.join(blessing_uri, BLESSED_FILE))
     slices = [
         {

@@ -21,6 +21,7 @@ from restem.report.cost import cost_table
 from restem.report.data import ReportData, Run
 from restem.report.formatting import percent
 from restem.report.markdown import Markdown, code, escape
+from restem.report.overall import figure_rows
 from restem.report.seeds import one_line, spread
 from restem.report.start import initial_weights
 from restem.report.tables import frequent_confusions, slices
@@ -219,10 +220,14 @@ def _figures(data: ReportData) -> list[tuple[str, str, str]]:
         return [formatting.NOTHING if value is None else form(value) for value in values]
 
     accuracy = [measures.wilson_interval(int(run.evaluation.right.sum()), len(run.evaluation.right)) for run in runs]
+    interval = row("Accuracy, 95% interval", [f"{percent(each.low)} to {percent(each.high)}" for each in accuracy])
+    measured = figure_rows(data.verdict.metrics, len(data.candidate.evaluation.classes))
+    if measured:
+        return [measured[0], interval, *measured[1:]]
     calibration = [measures.calibration(run.evaluation.confidence, run.evaluation.right) for run in runs]
     rows = [
         row("Accuracy", [percent(each.value) for each in accuracy]),
-        row("Accuracy, 95% interval", [f"{percent(each.low)} to {percent(each.high)}" for each in accuracy]),
+        interval,
         row("Log loss", [f"{run.evaluation.loss:.4f}" for run in runs]),
         row("Expected calibration error", [percent(each.expected_error) for each in calibration]),
     ]

@@ -20,6 +20,7 @@ from restem.report.card import model_card
 from restem.report.cost import cost_table
 from restem.report.data import DataSummary, ReportData, Run, StemTransfer
 from restem.report.formatting import percent
+from restem.report.overall import figure_rows
 from restem.report.reliability import before_calibration
 from restem.report.seeds import page_part
 from restem.report.start import initial_weights, story
@@ -51,6 +52,7 @@ def render(data: ReportData) -> str:
     return _template().render(
         data=data,
         accuracy=_accuracy(data),
+        figures=figure_rows(data.verdict.metrics, len(candidate.classes)),
         requirements=[(one, _picture(one)) for one in data.verdict.requirements],
         largest=dict(zip(("name", "share"), candidate.largest_class, strict=True)),
         warnings=_warnings(data),

@@ -1,7 +1,7 @@
 """Temperature scaling: one number, fitted on the validation images, makes probabilities as sure as they are right.
 
 Guo et al. 2017, On Calibration of Modern Neural Networks (arXiv:1706.04599), section 4.2: the probabilities are
-softmax(logits / T). T > 1 makes them less sure, T < 1 more. The order of the classes, and so the predicted class, stays.
+softmax(logits / T). T > 1 makes them less sure, T < 1 more. The order of the classes stays, and so the predicted class.
 """
 
 import logging

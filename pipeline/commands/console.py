@@ -15,6 +15,8 @@ from restem.example_gen.dataset import first_few
 START_UP = "start-up"
 EXPENSIVE = 1.5  # times the baseline's operations: from there on the summary names it
 WIDE = 400  # columns
+# Of the figures in the summary; the report and --json have all.
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "loss", "images")
 Event = dict[str, Any]
 
 
@@ -108,7 +110,9 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
     table.add_column(overflow="fold")
     for role in ("candidate", "baseline"):
         metrics = summary["metrics"].get(role, {})
-        table.add_row(role, escape(", ".join(f"{name} {_figure(value)}" for name, value in metrics.items())))
+        table.add_row(
+            role, escape(", ".join(f"{name} {_figure(metrics[name])}" for name in METRICS if name in metrics))
+        )
     if summary["start"]:
         table.add_row("start", escape(summary["start"]["told"]))
     if summary["seeds"]:

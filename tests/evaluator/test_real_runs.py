@@ -18,6 +18,7 @@ from restem.evaluator.gate import judge
 from restem.evaluator.requirement import Requirement
 from restem.pusher.artifacts import ReleaseNotes
 from restem.pusher.executor import Executor as Pusher
+from tests.evaluator import independent
 from tests.evaluator.runs import evaluate
 from tests.tiny_model import CLASSES, artifact, export_tiny, write_examples
 
@@ -69,6 +70,9 @@ def test_a_candidate_is_approved_if_it_should_be(world, tmp_path, name, not_wors
     figures = run.verdict["metrics"]
     right = [float(np.mean(found.argmax(axis=1) == answers.labels)) for found in (answers.candidate, answers.baseline)]
     assert [figures[role]["accuracy"] for role in ("candidate", "baseline")] == pytest.approx(right)
+    for role in ("candidate", "baseline"):
+        expected = independent.figures(answers.labels, getattr(answers, role))
+        assert {key: figures[role][key] for key in expected} == pytest.approx(expected, rel=1e-5), role
     assert push(run, tmp_path) == not_worse
     with pytest.raises(RestemError, match="201 different images"):
         read_answers(str(run.evaluation / FOLDER), (), len(CLASSES), IMAGES + 1)
