@@ -12,7 +12,6 @@ import contextlib
 import contextvars
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -21,6 +20,7 @@ import tensorflow_model_analysis as tfma
 from tfx.dsl.io import fileio
 
 from restem.errors import RestemError
+from restem.evaluator.slices import column_text, only_value
 from restem.tfrecords import WriteStoredTFRecords
 
 PREDICTION = "probabilities"  # of the signature, see `eval_config`
@@ -32,7 +32,7 @@ _TARGET: contextvars.ContextVar[tuple[str, tuple[str, ...]]] = contextvars.Conte
 
 @contextlib.contextmanager
 def written_to(folder: str, columns: Sequence[str]) -> Iterator[None]:
-    """Within this context `writer` writes into the folder, with these columns of data.metadata."""
+    """Within this context `writer` writes into the folder, with these columns (see slices.py)."""
     token = _TARGET.set((folder, tuple(columns)))
     try:
         yield
@@ -61,19 +61,14 @@ def _serialized(extracts: tfma.Extracts, columns: tuple[str, ...]) -> bytes:
     features, predictions = extracts[tfma.FEATURES_KEY], extracts[tfma.PREDICTIONS_KEY]
     example = tf.train.Example()
     values = example.features.feature
-    values["path"].bytes_list.value.append(_only(features["path"]))
+    values["path"].bytes_list.value.append(only_value(features["path"]))
     # TFMA names the models so, because there are two.
-    values["label"].int64_list.value.append(_only(extracts[tfma.LABELS_KEY][tfma.CANDIDATE_KEY]))
+    values["label"].int64_list.value.append(only_value(extracts[tfma.LABELS_KEY][tfma.CANDIDATE_KEY]))
     for role, name in (("candidate", tfma.CANDIDATE_KEY), ("baseline", tfma.BASELINE_KEY)):
         values[role].float_list.value.extend(np.asarray(predictions[name][PREDICTION], np.float32).ravel().tolist())
     for column in columns:
-        values[f"column/{column}"].bytes_list.value.append(_only(features[column]))
+        values[f"column/{column}"].bytes_list.value.append(column_text(column, features))
     return example.SerializeToString(deterministic=True)
-
-
-def _only(value: Any) -> Any:
-    (one,) = np.asarray(value).ravel().tolist()
-    return one
 
 
 @dataclass(frozen=True, eq=False)

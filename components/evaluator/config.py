@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from restem.evaluator.requirement import Requirement
+from restem.evaluator.terms import ENOUGH_IMAGES
 from restem.section import Section
 
 STOCK, LATEST_APPROVED = BASELINES = ("stock", "latest_approved")
@@ -34,10 +35,12 @@ class EvaluateConfig(Section):
         "latest_approved: the newest complete version under push.destination, or the stock network if there is none. "
         "Or the folder of a pushed model, or a folder of versions.",
     )
-    slices: tuple[str, ...] = Field(
+    slices: tuple[str | tuple[str, str], ...] = Field(
         (),
-        description="Columns of data.metadata that divide the test images into slices, one per value. The report shows "
-        "both models' accuracy on each slice. Only requirements that name a slice judge it.",
+        description="What divides the test images into slices, one per value: columns of data.metadata, class, format "
+        "(of the file) or image_size (of the shorter side, in steps of a factor of two); or pairs of these, as in "
+        "[site, class]. The report shows both models' accuracy on each slice, those with fewer than "
+        f"{ENOUGH_IMAGES} images in grey. Only requirements that name a slice judge it.",
     )
     calibrate: Literal["none", "temperature"] = Field(
         "none",
@@ -55,6 +58,17 @@ class EvaluateConfig(Section):
     min_test_images_by_class: int = Field(
         0, ge=0, description="With fewer test images of any class no candidate is approved."
     )
+
+    @property
+    def sliced(self) -> tuple[tuple[str, ...], ...]:
+        """The columns of each kind of slice: one or two."""
+        return tuple((one,) if isinstance(one, str) else one for one in dict.fromkeys(self.slices))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that slices and requirements need, sorted."""
+        judged = {name for one in self.requirements for name in one.columns}
+        return tuple(sorted(judged | {name for names in self.sliced for name in names}))
 
     @property
     def for_training(self) -> dict[str, str]:

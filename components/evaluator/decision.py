@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pydantic import TypeAdapter
+
 from restem.errors import RestemError
 from restem.evaluator.outcome import Outcome
+from restem.evaluator.slices import SliceResult
 from restem.record_files import VERSION, check_version, read_json, write_json
 
 FILE = "gate.json"
@@ -22,12 +25,14 @@ class Decision:
       by_tfma: whether it reached the thresholds that are TFMA's.
       outcomes: of each requirement.
       figures: of both models by role (see scores.py), besides TFMA's own; empty in files that are older.
+      slices: of both models.
     """
 
     blessed: bool
     by_tfma: bool
     outcomes: tuple[Outcome, ...]
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    slices: tuple[SliceResult, ...] = ()
 
 
 def write_decision(folder: str, decision: Decision) -> None:
@@ -41,6 +46,7 @@ def write_decision(folder: str, decision: Decision) -> None:
             role: {name: None if math.isnan(value) else value for name, value in figures.items()}
             for role, figures in decision.figures.items()
         },
+        "slices": [one.to_dict() for one in decision.slices],
     }
     write_json(folder, FILE, content)
 
@@ -66,4 +72,5 @@ def read_decision(folder: str) -> Decision:
         role: {name: math.nan if value is None else value for name, value in values.items()}
         for role, values in content.get("figures", {}).items()
     }
-    return Decision(content["blessed"], content["by_tfma"], outcomes, figures)
+    slices = TypeAdapter(tuple[SliceResult, ...]).validate_python(content.get("slices", []))
+    return Decision(content["blessed"], content["by_tfma"], outcomes, figures, slices)

@@ -45,7 +45,7 @@ class Executor(executor.Executor):
         config = EvaluateConfig.model_validate_json(exec_properties["gate"])
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        columns = sorted({column for one in config.requirements for column in one.columns})
+        columns = config.columns
         folder = f"{evaluation}/{FOLDER}"
         if fileio.exists(folder):  # of an attempt that was interrupted
             fileio.rmtree(folder)

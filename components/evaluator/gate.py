@@ -10,6 +10,7 @@ from restem.evaluator.decide import Judged, decide
 from restem.evaluator.decision import Decision
 from restem.evaluator.metrics import Sample
 from restem.evaluator.scores import scores
+from restem.evaluator.slices import results
 
 
 def judge(config: EvaluateConfig, answers: Answers, classes: Sequence[str], *, by_tfma: bool) -> Decision:
@@ -28,4 +29,5 @@ def judge(config: EvaluateConfig, answers: Answers, classes: Sequence[str], *, b
         role: scores(answers.labels, probabilities)
         for role, probabilities in (("candidate", answers.candidate), ("baseline", answers.baseline))
     }
-    return Decision(blessed, by_tfma, outcomes, figures)
+    right = (sample.candidate == answers.labels, sample.baseline == answers.labels)
+    return Decision(blessed, by_tfma, outcomes, figures, results(config.sliced, answers.columns, *right))

@@ -22,43 +22,31 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
     Returns:
       `blessed` (bool), `reason` (text), `metrics` (`candidate` and `baseline`, each with `accuracy`, `loss` and
       `images` of TFMA, and those of scores.py), `requirements` (a list of `Outcome`s as dicts), and `slices`: a list,
-      sorted by column and value, of `column`, `value`, `images`, and the accuracies `candidate` and `baseline` on those
-      images.
+      by column and value, of `SliceResult`s as dicts.
     """
     import tensorflow_model_analysis as tfma
     from tfx.dsl.io import fileio
 
-    by_slice: dict[tuple[tuple[str, str], ...], dict[str, dict[str, float]]] = {}
+    metrics: dict[str, dict[str, float]] = {"candidate": {}, "baseline": {}}
     for record in tfma.load_metrics(evaluation_uri):
-        key = tuple((part.column, part.bytes_value.decode()) for part in record.slice_key.single_slice_keys)
-        metrics = by_slice.setdefault(key, {"candidate": {}, "baseline": {}})
+        if record.slice_key.single_slice_keys:
+            continue
         for item in record.metric_keys_and_values:
             # TFMA also gives the differences; they follow from the two values.
             if not item.key.is_diff:
                 role = "baseline" if item.key.model_name == tfma.BASELINE_KEY else "candidate"
                 metrics[role][item.key.name] = item.value.double_value.value
-    metrics = by_slice.pop(())
     decision = read_decision(evaluation_uri)
     outcomes = decision.outcomes
     for role, figures in decision.figures.items():
         metrics[role] |= figures
     blessed = fileio.exists(os.path.join(blessing_uri, BLESSED_FILE))
-    slices = [
-        {
-            "column": column,
-            "value": value,
-            "images": int(figures["candidate"]["images"]),
-            "candidate": figures["candidate"]["accuracy"],
-            "baseline": figures["baseline"]["accuracy"],
-        }
-        for ((column, value),), figures in sorted(by_slice.items())
-    ]
     return {
         "blessed": blessed,
         "reason": explain(metrics, outcomes, blessed=blessed),
         "metrics": metrics,
         "requirements": [outcome.to_dict() for outcome in outcomes],
-        "slices": slices,
+        "slices": [one.to_dict() for one in decision.slices],
     }
 
 

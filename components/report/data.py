@@ -54,6 +54,8 @@ class Slice:
     images: int
     candidate: float  # accuracy, 0..1
     baseline: float
+    judged: bool = True  # whether there are enough images to say something
+    difference: tuple[float, float] | None = None  # its limits, each with one-sided 95% confidence
 
 
 @dataclass(frozen=True)

@@ -168,8 +168,12 @@ def _verdict(verdict: Mapping[str, Any]) -> Verdict:
         reason=verdict["reason"],
         metrics=verdict["metrics"],
         requirements=tuple(Outcome.from_dict(entry) for entry in verdict["requirements"]),
-        slices=tuple(Slice(**entry) for entry in verdict["slices"]),
+        slices=tuple(_slice(entry) for entry in verdict["slices"]),
     )
+
+
+def _slice(entry: Mapping[str, Any]) -> Slice:
+    return Slice(**{name: value for name, value in entry.items() if name not in ("columns", "values")})
 
 
 def _find_pictures(examples_uri: str, wanted: set[str], bands: tuple[str, ...]) -> dict[str, Thumbnail]:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from restem.errors import RestemError
 from restem.evaluator.config import EvaluateConfig
+from restem.evaluator.terms import BUILT_IN_COLUMNS
 from restem.example_gen.config import DataConfig
 from restem.images.config import ImageConfig
 from restem.notify.config import NotifyConfig
@@ -91,13 +92,15 @@ class Config(Section):
         data = info.data.get("data")
         if data is None:  # None if that section is wrong
             return evaluate
+        sliced = [name for names in evaluate.sliced for name in names]
         judged = [name for one in evaluate.requirements for name in one.columns]
-        unknown = [name for name in dict.fromkeys((*evaluate.slices, *judged)) if name not in data.metadata]
+        known = (*data.metadata, *BUILT_IN_COLUMNS)
+        unknown = [name for name in dict.fromkeys((*sliced, *judged)) if name not in known]
         if unknown:
             raise RestemError(
-                f"evaluate.{'slices' if unknown[0] in evaluate.slices else 'require'} has columns that are not in "
-                "data.metadata",
-                expected=f"columns in data.metadata ({', '.join(data.metadata) or 'which is empty'})",
+                f"evaluate.{'slices' if unknown[0] in sliced else 'require'} has columns that are not in data.metadata",
+                expected=f"columns in data.metadata ({', '.join(data.metadata) or 'which is empty'}), "
+                f"or {', '.join(BUILT_IN_COLUMNS)}",
                 given=", ".join(unknown),
                 remedy=f"Add them to data.metadata, as in metadata: [{', '.join((*data.metadata, *unknown))}]",
             )

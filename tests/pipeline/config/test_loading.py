@@ -120,7 +120,7 @@ def test_a_wrong_value_is_reported_with_key_expected_and_given(write, text, key,
         (
             "evaluate: {qqq: 1}",
             "evaluate.qqq",
-            "Known keys: min_accuracy, min_improvement, baseline, slices, require, min_test_images, "
+            "Known keys: min_accuracy, min_improvement, baseline, slices, calibrate, require, min_test_images, "
             "min_test_images_by_class",
         ),
     ],
