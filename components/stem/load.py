@@ -9,6 +9,7 @@ import h5py
 import keras
 
 from .errors import StemError
+from .given import find_resnet, read_front, refuse_not_finite, with_settings_of
 from .saved import StemModel
 from .spec import BACKBONES
 
@@ -48,7 +49,9 @@ def load_backbone(
             f".keras file of {name}."
         )
     try:
-        return _from_file(name, path, include_top, pooling)
+        network = _from_file(name, path, include_top, pooling)
+        refuse_not_finite(network, str(path))
+        return network
     except StemError:
         raise
     except Exception as error:
@@ -121,18 +124,24 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
 
 
 def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, pooling: str | None) -> keras.Model:
-    """Copies weights by layer name into a stock network."""
-    layers = {layer.name: layer for layer in _flat(given)}
-    if "conv1_conv" not in layers:
+    """Copies weights by layer name into a stock network that gets the given network's settings.
+
+    Its attribute `front` is the `Front` of the layers before the ResNet, which become the source's preprocessing.
+    """
+    found = find_resnet(given)
+    if found is None:
         raise StemError(f"{str(path)!r} contains no keras.applications ResNet (no layer 'conv1_conv').")
+    resnet, before = found
+    layers = {layer.name: layer for layer in (*_flat(given), *resnet.layers)}
     channels = layers["conv1_conv"].kernel.shape[2]
+    front = read_front(before, channels, str(path), resnet.name)
     top = layers.get("predictions")
     if include_top and top is None:
         raise StemError(f"{str(path)!r} contains no classifier, but include_top=True requires one.")
     network = _build(name, include_top, pooling, channels, top.units if include_top and top is not None else 1000)
     own = [layer for layer in network.layers if layer.weights]
     missing = [layer.name for layer in own if layer.name not in layers]
-    extra = sum(1 for n, layer in layers.items() if layer.weights and n.startswith("conv")) - sum(
+    extra = sum(1 for layer in resnet.layers if layer.weights and layer.name.startswith("conv")) - sum(
         1 for layer in own if layer.name.startswith("conv")
     )
     if missing or extra:
@@ -144,7 +153,8 @@ def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, po
                 else f"it has {extra} layer(s) too many."
             )
         )
-    for layer in own:
+    network = with_settings_of(network, resnet, str(path))
+    for layer in [layer for layer in network.layers if layer.weights]:
         values = layers[layer.name].get_weights()
         if [v.shape for v in values] != [tuple(w.shape) for w in layer.weights]:
             raise StemError(
@@ -152,6 +162,7 @@ def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, po
                 f"{name} has {[tuple(w.shape) for w in layer.weights]}. Give a checkpoint of the unmodified network."
             )
         layer.set_weights(values)
+    network.front = front
     return network
 
 
