@@ -53,7 +53,7 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
     if not config.model.continues or check_start(config, classes, root):
         key = "first_weights" if config.model.continues else "weights"
         if config.model.source_weights not in KEYWORDS["model", key]:
-            _check_weights(Path(config.model.source_weights), key)
+            _check_weights(Path(config.model.source_weights), config.model.backbone, key)
         elif config.model.source_weights == "imagenet":
             _check_imagenet(config.model.backbone, key)
     check_comparison(config)
@@ -258,7 +258,11 @@ def _check_imagenet(backbone: str, key: str = "weights") -> None:
     )
 
 
-def _check_weights(path: Path, key: str = "weights") -> None:
+def _check_weights(path: Path, backbone: str, key: str = "weights") -> None:
+    """Checks that the file is a checkpoint of this network, by its names and shapes."""
+    from restem.stem import StemError
+    from restem.stem.contents import check_contents
+
     where = f"model.{key} ({path})"
     keywords = ", ".join(KEYWORDS["model", key])
     expected = f"{keywords}, or a checkpoint: a file ending in .weights.h5, .h5 or .keras"
@@ -280,6 +284,10 @@ def _check_weights(path: Path, key: str = "weights") -> None:
         given = f"a file of {path.stat().st_size:,} bytes that starts with {start!r}"
         remedy = "The file may be damaged, incomplete or of another type: download it again"
         raise RestemError("this file is not a checkpoint", where=where, expected=kind, given=given, remedy=remedy)
+    try:
+        check_contents(path, backbone)
+    except StemError as error:
+        raise RestemError(str(error), where=where, remedy="Give another checkpoint, or set model.backbone") from None
 
 
 def _check_baseline(path: Path) -> None:

@@ -76,7 +76,7 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
             f"{backbone.name!r} is not a keras.applications ResNet: it has no layer {CONV!r}.{hint} "
             "Supported: ResNet50, ResNet101, ResNet152 and their V2 variants."
         )
-    inputs = {name: _sources(entry["inbound_nodes"]) for name, entry in layers.items()}
+    inputs = {name: sources_of(entry["inbound_nodes"]) for name, entry in layers.items()}
     pad = inputs[CONV][0]
     before, first = _back_to_input(inputs, pad)
     if layers[pad]["class_name"] != "ZeroPadding2D" or first is None or layers[first]["class_name"] != "InputLayer":
@@ -148,7 +148,7 @@ def _follow(
         chain.append((here, layers[here]["class_name"], layers[here]["config"]))
 
 
-def _sources(nodes: Any) -> list[str]:
+def sources_of(nodes: Any) -> list[str]:
     """Names of a layer's input layers, from the serialized nodes of a Functional model."""
     found: list[str] = []
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
-import h5py
 import keras
 
+from .contents import holds_model, read_contents
 from .errors import StemError
+from .given import find_resnet, read_front, refuse_not_finite, with_settings_of
 from .saved import StemModel
 from .spec import BACKBONES
 
@@ -48,7 +48,9 @@ def load_backbone(
             f".keras file of {name}."
         )
     try:
-        return _from_file(name, path, include_top, pooling)
+        network = _from_file(name, path, include_top, pooling)
+        refuse_not_finite(network, str(path))
+        return network
     except StemError:
         raise
     except Exception as error:
@@ -86,17 +88,8 @@ def _imagenet(name: str, include_top: bool, pooling: str | None) -> keras.Model:
     return network
 
 
-@dataclasses.dataclass(frozen=True)
-class _Contents:
-    """A weights file: number of convolutions, channels of the first one, classes of the top (None: no top)."""
-
-    convolutions: int
-    channels: int
-    classes: int | None
-
-
 def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) -> keras.Model:
-    if path.suffix == ".keras" or (path.suffix == ".h5" and _holds_model(path)):
+    if path.suffix == ".keras" or (path.suffix == ".h5" and holds_model(path)):
         given = keras.saving.load_model(path, compile=False)
         own = _own(given)
         if own is None:
@@ -106,7 +99,7 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
         return own
     if path.suffix not in (".h5", ".hdf5"):
         raise StemError(f"{str(path)!r} is not a weights file. Supported: .weights.h5, .h5 and .keras.")
-    contents = _read_contents(path)
+    contents = read_contents(path)
     if include_top and contents.classes is None:
         raise StemError(f"{str(path)!r} contains no classifier, but include_top=True requires one.")
     whole = _build(name, contents.classes is not None, pooling, contents.channels, contents.classes or 1000)
@@ -121,18 +114,24 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
 
 
 def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, pooling: str | None) -> keras.Model:
-    """Copies weights by layer name into a stock network."""
-    layers = {layer.name: layer for layer in _flat(given)}
-    if "conv1_conv" not in layers:
+    """Copies weights by layer name into a stock network that gets the given network's settings.
+
+    Its attribute `front` is the `Front` of the layers before the ResNet, which become the source's preprocessing.
+    """
+    found = find_resnet(given)
+    if found is None:
         raise StemError(f"{str(path)!r} contains no keras.applications ResNet (no layer 'conv1_conv').")
+    resnet, before = found
+    layers = {layer.name: layer for layer in (*_flat(given), *resnet.layers)}
     channels = layers["conv1_conv"].kernel.shape[2]
+    front = read_front(before, channels, str(path), resnet.name)
     top = layers.get("predictions")
     if include_top and top is None:
         raise StemError(f"{str(path)!r} contains no classifier, but include_top=True requires one.")
     network = _build(name, include_top, pooling, channels, top.units if include_top and top is not None else 1000)
     own = [layer for layer in network.layers if layer.weights]
     missing = [layer.name for layer in own if layer.name not in layers]
-    extra = sum(1 for n, layer in layers.items() if layer.weights and n.startswith("conv")) - sum(
+    extra = sum(1 for layer in resnet.layers if layer.weights and layer.name.startswith("conv")) - sum(
         1 for layer in own if layer.name.startswith("conv")
     )
     if missing or extra:
@@ -144,7 +143,8 @@ def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, po
                 else f"it has {extra} layer(s) too many."
             )
         )
-    for layer in own:
+    network = with_settings_of(network, resnet, str(path))
+    for layer in [layer for layer in network.layers if layer.weights]:
         values = layers[layer.name].get_weights()
         if [v.shape for v in values] != [tuple(w.shape) for w in layer.weights]:
             raise StemError(
@@ -152,6 +152,7 @@ def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, po
                 f"{name} has {[tuple(w.shape) for w in layer.weights]}. Give a checkpoint of the unmodified network."
             )
         layer.set_weights(values)
+    network.front = front
     return network
 
 
@@ -173,30 +174,3 @@ def _cut(name: str, whole: keras.Model, pooling: str | None, channels: int) -> k
         if layer.weights:
             layer.set_weights(whole.get_layer(layer.name).get_weights())
     return network
-
-
-def _holds_model(path: Path) -> bool:
-    with h5py.File(path, "r") as file:
-        return "model_config" in file.attrs
-
-
-def _read_contents(path: Path) -> _Contents:
-    """Reads only the shapes: the 7x7 kernel belongs to the first convolution, the matrix to the top."""
-    kernels: list[tuple[int, ...]] = []
-    convolutions = 0
-    matrices: list[tuple[int, ...]] = []
-
-    def look(_: str, item: object) -> None:
-        nonlocal convolutions
-        if isinstance(item, h5py.Dataset):
-            convolutions += item.ndim == 4
-            if item.ndim == 4 and item.shape[:2] == (7, 7):
-                kernels.append(item.shape)
-            elif item.ndim == 2:
-                matrices.append(item.shape)
-
-    with h5py.File(path, "r") as file:
-        file.visititems(look)
-    if len(kernels) != 1:
-        raise StemError(f"{str(path)!r} contains no stock ResNet: expected one 7x7 convolution, found {len(kernels)}.")
-    return _Contents(convolutions, int(kernels[0][2]), int(matrices[0][1]) if matrices else None)

@@ -16,7 +16,7 @@ from .proof import Proof, prove
 from .rebuild import carry_over, rebuild
 from .report import TransferReport
 from .rules.channels import Channels
-from .source import read_source
+from .source import Source, read_source
 from .spec import GREY, StemSpec
 
 
@@ -71,7 +71,6 @@ def modify_stem(
         raise StemError(f"preprocessing must be 'inside' or 'outside', not {preprocessing!r}.")
     anatomy = read_anatomy(backbone)
     known = read_source(backbone, anatomy, source)
-    origin = known.preprocessing
     design = design_stem(backbone, anatomy, spec, known, images, seed)
     blueprint = design.blueprint
     if preprocessing == "outside":
@@ -79,7 +78,7 @@ def modify_stem(
     model = rebuild(backbone, anatomy, blueprint)
     carry_over(backbone, model, design.weights)
     proof = prove(backbone, model, spec, design.channels, known, preprocessing == "inside", design.exact, seed)
-    report = _report(backbone, model, anatomy, spec, origin, design, proof, preprocessing)
+    report = _report(backbone, model, anatomy, spec, known, design, proof, preprocessing)
     if report.claim == "exact" and not proof.error <= proof.tolerance:
         raise StemError(
             f"This stem change should keep the function of {backbone.name!r} exactly, but on {proof.probe} the final "
@@ -97,7 +96,7 @@ def _report(
     model: keras.Model,
     anatomy: Anatomy,
     spec: StemSpec,
-    origin: Preprocessing,
+    known: Source,
     design: Design,
     proof: Proof,
     preprocessing: str,
@@ -120,8 +119,9 @@ def _report(
         source={
             "name": backbone.name,
             "family": anatomy.family,
-            "preprocessing": origin.name,
-            "bands": list(origin.bands),
+            "preprocessing": known.preprocessing.name,
+            "decided": known.decided,
+            "bands": list(known.preprocessing.bands),
         },
         spec=spec.to_dict(),
         steps=tuple(design.steps),

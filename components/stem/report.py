@@ -25,7 +25,7 @@ class TransferReport:
         probe: the images on which the error was measured.
         input: the network's input: channels, bands, value_range, preprocessing (`inside` or `outside`),
             and scale and offset per channel (applied inside, or by the caller).
-        source: name, family, preprocessing and band order of the original.
+        source: name, family, preprocessing, how that was decided, and band order of the original.
         steps: what was done, in order, one sentence per step.
         approximations: the approximate rules, each with its measured error.
         weights: one entry per weight: name, shape, origin (`identical`, `derived`, `initialised`), rule.
@@ -75,6 +75,8 @@ class TransferReport:
             lines.append("Preprocessing is outside the network. Its input is value * scale + offset, per channel:")
             for band, scale, offset in zip(inp["bands"], inp["scale"], inp["offset"], strict=True):
                 lines.append(f"  {band}: value * {scale:.9g} + ({offset:.9g})")
+        about = self.source
+        lines.append(f"The source's preprocessing: {about['preprocessing']} ({about['decided']}).")
         lines += ["", "Steps:", *(f"  {i}. {step}" for i, step in enumerate(self.steps, 1))]
         if self.approximations:
             lines += ["", "Approximate rules:"]

@@ -9,8 +9,10 @@ import numpy as np
 
 from .anatomy import RESCALE, Anatomy
 from .errors import StemError
+from .given import Front
 from .preprocessing import PREPROCESSING, Preprocessing
 from .saved import describe
+from .spec import COLOURS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +22,13 @@ class Source:
     Attributes:
         preprocessing: from raw pixels (0..255) to the input of its first convolution, before zero padding.
         constant: the convolution reads one more channel that is always one (a network that this library made).
+        decided: why it is this preprocessing, for the report.
         raw_scale, raw_offset: what a network with preprocessing inside applies to its raw input; None if its
             input is already preprocessed.
     """
 
     preprocessing: Preprocessing
+    decided: str
     constant: bool = False
     raw_scale: np.ndarray | None = None
     raw_offset: np.ndarray | None = None
@@ -45,10 +49,18 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
     about = describe(backbone)
     if anatomy.before or (about and source == "auto"):
         return _own(backbone, anatomy, about, source)
+    front = getattr(backbone, "front", None)
+    decided = "as given"
     if isinstance(source, Preprocessing):
         found = source
+    elif source == "auto" and front is not None:
+        found, decided = _of_layers(front), f"from the file: {front.layers}"
     elif source == "auto":
         found = PREPROCESSING["caffe" if anatomy.family == "V1" else "tf"]
+        decided = (
+            f"assumed, because the weights do not say it: Keras trains ResNets {anatomy.family} with it. If these were "
+            "trained with another one, give it as source"
+        )
     elif source in PREPROCESSING:
         found = PREPROCESSING[source]
     else:
@@ -63,7 +75,24 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
             f"offset) with one entry for each of its {channels} channel(s), in the source's order (on the command line "
             f"--source-bands)."
         )
-    return Source(found)
+    if front is not None and not (np.allclose(found.scale, front.scale) and np.allclose(found.offset, front.offset)):
+        raise StemError(
+            f"The file has layers in front of the ResNet ({front.layers}) that multiply each channel by {front.scale} "
+            f"and add {front.offset}, but source {found.name!r} multiplies by {found.scale} and adds {found.offset}. "
+            "Use source='auto', or a file without these layers."
+        )
+    return Source(found, decided)
+
+
+def _of_layers(front: Front) -> Preprocessing:
+    """The preprocessing that a file's own layers are, if its channels have an order that goes without saying."""
+    bands = {1: ("grey",), 3: COLOURS}.get(len(front.scale))
+    if bands is None:
+        raise StemError(
+            f"The file's network has {len(front.scale)} channels, and nothing in it names them. Give "
+            f"source=Preprocessing(name, bands, {front.scale}, {front.offset}) with the names in the source's order."
+        )
+    return Preprocessing("layers of the file", bands, front.scale, front.offset)
 
 
 def _own(backbone: keras.Model, anatomy: Anatomy, about: dict | None, source: str | Preprocessing) -> Source:
@@ -85,4 +114,10 @@ def _own(backbone: keras.Model, anatomy: Anatomy, about: dict | None, source: st
         offset=tuple(offset + scale * low),
     )
     inside = RESCALE in anatomy.before
-    return Source(preprocessing, anatomy.constant, scale if inside else None, offset if inside else None)
+    return Source(
+        preprocessing,
+        "from this library's report in the file",
+        anatomy.constant,
+        scale if inside else None,
+        offset if inside else None,
+    )

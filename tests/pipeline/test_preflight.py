@@ -1,7 +1,9 @@
+import json
 import time
 import zipfile
 from dataclasses import asdict, replace
 
+import h5py
 import pytest
 
 from restem.errors import RestemError
@@ -132,12 +134,40 @@ def test_an_empty_class_folder_is_rejected(write, images):
         check(write)
 
 
+def write_weights(path, convolutions):
+    """A file with as many convolutions as a checkpoint."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("first", (7, 7, 3, 64))
+        for i in range(1, convolutions):
+            file.create_dataset(f"layer{i}", (1, 1, 8, 8))
+
+
+def test_a_checkpoint_of_another_network_is_refused_before_the_run(write, images, tmp_path):
+    write_weights(tmp_path / "deep.weights.h5", 104)
+    with pytest.raises(RestemError, match=r"does not contain ResNet50: it is a ResNet101.*model\.backbone"):
+        check(write, f"model.weights={tmp_path / 'deep.weights.h5'}")
+    check(write, f"model.weights={tmp_path / 'deep.weights.h5'}", "model.backbone=ResNet101V2")
+    whole = (tmp_path / "deep.weights.h5").read_bytes()
+    (tmp_path / "cut.weights.h5").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RestemError, match="damaged or incomplete"):
+        check(write, f"model.weights={tmp_path / 'cut.weights.h5'}")
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
+        archive.writestr("config.json", '{"layers": ["dense"]}')
+    with pytest.raises(RestemError, match="contains no keras"):
+        check(write, f"model.weights={tmp_path / 'other.keras'}")
+
+
 def test_checkpoints_are_recognised_by_their_first_bytes(write, images, tmp_path):
     good = tmp_path / "good.weights.h5"
-    good.write_bytes(b"\x89HDF\r\n\x1a\nrest")
+    write_weights(good, 53)
     check(write, f"model.weights={good}")
+    names = [
+        "conv1_conv",
+        *(f"conv{s}_block{b}_{c}_conv" for s in (2, 3, 4, 5) for b in (1, 2, 3, 4) for c in (1, 2, 3)),
+    ]
+    names += [f"conv{s}_block1_0_conv" for s in (2, 3, 4, 5)]
     with zipfile.ZipFile(tmp_path / "good.keras", "w") as archive:
-        archive.writestr("x", "y")
+        archive.writestr("config.json", json.dumps({"layers": names}))
     check(write, f"model.weights={tmp_path / 'good.keras'}")
     for name, content in (("page.h5", b"<html>"), ("empty.weights.h5", b""), ("hdf.keras", b"\x89HDF\r\n\x1a\n")):
         (tmp_path / name).write_bytes(content)
@@ -168,7 +198,7 @@ def test_impossible_stems_are_rejected_before_the_images_are_read(write, overrid
 
 
 def test_bands_are_checked_only_if_the_source_is_known(write, images, tmp_path):
-    (tmp_path / "own.weights.h5").write_bytes(b"\x89HDF\r\n\x1a\nrest")
+    write_weights(tmp_path / "own.weights.h5", 53)
     check(write, "image.bands=[b1, b2, b3, b4]", "stem.extra_bands=mean")
     check(write, "image.bands=[b1, b2, b3, b4]", f"model.weights={tmp_path / 'own.weights.h5'}")
 
