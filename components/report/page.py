@@ -19,6 +19,7 @@ from restem.report import formatting, measures, plots
 from restem.report.card import model_card
 from restem.report.cost import cost_table
 from restem.report.data import DataSummary, ReportData, Run, StemTransfer
+from restem.report.decision_plot import SHOWN, decision_plot, decision_text
 from restem.report.formatting import percent
 from restem.report.seeds import page_part
 from restem.report.start import initial_weights, story
@@ -54,6 +55,7 @@ def render(data: ReportData) -> str:
         warnings=_warnings(data),
         start=story(data.candidate.start, data.candidate.model),
         seeds=page_part(data.candidate.model, data.baseline.model),
+        decision=_decision(data),
         models=_models(data),
         changed=_stem_changed(data.candidate),
         origin={
@@ -121,6 +123,17 @@ def _accuracy(data: ReportData) -> dict[str, Any]:
         "disagreement": judged
         if judged is not None and abs(judged - intervals["candidate"].value) > max(1e-3, 1.5 / pair.images)
         else None,
+    }
+
+
+def _decision(data: ReportData) -> dict[str, Any] | None:
+    outcomes = data.verdict.requirements
+    if not outcomes:
+        return None
+    return {
+        "plot": Plot(decision_plot(outcomes[:SHOWN]), decision_text(outcomes[:SHOWN])),
+        "more": len(outcomes) - SHOWN,
+        "floors": any(one.kind == "may_lose" for one in outcomes[:SHOWN]),
     }
 
 

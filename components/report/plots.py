@@ -50,7 +50,7 @@ STYLE: dict[RcKeyType, Any] = {
 }
 
 
-def _svg(draw: Callable[[Axes], None], width: float = 3.9, height: float = 2.7) -> str:
+def figure_svg(draw: Callable[[Figure], None], width: float, height: float) -> str:
     """Draws on a new figure of this size in inches and returns the SVG as a data URI."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -59,10 +59,15 @@ def _svg(draw: Callable[[Axes], None], width: float = 3.9, height: float = 2.7) 
     with matplotlib.rc_context(STYLE):
         figure: Figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
-        draw(figure.subplots())
+        draw(figure)
         output = io.BytesIO()
         figure.savefig(output, format="svg", metadata={"Date": None, "Creator": None})
     return data_uri(output.getvalue(), "image/svg+xml")
+
+
+def _svg(draw: Callable[[Axes], None], width: float = 3.9, height: float = 2.7) -> str:
+    """`figure_svg` with a single plot."""
+    return figure_svg(lambda figure: draw(figure.subplots()), width, height)
 
 
 def accuracy_plot(candidate: Interval, baseline: Interval, required: float | None) -> str:
