@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 
+MOST_BYTES = 30_000  # as PNG: the report holds up to 200 pictures and stays below 10 MB
 BOX_PIXELS = 192  # the report shows 144 CSS pixels; a third more keeps phones and print sharp
 
 
@@ -17,7 +18,7 @@ def to_8_bits(pixels: np.ndarray) -> np.ndarray:
 
 
 def encode_small(pixels: np.ndarray) -> tuple[bytes, str]:
-    """A file and its media type: PNG up to `BOX_PIXELS`, which keeps every pixel; larger pictures are reduced (JPEG).
+    """A file and its media type: PNG up to `BOX_PIXELS` and `MOST_BYTES`, which keeps every pixel; else JPEG, reduced.
 
     Args:
       pixels: [height, width] or [height, width, 3] of any type.
@@ -25,10 +26,12 @@ def encode_small(pixels: np.ndarray) -> tuple[bytes, str]:
     from PIL import Image
 
     picture = Image.fromarray(np.ascontiguousarray(to_8_bits(pixels)))
-    output = io.BytesIO()
     if max(picture.size) <= BOX_PIXELS:
-        picture.save(output, "PNG", optimize=True)
-        return output.getvalue(), "image/png"
+        exact = io.BytesIO()
+        picture.save(exact, "PNG", optimize=True)
+        if exact.tell() <= MOST_BYTES:
+            return exact.getvalue(), "image/png"
     picture.thumbnail((BOX_PIXELS, BOX_PIXELS), Image.Resampling.LANCZOS)
-    picture.save(output, "JPEG", quality=85)
-    return output.getvalue(), "image/jpeg"
+    reduced = io.BytesIO()
+    picture.save(reduced, "JPEG", quality=85)
+    return reduced.getvalue(), "image/jpeg"
