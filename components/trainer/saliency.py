@@ -14,6 +14,9 @@ STRENGTH = 0.65  # of the colour where the map is 1
 COLOUR = (255, 120, 0)
 SMALLEST = 96  # pixels; smaller pictures are enlarged, so that the map on them is smooth
 BATCH = 8
+# A map of fewer rows and columns shows no place. Small images have a single position at the end of a ResNet.
+POSITIONS = 4
+BLOCK_ENDS = (keras.layers.Activation, keras.layers.ReLU, keras.layers.Add)
 
 
 class NoMaps(ValueError):
@@ -41,7 +44,9 @@ class Maps:
 
 
 def last_maps(network: Network) -> Maps:
-    """The last feature maps, those of the last convolution with what follows it up to the pooling.
+    """The last feature maps: those of the last convolution, with what follows it up to the pooling.
+
+    If they have too few positions, those of an earlier layer.
 
     Raises:
       NoMaps: there are none, or they have a single position.
@@ -61,14 +66,7 @@ def _with_maps(model: keras.Model) -> tuple[keras.Model, str]:
     if not nested:
         if not _convolutions(model):
             raise NoMaps("the network has no convolution")
-        tensor = model.outputs[0]
-        while len(tensor.shape) != 4:
-            # A layer may be part of several graphs, so `layer.output` could be that of another one.
-            operation, node, _ = tensor._keras_history
-            before = operation._inbound_nodes[node].input_tensors
-            if not before:
-                raise NoMaps("no feature maps lead to the network's features")
-            tensor = before[0]
+        tensor = _maps_of(model)
         return keras.Model(model.inputs, [tensor, model.outputs[0]]), tensor._keras_history.operation.name
     inner, name = _with_maps(nested[-1])
     pixels = keras.Input(model.input_shape[1:])
@@ -79,6 +77,19 @@ def _with_maps(model: keras.Model) -> tuple[keras.Model, str]:
         elif not isinstance(layer, keras.layers.InputLayer):
             x = layer(x)
     return keras.Model(pixels, [maps, x]), name
+
+
+def _maps_of(model: keras.Model) -> keras.KerasTensor:
+    """The last maps of a graph of layers with at least `POSITIONS` rows or columns; else the last largest ones."""
+    # From the output to the input. A layer may be part of several graphs, so `layer.output` could be another one's.
+    nodes = [node for depth in sorted(model._nodes_by_depth) for node in model._nodes_by_depth[depth]]
+    maps = [node.output_tensors[0] for node in nodes if node.input_tensors and len(node.output_tensors[0].shape) == 4]
+    if not maps:
+        raise NoMaps("no feature maps lead to the network's features")
+    # Behind the last maps any layer's output will do; before them only what a block hands on, not a padded copy.
+    whole = [one for one in maps[1:] if isinstance(one._keras_history.operation, BLOCK_ENDS)]
+    large = (one for one in (maps[0], *whole) if max(one.shape[1:3]) >= POSITIONS)
+    return next(large, max((maps[0], *whole), key=lambda one: one.shape[1] * one.shape[2]))
 
 
 def _convolutions(model: keras.Model) -> bool:

@@ -68,7 +68,7 @@ def test_the_page_shows_what_the_trainer_found(run):
     assert "its median is 0.48" in page.text
     assert "Of the 20 pairs with the smallest distance, 2 differ by less than 1%" in page.text
     assert "1 of 2 classes" in page.text
-    assert "which has 7 × 7 positions" in page.text
+    assert "a map: 7 × 7, smoothed" in page.text
     assert 'href="#attention"' in html
     assert 'href="#similarity"' in html
 

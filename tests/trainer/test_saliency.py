@@ -6,6 +6,7 @@ import pytest
 
 from restem.images.config import ImageConfig
 from restem.run_record import Evaluation
+from restem.trainer import saliency
 from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.trainer.network import Network, build_network
 from restem.trainer.saliency import NoMaps, choose, enlarged, grad_cam, last_maps, overlay
@@ -47,7 +48,7 @@ def test_the_map_is_where_the_class_is(nested, frozen, channels):
     assert not heat[9].any()  # nothing in the image speaks for the other class
 
 
-def test_a_resnet_with_a_modified_stem_and_bands():
+def test_a_resnet_with_a_modified_stem_and_bands(monkeypatch):
     keras.utils.set_random_seed(0)
     image = ImageConfig(size=64, bands=("red", "green", "blue", "nir"), normalise="dataset")
     net = build_network(
@@ -61,11 +62,15 @@ def test_a_resnet_with_a_modified_stem_and_bands():
         sample=np.zeros((2, 64, 64, 4), np.uint8),
     )
     head = net.head
+    earlier = last_maps(net)
+    assert (earlier.layer, earlier.size) == ("conv4_block6_out", (4, 4))
+    monkeypatch.setattr(saliency, "POSITIONS", 2)
     maps = last_maps(net)
-    assert maps.layer == "conv5_block3_out"
-    assert maps.size == (2, 2)
+    assert (maps.layer, maps.size) == ("conv5_block3_out", (2, 2))
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 4)).astype(np.float32)
-    np.testing.assert_allclose(maps.model(images)[1], net.features(images), rtol=1e-4, atol=1e-4)
+    for found in (maps, earlier):
+        np.testing.assert_allclose(found.model(images)[1], net.features(images), rtol=1e-4, atol=1e-4)
+    assert grad_cam(earlier, head, images, np.array([2, 0])).shape == (2, 4, 4)
     # Behind these maps is only a mean and a Dense layer, so the gradient is known: its kernel.
     heat = grad_cam(maps, head, images, np.array([2, 0]))
     known = np.maximum(
