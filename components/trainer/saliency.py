@@ -51,7 +51,7 @@ def last_maps(network: Network) -> Maps:
     Raises:
       NoMaps: there are none, or they have a single position.
     """
-    model, layer = _with_maps(network.features)
+    model, layer = _with_maps(network.features, network.features.input_shape[1:])
     maps = Maps(model, layer)
     if maps.size == (1, 1):
         raise NoMaps(
@@ -60,36 +60,45 @@ def last_maps(network: Network) -> Maps:
     return maps
 
 
-def _with_maps(model: keras.Model) -> tuple[keras.Model, str]:
+def _with_maps(model: keras.Model, shape: tuple[int, ...]) -> tuple[keras.Model, str]:
     """A chain of layers and models, or a graph of layers, with the last output [n, rows, columns, features]."""
     nested = [layer for layer in model.layers if isinstance(layer, keras.Model) and _convolutions(layer)]
     if not nested:
         if not _convolutions(model):
             raise NoMaps("the network has no convolution")
-        tensor = _maps_of(model)
+        tensor = _maps_of(model, shape)
         return keras.Model(model.inputs, [tensor, model.outputs[0]]), tensor._keras_history.operation.name
-    inner, name = _with_maps(nested[-1])
-    pixels = keras.Input(model.input_shape[1:])
-    x, maps = pixels, None
+    pixels = keras.Input(shape)
+    x, maps, name = pixels, None, ""
     for layer in model.layers:
         if layer is nested[-1]:
+            inner, name = _with_maps(layer, x.shape[1:])
             maps, x = inner(x)
         elif not isinstance(layer, keras.layers.InputLayer):
             x = layer(x)
     return keras.Model(pixels, [maps, x]), name
 
 
-def _maps_of(model: keras.Model) -> keras.KerasTensor:
-    """The last maps of a graph of layers with at least `POSITIONS` rows or columns; else the last largest ones."""
+def _maps_of(model: keras.Model, shape: tuple[int, ...]) -> keras.KerasTensor:
+    """The last maps of a graph of layers with at least `POSITIONS` rows or columns; else the last of the largest ones.
+
+    Args:
+      model: the graph; it may take images of any size.
+      shape: of an image, [height, width, channels].
+    """
     # From the output to the input. A layer may be part of several graphs, so `layer.output` could be another one's.
     nodes = [node for depth in sorted(model._nodes_by_depth) for node in model._nodes_by_depth[depth]]
     maps = [node.output_tensors[0] for node in nodes if node.input_tensors and len(node.output_tensors[0].shape) == 4]
     if not maps:
         raise NoMaps("no feature maps lead to the network's features")
-    # Behind the last maps any layer's output will do; before them only what a block hands on, not a padded copy.
-    whole = [one for one in maps[1:] if isinstance(one._keras_history.operation, BLOCK_ENDS)]
-    large = (one for one in (maps[0], *whole) if max(one.shape[1:3]) >= POSITIONS)
-    return next(large, max((maps[0], *whole), key=lambda one: one.shape[1] * one.shape[2]))
+    # The last maps may be any layer's. Of those before, only what a block hands on counts, not a padded copy.
+    found = maps[:1] + [one for one in maps[1:] if isinstance(one._keras_history.operation, BLOCK_ENDS)]
+    sizes = keras.Model(model.inputs, found).compute_output_spec(keras.KerasTensor((1, *shape)))
+    sizes = [tuple(one.shape[1:3]) for one in (sizes if isinstance(sizes, list) else [sizes])]
+    for one, size in zip(found, sizes, strict=True):
+        if max(size) >= POSITIONS:
+            return one
+    return found[max(range(len(found)), key=lambda i: sizes[i][0] * sizes[i][1])]
 
 
 def _convolutions(model: keras.Model) -> bool:
