@@ -8,6 +8,8 @@ A run's folder (the artifact ModelRun) contains
     evaluation.npz   its predictions on the test split: an `Evaluation`
     tensorboard/     the epochs as event files, with the first layer's kernels and the graph; absent without a training
     stem.*           the transfer report of its stem; absent for a stock stem
+    features.npz, saliency.json, pictures/
+                     of a candidate: a closer look at its test images, see closer_record.py
 
 The folder assets.extra of a SavedModel contains model.json, classes.json (the class names by label), stem.json, and
 network.json (see trainer/continuation.py), with which a later training goes on from it. A push adds release.json (see

@@ -16,6 +16,7 @@ PACKAGES = (
     "restem.processor",
     "restem.record_files",
     "restem.run_record",
+    "restem.closer_record",
     "restem.section",
     "restem.storage",
     "restem.tfrecords",

@@ -52,11 +52,6 @@ class Outcome:
     lost: tuple[str, ...] = ()
 
     @property
-    def bound(self) -> float:
-        """Where the limit is on the scale of `value`: a loss that is still acceptable is a negative difference."""
-        return -self.limit if self.kind in ("not_worse_than_baseline_by", "may_lose") else self.limit
-
-    @property
     def sentence(self) -> str:
         """All of it: asked, measured, met or not."""
         told = f"{self.required}: {self.measured}, {'met' if self.passed else 'not met'}"

@@ -9,6 +9,7 @@ from typing import Any
 from restem.baseline.choice import Choice
 from restem.evaluator.outcome import Outcome
 from restem.example_gen.dataset import Refused
+from restem.report.closer import Closer
 from restem.report.pictures import Thumbnail
 from restem.run_record import Epoch, Evaluation, ModelRecord
 from restem.start.choice import Start
@@ -119,4 +120,5 @@ class ReportData:
     only_baseline: Answers  # only the baseline is right; its most confident predictions first
     data: DataSummary
     tuning: Tuning | None = None  # None: nothing was tuned
+    closer: Closer = field(default_factory=Closer)
     versions: Mapping[str, str] = field(default_factory=dict)  # software, name -> version

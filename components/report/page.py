@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from restem.evaluator.outcome import ALL, Outcome
+from restem.evaluator.outcome import ALL
 from restem.evaluator.paired import paired
 from restem.evaluator.verdict import one_sided
 from restem.example_gen.dataset import SPLITS, TITLES
@@ -19,6 +19,7 @@ from restem.report import formatting, measures, plots
 from restem.report.card import model_card
 from restem.report.cost import cost_table
 from restem.report.data import DataSummary, ReportData, Run, StemTransfer
+from restem.report.decision_plot import SHOWN, decision_plot, decision_text
 from restem.report.formatting import percent
 from restem.report.overall import figure_rows
 from restem.report.reliability import before_calibration
@@ -53,11 +54,11 @@ def render(data: ReportData) -> str:
         data=data,
         accuracy=_accuracy(data),
         figures=figure_rows(data.verdict.metrics, len(candidate.classes)),
-        requirements=[(one, _picture(one)) for one in data.verdict.requirements],
         largest=dict(zip(("name", "share"), candidate.largest_class, strict=True)),
         warnings=_warnings(data),
         start=story(data.candidate.start, data.candidate.model),
         seeds=page_part(data.candidate.model, data.baseline.model),
+        decision=_decision(data),
         models=_models(data),
         changed=_stem_changed(data.candidate),
         origin={
@@ -95,12 +96,6 @@ class Plot:
     alt: str
 
 
-def _picture(outcome: Outcome) -> Plot | None:
-    """The decision on a requirement as a picture; None if there is nothing to draw, as for a number of images."""
-    drawn = plots.requirement_plot(outcome)
-    return Plot(drawn, f"{outcome.measured}; the limit is {outcome.bound:g}") if drawn else None
-
-
 def _accuracy(data: ReportData) -> dict[str, Any]:
     candidate, baseline = data.candidate.evaluation, data.baseline.evaluation
     pair = paired(candidate.right, baseline.right)
@@ -131,6 +126,17 @@ def _accuracy(data: ReportData) -> dict[str, Any]:
         "disagreement": judged
         if judged is not None and abs(judged - intervals["candidate"].value) > max(1e-3, 1.5 / pair.images)
         else None,
+    }
+
+
+def _decision(data: ReportData) -> dict[str, Any] | None:
+    outcomes = data.verdict.requirements
+    if not outcomes:
+        return None
+    return {
+        "plot": Plot(decision_plot(outcomes[:SHOWN]), decision_text(outcomes[:SHOWN])),
+        "more": len(outcomes) - SHOWN,
+        "floors": any(one.kind == "may_lose" for one in outcomes[:SHOWN]),
     }
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from restem.images.container import SIGNATURE, unpack
 from restem.images.panels import panels
+from restem.images.small import encode_small
 
-BOX_PIXELS = 192  # the contact sheet shows 144 CSS pixels; a third more keeps phones and print sharp
 MAX_PICTURES = 4  # per image: its colours and three more bands
 MAX_PIXELS = 100_000_000  # larger images are not decoded for a thumbnail
 
@@ -38,9 +38,10 @@ def data_uri(content: bytes, media_type: str) -> str:
 def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
     """Pictures of an encoded image (PNG, JPEG, BMP, GIF's first frame, raw container); None if it cannot be decoded.
 
-    Images up to `BOX_PIXELS` keep every pixel (PNG; the page enlarges them without smoothing), larger ones are reduced
-    (JPEG). `names` are the channels' names in the file's order, see `restem.images.panels`; at most `MAX_PICTURES`
-    pictures are created. Depths other than 8 bits are stretched from a picture's darkest to its brightest value.
+    Small images keep every pixel (PNG; the page enlarges them without smoothing), large ones are reduced (JPEG), see
+    restem.images.small. `names` are the channels' names in the file's order, see `restem.images.panels`; at most
+    `MAX_PICTURES` pictures are created. Depths other than 8 bits are stretched from a picture's darkest to its
+    brightest value.
     """
     from PIL import Image
 
@@ -56,32 +57,13 @@ def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
                     image, names = image.convert("RGB"), ()
                 pixels = np.asarray(image)
         shown = panels(pixels, names)
-        pictures = [(caption if len(shown) > 1 else "", _small(panel)) for caption, panel in shown[:MAX_PICTURES]]
+        pictures = [
+            (caption if len(shown) > 1 else "", data_uri(*encode_small(panel)))
+            for caption, panel in shown[:MAX_PICTURES]
+        ]
     except Exception:  # Pillow raises many types for damaged files; one picture must not stop the report
         return None
     return Thumbnail(tuple(pictures), pixels.shape[0], pixels.shape[1])
-
-
-def _small(pixels: np.ndarray) -> str:
-    """[height, width] or [height, width, 3] of any type, as a data URI."""
-    from PIL import Image
-
-    picture = Image.fromarray(np.ascontiguousarray(_to_8_bits(pixels)))
-    output = io.BytesIO()
-    if max(picture.size) <= BOX_PIXELS:
-        picture.save(output, "PNG", optimize=True)
-        return data_uri(output.getvalue(), "image/png")
-    picture.thumbnail((BOX_PIXELS, BOX_PIXELS), Image.Resampling.LANCZOS)
-    picture.save(output, "JPEG", quality=85)
-    return data_uri(output.getvalue(), "image/jpeg")
-
-
-def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype == np.uint8:
-        return pixels
-    values = pixels.astype(np.float64)
-    low, high = float(values.min()), float(values.max())
-    return np.round((values - low) * (255.0 / (high - low) if high > low else 0.0)).astype(np.uint8)
 
 
 def picture_uri(encoded: bytes, max_width: int = 1600, max_bytes: int = 1_000_000) -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restem.evaluator.outcome import Outcome
 from restem.report.measures import Calibration, Interval
 from restem.report.pictures import data_uri
 from restem.run_record import Epoch, Scores
@@ -51,7 +50,7 @@ STYLE: dict[RcKeyType, Any] = {
 }
 
 
-def _svg(draw: Callable[[Axes], None], width: float = 3.9, height: float = 2.7) -> str:
+def figure_svg(draw: Callable[[Figure], None], width: float, height: float) -> str:
     """Draws on a new figure of this size in inches and returns the SVG as a data URI."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -60,10 +59,15 @@ def _svg(draw: Callable[[Axes], None], width: float = 3.9, height: float = 2.7) 
     with matplotlib.rc_context(STYLE):
         figure: Figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
-        draw(figure.subplots())
+        draw(figure)
         output = io.BytesIO()
         figure.savefig(output, format="svg", metadata={"Date": None, "Creator": None})
     return data_uri(output.getvalue(), "image/svg+xml")
+
+
+def _svg(draw: Callable[[Axes], None], width: float = 3.9, height: float = 2.7) -> str:
+    """`figure_svg` with a single plot."""
+    return figure_svg(lambda figure: draw(figure.subplots()), width, height)
 
 
 def accuracy_plot(candidate: Interval, baseline: Interval, required: float | None) -> str:
@@ -91,34 +95,6 @@ def accuracy_plot(candidate: Interval, baseline: Interval, required: float | Non
         axes.set_xlabel("accuracy on the test images, % (line: 95% interval)")
 
     return _svg(draw, 5.6, 2.0)
-
-
-def requirement_plot(outcome: Outcome) -> str | None:
-    """What was measured for a requirement, its interval, and the limit; the accepted side is shaded.
-
-    None if the requirement has no interval.
-    """
-    if outcome.value is None or outcome.interval is None:
-        return None
-    value, bound, (low, high) = 100 * outcome.value, 100 * outcome.bound, (100 * end for end in outcome.interval)
-
-    def draw(axes: Axes) -> None:
-        start, end = min(low, bound), max(high, bound)
-        margin = max(0.5, 0.12 * (end - start))
-        axes.set_xlim(start - margin, end + margin)
-        axes.set_ylim(-1, 1)
-        axes.axvspan(bound, end + margin, color="#e3f1ee", linewidth=0)
-        axes.axvline(bound, color=INK, linewidth=1.4, linestyle=(0, (4, 3)))
-        axes.plot([low, high], [0, 0], color=CANDIDATE, linewidth=4, alpha=0.5, solid_capstyle="butt")
-        axes.plot([value], [0], marker="o" if outcome.passed else "X", markersize=9, color=CANDIDATE)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        axes.tick_params(labelsize=9)
-        axes.locator_params("x", nbins=6)
-        unit = "%" if outcome.kind == "at_least" else "points"
-        axes.set_xlabel(f"{unit}; dashed: limit; shaded: accepted", fontsize=9)
-
-    return _svg(draw, 3.2, 1.0)
 
 
 def training_plots(candidate: Sequence[Epoch], baseline: Sequence[Epoch]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from restem.evaluator.outcome import Outcome
 from restem.evaluator.verdict import with_notes
 from restem.example_gen.dataset import Refused
 from restem.report.answers import choose_answers
+from restem.report.closer import Closer, attention, neighbours_of, shown_paths, similarity
 from restem.report.data import (
     DataSummary,
     ReportData,
@@ -70,17 +71,25 @@ def read_report_data(
     candidate, baseline = read_run(candidate_uri), read_run(baseline_uri)
     candidate, baseline = on_the_same_images(candidate, baseline)
     bands = tuple((candidate.model.config.get("image") or {}).get("bands") or ())
+    near = neighbours_of(candidate_uri)
+    also = {near.paths[i] for part in shown_paths(near, candidate.evaluation) for i in part} if near else set()
+    thumbnails: dict[str, Thumbnail] = {}
+
+    def pictures(paths: set[str]) -> dict[str, Thumbnail]:
+        thumbnails.update(_find_pictures(examples_uri, paths | also, bands))  # in one pass over the images
+        return thumbnails
+
+    answers = choose_answers(candidate.evaluation, baseline.evaluation, pictures)
     return ReportData(
         title=title,
         made_at=made_at,
         verdict=_verdict(with_notes(verdict, {"candidate": candidate.evaluation, "baseline": baseline.evaluation})),
         candidate=candidate,
         baseline=baseline,
-        **choose_answers(
-            candidate.evaluation, baseline.evaluation, lambda paths: _find_pictures(examples_uri, paths, bands)
-        ),
+        **answers,
         data=_read_data_summary(quarantine_uri),
         tuning=read_tuning(tuning_uri) if tuning_uri else None,
+        closer=Closer(similarity(candidate_uri, near, candidate.evaluation, thumbnails), attention(candidate_uri)),
         versions=dict(versions),
     )
 

@@ -158,7 +158,10 @@ class Split:
 
     def sample(self, count: int, seed: int) -> np.ndarray:
         """Some images of the whole split, [up to count, height, width, channels]; the same for the same seed."""
-        chosen = np.random.default_rng(seed).permutation(self.count)[:count]
+        return self.at(np.random.default_rng(seed).permutation(self.count)[:count])
+
+    def at(self, chosen: np.ndarray) -> np.ndarray:
+        """The images at these positions, [len(chosen), height, width, channels], in the split's order."""
         wanted = np.zeros(self.count, bool)
         wanted[chosen] = True
         examples = tf.data.Dataset.zip(self.encoded, tf.data.Dataset.from_tensor_slices(wanted))

@@ -34,6 +34,7 @@ from restem.run_record import (
 from restem.stem import TransferReport
 from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
+from restem.trainer.closer import look_closer
 from restem.trainer.config import PHASES, Precision, TrainConfig, refuse_choices_without_validation
 from restem.trainer.continuation import continue_network, pushed_model
 from restem.trainer.distribution import ONE, Distribution, find_distribution
@@ -185,6 +186,8 @@ def run_fn(fn_args: FnArgs) -> None:
     write_model(run_folder, record)
     write_history(run_folder, training.history)
     write_evaluation(run_folder, evaluation)
+    if role == "candidate":
+        look_closer(run_folder, network, train, test, evaluation, image, config.batch_size)
     write_stem(run_folder, network.report)
     export(network.model, image, classes, fn_args.serving_model_dir, record, network.report.to_dict())
     if config.repeats > 1:

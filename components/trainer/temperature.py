@@ -15,7 +15,7 @@ import numpy as np
 from restem.trainer.input import Split
 
 KEY = "calibrate"  # of the `custom_config` of `run_fn`: evaluate.calibrate, if it is not `none`
-LOWEST, HIGHEST = 0.05, 20.0
+LOWEST, HIGHEST = 0.1, 20.0  # a minimum at one of them is none
 PRECISION = 1e-6  # of log T
 
 log = logging.getLogger("restem")
@@ -39,8 +39,9 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature with the smallest log loss, between `LOWEST` and `HIGHEST`.
 
-    The loss is convex in 1/T, so it has one minimum. Where every answer is right, a smaller T is always better on these
-    images, which says nothing about the right one: then, and if there is no image, the result is 1.
+    The loss is convex in 1/T, so it has at most one minimum. It has none where every answer is right (a smaller T is
+    always better on these images) or where the answers are worse than chance (a larger one is): that says nothing about
+    the right one. Then, and if there is no image, the result is 1, which changes nothing.
 
     Args:
       logits: float32 [N, classes].
@@ -65,6 +66,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         loss, bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded", options={"xatol": PRECISION}
     )
     temperature = math.exp(float(found.x))
+    if min(temperature / LOWEST, HIGHEST / temperature) < 1 + 1e-3:
+        log.warning("calibration: no temperature from %g to %g fits %d validation images", LOWEST, HIGHEST, len(wide))
+        return 1.0
     log.info(
         "calibration: temperature %.4f; the loss on %d validation images falls from %.4f to %.4f",
         temperature,

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restem.report.pictures import BOX_PIXELS, Thumbnail, picture_uri, thumbnail
+from restem.images.small import BOX_PIXELS
+from restem.report.pictures import Thumbnail, picture_uri, thumbnail
 
 
 def encode(pixels: np.ndarray, kind: str = "PNG", mode: str | None = None) -> bytes:
