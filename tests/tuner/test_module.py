@@ -181,7 +181,7 @@ def test_the_trainer_measures_the_figure_of_the_chosen_trial(whole, data, tmp_pa
     monkeypatch.setattr(trainer_module, "build_network", lambda *_, **__: tiny_network())
     monkeypatch.setattr(trainer_module, "evaluate", lambda *_: evaluation)
     monkeypatch.setattr(trainer_module, "write_model", lambda _, record: seen.append(record))
-    for name in ("export", "write_evaluation", "write_stem"):
+    for name in ("export", "look_closer", "write_evaluation", "write_stem"):
         monkeypatch.setattr(trainer_module, name, lambda *_: None)
     trainer_module.run_fn(
         SimpleNamespace(
