@@ -11,11 +11,12 @@ from restem.evaluator.verdict import BLESSED_FILE
 from restem.record_files import DamagedRecord
 from restem.report.comparison import Compared
 from restem.run_record import read_evaluation, read_history, read_model
+from restem.storage import is_remote
 
 DATABASE = "metadata.sqlite"
 AT = "@"  # ROOT@START names one of a root's runs
 SHOWN = 10
-GATE = "gate"  # the Evaluator's property with the section `evaluate`
+GATE, BASELINE = "gate", "baseline"  # properties of the Evaluator (requirements and slices) and of the Baseline
 # The Report step's inputs: its key -> the step and the output that it comes from.
 REPORTED = {
     "candidate_run": ("Trainer", "model_run"),
@@ -35,13 +36,14 @@ class PastRun:
       root: its folder.
       start: when it started, in local time, e.g. 2026-11-26T18:48:22.095847; TFX's name of the run.
       outputs: the folders of its artifacts: step -> output -> path; of the steps that finished.
-      evaluate: the section of its configuration; the others are in the candidate's record. None: it is not known.
+      evaluate: what the Evaluator and the Baseline had of this section; the rest of the configuration is in the
+        candidate's record.
     """
 
     root: Path
     start: str
     outputs: Mapping[str, Mapping[str, str]]
-    evaluate: Mapping[str, Any] | None = None
+    evaluate: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -64,7 +66,7 @@ class PastRun:
                 given=f"finished steps: {done}",
                 remedy="Run it again: restem run goes on where it stopped",
             )
-        if "://" not in folder and not Path(folder).is_dir():
+        if not is_remote(folder) and not Path(folder).is_dir():
             raise RestemError(
                 "the files of the run are not where they were written",
                 where=self.name,
@@ -131,9 +133,9 @@ def read_compared(run: PastRun, label: str) -> Compared:
     trained = run.output("Trainer", "model_run")
     try:
         candidate = read_model(trained)
-        # A candidate from the cache may have been trained in an earlier run, with other requirements.
-        config = {key: value for key, value in candidate.config.items() if key != "evaluate"}
-        config |= {} if run.evaluate is None else {"evaluate": run.evaluate}
+        # What decided about the training is in its record; a candidate from the cache may have had other requirements.
+        evaluate = {**candidate.config.get("evaluate", {}), **run.evaluate}
+        config = {**candidate.config, "evaluate": evaluate}
         return Compared(
             name=label,
             candidate=replace(candidate, config=config),
@@ -179,13 +181,13 @@ def read_runs(root: Path) -> list[PastRun]:
         ) from None
 
 
-def _results(store: Any, context: int) -> tuple[dict[str, dict[str, str]], Any]:
-    """The artifacts of a run: step -> output -> path, and the section `evaluate`."""
+def _results(store: Any, context: int) -> tuple[dict[str, dict[str, str]], dict[str, Any]]:
+    """The artifacts of a run: step -> output -> path, and what its steps had of the section `evaluate`."""
     from ml_metadata.proto import metadata_store_pb2
 
     done = metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED
     outputs: dict[str, dict[str, str]] = {}
-    evaluate = None
+    evaluate: dict[str, Any] = {}
     for execution in store.get_executions_by_context(context):
         if execution.last_known_state not in done:
             continue
@@ -199,6 +201,9 @@ def _results(store: Any, context: int) -> tuple[dict[str, dict[str, str]], Any]:
         # A node's name is <pipeline>.<step>.
         step = node.name.rpartition(".")[2]
         outputs[step] = {event.path.steps[0].key: artifacts[event.artifact_id] for event in events}
-        if GATE in execution.custom_properties:
-            evaluate = json.loads(execution.custom_properties[GATE].string_value)
+        properties = execution.custom_properties
+        if step == "Evaluator" and GATE in properties:
+            evaluate |= json.loads(properties[GATE].string_value)
+        if step == "Baseline" and BASELINE in properties:
+            evaluate[BASELINE] = properties[BASELINE].string_value
     return outputs, evaluate

@@ -153,6 +153,8 @@ def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pu
     assert set(third.result["cached"]) == set(third.result["seconds"]) - {"start-up"}
     assert [path.name for path in pushed.parent.iterdir()] == [pushed.name]
     assert f"compared with the approved version {pushed.name}" in Path(second.result["report"]).read_text("utf-8")
+    compared = restem("compare", root, "--json")
+    assert compared.result["settings"] == {"evaluate.baseline": ["stock", "latest_approved", "latest_approved"]}
 
 
 def test_on_kubeflow_every_step_ran_and_the_killed_one_was_retried(on_kubeflow):

@@ -56,7 +56,17 @@ class Root:
             self.store.put_contexts([mlmd.Context(type_id=self.contexts[kind], name=name)])
         return self.store.get_context_by_type_and_name(kind, name)
 
-    def run(self, start: str, *, seed: int = 0, least: float = 0.5, blessed: bool = True, upto: str = "Report") -> None:
+    def run(
+        self,
+        start: str,
+        *,
+        seed: int = 0,
+        least: float = 0.5,
+        baseline: str = "stock",
+        calibrate: str = "none",
+        blessed: bool = True,
+        upto: str = "Report",
+    ) -> None:
         """A run with the steps that the commands need, up to one of them; the rest failed."""
         outputs = {
             "ImageExampleGen": ["examples", "quarantine"],
@@ -70,6 +80,8 @@ class Root:
             execution = mlmd.Execution(type_id=self.step, last_known_state=state)
             if step == "Evaluator":
                 execution.custom_properties["gate"].string_value = json.dumps({"min_accuracy": least})
+            if step == "Baseline":
+                execution.custom_properties["baseline"].string_value = baseline
             made = []
             for key in keys if state == mlmd.Execution.COMPLETE else []:
                 folder = self.path / "pipeline" / step / key / start
@@ -83,6 +95,7 @@ class Root:
                 state = mlmd.Execution.FAILED
         trained = self.path / "pipeline" / "Trainer" / "model_run" / start
         config = {**RECORD.config, "train": {"seed": seed, "head": {"epochs": 2}}}
+        config["evaluate"] = {**RECORD.config["evaluate"], "calibrate": calibrate}
         write_model(trained, dataclasses.replace(RECORD, seed=seed, config=config))
         write_history(trained, history(0.9, 100))
         write_evaluation(trained, EVALUATION)
@@ -143,6 +156,17 @@ def test_compare_shows_figures_and_the_settings_that_differ(root, tmp_path):
     assert "evaluate.min_accuracy" in text
     assert text.count("data:image/svg+xml") == 2
     assert "not approved" in command("compare", str(root.path))
+
+
+def test_the_baseline_and_the_calibration_are_settings_too(tmp_path):
+    root = Root(tmp_path / "root")
+    root.run("2026-11-25T03:00:00.000001")
+    root.run("2026-11-26T03:00:00.000001", baseline="latest_approved", calibrate="temperature")
+    shown = json.loads(command("compare", str(root.path), "--json"))
+    assert shown["settings"] == {
+        "evaluate.calibrate": ["none", "temperature"],
+        "evaluate.baseline": ["stock", "latest_approved"],
+    }
 
 
 def test_report_finds_the_page(root):
