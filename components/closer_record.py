@@ -7,13 +7,11 @@
 Either file may say in place of results why there are none.
 """
 
-import io
 from dataclasses import asdict, dataclass, field
-from zipfile import BadZipFile
 
 import numpy as np
 
-from restem.record_files import VERSION, DamagedRecord, Folder, parse, read_bytes, write_bytes, write_json
+from restem.record_files import VERSION, DamagedRecord, Folder, parse, read_arrays, write_arrays, write_json
 
 FEATURES, SALIENCY, PICTURES = "features.npz", "saliency.json", "pictures"
 
@@ -87,9 +85,9 @@ class Saliency:
 
 def write_neighbours(folder: Folder, found: Neighbours) -> None:
     """Writes features.npz."""
-    content = io.BytesIO()
-    np.savez_compressed(
-        content,
+    write_arrays(
+        folder,
+        FEATURES,
         path=np.array(found.paths, str),
         distance=found.distance.astype(np.float32),
         nearest=np.array(found.nearest, str),
@@ -98,7 +96,6 @@ def write_neighbours(folder: Folder, found: Neighbours) -> None:
         counts=np.array([found.compared, found.train_images, found.test_images]),
         skipped=np.array(found.skipped),
     )
-    write_bytes(folder, FEATURES, content.getvalue())
 
 
 def read_neighbours(folder: Folder) -> Neighbours:
@@ -107,21 +104,23 @@ def read_neighbours(folder: Folder) -> Neighbours:
     Raises:
       DamagedRecord: it cannot be used.
     """
+    paths, distance, nearest, difference, pictures, counts, skipped = read_arrays(
+        folder, FEATURES, "path", "distance", "nearest", "difference", "picture", "counts", "skipped"
+    )
     try:
-        with np.load(io.BytesIO(read_bytes(folder, FEATURES)), allow_pickle=False) as arrays:
-            compared, train_images, test_images = (int(number) for number in arrays["counts"])
-            return Neighbours(
-                tuple(arrays["path"].tolist()),
-                arrays["distance"],
-                tuple(arrays["nearest"].tolist()),
-                arrays["difference"],
-                {str(path): str(name) for path, name in arrays["picture"].tolist()},
-                compared,
-                train_images,
-                test_images,
-                str(arrays["skipped"]),
-            )
-    except (ValueError, KeyError, EOFError, BadZipFile) as error:
+        compared, train_images, test_images = map(int, counts)
+        return Neighbours(
+            tuple(paths.tolist()),
+            distance,
+            tuple(nearest.tolist()),
+            difference,
+            {str(path): str(name) for path, name in pictures.tolist()},
+            compared,
+            train_images,
+            test_images,
+            str(skipped),
+        )
+    except ValueError as error:
         raise DamagedRecord(f"{FEATURES} is damaged: {error}") from None
 
 

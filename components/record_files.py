@@ -1,15 +1,22 @@
-"""The files of a run's record: JSON with a format version, in a local folder or a store."""
+"""The files of a run's record: JSON with a format version and arrays, in a local folder or a store."""
 
+import datetime
+import io
 import json
+import math
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any, TypeVar
+from zipfile import BadZipFile
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 VERSION = 1  # increased when code for the old format would misread the new one
 
 Kind = TypeVar("Kind")
 Folder = str | PathLike[str]  # a local path or a storage URL
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class DamagedRecord(ValueError):
@@ -63,6 +70,49 @@ def check_version(name: str, document: dict[str, Any]) -> None:
     version = document.get("version", VERSION)
     if version != VERSION:
         raise DamagedRecord(f"{name} has format {version}, but this version of restem reads format {VERSION}")
+
+
+def finite(value: Any) -> Any:
+    """The value, and everything in it, with None instead of infinity and NaN, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def time_text(seconds: float) -> str:
+    """A Unix time as text, e.g. "2026-11-26T03:00:12Z"."""
+    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime(TIME)
+
+
+def seconds_of(text: str) -> float:
+    """The Unix time of the output of `time_text`.
+
+    Raises:
+      ValueError: it is none.
+    """
+    return datetime.datetime.strptime(text, TIME).replace(tzinfo=datetime.UTC).timestamp()
+
+
+def write_arrays(folder: Folder, name: str, **arrays: np.ndarray) -> None:
+    """Writes an .npz file, compressed."""
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    write_bytes(folder, name, content.getvalue())
+
+
+def read_arrays(folder: Folder, name: str, *wanted: str) -> list[np.ndarray]:
+    """Reads the wanted arrays of an .npz file, in this order.
+
+    Raises:
+      DamagedRecord: it cannot be read, or lacks one of them.
+    """
+    try:
+        with np.load(io.BytesIO(read_bytes(folder, name)), allow_pickle=False) as arrays:
+            return [arrays[each] for each in wanted]
+    except (ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise DamagedRecord(f"{name} is damaged: {error}") from None
 
 
 def read_bytes(folder: Folder, name: str) -> bytes:

@@ -23,7 +23,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -33,8 +32,9 @@ from restem.record_files import (
     Folder,
     check_version,
     parse,
-    read_bytes,
+    read_arrays,
     read_json,
+    write_arrays,
     write_bytes,
     write_json,
 )
@@ -340,14 +340,13 @@ def read_history(folder: Folder) -> tuple[Epoch, ...]:
 
 def write_evaluation(folder: Folder, evaluation: Evaluation) -> None:
     """Writes evaluation.json and evaluation.npz."""
-    answers = io.BytesIO()
-    np.savez_compressed(
-        answers,
+    write_arrays(
+        folder,
+        ANSWERS,
         path=np.array(evaluation.paths),
         label=evaluation.labels,
         probabilities=evaluation.probabilities.astype(np.float32),
     )
-    write_bytes(folder, ANSWERS, answers.getvalue())
     summary = {"accuracy": evaluation.accuracy, "loss": evaluation.loss, "images": len(evaluation.labels)}
     write_json(folder, EVALUATION, {**summary, "classes": evaluation.classes, "version": VERSION})
 
@@ -360,12 +359,10 @@ def read_evaluation(folder: Folder) -> Evaluation:
     """
     summary = read_json(folder, EVALUATION)
     check_version(EVALUATION, summary)
-    try:
-        with np.load(io.BytesIO(read_bytes(folder, ANSWERS)), allow_pickle=False) as arrays:
-            paths = tuple(arrays["path"].tolist())
-            return Evaluation(tuple(summary["classes"]), paths, arrays["label"], arrays["probabilities"])
-    except (ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise DamagedRecord(f"{ANSWERS} is damaged: {error}") from None
+    if "classes" not in summary:
+        raise DamagedRecord(f"{EVALUATION} lacks classes")
+    paths, labels, probabilities = read_arrays(folder, ANSWERS, "path", "label", "probabilities")
+    return Evaluation(tuple(summary["classes"]), tuple(paths.tolist()), labels, probabilities)
 
 
 def read_classes(folder: Folder) -> list[str]:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from restem.errors import RestemError
 from restem.evaluator.outcome import Outcome
 from restem.evaluator.slices import SliceResult
-from restem.record_files import VERSION, check_version, read_json, write_json
+from restem.record_files import VERSION, check_version, finite, read_json, write_json
 
 FILE = "gate.json"
 
@@ -42,10 +42,7 @@ def write_decision(folder: str, decision: Decision) -> None:
         "blessed": decision.blessed,
         "by_tfma": decision.by_tfma,
         "requirements": [outcome.to_dict() for outcome in decision.outcomes],
-        "figures": {
-            role: {name: None if math.isnan(value) else value for name, value in figures.items()}
-            for role, figures in decision.figures.items()
-        },
+        "figures": finite(decision.figures),
         "slices": [one.to_dict() for one in decision.slices],
     }
     write_json(folder, FILE, content)

@@ -1,13 +1,12 @@
 """What is told about a run."""
 
-import datetime
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from restem.notify.config import Event
+from restem.record_files import finite, time_text
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,9 @@ class Message:
         `type` ("restem.run.approved"), `timestamp` (ISO 8601, UTC), `text` (for people) and `data`: `event`,
         `pipeline`, `run`, `reason`, and the details.
         """
-        stamp = datetime.datetime.fromtimestamp(int(self.time), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         told = {
             "type": f"restem.run.{self.event}",
-            "timestamp": stamp,
+            "timestamp": time_text(self.time),
             "text": f"{self.pipeline}: {self.event}. {self.reason}",
             "data": {
                 "event": self.event,
@@ -55,13 +53,4 @@ class Message:
                 **self.details,
             },
         }
-        return json.dumps(_finite(told), ensure_ascii=False, default=str).encode("utf-8")
-
-
-def _finite(value: Any) -> Any:
-    """None instead of infinity and NaN, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return json.dumps(finite(told), ensure_ascii=False, default=str).encode("utf-8")

@@ -18,9 +18,9 @@ from restem.pusher import files
 from restem.pusher.driver import base_directory
 from restem.pusher.kserve import write_manifest
 from restem.pusher.push import push
-from restem.pusher.registry import time_text
 from restem.pusher.release import Release, Withdrawn, read_release, withdrawal, withdrawn_models
 from restem.pusher.versions import CARD, RELEASE, Version, newest_if_same
+from restem.record_files import time_text
 from restem.run_record import EXTRA
 from restem.storage import is_remote
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from restem.errors import RestemError
 from restem.pusher.push import remove
-from restem.pusher.registry import Entry, seconds_of, the_served
+from restem.pusher.registry import Entry, the_served
+from restem.record_files import seconds_of
 from restem.storage import is_remote
 
 # The served version, and the one before it, which a server may have just chosen.

@@ -4,7 +4,6 @@ Each version says itself what it is (assets.extra/model.json and release.json). 
 this project did not write is listed, because a server may load it, and never touched.
 """
 
-import datetime
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from restem.pusher.files import exists, file_sizes
 from restem.pusher.push import being_written
 from restem.pusher.release import Origin, Release, read_release
 from restem.pusher.versions import Version, missing, versions
-from restem.record_files import DamagedRecord
+from restem.record_files import DamagedRecord, seconds_of, time_text
 from restem.run_record import EXTRA, MODEL, ModelRecord, read_classes, read_model
 from restem.storage import is_remote
 
@@ -98,20 +97,6 @@ def find(entries: Sequence[Entry], number: int, destination: str) -> Entry:
             return entry
     known = ", ".join(str(entry.number) for entry in entries[:10]) or "there are none"
     raise RestemError("there is no such version", where=destination, expected=f"one of {known}", given=str(number))
-
-
-def time_text(seconds: float) -> str:
-    """A Unix time as text, e.g. "2026-11-26T03:00:12Z"."""
-    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def seconds_of(text: str) -> float:
-    """The Unix time of the output of `time_text`.
-
-    Raises:
-      ValueError: it is none.
-    """
-    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC).timestamp()
 
 
 def _read(version: Version, *, busy: bool, now: float) -> Entry | None:

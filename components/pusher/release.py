@@ -6,10 +6,8 @@ the version as assets.extra/release.json. So a folder of versions is its own reg
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from restem.pusher.files import exists
 from restem.pusher.versions import RELEASE, fingerprint, versions
@@ -135,15 +133,3 @@ def identity(model: str) -> tuple[str, str | None]:
 def _match(listed: Iterable[Withdrawn], files: str, made: str | None) -> Withdrawn | None:
     found = (each for each in listed if each.fingerprint == files or (made is not None and each.product == made))
     return next(found, None)
-
-
-def finite(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
-    """The figures that are numbers, with None instead of infinity and NaN, which JSON does not have."""
-    return {
-        role: {
-            name: value if math.isfinite(value) else None
-            for name, value in metrics.items()
-            if isinstance(value, int | float)
-        }
-        for role, metrics in figures.items()
-    }

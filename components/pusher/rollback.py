@@ -8,9 +8,10 @@ from restem.errors import RestemError
 from restem.pusher import files
 from restem.pusher.kserve import FOLDER, follow
 from restem.pusher.push import push
-from restem.pusher.registry import Entry, find, read_registry, the_served, time_text
+from restem.pusher.registry import Entry, find, read_registry, the_served
 from restem.pusher.release import Origin, Release, Withdrawn, identity, withdrawn_models
 from restem.pusher.versions import CARD, RELEASE, Version, fingerprint
+from restem.record_files import time_text
 
 
 @dataclass(frozen=True)

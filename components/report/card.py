@@ -15,6 +15,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from restem.evaluator.paired import Paired, paired
+from restem.evaluator.reliability import calibration
+from restem.evaluator.terms import ENOUGH_IMAGES
 from restem.evaluator.verdict import one_sided
 from restem.report import formatting, measures
 from restem.report.cost import cost_table
@@ -25,11 +27,11 @@ from restem.report.overall import figure_rows
 from restem.report.seeds import one_line, spread
 from restem.report.start import initial_weights
 from restem.report.tables import frequent_confusions, slices
+from restem.report.templates import environment
 from restem.run_record import Scores
 from restem.yaml_dialect import dump
 
 SHOWN_CLASSES = 100
-FEW_IMAGES = 30  # of a class: fewer than these, and its recall is hardly known
 TAGS = ("image-classification", "resnet", "tensorflow", "restem")
 
 
@@ -107,18 +109,7 @@ def front_matter(data: ReportData) -> dict[str, Any]:
 
 @functools.cache
 def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(  # noqa: S701 - Markdown: `finalize` escapes every value
-        loader=jinja2.PackageLoader("restem.report", "."),
-        finalize=escape,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for name in ("percent", "count", "images"):
-        environment.filters[name] = getattr(formatting, name)
-    return environment.get_template("model_card.jinja")
+    return environment(escape).get_template("model_card.jinja")
 
 
 def _details(data: ReportData) -> list[tuple[str, Any]]:
@@ -224,12 +215,12 @@ def _figures(data: ReportData) -> list[tuple[str, str, str]]:
     measured = figure_rows(data.verdict.metrics, len(data.candidate.evaluation.classes))
     if measured:
         return [measured[0], interval, *measured[1:]]
-    calibration = [measures.calibration(run.evaluation.confidence, run.evaluation.right) for run in runs]
+    bins = [calibration(run.evaluation.confidence, run.evaluation.right) for run in runs]
     rows = [
         row("Accuracy", [percent(each.value) for each in accuracy]),
         interval,
         row("Log loss", [f"{run.evaluation.loss:.4f}" for run in runs]),
-        row("Expected calibration error", [percent(each.expected_error) for each in calibration]),
+        row("Expected calibration error", [percent(each.expected_error) for each in bins]),
     ]
     if data.candidate.model.scores.get("test"):
         rows.insert(2, row("Balanced accuracy", score("balanced_accuracy", percent)))
@@ -261,10 +252,10 @@ def _limits(data: ReportData, pair: Paired) -> list[str]:
         f"Images are scaled to {taken.height} × {taken.width} pixels; smaller details are lost.",
     ]
     scores = measures.class_scores(evaluation.labels, evaluation.predicted, len(evaluation.classes))
-    few = [evaluation.classes[score.index] for score in scores if score.images < FEW_IMAGES]
+    few = [evaluation.classes[score.index] for score in scores if score.images < ENOUGH_IMAGES]
     if few:
         shown = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
-        found.append(f"Classes with fewer than {FEW_IMAGES} test images, whose recall is hardly known: {shown}.")
+        found.append(f"Classes with fewer than {ENOUGH_IMAGES} test images, whose recall is hardly known: {shown}.")
     note = one_sided("model", evaluation)
     if note:
         found.append(note)

@@ -49,25 +49,22 @@ class Pair:
 
 @dataclass(frozen=True)
 class Similarity:
-    """See `Neighbours`.
+    """What the Trainer found about similar training images, with the images that are shown.
 
     Attributes:
+      record: as the Trainer wrote it; if it was skipped, there is nothing else.
       unusual: the test images that are farthest from all training images, the farthest first.
       alike: the pairs whose pixels differ least.
       same, measured: how many pairs differ by less than `SAME`, of how many whose pixels were compared.
       median: of all distances.
     """
 
+    record: Neighbours
     unusual: tuple[Pair, ...] = ()
     alike: tuple[Pair, ...] = ()
     same: int = 0
     measured: int = 0
     median: float = 0.0
-    compared: int = 0
-    train_images: int = 0
-    searched: int = 0
-    test_images: int = 0
-    skipped: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,14 +78,11 @@ class Focus:
 
 @dataclass(frozen=True)
 class Attention:
-    """See `Saliency`."""
+    """What the Trainer wrote about it, with the images whose pictures are all there."""
 
-    mistakes: tuple[Focus, ...] = ()
-    right: tuple[Focus, ...] = ()
-    layer: str = ""
-    height: int = 0
-    width: int = 0
-    skipped: str = ""
+    record: Saliency
+    mistakes: tuple[Focus, ...]
+    right: tuple[Focus, ...]
 
 
 @dataclass(frozen=True)
@@ -130,7 +124,7 @@ def similarity(
       thumbnails: of the test images of `shown_paths`.
     """
     if found is None or found.skipped:
-        return None if found is None else Similarity(skipped=found.skipped)
+        return None if found is None else Similarity(found)
     place = {path: i for i, path in enumerate(evaluation.paths)}
     picture = _pictures(uri)
 
@@ -152,15 +146,12 @@ def similarity(
     far, near = shown_paths(found, evaluation)
     measured = found.difference[~np.isnan(found.difference)]
     return Similarity(
+        found,
         unusual=tuple(map(pair, far)),
         alike=tuple(map(pair, near)),
         same=int(np.sum(measured < SAME)),
         measured=len(measured),
         median=float(np.median(found.distance)),
-        compared=found.compared,
-        train_images=found.train_images,
-        searched=len(found.paths),
-        test_images=found.test_images,
     )
 
 
@@ -180,7 +171,7 @@ def attention(uri: Folder) -> Attention | None:
         return Focus(one, seen, heat) if seen and heat else None
 
     mistakes, right = (tuple(filter(None, map(focus, part))) for part in (found.mistakes, found.right))
-    return Attention(mistakes, right, found.layer, found.height, found.width, found.skipped)
+    return Attention(found, mistakes, right)
 
 
 def _pictures(uri: Folder) -> Callable[[str], str | None]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from restem.evaluator.paired import Interval
-from restem.evaluator.reliability import Calibration as Calibration
-from restem.evaluator.reliability import calibration as calibration
 
 
 def wilson_interval(successes: int, trials: int) -> Interval:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from restem.pusher import files
-from restem.pusher.release import Release, finite
+from restem.pusher.release import Release
 from restem.pusher.versions import CARD, RELEASE
+from restem.record_files import finite
 from restem.report import formatting
 from restem.report.card import model_card
 from restem.report.data import ReportData

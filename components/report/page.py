@@ -13,6 +13,7 @@ import numpy as np
 
 from restem.evaluator.outcome import ALL
 from restem.evaluator.paired import paired
+from restem.evaluator.reliability import calibration
 from restem.evaluator.verdict import one_sided
 from restem.example_gen.dataset import SPLITS, TITLES
 from restem.report import formatting, measures, plots
@@ -262,7 +263,7 @@ def _training(data: ReportData) -> list[tuple[str, Plot]]:
 
 def _calibration(data: ReportData) -> dict[str, Any]:
     candidate, baseline = (
-        measures.calibration(e.confidence, e.right) for e in (data.candidate.evaluation, data.baseline.evaluation)
+        calibration(e.confidence, e.right) for e in (data.candidate.evaluation, data.baseline.evaluation)
     )
     confident = float(np.mean(data.candidate.evaluation.confidence))
     right = float(np.mean(data.candidate.evaluation.right))

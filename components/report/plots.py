@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restem.report.measures import Calibration, Interval
+from restem.evaluator.paired import Interval
+from restem.evaluator.reliability import Calibration
 from restem.report.pictures import data_uri
 from restem.run_record import Epoch, Scores
 from restem.trainer.config import PHASES

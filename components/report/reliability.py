@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from restem.report import measures
+from restem.evaluator.reliability import Calibration, calibration
 from restem.report.data import Run
 from restem.report.formatting import percent
 from restem.run_record import Evaluation
@@ -17,8 +17,8 @@ from restem.run_record import Evaluation
 class Uncalibrated:
     """Both models' reliability without their temperatures, and what the temperatures did, a sentence for each model."""
 
-    candidate: measures.Calibration
-    baseline: measures.Calibration
+    candidate: Calibration
+    baseline: Calibration
     sentences: tuple[str, ...]
 
 
@@ -46,12 +46,12 @@ def before_calibration(candidate: Run, baseline: Run) -> Uncalibrated | None:
     bins, sentences = [], []
     for role, run in (("candidate", candidate), ("baseline", baseline)):
         before = uncalibrated(run.evaluation, run.model.temperature)
-        measured = measures.calibration(before.confidence, before.right)
+        measured = calibration(before.confidence, before.right)
         bins.append(measured)
         if run.model.temperature is None:
             sentences.append(f"The {role} has no temperature.")
             continue
-        after = measures.calibration(run.evaluation.confidence, run.evaluation.right)
+        after = calibration(run.evaluation.confidence, run.evaluation.right)
         sentences.append(
             f"The {role} divides its logits by {run.model.temperature:.3g}, which was fitted on the validation images "
             f"of its training. On the test images this changed its calibration error from "

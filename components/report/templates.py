@@ -1,8 +1,9 @@
-"""Jinja's environment for the HTML pages: escapes every value, and formats numbers as all pages do."""
+"""Jinja's environment for pages and the model card: every value is escaped, and numbers have one format."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from restem.report import formatting
 
@@ -10,13 +11,18 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def environment() -> Environment:
-    """A new environment whose templates are the files next to this module."""
+def environment(escape: Callable[[Any], str] | None = None) -> Environment:
+    """A new environment whose templates are the files next to this module.
+
+    Args:
+      escape: of every value; None: HTML's.
+    """
     import jinja2
 
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("restem.report", "."),
-        autoescape=True,
+        autoescape=escape is None,  # noqa: S701 - else `finalize` escapes every value
+        finalize=escape,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -46,12 +46,12 @@ from restem.trainer.memory import memory_errors_explained
 from restem.trainer.model_config import ModelConfig, Role, StemConfig
 from restem.trainer.network import Network, build_network, needs_statistics
 from restem.trainer.observer import Observer
-from restem.trainer.phases import predict, set_seed, train_head, train_network
+from restem.trainer.phases import set_seed, train_head, train_network
 from restem.trainer.precision import choose_precision
 from restem.trainer.pretrain import checkpoint_path
 from restem.trainer.repeats import repeat_training
 from restem.trainer.scores import score
-from restem.trainer.temperature import KEY, asked, fit_temperature, logits_of
+from restem.trainer.temperature import KEY, asked, fit_temperature, logits_of, softmax
 from restem.trainer.training import Training
 from restem.trainer.tuned import with_tuned_values
 
@@ -141,14 +141,10 @@ def run_fn(fn_args: FnArgs) -> None:
 
     def judge(network: Network) -> tuple[dict[str, Scores], Evaluation, float | None]:
         """The scores by split, the predictions on the test images, and the temperature of both."""
-        temperature = None
-        if val is not None and asked(custom):
-            temperature = fit_temperature(logits_of(network.model, val, config.batch_size), val.labels)
-        scores = {
-            name: score(part.labels, predict(network.model, part, config.batch_size, temperature))
-            for name, part in (("train", train.first(SCORED_IMAGES)), ("val", val))
-            if part is not None
-        }
+        parts = {"train": train.first(SCORED_IMAGES), **({} if val is None else {"val": val})}
+        logits = {name: logits_of(network.model, part, config.batch_size) for name, part in parts.items()}
+        temperature = fit_temperature(logits["val"], parts["val"].labels) if "val" in parts and asked(custom) else None
+        scores = {name: score(part.labels, softmax(logits[name], temperature)) for name, part in parts.items()}
         evaluation = evaluate(network.model, test, classes, config.batch_size, temperature)
         return {**scores, "test": score(evaluation.labels, evaluation.probabilities)}, evaluation, temperature
 

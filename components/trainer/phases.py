@@ -223,7 +223,7 @@ def train_network(
 
 def predict(model: keras.Model, split: Split, batch_size: int, temperature: float | None = None) -> np.ndarray:
     """Probabilities, float32 [count, classes], in the split's order; `temperature` divides the logits."""
-    return softmax(logits_of(model, split, batch_size), 1.0 if temperature is None else temperature)
+    return softmax(logits_of(model, split, batch_size), temperature)
 
 
 def short_momentum(steps: int) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from restem.run_record import Evaluation
-from restem.trainer.network import Network
+from restem.trainer.network import Network, layers_of
 
 SHOWN_MISTAKES, SHOWN_RIGHT = 8, 12
 STRENGTH = 0.65  # of the colour where the map is 1
@@ -102,8 +102,7 @@ def _maps_of(model: keras.Model, shape: tuple[int, ...]) -> keras.KerasTensor:
 
 
 def _convolutions(model: keras.Model) -> bool:
-    layers = model._flatten_layers(include_self=False)
-    return any(isinstance(layer, keras.layers.Conv2D) and layer.name != "to_rgb" for layer in layers)
+    return any(isinstance(layer, keras.layers.Conv2D) and layer.name != "to_rgb" for layer in layers_of(model))
 
 
 def grad_cam(maps: Maps, head: keras.layers.Dense, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -31,9 +31,9 @@ def logits_of(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
     return np.asarray(model.predict(split.pixels(batch_size), verbose=0), np.float32)
 
 
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """softmax(logits / temperature), float32 [N, classes], computed as the exported model does."""
-    return keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype(np.float32) / np.float32(temperature)))
+def softmax(logits: np.ndarray, temperature: float | None = None) -> np.ndarray:
+    """softmax(logits / temperature), float32 [N, classes], computed as the exported model does; None: 1."""
+    return keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype(np.float32) / np.float32(temperature or 1.0)))
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -4,8 +4,6 @@ from collections.abc import Callable
 
 import click
 
-REMOTE = "://"
-
 
 def destination_options(command: Callable) -> Callable:
     """Adds --config, --set, --root and --destination."""
@@ -35,6 +33,7 @@ def find_destination(
     from restem.pipeline.config import load_config, push_destination
     from restem.pipeline.local.folder import RunFolder
     from restem.pipeline.preflight import check_storage
+    from restem.storage import is_remote
 
     if (config_path is None) == (destination is None):
         raise click.UsageError("Give either --config or --destination to select the folder of versions.")
@@ -47,4 +46,4 @@ def find_destination(
         destination = push_destination(config, str(RunFolder.of(config, root).root))
     assert destination is not None
     check_storage(key, destination)
-    return destination if REMOTE in destination else str(Path(destination).expanduser().absolute())
+    return destination if is_remote(destination) else str(Path(destination).expanduser().absolute())

@@ -22,20 +22,21 @@ def report(name: str, rebuild: bool, out: str | None, as_json: bool) -> None:
     the path is printed.
     """
     from restem.pipeline.local.past_runs import find_runs, report_inputs
+    from restem.pipeline.local.summary import find_report
     from restem.pipeline.local.worker import run_in_worker
     from restem.run_record import read_model
 
     run = find_runs(name)[-1]
     folder = run.outputs.get("Report", {}).get("report")
-    page = Path(folder) / "index.html" if folder else None
-    if rebuild or out or page is None or not page.is_file():
+    page = find_report(folder) if folder else None
+    if rebuild or out or page is None:
         uris = report_inputs(run)
-        page = Path(out or run.root / f"report-{run.start[:19].replace(':', '')}.html").expanduser().resolve()
+        page = str(Path(out or run.root / f"report-{run.start[:19].replace(':', '')}.html").expanduser().resolve())
         title = read_model(uris["candidate_run"]).config["name"]
-        run_in_worker("restem.pipeline.local.tasks:write_report", {"title": title, "uris": uris, "out": str(page)})
+        run_in_worker("restem.pipeline.local.tasks:write_report", {"title": title, "uris": uris, "out": page})
     if as_json:
-        print(json.dumps({"run": run.name, "report": str(page)}))
+        print(json.dumps({"run": run.name, "report": page}))
         return
     print(page)
     if sys.stdout.isatty():
-        click.launch(str(page))
+        click.launch(page)

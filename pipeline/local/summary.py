@@ -1,7 +1,6 @@
 """The result of a finished run, read from its artifacts."""
 
 import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +44,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         and `quarantine` (see `read_quarantine`). With the Tuner also `tuned` (see `read_tuned`).
     """
     from restem.evaluator.verdict import read_verdict, with_notes
+    from restem.record_files import finite
     from restem.report import start
     from restem.report.formatting import tensorboard
     from restem.report.reading import find_events
@@ -66,7 +66,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "blessed": verdict["blessed"],
         "reason": verdict["reason"],
         "requirements": verdict["requirements"],
-        "metrics": {role: _finite(metrics) for role, metrics in verdict["metrics"].items()},
+        "metrics": finite(verdict["metrics"]),
         "scores": {role: {split: asdict(s) for split, s in model.scores.items()} for role, model in models.items()},
         "start": start.summary(read_run_start(runs["candidate"]), models["candidate"]),
         "seeds": None if by_seed is None else asdict(by_seed),
@@ -115,11 +115,6 @@ def read_cost(candidate: "ModelRecord", baseline: "ModelRecord") -> dict[str, An
         for model in (candidate, baseline)
     }
     return {**costs, "operations_ratio": ratio, "sentence": operations_sentence(ratio)}
-
-
-def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
-    """Replaces infinity and NaN, which JSON does not have."""
-    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def find_report(folder: str) -> str | None:

@@ -15,7 +15,7 @@ from scipy.stats import norm
 from restem.evaluator import metrics
 from restem.evaluator.metrics import Sample
 from restem.evaluator.paired import Interval, Paired, needed_images, square_and_add
-from restem.evaluator.terms import BALANCED, EACH_SIDE, MACRO_F1
+from restem.evaluator.terms import BALANCED, EACH_SIDE, MACRO_F1, Metric
 
 PAIRS = 10_000
 IMAGES = (360, 1000, 5000)
@@ -163,7 +163,7 @@ def draw(rng: np.random.Generator, images: int, classes: int, wins: float, losse
     return Sample(classes, labels, np.where(right < 2, labels, wrong), np.where(right % 2 == 0, labels, other))
 
 
-def errors_of_means(pairs: dict[str, int]) -> dict[str, Any]:
+def errors_of_means(pairs: dict[Metric, int]) -> dict[str, Any]:
     """False approvals of the metrics that are means over the classes: `better` of equal models, at 90% accuracy.
 
     Args:
@@ -183,12 +183,7 @@ def errors_of_means(pairs: dict[str, int]) -> dict[str, Any]:
         ):
             half = disagreement / 2
             passed = sum(
-                metrics.difference(
-                    metric,
-                    draw(rng, images, classes, half, half, rare=rare),
-                    EACH_SIDE,  # type: ignore[arg-type]
-                ).low
-                > 0
+                metrics.difference(metric, draw(rng, images, classes, half, half, rare=rare), EACH_SIDE).low > 0
                 for _ in range(count)
             )
             kind = f"{images} images, {classes} classes{', unequal' if rare else ''}, {disagreement:g} disagree"

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+from restem.evaluator.reliability import calibration
 from restem.report import measures, plots
 from restem.report.data import Epoch
 
@@ -51,7 +52,7 @@ def test_accuracy_plot_at_its_limits(right, required):
 
 
 def test_reliability_plot_with_a_single_bin():
-    bins = measures.calibration(np.array([1.0, 1.0]), np.array([True, True]))
+    bins = calibration(np.array([1.0, 1.0]), np.array([True, True]))
     parse(plots.reliability_plot(bins, bins))
 
 
