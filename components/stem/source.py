@@ -55,6 +55,11 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
         found = source
     elif source == "auto" and front is not None:
         found, decided = _of_layers(front), f"from the file: {front.layers}"
+    elif source == "auto" and getattr(backbone, "unsure", ""):
+        raise StemError(
+            f"The source's preprocessing must be said: {backbone.unsure}. Give it as source (model.source in a "
+            "configuration, --source on the command line), or give a file of the whole model."
+        )
     elif source == "auto":
         found = PREPROCESSING["caffe" if anatomy.family == "V1" else "tf"]
         decided = (

@@ -5,22 +5,13 @@ import pytest
 from restem.stem import StemError, StemSpec, load_backbone, modify_stem
 from restem.stem import load as load_module
 
-from .networks import network
+from .networks import as_stock, network
 
 
 @pytest.fixture
 def small(monkeypatch):
     """Small networks for load_backbone, under the names of the large ones."""
-
-    def make(v2):
-        def build(include_top=True, weights=None, input_shape=None, pooling=None, **_):
-            blocks = (2, 2) if v2 else (2,)
-            return network(v2, blocks, channels=input_shape[-1], pooling=pooling, seed=1)
-
-        return build
-
-    monkeypatch.setattr(keras.applications, "ResNet50", make(False))
-    monkeypatch.setattr(keras.applications, "ResNet50V2", make(True))
+    as_stock(monkeypatch, {"ResNet50": (2,), "ResNet50V2": (2, 2)})
 
 
 def same(a, b):
@@ -84,9 +75,9 @@ def test_wrong_files(small, tmp_path):
     dense.save(tmp_path / "dense.keras")
     for name, words in (
         ("missing.h5", "not found"),
-        ("text.h5", "does not fit ResNet50"),
-        ("text.keras", "does not fit ResNet50"),
-        ("weights.pt", "is not a weights file"),
+        ("text.h5", "neither HDF5 nor a Keras archive"),
+        ("text.keras", "neither HDF5 nor a Keras archive"),
+        ("weights.pt", "neither HDF5 nor a Keras archive"),
         ("dense.weights.h5", "contains no stock ResNet"),
         ("dense.keras", "contains no keras.applications ResNet"),
     ):
