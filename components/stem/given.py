@@ -14,6 +14,7 @@ import numpy as np
 from .checkpoint.config import Node
 from .checkpoint.layout import FIRST, STEM_FILTERS
 from .checkpoint.names import present_name
+from .checkpoint.operations import operation_of
 from .errors import StemError
 
 # They pass their input on at inference.
@@ -32,13 +33,15 @@ class Front:
     """What the layers in front of a ResNet do to raw pixels: source_input[c] = scale[c] * raw[c] + offset[c].
 
     Attributes:
-        scale, offset: one number per channel.
+        scale, offset: one number per channel of the ResNet.
         layers: these layers, as a report names them.
+        reverse: they also reverse the order of the channels, so that the ResNet's first one is the image's last.
     """
 
     scale: tuple[float, ...]
     offset: tuple[float, ...]
     layers: str
+    reverse: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,15 +165,18 @@ def read_front(
     Raises:
         StemError: a layer is not known here.
     """
-    scale, offset, told = np.ones(channels), np.zeros(channels), []
+    scale, offset, told, reverse = np.ones(channels), np.zeros(channels), [], False
     for layer in layers:
         kind = layer.node.kind
         if kind in INACTIVE or (kind == "ZeroPadding2D" and layer is layers[-1]):
             continue
+        told.append(f"{layer.node.class_name} {layer.node.name!r}")
+        if operation_of(layer.node) == ("reverse", None):
+            scale, offset, reverse = scale[::-1], offset[::-1], not reverse
+            continue
         factor, shift = _affine(layer, channels, file, inner, statistics)
         scale, offset = scale * factor, offset * factor + shift
-        told.append(f"{kind} {layer.node.name!r}")
-    return Front(tuple(scale.tolist()), tuple(offset.tolist()), ", ".join(told)) if told else None
+    return Front(tuple(scale.tolist()), tuple(offset.tolist()), ", ".join(told), reverse) if told else None
 
 
 def _affine(
@@ -180,7 +186,7 @@ def _affine(
     inner: str,
     statistics: Callable[[Placed], tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and offset of a Rescaling or Normalization layer, one number per channel."""
+    """Scale and offset of one layer, one number per channel."""
     kind, config = layer.node.kind, layer.node.config
     try:
         if kind == "Rescaling":
@@ -193,11 +199,15 @@ def _affine(
             mean, variance = _each(mean, channels), _each(variance, channels)
             deviation = np.maximum(np.sqrt(variance), EPSILON)
             return 1 / deviation, -mean / deviation
+        operation = operation_of(layer.node)
+        if operation is not None:
+            value = _each(np.asarray(operation[1]), channels)
+            return (np.ones(channels), value) if operation[0] == "add" else (value, np.zeros(channels))
     except (ValueError, KeyError, TypeError):  # other values in different places of the image
         pass
     raise StemError(
         f"{file!r}: the layer {layer.node.name!r} ({layer.node.class_name}) is in front of the ResNet, and what it does "
-        "to the pixels is not known here. Known are Rescaling, Normalization, and layers that do nothing at inference. "
+        "to the pixels is not known here. Known are Rescaling, Normalization, preprocess_input, and layers that do nothing at inference. "
         f"Save the network behind it alone, as in model.get_layer({inner!r}).save('resnet.keras'), and give its "
         "preprocessing as source (model.source in a configuration)."
     )

@@ -16,6 +16,7 @@ COMMANDS = {
     "rollback": ("restem.pipeline.commands.rollback", "Make an earlier version the newest one again."),
     "predict": ("restem.pipeline.commands.predict", "Classify images with a pushed model."),
     "stem": ("restem.pipeline.commands.stem", "Change one network's stem and print the transfer report."),
+    "checkpoint": ("restem.pipeline.commands.checkpoint", "Say what a weights file holds, and what would be taken."),
     "pretrain": ("restem.pipeline.commands.pretrain", "Train a source checkpoint on a folder of images."),
     "compile": ("restem.pipeline.commands.compile", "Compile the pipeline for Kubeflow Pipelines."),
     "kubeflow": ("restem.pipeline.commands.kubeflow", "Run the pipeline on Kubeflow Pipelines, once or on a schedule."),

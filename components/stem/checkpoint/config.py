@@ -23,6 +23,7 @@ class Node:
         nodes: the layers of a model, in the file's order; None for a layer.
         sequential: each layer of the model reads the one before.
         outputs: the layers whose output is the model's.
+        calls: how the layer is called, as it is in the file.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Node:
     nodes: tuple[Node, ...] | None = None
     sequential: bool = False
     outputs: tuple[str, ...] = ()
+    calls: Any = None
 
     def child(self, name: str) -> Node:
         return next(node for node in self.nodes or () if node.name == name)
@@ -65,7 +67,7 @@ def _node(data: dict[str, Any], depth: int) -> Node | None:
     inputs = tuple(_sources(data.get("inbound_nodes") or []))
     layers = config.get("layers")
     if not isinstance(layers, list):
-        return None if depth == 0 else Node(name, kind, config, inputs)
+        return None if depth == 0 else Node(name, kind, config, inputs, calls=data.get("inbound_nodes"))
     nodes = tuple(node for entry in layers if (node := _node(entry, depth + 1)) is not None)
     rest = {key: value for key, value in config.items() if key != "layers"}
     sequential = "output_layers" not in config

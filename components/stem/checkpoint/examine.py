@@ -362,6 +362,13 @@ def _settings_told(layout: Layout, old: bool) -> str:
     )
 
 
+# Classes that mostly stand in front of a network, in the form that has no names.
+_SUSPECTS = {
+    *("rescaling", "normalization", "lambda", "tf_op_lambda", "slicing_op_lambda", "resizing", "center_crop"),
+    *("get_item", "true_divide", "divide", "subtract", "multiply"),
+}
+
+
 def _told(stored: Stored) -> str:
     return f"{stored.name or stored.kind} {'x'.join(map(str, stored.tensors[0].shape)) or 'number'}"
 
@@ -380,8 +387,8 @@ def _unsure(storage: Storage, first: Stored, left: list[Stored], ahead: list[Sto
         inactive = tuple(config.snake(kind) for kind in INACTIVE)
         quiet = (*inactive, "input", "conv1_pad", "zero_padding2d")
         found += [name for name in before if not name.startswith(quiet) and name not in {s.name for s in left}]
-    suspects = ("rescaling", "normalization", "lambda", "tf_op_lambda", "slicing_op_lambda", "resizing")
-    found += [_told(stored) for stored in left if stored.kind in suspects and _told(stored) not in found]
+    found += [_told(stored) for stored in left if stored.kind in _SUSPECTS and _told(stored) not in found]
+    found += [kind for container, kind in storage.empty if kind in _SUSPECTS and first.container.startswith(container)]
     if not found:
         return ""
     return (

@@ -69,6 +69,7 @@ class Storage:
     Attributes:
         by_name: the format of Keras 1 and 2 (.h5), whose groups have the layers' names.
         order: in that format, the names of the outermost model's layers, those without tensors too.
+        empty: in the other format, (container, class in snake case) of the layers without tensors.
         config: the model's configuration in JSON, or None.
         version: of Keras, or ''.
         backend: that of Keras 1 and 2, or ''.
@@ -77,6 +78,7 @@ class Storage:
     layers: tuple[Stored, ...]
     by_name: bool
     order: tuple[str, ...]
+    empty: tuple[tuple[str, str], ...]
     config: str | None
     version: str
     backend: str
@@ -164,17 +166,19 @@ def read_storage(path: Path, kind: str) -> Storage:
     with opened(path, kind) as file:
         config, version = _config_beside(path, kind)
         if kind in (ARCHIVE, FOLDER):
-            return Storage(_counted(_datasets(file)), False, (), config, version, "")
+            layers, empty = _counted(*_datasets(file))
+            return Storage(layers, False, (), empty, config, version, "")
         root = file["model_weights"] if isinstance(file.get("model_weights"), h5py.Group) else file
         if "model_config" in file.attrs:
             config = _attribute(file, "model_config")[0]
         version = next((v for g in (root, file) for v in _attribute(g, "keras_version")), "")
         backend = next((v for g in (root, file) for v in _attribute(g, "backend")), "")
         names = _attribute(root, "layer_names")
-        datasets = _datasets(file)
+        datasets, groups = _datasets(file)
         if names:
-            return Storage(_named(root, names, datasets), True, tuple(names), config, version, backend)
-        return Storage(_counted(datasets), False, (), config, version, backend)
+            return Storage(_named(root, names, datasets), True, tuple(names), (), config, version, backend)
+        layers, empty = _counted(datasets, groups)
+        return Storage(layers, False, (), empty, config, version, backend)
 
 
 def check_stored(file: h5py.File, tensor: Tensor) -> h5py.Dataset:
@@ -245,9 +249,10 @@ def _attribute(item: Any, name: str) -> list[str]:
     return texts
 
 
-def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """The arrays by their path. Links are not followed; arrays outside the file are left out."""
+def _datasets(file: h5py.File) -> tuple[dict[str, h5py.Dataset], list[str]]:
+    """The arrays by their path, and the groups. Links are not followed; arrays outside the file are left out."""
     found: dict[str, h5py.Dataset] = {}
+    groups: list[str] = []
     seen = 0
 
     def look(name: str, item: object) -> bool | None:
@@ -255,12 +260,14 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
         seen += 1
         if isinstance(item, h5py.Dataset) and not item.external and not item.is_virtual and item.shape is not None:
             found[name] = item
+        elif isinstance(item, h5py.Group):
+            groups.append(name)
         return True if seen > OBJECTS else None
 
     file.visititems(look)
     if seen > OBJECTS:
         raise ValueError(f"it has more than {OBJECTS:,} objects")
-    return found
+    return found, groups
 
 
 def _named(root: h5py.Group, names: list[str], datasets: dict[str, h5py.Dataset]) -> tuple[Stored, ...]:
@@ -308,19 +315,31 @@ _ROLES = {
 }
 
 
-def _counted(datasets: dict[str, h5py.Dataset]) -> tuple[Stored, ...]:
+def _counted(
+    datasets: dict[str, h5py.Dataset], all_groups: list[str]
+) -> tuple[tuple[Stored, ...], tuple[tuple[str, str], ...]]:
     """The layers of a file in the format of .weights.h5, where a layer's place is its class and a count."""
     groups: dict[str, list[Tensor]] = {}
     for path, data in datasets.items():
         place, _, last = path.rpartition("/")
-        if place.endswith("/vars") and not path.startswith(("optimizer/", "optimizer.")):
+        if place.endswith("/vars") and not path.startswith(_NOT_LAYERS):
             groups.setdefault(place.removesuffix("/vars"), []).append(Tensor(path, last, tuple(data.shape)))
     found = []
     for place, tensors in groups.items():
-        container, _, last = place.rpartition("/")
-        parts = re.fullmatch(r"(.+?)(?:_(\d+))?", last)
-        kind, number = cast(re.Match, parts).groups()
+        container, kind, number = _place(place)
         name = _attribute(datasets[tensors[0].path].parent, "name")
         tensors.sort(key=lambda tensor: int(tensor.role) if tensor.role.isdigit() else -1)
-        found.append(Stored(container, name[0] if name else None, kind, int(number or 0), tuple(tensors)))
-    return tuple(sorted(found, key=lambda layer: (layer.container, layer.kind, layer.number)))
+        found.append(Stored(container, name[0] if name else None, kind, number, tuple(tensors)))
+    places = {group.removesuffix("/vars") for group in all_groups if group.endswith("/vars")} - set(groups)
+    empty = sorted(_place(place)[:2] for place in places if not place.startswith(_NOT_LAYERS))
+    return tuple(sorted(found, key=lambda layer: (layer.container, layer.kind, layer.number))), tuple(empty)
+
+
+_NOT_LAYERS = ("optimizer", "metrics/", "_metrics")
+
+
+def _place(path: str) -> tuple[str, str, int]:
+    """Container, class and count from the path of a layer's group, as in layers/conv2d_12."""
+    container, _, last = path.rpartition("/")
+    kind, number = cast(re.Match, re.fullmatch(r"(.+?)(?:_(\d{1,9}))?", last)).groups()
+    return container, kind, int(number or 0)
