@@ -6,7 +6,7 @@ Nothing is assumed of a layer that is not known here: the file is refused, with 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -73,23 +73,26 @@ def find_resnet(root: Node, file: str) -> Found | None:
     Raises:
         StemError: there are several, or the way from the input to it is not a chain of layers.
     """
-    found = _search(root, (), (), file)
+    found = list(_search(root, ()))
     if len(found) > 1:
-        where = ", ".join(repr("/".join(one.model.path) or one.model.node.name) for one in found)
+        where = ", ".join(repr("/".join(model.path) or model.node.name) for model, _ in found)
         raise StemError(
             f"{file!r} contains {len(found)} ResNets ({where}). Save the one that you want alone, as in "
             "model.get_layer(name).save('resnet.keras')."
         )
-    return found[0] if found else None
+    if not found:
+        return None
+    model, first = found[0]
+    before = (*before_model(root, model.path, file), *_before(model.node, model.path, first, file))
+    return Found(model, first, before)
 
 
-def _search(model: Node, path: tuple[str, ...], before: tuple[Placed, ...], file: str) -> list[Found]:
+def _search(model: Node, path: tuple[str, ...]) -> Iterator[tuple[Placed, str]]:
     first = first_convolution(model)
-    found = [Found(Placed(model, path), first, (*before, *_before(model, path, first, file)))] if first else []
+    if first:
+        yield Placed(model, path), first
     for node in model.nodes or ():
-        if node.nodes is not None and _contains(node):
-            found += _search(node, (*path, node.name), (*before, *_before(model, path, node.name, file)), file)
-    return found
+        yield from _search(node, (*path, node.name))
 
 
 def before_model(root: Node, path: tuple[str, ...], file: str) -> tuple[Placed, ...]:
@@ -100,10 +103,6 @@ def before_model(root: Node, path: tuple[str, ...], file: str) -> tuple[Placed, 
         found += _before(model, path[:depth], name, file)
         model = model.child(name)
     return tuple(found)
-
-
-def _contains(model: Node) -> bool:
-    return bool(first_convolution(model)) or any(_contains(node) for node in model.nodes or ())
 
 
 def first_convolution(model: Node) -> str | None:
@@ -128,7 +127,8 @@ def _before(model: Node, path: tuple[str, ...], name: str, file: str) -> list[Pl
             )
         node = next((node for node in model.nodes or () if node.name == here[0]), None)
         if node is None or node.name in seen:
-            raise StemError(f"{file!r}: the layer {here[0]!r} in front of {name!r} is not in the file's configuration.")
+            what = "is not in the file's configuration" if node is None else "reads itself"
+            raise StemError(f"{file!r}: the layer {here[0]!r} in front of {name!r} {what}.")
         seen.add(node.name)
         found.append(Placed(node, path))
         here = node.inputs

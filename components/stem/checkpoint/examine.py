@@ -229,12 +229,15 @@ def _chosen(file: str, names: set[str], expected: str | None) -> Layout:
         return layout
     if expected:
         layout, missing, extra = nearest(names, [layout_of(expected)])
+    start = f"{file!r} does not contain {layout.backbone}" if expected else f"{file!r} contains no stock ResNet"
+    if not expected:
+        start += f"; compared with {layout.backbone}"
     what = (
         f"{len(missing)} layer(s) are missing, the first is {missing[0]!r}"
         if missing
         else f"it has {len(extra)} layer(s) too many, the first is {extra[0]!r}"
     )
-    raise StemError(f"{file!r} does not contain {layout.backbone}: {what}. Supported are {', '.join(BLOCKS)}.")
+    raise StemError(f"{start}: {what}. Supported are {', '.join(BLOCKS)}.")
 
 
 def _by_structure(file: str, found: Found, expected: str | None) -> Layout:

@@ -277,7 +277,7 @@ def _named(root: h5py.Group, names: list[str], datasets: dict[str, h5py.Dataset]
     for group in names:
         path = f"{prefix}/{group}".strip("/")
         if not isinstance(root.get(group, getlink=True), h5py.HardLink) or not isinstance(root[group], h5py.Group):
-            continue
+            raise ValueError(f"the group {group!r} is missing, or a link to another place")
         weights = _attribute(root[group], "weight_names")
         scopes: dict[tuple[str, ...], list[Tensor]] = {}
         for weight in weights:

@@ -178,7 +178,7 @@ def arranged(
     if set(given) != set(wanted) and len(given) == len(wanted) and all(role.isdigit() for role in roles):
         given = dict(zip(wanted, stored.tensors, strict=True))
     shapes = {role: tensor.shape for role, tensor in given.items()}
-    if part.name == FIRST and len(shapes.get("kernel", ())) == 4:
+    if part.name == FIRST and shapes.get("kernel", ())[:2] == wanted["kernel"][:2] and len(shapes["kernel"]) == 4:
         wanted["kernel"] = (*wanted["kernel"][:2], shapes["kernel"][2], wanted["kernel"][3])
     if shapes != wanted:
         kernel, stock = shapes.get("kernel"), wanted.get("kernel")

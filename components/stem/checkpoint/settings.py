@@ -153,7 +153,7 @@ def _differences(part: Part, node: Node, first: Node, file: str) -> dict[str, An
         if key == "axis":
             # A network of channels-first images has the same weights.
             value = 3 if value == -1 or (value == 1 and channels_first) else value
-        if key == "activation" and value not in _ACTIVATIONS:
+        if key == "activation" and not (isinstance(value, str) and value in _ACTIVATIONS):
             raise StemError(f"{file!r}: the layer {node.name!r} has an activation of its own ({value!r:.80}).")
         if isinstance(stock, float) and isinstance(value, (int, float)):
             different = abs(value - stock) > 1e-6 * abs(stock)
