@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .checkpoint.examine import Examined, examine
+from .checkpoint.examine import examine
+from .checkpoint.examined import Examined
 from .checkpoint.layout import BLOCKS
 from .errors import StemError
 

@@ -14,7 +14,7 @@ import numpy as np
 from .checkpoint.config import Node
 from .checkpoint.layout import FIRST, STEM_FILTERS
 from .checkpoint.names import present_name
-from .checkpoint.operations import operation_of
+from .checkpoint.operations import operation_of, without_stack
 from .errors import StemError
 
 # They pass their input on at inference.
@@ -130,6 +130,7 @@ def _before(model: Node, path: tuple[str, ...], name: str, file: str) -> list[Pl
             what = "is not in the file's configuration" if node is None else "reads itself"
             raise StemError(f"{file!r}: the layer {here[0]!r} in front of {name!r} {what}.")
         seen.add(node.name)
+        node = without_stack(model, node)
         found.append(Placed(node, path))
         here = node.inputs
     return [part for placed in reversed(found) for part in _parts(placed, file)]
@@ -206,8 +207,9 @@ def _affine(
     except (ValueError, KeyError, TypeError):  # other values in different places of the image
         pass
     raise StemError(
-        f"{file!r}: the layer {layer.node.name!r} ({layer.node.class_name}) is in front of the ResNet, and what it does "
-        "to the pixels is not known here. Known are Rescaling, Normalization, preprocess_input, and layers that do nothing at inference. "
+        f"{file!r}: the layer {layer.node.name!r} ({layer.node.class_name}) is in front of the ResNet, and what it "
+        "does to the pixels is not known here. Known are Rescaling, Normalization, preprocess_input, and layers that "
+        "do nothing at inference. "
         f"Save the network behind it alone, as in model.get_layer({inner!r}).save('resnet.keras'), and give its "
         "preprocessing as source (model.source in a configuration)."
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .checkpoint.examine import Examined, examine
+from .checkpoint.examine import examine
+from .checkpoint.examined import Examined
 from .checkpoint.hdf5 import check_stored, opened, read_tensor
 from .checkpoint.head import TOP
 from .checkpoint.layout import layout_of
@@ -133,6 +134,6 @@ def _refuse_impossible(values: dict[str, np.ndarray], layer: str, file: str) -> 
             )
         if name == "moving_variance" and value.min() < 0:
             raise StemError(
-                f"{file!r}: the variance of the layer {layer!r} is negative, so the file is damaged, or its tensors are "
-                "not those of this layer."
+                f"{file!r}: the variance of the layer {layer!r} is negative, so the file is damaged, or its tensors "
+                "are not those of this layer."
             )

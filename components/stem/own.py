@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .checkpoint.examine import ENTRY, Examined
+from .checkpoint.examined import Examined
 from .checkpoint.hdf5 import ERRORS, opened, read_tensor
 from .checkpoint.match import of_node
+from .checkpoint.whole import ENTRY
 from .errors import StemError
 from .given import Placed
 from .saved import StemModel
@@ -28,7 +29,8 @@ def load_own(found: Examined) -> StemModel:
         StemError: the file has layers that this library does not use, or does not have all weights.
     """
     file = str(found.path)
-    assert found.root is not None and found.storage is not None
+    assert found.root is not None
+    assert found.storage is not None
     raw = _search(json.loads(found.storage.config or ""))
     node = found.root
     for name in found.own_path:

@@ -82,9 +82,9 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
         )
     if front is not None and front.reverse and found.bands == COLOURS:
         raise StemError(
-            f"The file has layers in front of the ResNet ({front.layers}) that reverse the order of the channels, so its "
-            f"first convolution reads {', '.join(COLOURS[::-1])}, but source {found.name!r} says {', '.join(COLOURS)}. "
-            "Use source='auto', or a file without these layers."
+            f"The file has layers in front of the ResNet ({front.layers}) that reverse the order of the channels, so "
+            f"its first convolution reads {', '.join(COLOURS[::-1])}, but source {found.name!r} says "
+            f"{', '.join(COLOURS)}. Use source='auto', or a file without these layers."
         )
     if front is not None and not (np.allclose(found.scale, front.scale) and np.allclose(found.offset, front.offset)):
         raise StemError(

@@ -305,7 +305,13 @@ def whole_models():
             outer = around(model := V1(), head=head(8, 3), sequential=True)
             return (write_archive(path, outer, version, attribute=attribute), model)[1]
 
-        @case(group, f"{told}, Rescaling(1/127.5, -1) in front, one Dense", "front.keras", front=(1 / 127.5, -1), classes=3)
+        @case(
+            group,
+            f"{told}, Rescaling(1/127.5, -1) in front, one Dense",
+            "front.keras",
+            front=(1 / 127.5, -1),
+            classes=3,
+        )
         def _(path, version=version, attribute=attribute):
             front = [plain("Rescaling", "r", "", scale=1 / 127.5, offset=-1)]
             return (write_archive(path, around(model := V1(), front, head(3)), version, attribute=attribute), model)[1]
@@ -334,18 +340,30 @@ def whole_models():
     def _(path):
         return (write_named(path, around(model := V1(), [adapted()]), whole=True), model)[1]
 
-    @case(group, "adapted Normalization in front, .keras", "n.keras", front=((1 / 2, 1 / 3, 1 / 4), (-1.5, -4 / 3, -1.25)))
+    @case(
+        group, "adapted Normalization in front, .keras", "n.keras", front=((1 / 2, 1 / 3, 1 / 4), (-1.5, -4 / 3, -1.25))
+    )
     def _(path):
         return (write_archive(path, around(model := V1(), [adapted()])), model)[1]
 
     caffe = (1, (-103.939, -116.779, -123.68))
 
-    @case(group, "preprocess_input of Keras 2 in front (SlicingOpLambda, TFOpLambda)", "caffe.h5", front=caffe, classes=3)
+    @case(
+        group, "preprocess_input of Keras 2 in front (SlicingOpLambda, TFOpLambda)", "caffe.h5", front=caffe, classes=3
+    )
     def _(path):
         spec = [{"class_name": "__ellipsis__"}, {"start": None, "stop": None, "step": -1}]
         front = [
-            Layer("SlicingOpLambda", "getitem", {"function": "__operators__.getitem"}, [], arguments={"slice_spec": spec}),
-            Layer("TFOpLambda", "bias_add", {"function": "nn.bias_add"}, [], arguments={"bias": list(caffe[1]), "data_format": "NHWC"}),
+            Layer(
+                "SlicingOpLambda", "getitem", {"function": "__operators__.getitem"}, [], arguments={"slice_spec": spec}
+            ),
+            Layer(
+                "TFOpLambda",
+                "bias_add",
+                {"function": "nn.bias_add"},
+                [],
+                arguments={"bias": list(caffe[1]), "data_format": "NHWC"},
+            ),
         ]
         return (write_named(path, around(model := V1(), front, head(3)), whole=True), model)[1]
 
@@ -378,7 +396,10 @@ def whole_models():
 
     @case(group, "Keras 2.0: its names, epsilon 0.001", "old.h5", changes=every)
     def _(path):
-        return (write_named(path, renamed(model := changed(V1(), **every), old_name), whole=True, version="2.0.8"), model)[1]
+        return (
+            write_named(path, renamed(model := changed(V1(), **every), old_name), whole=True, version="2.0.8"),
+            model,
+        )[1]
 
     @case(group, "names counted by Keras (conv2d_12)", "counted.keras")
     def _(path):
@@ -389,7 +410,10 @@ def whole_models():
     @case(group, "ReLU layers instead of Activation", "relu.keras")
     def _(path):
         model = V1()
-        layers = [dataclasses.replace(x, kind="ReLU", config={"max_value": None}) if x.kind == "Activation" else x for x in model.layers]
+        layers = [
+            dataclasses.replace(x, kind="ReLU", config={"max_value": None}) if x.kind == "Activation" else x
+            for x in model.layers
+        ]
         return (write_archive(path, dataclasses.replace(model, layers=layers)), model)[1]
 
     @case(group, "channels-first images", "first.keras")
@@ -460,7 +484,9 @@ def refused():
         extra = plain("LayerScale", "between", "conv2_block2_out", package="my")
         layers = [*model.layers[: at + 1], extra]
         for layer in model.layers[at + 1 :]:
-            layers.append(dataclasses.replace(layer, inputs=[s.replace("conv2_block2_out", "between") for s in layer.inputs]))
+            layers.append(
+                dataclasses.replace(layer, inputs=[s.replace("conv2_block2_out", "between") for s in layer.inputs])
+            )
         write_archive(path, dataclasses.replace(model, layers=layers))
 
     @case(group, "an activation of its own", "mine.keras", "conv1_relu.*activation of its own")
@@ -488,7 +514,9 @@ def refused():
 
     @case(group, "a network without a ResNet (VGG)", "vgg.keras", "contains no keras.applications ResNet.*VGG")
     def _(path):
-        first = Layer("Conv2D", "block1_conv1", {"kernel_size": [3, 3]}, [], {"kernel": np.ones((3, 3, 3, 4), "float32")})
+        first = Layer(
+            "Conv2D", "block1_conv1", {"kernel_size": [3, 3]}, [], {"kernel": np.ones((3, 3, 3, 4), "float32")}
+        )
         write_archive(path, around(first, head=head(3)), names=True)
 
     @case(group, "Dense layers alone", "dense.weights.h5", "expected one 7x7 convolution, found 0")
@@ -501,9 +529,21 @@ def refused():
             file.create_dataset("x", data=[1, 2])
 
     header = json.dumps({"conv1.weight": {"dtype": "F32", "shape": [64, 13, 7, 7], "data_offsets": [0, 8]}}).encode()
-    bytes_of("safetensors", "net.safetensors", struct.pack("<Q", len(header)) + header + b"\0" * 8, r"safetensors.*13 channels.*PyTorch")
-    bytes_of("an old PyTorch file", "net.pth", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "PyTorch.*not opened")
-    bytes_of("a pickle that calls a function", "net.h5", b"\x80\x04cos\nsystem\n(S'touch hacked'\ntR.", "pickle.*not opened")
+    bytes_of(
+        "safetensors",
+        "net.safetensors",
+        struct.pack("<Q", len(header)) + header + b"\0" * 8,
+        r"safetensors.*13 channels.*PyTorch",
+    )
+    bytes_of(
+        "an old PyTorch file",
+        "net.pth",
+        b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.",
+        "PyTorch.*not opened",
+    )
+    bytes_of(
+        "a pickle that calls a function", "net.h5", b"\x80\x04cos\nsystem\n(S'touch hacked'\ntR.", "pickle.*not opened"
+    )
     bytes_of("a web page", "page.h5", b"<!DOCTYPE html><html>login", "web page.*login")
     bytes_of("a pointer of Git LFS", "lfs.keras", b"version https://git-lfs.github.com/spec/v1\noid x", "git lfs pull")
     bytes_of("an empty file", "empty.h5", b"", "empty")
@@ -519,7 +559,12 @@ def refused():
                 for name, data in members.items():
                     archive.writestr(name, data)
 
-    zipped("a PyTorch file", "net.pt", {"net/data.pkl": b"cos\nsystem\n(S'touch hacked'\ntR.", "net/data/0": b"1"}, "PyTorch.*not opened")
+    zipped(
+        "a PyTorch file",
+        "net.pt",
+        {"net/data.pkl": b"cos\nsystem\n(S'touch hacked'\ntR.", "net/data/0": b"1"},
+        "PyTorch.*not opened",
+    )
     zipped("TorchScript", "script.pt", {"n/data.pkl": b"x", "n/constants.pkl": b"x"}, "TorchScript")
     zipped("NumPy's .npz", "net.npz", {"a.npy": b"x"}, "NumPy")
     zipped("a zip archive with a checkpoint inside", "net.zip", {"folder/net.h5": b"x"}, "Unpack")
@@ -592,7 +637,9 @@ def hostile():
     case(group, "10 GB of declared shape in the first convolution", "huge.h5", "declares 1000000 channels")(
         shaped((7, 7, 1_000_000, 64), chunks=(7, 7, 100, 64), compression="gzip")
     )
-    case(group, "a kernel that is declared and not stored", "hollow.h5", "declares .* are stored")(shaped((7, 7, 4000, 64)))
+    case(group, "a kernel that is declared and not stored", "hollow.h5", "declares .* are stored")(
+        shaped((7, 7, 4000, 64))
+    )
 
     @case(group, "a tensor in another file", "external.h5", "damaged or incomplete: the tensor")
     def _(path):

@@ -1,7 +1,7 @@
 """Small models as plain descriptions, and writers of the files that each Keras version made of them.
 
-Keras is not needed: the formats were taken from the files of Keras 3.15 and tf_keras 2.21, and from the sources of Keras 2.13,
-3.0 and 3.6.
+Keras is not needed: the formats were taken from the files of Keras 3.15 and tf_keras 2.21, and from the sources of
+Keras 2.13, 3.0 and 3.6.
 """
 
 import dataclasses
@@ -132,7 +132,10 @@ def config_of(model, version=3) -> dict[str, Any]:
                 settings[f"{role}_initializer"] = {"class_name": "Zeros", "config": {}}
             entry = {"class_name": layer.kind, "config": settings}
             if new:
-                entry |= {"module": layer.package or "keras.layers", "registered_name": layer.package and layer.kind or None}
+                entry |= {
+                    "module": layer.package or "keras.layers",
+                    "registered_name": (layer.package and layer.kind) or None,
+                }
         entry = {**entry, "name": layer.name}
         if not sequential:
             if version < 3:
@@ -141,7 +144,9 @@ def config_of(model, version=3) -> dict[str, Any]:
                 if layer.arguments:
                     entry["inbound_nodes"] = nodes
             else:
-                tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": [s, 0, 0]}} for s in layer.inputs]
+                tensors = [
+                    {"class_name": "__keras_tensor__", "config": {"keras_history": [s, 0, 0]}} for s in layer.inputs
+                ]
                 args = [tensors] if len(tensors) > 1 else tensors
                 entry["inbound_nodes"] = [{"args": args, "kwargs": layer.arguments}] if tensors else []
         return entry
@@ -164,7 +169,9 @@ def write_named(path, model, version="2.15.0", whole=False, suffix=":0", scope=N
             place.attrs["backend"], place.attrs["keras_version"] = backend.encode(), version.encode()
         if whole:
             file.attrs["model_config"] = json.dumps(config or config_of(model, 2)).encode()
-        names = [layer.name for layer in model.layers if not (model.kind == "Sequential" and layer.kind == "InputLayer")]
+        names = [
+            layer.name for layer in model.layers if not (model.kind == "Sequential" and layer.kind == "InputLayer")
+        ]
         for layer in model.layers:
             if layer.name not in names:
                 continue

@@ -1,5 +1,7 @@
 """Small networks for the tests, built by keras.applications, with random statistics that hide no error."""
 
+import functools
+
 import keras
 import numpy as np
 from keras.src.applications import resnet
@@ -48,9 +50,10 @@ def as_stock(monkeypatch, blocks: dict[str, tuple[int, ...]], seed: int = 1) -> 
     """Makes small networks the stock ones: for keras.applications, and for the layout that files are compared with."""
     monkeypatch.setattr(layout, "WIDTH", 4)
     for name, counts in blocks.items():
+        build = functools.partial(network, name.endswith("V2"), counts, seed=seed)
 
-        def make(include_top=True, weights=None, input_shape=None, pooling=None, v2=name.endswith("V2"), counts=counts):
-            return network(v2, counts, channels=input_shape[-1], pooling=pooling, seed=seed)
+        def make(include_top=True, weights=None, input_shape=None, pooling=None, build=build, **_):
+            return build(channels=input_shape[-1], pooling=pooling)
 
         monkeypatch.setattr(keras.applications, name, make)
         monkeypatch.setitem(layout.BLOCKS, name, counts)

@@ -14,7 +14,7 @@ from restem.stem import StemError
 from restem.stem.checkpoint import layout
 from restem.stem.checkpoint.examine import examine
 from restem.stem.checkpoint.hdf5 import opened, read_tensor
-from restem.stem.checkpoint.summary import to_dict, to_text
+from restem.stem.checkpoint.summary import to_dict
 from restem.stem.contents import check_contents
 
 from . import checkpoint_cases as cases
@@ -120,3 +120,65 @@ def test_the_table_has_no_other_lines():
     lines = [line for line in TABLE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     assert len(lines) == len(CASES) + len({one.group for one in CASES})
     assert len(CASES) >= 60
+
+
+@pytest.mark.parametrize("v2", [False, True])
+def test_the_layout_is_that_of_keras(v2, monkeypatch):
+    from .networks import network
+
+    name = "ResNet50V2" if v2 else "ResNet50"
+    monkeypatch.setitem(layout.BLOCKS, name, (3, 2, 2))
+    theirs = network(v2, (3, 2, 2), width=cases.WIDTH, channels=5)
+    ours = layout.layout_of(name, 5)
+    entries = [entry for entry in theirs.get_config()["layers"] if entry["class_name"] != "InputLayer"][:-1]
+    pools = iter([part.name for part in ours.parts if part.name.endswith("_pool")])
+    names = {e["name"]: next(pools) if e["class_name"] == "MaxPooling2D" else e["name"] for e in entries}
+    names["input"] = theirs.layers[0].name
+    assert [part.name for part in ours.parts] == [names[entry["name"]] for entry in entries]
+    for part, entry in zip(ours.parts, entries, strict=True):
+        assert part.kind == entry["class_name"]
+        assert {names.get(one, one) for one in part.inputs} == set(_reads(entry["inbound_nodes"], names))
+        for key, value in part.settings.items():
+            given = entry["config"][key]
+            assert (json.loads(json.dumps(given)) if key != "axis" else given % 4) == value, (part.name, key)
+        weights = theirs.get_layer(entry["name"]).weights
+        assert {weight.name: tuple(weight.shape) for weight in weights} == part.shapes()
+    assert ours.features == theirs.output_shape[-1]
+
+
+def _reads(nodes, names):
+    found = re.findall(r"keras_history': \('([^']+)'|keras_history': \['([^']+)'", str(nodes))
+    return [names.get(one, one) for pair in found for one in pair if one]
+
+
+def test_the_real_depths():
+    """With the real widths, which the small networks replace."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "WIDTH", 64)
+        real = {"ResNet50": ((3, 4, 6, 3), 23_587_712), "ResNet152V2": ((3, 8, 36, 3), 58_331_648)}
+        for name, (blocks, values) in real.items():
+            patch.setitem(layout.BLOCKS, name, blocks)
+            parts = layout.layout_of(name).parts
+            assert sum(int(np.prod(shape)) for part in parts for shape in part.shapes().values()) == values
+
+
+def run(*args):
+    return CliRunner().invoke(checkpoint, args, catch_exceptions=False, standalone_mode=False)
+
+
+def test_the_command(tmp_path):
+    path, _ = next(one for one in CASES if "Rescaling(1/127.5" in one.told).write(tmp_path)
+    text = run(str(path)).stdout
+    for words in ("Keras 3.15.0", "ResNet50, 3 channels", "3 classes", "Rescaling 'r'", "behind the ResNet: Global"):
+        assert words in text
+    told = json.loads(run(str(path), "--json").stdout)
+    assert told["architecture"] == "ResNet50"
+    assert told["classes"] == 3
+    assert told["preprocessing"]["must_be_said"] is False
+    path, _ = next(one for one in CASES if one.told.startswith("12 channels")).write(tmp_path)
+    assert "must be said" in run(str(path)).stdout
+    assert "model.source" in run(str(path)).stdout
+    path, _ = next(one for one in CASES if one.told.startswith("strides in the 3x3")).write(tmp_path)
+    assert "the form v1.5" in run(str(path)).stdout
+    with pytest.raises(StemError, match="not found"):
+        run(str(tmp_path / "missing.h5"))

@@ -53,6 +53,8 @@ FRONTS = {
     "two rescalings": lambda: [keras.layers.Rescaling(1 / 255), keras.layers.Rescaling([2, 3, 4], offset=[-1, 0, 1])],
     "normalization": lambda: [normalization()],
     "rescaling and normalization": lambda: [keras.layers.Rescaling(0.5), normalization()],
+    "preprocess_input, caffe": lambda: [keras.applications.resnet.preprocess_input],
+    "preprocess_input, tf": lambda: [keras.applications.resnet_v2.preprocess_input],
     "augmentation": lambda: [
         keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)]),
         keras.layers.Rescaling(1 / 255),

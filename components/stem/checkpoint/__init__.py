@@ -8,6 +8,9 @@ names.py     the names that Keras gave to the layers of its ResNets over the yea
 match.py     which tensor belongs to which layer
 settings.py  where the file's network differs from the stock one
 front.py     what the layers in front of the ResNet do to the pixels
+operations.py  arithmetic in front of it, as preprocess_input leaves it
 head.py      what stands behind it
-look.py      all of this together
+whole.py, weights.py, examine.py, examined.py
+             all of this together: for whole models, for weights alone, for any file; and its result
+summary.py   the result for people and for programs
 """

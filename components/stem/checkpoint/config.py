@@ -73,7 +73,8 @@ def _node(data: dict[str, Any], depth: int) -> Node | None:
     sequential = "output_layers" not in config
     if sequential:
         nodes = tuple(
-            dataclasses.replace(node, inputs=(nodes[place - 1].name,) if place else ()) for place, node in enumerate(nodes)
+            dataclasses.replace(node, inputs=(nodes[place - 1].name,) if place else ())
+            for place, node in enumerate(nodes)
         )
         outputs: tuple[str, ...] = (nodes[-1].name,) if nodes else ()
     else:

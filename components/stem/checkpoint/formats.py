@@ -1,4 +1,4 @@
-"""What kind of file a checkpoint is, by its content. Those that are not read get a sentence with how to convert them."""
+"""What kind of file a checkpoint is, by its content. One that is not read gets a sentence with how to convert it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def _missing(path: Path) -> None:
     if Path(f"{path}.index").is_file():
         raise _tensorflow(path)
     raise StemError(
-        f"Weights file {str(path)!r} not found. Give 'imagenet', 'none', or the path of a .weights.h5, .h5 or .keras file."
+        f"Weights file {str(path)!r} not found. Give 'imagenet', 'none', or the path of a .weights.h5, .h5 or .keras "
+        "file."
     )
 
 
@@ -127,7 +128,9 @@ def _other(path: Path, start: bytes, end: bytes, size: int) -> StemError:
     if size == 0:
         return damaged(path, "the file is empty")
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        return _refuse(path, "a web page", "The download may have needed a login or a confirmation: download the file again")
+        return _refuse(
+            path, "a web page", "The download may have needed a login or a confirmation: download the file again"
+        )
     if start.startswith(b"version https://git-lfs"):
         return _refuse(path, "a pointer of Git LFS", "Run git lfs pull in its repository to get the file itself")
     if start.startswith(_TORCH_OLD):
@@ -170,7 +173,9 @@ def _safetensors(path: Path, start: bytes, size: int) -> str | None:
             file.seek(8)
             header = json.loads(file.read(length))
         shape = next(
-            tuple(header[name]["shape"]) for name in header if name.split(".")[-2:] == ["conv1", "weight"] and "layer" not in name
+            tuple(header[name]["shape"])
+            for name in header
+            if name.split(".")[-2:] == ["conv1", "weight"] and "layer" not in name
         )
         return f" (its first convolution has {int(shape[1])} channels)"
     except (ValueError, KeyError, TypeError, IndexError, StopIteration, RecursionError):

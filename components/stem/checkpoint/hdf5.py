@@ -29,7 +29,17 @@ TEXT_BYTES = 1 << 26  # of a configuration, and of one attribute
 OBJECTS = 200_000
 UNPACKED_BYTES = 1 << 28  # a compressed member is unpacked in memory
 EXPANSION = 100  # how many times its stored size a compressed array may have
-ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, struct.error)
+ERRORS = (
+    OSError,
+    KeyError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    struct.error,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +131,11 @@ def opened(path: Path, kind: str) -> Iterator[h5py.File]:
     """
     try:
         if kind == ARCHIVE:
-            with zipfile.ZipFile(path) as archive, open(path, "rb") as file, h5py.File(
-                _member(archive, file), "r"
-            ) as weights:
+            with (
+                zipfile.ZipFile(path) as archive,
+                open(path, "rb") as file,
+                h5py.File(_member(archive, file), "r") as weights,
+            ):
                 yield weights
         else:
             with h5py.File(path / WEIGHTS if kind == FOLDER else path, "r") as weights:

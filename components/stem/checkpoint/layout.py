@@ -1,6 +1,7 @@
 """The layers of the stock ResNets with their settings and shapes, as keras.applications builds them.
 
-Written down here so that a file can be compared with them without Keras, in milliseconds. A test compares this with Keras.
+Written down here so that a file can be compared with them without Keras, in milliseconds. A test compares this with
+Keras.
 """
 
 from __future__ import annotations

@@ -68,7 +68,11 @@ def by_order(storage: Storage, layouts: Iterable[Layout]) -> tuple[Layout, dict[
     for container in dict.fromkeys(layer.container for layer in storage.layers):
         layers = [layer for layer in storage.layers if layer.container == container]
         convolutions = [layer for layer in layers if len(layer.tensors[0].shape) == 4]
-        norms = [layer for layer in layers if len(layer.tensors) == 4 and len({*layer.shapes()}) == 1 == len(layer.shapes()[0])]
+        norms = [
+            layer
+            for layer in layers
+            if len(layer.tensors) == 4 and len({*layer.shapes()}) == 1 == len(layer.shapes()[0])
+        ]
         starts = [place for place, layer in enumerate(convolutions) if layer.tensors[0].shape[:2] == (7, 7)]
         if len(starts) != 1:
             continue
@@ -169,10 +173,12 @@ def arranged(
     changes = dict(changes)
     if part.kind == "Conv2D" and not known and len(roles) in (1, 2) and (len(roles) == 2) != part.settings["use_bias"]:
         changes["use_bias"] = len(roles) == 2
-    if part.kind == "BatchNormalization" and not known and set(roles) <= {"gamma", "beta", "moving_mean", "moving_variance"}:
-        changes |= {
-            key: False for key, role in {"scale": "gamma", "center": "beta"}.items() if role not in roles
-        }
+    if (
+        part.kind == "BatchNormalization"
+        and not known
+        and set(roles) <= {"gamma", "beta", "moving_mean", "moving_variance"}
+    ):
+        changes |= {key: False for key, role in {"scale": "gamma", "center": "beta"}.items() if role not in roles}
     wanted = part.shapes(changes)
     given = dict(zip(roles, stored.tensors, strict=True))
     if set(given) != set(wanted) and len(given) == len(wanted) and all(role.isdigit() for role in roles):

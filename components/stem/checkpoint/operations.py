@@ -5,6 +5,7 @@ Keras 2 writes TFOpLambda and SlicingOpLambda with the name of TensorFlow's func
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,31 @@ _ALL = {"start": None, "stop": None, "step": None}
 _REVERSED = {"start": None, "stop": None, "step": -1}
 
 
+_STACKED = object()  # how a layer is called that puts the channels together again in the reverse order
+
+
+def without_stack(model: Node, node: Node) -> Node:
+    """Keras 3 reverses channels by taking each one and stacking them: such a layer then reads their source."""
+    taken = [part for name in node.inputs for part in model.nodes or () if part.name == name]
+    if node.kind != "Stack" or node.config.get("axis") != -1 or {part.kind for part in taken} != {"GetItem"}:
+        return node
+    try:
+        calls = [part.calls[0] for part in taken]
+        places = [call["args"][1][1] for call in calls]
+        whole = all(len(part.calls) == 1 and _slice(part.calls[0]["args"][1][0]) == "..." for part in taken)
+        channels = {call["args"][0]["config"]["shape"][-1] for call in calls}
+        sources = {source for part in taken for source in part.inputs}
+        if whole and len(sources) == 1 and channels == {len(taken)} and places == list(range(len(taken)))[::-1]:
+            return dataclasses.replace(node, inputs=tuple(sources), calls=_STACKED)
+    except (KeyError, TypeError, IndexError, AttributeError):
+        pass
+    return node
+
+
 def operation_of(node: Node) -> tuple[str, Any] | None:
     """add, multiply or reverse, with the constant; None if the layer does something else."""
+    if node.calls is _STACKED:
+        return "reverse", None
     try:
         if node.kind in ("TFOpLambda", "SlicingOpLambda"):
             name = _KERAS2[node.config["function"]]

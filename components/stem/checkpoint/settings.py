@@ -14,10 +14,25 @@ from .names import present_name
 _WITHOUT_EFFECT = {
     *("name", "trainable", "dtype", "seed", "data_format", "batch_shape", "ragged", "sparse", "optional"),
     *("momentum", "synchronized", "renorm", "renorm_clipping", "renorm_momentum", "fused", "virtual_batch_size"),
-    *("batch_input_shape", "batch_size", "input_dtype", "noise_shape", "autocast", "build_config", "activity_regularizer"),
+    *(
+        "batch_input_shape",
+        "batch_size",
+        "input_dtype",
+        "noise_shape",
+        "autocast",
+        "build_config",
+        "activity_regularizer",
+    ),
     *("adjustment", "_keras_shape", "input_spec", "experimental_autocast"),
 }
-_ENDINGS_WITHOUT_EFFECT = ("_initializer", "_regularizer", "_constraint", "_lora_rank", "quantization_config", "lora_alpha")
+_ENDINGS_WITHOUT_EFFECT = (
+    "_initializer",
+    "_regularizer",
+    "_constraint",
+    "_lora_rank",
+    "quantization_config",
+    "lora_alpha",
+)
 # What a setting is if a file of an older Keras does not have it.
 _DEFAULTS = {
     **{"use_bias": True, "groups": 1, "dilation_rate": [1, 1], "activation": "linear", "epsilon": 1e-3},
@@ -46,8 +61,8 @@ def compare(found: Found, layout: Layout, file: str) -> tuple[dict[str, str], di
     if pad not in nodes or nodes[pad].kind != "ZeroPadding2D":
         what = f"a {nodes[pad].kind}" if pad in nodes else "nothing"
         raise StemError(
-            f"{file!r}: the first convolution {found.first!r} reads {what}, in Keras's network a ZeroPadding2D: this is "
-            "another network."
+            f"{file!r}: the first convolution {found.first!r} reads {what}, in Keras's network a ZeroPadding2D: this "
+            "is another network."
         )
     names = {PAD: pad, FIRST: found.first}
     changes: dict[str, dict[str, Any]] = {}
@@ -143,7 +158,9 @@ def _differences(part: Part, node: Node, first: Node, file: str) -> dict[str, An
     for key, value in node.config.items():
         known = key in part.settings or key in _WITHOUT_EFFECT or key.endswith(_ENDINGS_WITHOUT_EFFECT)
         if not known and value not in (None, False, [], {}):
-            raise StemError(f"{file!r}: the layer {node.name!r} has the setting {key}={value!r}, which is not known here.")
+            raise StemError(
+                f"{file!r}: the layer {node.name!r} has the setting {key}={value!r}, which is not known here."
+            )
     found = {}
     channels_first = first.config.get("data_format") == "channels_first"
     for key, stock in part.settings.items():
@@ -161,11 +178,13 @@ def _differences(part: Part, node: Node, first: Node, file: str) -> dict[str, An
             different = value != stock
         if different:
             if key == "axis" or not _is_value(value):
-                raise StemError(f"{file!r}: the layer {node.name!r} has {key}={value!r:.80}, Keras's network {stock!r}.")
+                raise StemError(
+                    f"{file!r}: the layer {node.name!r} has {key}={value!r:.80}, Keras's network {stock!r}."
+                )
             if part.name == FIRST and key == "padding":
                 raise StemError(
-                    f"{file!r}: the first convolution pads its input itself ({value!r}), Keras's network does not: this "
-                    "is another network."
+                    f"{file!r}: the first convolution pads its input itself ({value!r}), Keras's network does not: "
+                    "this is another network."
                 )
             found[key] = value
     return found

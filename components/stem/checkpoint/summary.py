@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .examine import Examined
+from .examined import Examined
 from .head import TOP
 
 SHOWN = 3  # layers named for each setting that differs
@@ -38,7 +38,11 @@ def to_text(found: Examined) -> str:
     told = to_dict(found)
     size = f"{told['channels']} channels" + (f", {told['features']} features" if told["features"] else "")
     taken = f"{told['layers']} layers with {told['values']:,} values"
-    kept = f"one Dense layer with {told['classes']} classes, kept with --include-top" if told["classes"] else "none that can be kept"
+    kept = (
+        f"one Dense layer with {told['classes']} classes, kept with --include-top"
+        if told["classes"]
+        else "none that can be kept"
+    )
     lines = [
         ("file", told["file"]),
         ("format", f"{told['format']}, {told['framework']}"),
@@ -61,8 +65,8 @@ def settings_told(found: Examined) -> list[str]:
             if layer != TOP:
                 by_value.setdefault((key, str(value)), []).append(layer)
     told = [
-        f"{key} {value} in {len(layers)} layer(s) ({', '.join(layers[:SHOWN])}{', ...' if len(layers) > SHOWN else ''}), "
-        "not Keras's value"
+        f"{key} {value} in {len(layers)} layer(s), not Keras's value: {', '.join(layers[:SHOWN])}"
+        + (", ..." if len(layers) > SHOWN else "")
         for (key, value), layers in by_value.items()
     ]
     strides = {layer: changes["strides"] for layer, changes in found.changes.items() if "strides" in changes}
@@ -72,8 +76,20 @@ def settings_told(found: Examined) -> list[str]:
     return told
 
 
+def must_be_said(found: Examined) -> str:
+    """Why the preprocessing cannot be taken from the file or from Keras's convention; '' if it can."""
+    if found.own or (found.front and found.channels in (1, 3)):
+        return ""
+    if found.front:
+        return f"the file does not name its {found.channels} channels"
+    if found.unsure or found.channels == 3:
+        return found.unsure
+    return f"the file does not say what its {found.channels} channel(s) are"
+
+
 def _preprocessing(found: Examined) -> tuple[bool, str]:
     """Whether the user must say it, and what is known of it."""
+    reason = must_be_said(found)
     if found.own:
         return False, "inside the network, as its report says"
     if found.front:
@@ -82,18 +98,14 @@ def _preprocessing(found: Examined) -> tuple[bool, str]:
             + ("reverses the channels, " if found.front.reverse else "")
             + f"multiplies by {_numbers(found.front.scale)}, adds {_numbers(found.front.offset)}"
         )
-        if found.channels in (1, 3):
-            return False, told
-        return True, f"{told}; the file does not name its {found.channels} channels. {_SAY}"
-    if found.unsure:
-        return True, f"must be said: {found.unsure}. {_SAY}"
-    if found.channels != 3:
-        return True, f"must be said: the file does not say what its {found.channels} channel(s) are. {_SAY}"
+        return bool(reason), f"{told}; {reason}. {_SAY}" if reason else told
+    if reason:
+        return True, f"must be said: {reason}. {_SAY}"
     v2 = found.backbone.endswith("V2")
     convention = "tf: red, green, blue from -1 to 1" if v2 else "caffe: blue, green, red, minus ImageNet's means"
     return False, (
-        f"not in the file: that of Keras's {found.backbone} is assumed ({convention}). If this network was trained with "
-        f"another one, the results will be wrong without a message. {_SAY}"
+        f"not in the file: that of Keras's {found.backbone} is assumed ({convention}). If this network was trained "
+        f"with another one, the results will be wrong without a message. {_SAY}"
     )
 
 
