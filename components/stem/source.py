@@ -55,7 +55,7 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
         found = source
     elif source == "auto" and front is not None:
         found, decided = _of_layers(front), f"from the file: {front.layers}"
-    elif source == "auto" and getattr(backbone, "unsure", ""):
+    elif source == "auto" and getattr(backbone, "unsure", None):
         raise StemError(
             f"The source's preprocessing must be said: {backbone.unsure}. Give it as source (model.source in a "
             "configuration, --source on the command line), or give a file of the whole model."

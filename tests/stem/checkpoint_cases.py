@@ -637,6 +637,16 @@ def hostile():
     case(group, "10 GB of declared shape in the first convolution", "huge.h5", "declares 1000000 channels")(
         shaped((7, 7, 1_000_000, 64), chunks=(7, 7, 100, 64), compression="gzip")
     )
+
+    @case(group, "10 GB of declared shape in the classifier", "top.h5", "declares .* are stored")
+    def _(path):
+        write_named(path, flat(V1(), head=head(3)))
+        with h5py.File(path, "r+") as file:
+            group = file["predictions/predictions"]
+            del group["kernel:0"], group["bias:0"]
+            group.create_dataset("kernel:0", (FEATURES, 80_000_000), "float32", chunks=(1, 1000), compression="gzip")
+            group.create_dataset("bias:0", (80_000_000,), "float32", chunks=(1000,), compression="gzip")
+
     case(group, "a kernel that is declared and not stored", "hollow.h5", "declares .* are stored")(
         shaped((7, 7, 4000, 64))
     )

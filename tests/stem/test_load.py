@@ -1,8 +1,10 @@
+import zipfile
+
 import keras
 import numpy as np
 import pytest
 
-from restem.stem import StemError, StemSpec, load_backbone, modify_stem
+from restem.stem import StemError, StemSpec, describe, load_backbone, modify_stem
 from restem.stem import load as load_module
 
 from .networks import as_stock, network
@@ -64,6 +66,40 @@ def test_a_modified_network_is_loaded_unchanged(small, tmp_path):
     result.model.save(tmp_path / "grey.keras")
     again = load_backbone("ResNet50", tmp_path / "grey.keras")
     assert modify_stem(again, StemSpec(kernel=9)).report.input["bands"] == ["grey"]
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_a_modified_network_inside_another(small, ending, tmp_path):
+    inner = modify_stem(load_backbone("ResNet50", "none"), StemSpec(channels=1, deep=True)).model
+
+    def save(name, *front):
+        inputs = keras.Input((32, 32, 1))
+        x = inputs
+        for layer in front:
+            x = layer(x)
+        keras.Model(inputs, keras.layers.Dense(4)(inner(x))).save(tmp_path / f"{name}{ending}")
+
+    save("plain", keras.layers.Dropout(0.5))
+    again = load_backbone("ResNet50", tmp_path / f"plain{ending}")
+    assert same(again, inner)
+    assert describe(again) == describe(inner)
+    save("front", keras.layers.Rescaling(1 / 255))
+    with pytest.raises(StemError, match=r"Rescaling.*whose preprocessing is inside"):
+        load_backbone("ResNet50", tmp_path / f"front{ending}")
+
+
+def test_a_modified_network_has_built_in_layers_alone(small, tmp_path):
+    """A file that claims to be this library's gets no other class built."""
+    modify_stem(load_backbone("ResNet50", "none"), StemSpec(channels=1)).model.save(tmp_path / "grey.keras")
+    with zipfile.ZipFile(tmp_path / "grey.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    evil = members["config.json"].replace(b'"class_name": "Rescaling"', b'"class_name": "Lambda"')
+    members["config.json"] = evil.replace(b'"class_name": "Add"', b'"class_name": "Popen", "module": "subprocess"')
+    with zipfile.ZipFile(tmp_path / "evil.keras", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(StemError, match="it has a Lambda"):
+        load_backbone("ResNet50", tmp_path / "evil.keras")
 
 
 def test_wrong_files(small, tmp_path):

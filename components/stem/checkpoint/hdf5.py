@@ -296,8 +296,8 @@ def _named(root: h5py.Group, names: list[str], datasets: dict[str, h5py.Dataset]
             data = datasets.get(f"{path}/{weight}")
             if data is None:
                 raise ValueError(f"the tensor {weight!r} of {group!r} is missing")
-            *scope, last = weight.split("/")
-            scopes.setdefault(tuple(scope), []).append(Tensor(f"{path}/{weight}", role_of(last), tuple(data.shape)))
+            *places, last = weight.split("/")
+            scopes.setdefault(tuple(places), []).append(Tensor(f"{path}/{weight}", role_of(last), tuple(data.shape)))
         owners = {scope[-1] if scope else "" for scope in scopes}
         for scope, tensors in scopes.items():
             # One scope: a layer, whose group has its name. Several: a model, whose layers are named by the scopes.

@@ -155,6 +155,6 @@ class _Builder:
             other = self.conv(f"{name}_0_conv", before, 4 * filters, 1, strides=stride)
         elif stride > 1:
             # Keras counts the names of these pools up in a process.
-            pool = {"pool_size": [1, 1], "strides": [stride, stride], "padding": "valid"}
-            other = self.add("MaxPooling2D", f"{name}_pool", (x,), **pool)
+            name_of_pool, strides = f"{name}_pool", [stride, stride]
+            other = self.add("MaxPooling2D", name_of_pool, (x,), pool_size=[1, 1], strides=strides, padding="valid")
         return self.add("Add", f"{name}_out", (other, self.conv(f"{name}_3_conv", y, 4 * filters, 1)))

@@ -42,6 +42,7 @@ _ACTIVATIONS = {
     *("linear", "relu", "relu6", "elu", "selu", "tanh", "sigmoid", "softplus", "softsign", "swish", "silu", "gelu"),
     "softmax",
 }
+MAX_SIZE = 10_000  # of a kernel, stride or padding
 _NORMS = {"BatchNormalizationV1", "BatchNormalizationV2", "SyncBatchNormalization"}
 
 
@@ -177,7 +178,7 @@ def _differences(part: Part, node: Node, first: Node, file: str) -> dict[str, An
         else:
             different = value != stock
         if different:
-            if key == "axis" or not _is_value(value):
+            if key == "axis" or not _like(value, stock):
                 raise StemError(
                     f"{file!r}: the layer {node.name!r} has {key}={value!r:.80}, Keras's network {stock!r}."
                 )
@@ -190,10 +191,16 @@ def _differences(part: Part, node: Node, first: Node, file: str) -> dict[str, An
     return found
 
 
-def _is_value(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(_is_value(part) for part in value)
-    return isinstance(value, (bool, int, float, str))
+def _like(value: Any, stock: Any) -> bool:
+    """Whether a value may be one of this setting, by its type and size."""
+    if isinstance(stock, list):
+        same = isinstance(value, list) and len(value) == len(stock)
+        return same and all(_like(part, other) for part, other in zip(value, stock, strict=True))
+    if isinstance(stock, (bool, str)) or isinstance(value, bool):
+        return type(value) is type(stock)
+    if isinstance(stock, float):
+        return isinstance(value, (int, float)) and 0 < value < 1e6
+    return isinstance(value, int) and 0 <= value <= MAX_SIZE
 
 
 def _plain(key: str, value: Any) -> Any:
