@@ -16,6 +16,7 @@ from restem.baseline.choice import FILE as BASELINE
 from restem.baseline.choice import Choice
 from restem.errors import RestemError
 from restem.evaluator.outcome import Outcome
+from restem.evaluator.serving import ServingCost
 from restem.evaluator.verdict import with_notes
 from restem.example_gen.dataset import Refused
 from restem.report.answers import choose_answers
@@ -51,6 +52,7 @@ def read_report_data(
     quarantine_uri: str,
     examples_uri: str,
     tuning_uri: str | None = None,
+    serving: ServingCost | None = None,
 ) -> ReportData:
     """Reads what the report shows.
 
@@ -64,6 +66,7 @@ def read_report_data(
       quarantine_uri: the folder with summary.json and quarantine.jsonl.
       examples_uri: the raw examples; the images that are shown are read from the split `test`.
       tuning_uri: the Tuner's results.
+      serving: the result of `restem.evaluator.serving.read_serving`.
 
     Raises:
       RestemError: the two runs have no test image in common.
@@ -89,6 +92,7 @@ def read_report_data(
         **answers,
         data=_read_data_summary(quarantine_uri),
         tuning=read_tuning(tuning_uri) if tuning_uri else None,
+        serving=serving,
         closer=Closer(similarity(candidate_uri, near, candidate.evaluation, thumbnails), attention(candidate_uri)),
         versions=dict(versions),
     )
