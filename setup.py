@@ -41,6 +41,8 @@ EXTRAS = {
     "track": ["mlflow-skinny>=3.1,<4"],
     # What `make test`, `make lint` and `make setup` need.
     "dev": [
+        # The report in a real browser (Chromium, which `make browser` installs).
+        "axe-playwright-python>=0.1.4,<0.2",
         "build>=1.2,<2",
         "hypothesis>=6.100,<7",
         # The stem library runs on any Keras backend; its tests run on this one too.
@@ -50,6 +52,7 @@ EXTRAS = {
         "mlflow>=3.1,<4",
         "mypy>=1.18,<3",
         "pip>=23",
+        "playwright>=1.50,<2",
         "pytest>=8.3,<10",
         "pytest-timeout>=2.3,<3",
         "pytest-xdist>=3.7,<4",

@@ -103,7 +103,7 @@ def test_a_tracker_that_fails_is_a_warning(tmp_path, caplog, monkeypatch):
 
 @pytest.mark.parametrize("uri", ["", "mlruns", "file:///runs", "https://me:secret@example.org", "http://["])
 def test_unusable_addresses_are_refused_without_showing_them(uri):
-    with pytest.raises(ValidationError, match="not an address of MLflow|contains a user or a password") as refused:
+    with pytest.raises(ValidationError, match=r"not an address of MLflow|contains a user or a password") as refused:
         MlflowConfig(tracking_uri=uri)
     assert "secret" not in refused.value.errors()[0]["msg"]
 
