@@ -30,6 +30,9 @@ def look_closer(
 ) -> None:
     """Writes features.npz, saliency.json and their pictures.
 
+    They illustrate the result of a training of hours, so an unexpected error in them is a warning, and the report does
+    without them.
+
     Args:
       folder: the run's.
       network: after its training.
@@ -41,8 +44,11 @@ def look_closer(
     from tfx.dsl.io import fileio
 
     fileio.makedirs(f"{folder}/{PICTURES}")
-    _write_neighbours(folder, network, train, test, image, batch_size)
-    _write_saliency(folder, network, test, evaluation, image)
+    try:
+        _write_neighbours(folder, network, train, test, image, batch_size)
+        _write_saliency(folder, network, test, evaluation, image)
+    except Exception:
+        log.warning("The report has no closer look at the test images: Unexpected error", exc_info=True)
 
 
 def _save(folder: Folder, name: str, pixels: np.ndarray) -> str:
