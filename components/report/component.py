@@ -13,12 +13,12 @@ from typing import Any
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact
 from tfx.types.channel import BaseChannel, Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from restem import files
 from restem.example_gen.artifacts import Quarantine
 from restem.fingerprint import code_fingerprint
 from restem.pusher.artifacts import ReleaseNotes
@@ -53,10 +53,8 @@ class ReportExecutor(BaseExecutor):
         uris = {key: artifact_utils.get_single_uri(artifacts) for key, artifacts in input_dict.items() if artifacts}
         data = data_of(exec_properties["title"], uris)
         folder = artifact_utils.get_single_uri(output_dict["report"])
-        fileio.makedirs(folder)
         page = render(data).encode("utf-8")
-        with fileio.open(f"{folder}/{PAGE}", "wb") as file:
-            file.write(page)
+        files.write(f"{folder}/{PAGE}", page)
         notes = write_notes(artifact_utils.get_single_uri(output_dict["release"]), data)
         log.info("Report: %s/%s", folder, PAGE)
         if exec_properties.get("track"):
@@ -92,13 +90,13 @@ def data_of(title: str, uris: Mapping[str, str]) -> ReportData:
     )
 
 
-def tracked(data: ReportData, uris: Mapping[str, str], files: Mapping[str, bytes]) -> Tracked:
+def tracked(data: ReportData, uris: Mapping[str, str], written: Mapping[str, bytes]) -> Tracked:
     """What a tracker keeps of a run.
 
     Args:
       data: the page's content.
       uris: as for `data_of`.
-      files: name -> content.
+      written: name -> content of the files.
     """
     runs = {"candidate": data.candidate, "baseline": data.baseline}
     about = f"{uris['candidate_run']} {uris['evaluation']}"  # the same for every attempt to report this run
@@ -117,7 +115,7 @@ def tracked(data: ReportData, uris: Mapping[str, str], files: Mapping[str, bytes
         {role: run.history for role, run in runs.items()},
         data.verdict.metrics,
         {name: value for name, value in tags.items() if value},
-        files,
+        written,
     )
 
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from restem import files
 from restem.closer_record import PICTURES, Explained, Saliency, write_neighbours, write_saliency
 from restem.images.config import ImageConfig
 from restem.images.panels import panels
 from restem.images.small import encode_small, to_8_bits
-from restem.record_files import Folder, write_bytes
+from restem.record_files import Folder
 from restem.run_record import Evaluation
 from restem.trainer.input import Split
 from restem.trainer.neighbours import find_neighbours
@@ -41,9 +42,6 @@ def look_closer(
       image: the network's input.
       batch_size: images in a batch.
     """
-    from tfx.dsl.io import fileio
-
-    fileio.makedirs(f"{folder}/{PICTURES}")
     try:
         _write_neighbours(folder, network, train, test, image, batch_size)
         _write_saliency(folder, network, test, evaluation, image)
@@ -54,7 +52,7 @@ def look_closer(
 def _save(folder: Folder, name: str, pixels: np.ndarray) -> str:
     content, media_type = encode_small(pixels)
     file = f"{name}.{media_type.removeprefix('image/')}"
-    write_bytes(f"{folder}/{PICTURES}", file, content)
+    files.write(f"{folder}/{PICTURES}/{file}", content)
     return file
 
 
