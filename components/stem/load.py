@@ -121,7 +121,13 @@ def _with_settings(network: keras.Model, found: Examined) -> keras.Model:
         for key, value in found.changes.get(names.get(entry["name"], entry["name"]), {}).items():
             changed |= entry["config"][key] != value
             entry["config"][key] = value
-    return type(network).from_config(config) if changed else network
+    if not changed:
+        return network
+    try:
+        return type(network).from_config(config)
+    except Exception as error:  # Keras has many for settings that contradict each other
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise StemError(f"{str(found.path)!r}: the settings of its layers do not fit together: {first}") from error
 
 
 def _refuse_impossible(values: dict[str, np.ndarray], layer: str, file: str) -> None:

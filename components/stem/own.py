@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from .checkpoint.examined import Examined
-from .checkpoint.hdf5 import ERRORS, opened, read_tensor
+from .checkpoint.hdf5 import opened, read_tensor
 from .checkpoint.match import of_node
 from .checkpoint.whole import ENTRY
 from .errors import StemError
@@ -55,7 +55,7 @@ def load_own(found: Examined) -> StemModel:
         return model
     except StemError:
         raise
-    except ERRORS as error:
+    except Exception as error:  # Keras has many for settings that contradict each other
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise StemError(f"{file!r} does not contain a network that this library made: {first}.") from error
 

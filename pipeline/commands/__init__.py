@@ -15,6 +15,7 @@ COMMANDS = {
     "models": ("restem.pipeline.commands.models", "List the released versions, and remove old ones."),
     "rollback": ("restem.pipeline.commands.rollback", "Make an earlier version the newest one again."),
     "predict": ("restem.pipeline.commands.predict", "Classify images with a pushed model."),
+    "export": ("restem.pipeline.commands.export", "Convert a pushed model to ONNX, TFLite or Keras, and compare."),
     "stem": ("restem.pipeline.commands.stem", "Change one network's stem and print the transfer report."),
     "checkpoint": ("restem.pipeline.commands.checkpoint", "Say what a weights file holds, and what would be taken."),
     "pretrain": ("restem.pipeline.commands.pretrain", "Train a source checkpoint on a folder of images."),

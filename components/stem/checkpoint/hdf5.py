@@ -32,6 +32,9 @@ EXPANSION = 100  # how many times its stored size a compressed array may have
 ERRORS = (
     OSError,
     KeyError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
     RuntimeError,
     ValueError,
     TypeError,
