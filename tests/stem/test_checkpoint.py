@@ -79,7 +79,7 @@ def result(one, folder):
         notes += ["preprocessing from the file"] if found.front else []
         notes += [f"classifier of {found.classes} classes"] if found.classes else []
         notes += ["settings kept"] if one.changes else []
-        notes += ["named in what is assumed"] if one.assumed else []
+        notes += [f"assumed, and said: {one.assumed}"] if one.assumed else []
         return "read" + (f"; {', '.join(notes)}" if notes else "")
     finally:
         assert sorted(os.listdir(folder)) == before
