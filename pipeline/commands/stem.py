@@ -150,17 +150,22 @@ def _source(given: dict[str, Any]) -> Any:
 
 
 def _check_files(given: dict[str, Any]) -> None:
-    """Checks that the input files exist, before heavy imports."""
+    """Checks that the input files exist, and that the checkpoint is one of this network, before heavy imports."""
     from restem.errors import RestemError
 
     weights = given["weights"]
-    if weights not in ("imagenet", "none") and not Path(weights).is_file():
-        raise RestemError(
-            "there is no such file",
-            where="--weights",
-            expected="imagenet, none, or the path of a checkpoint",
-            given=weights,
-        )
+    if weights not in ("imagenet", "none"):
+        path = Path(weights)
+        if not path.exists() and not path.with_name(f"{path.name}.index").is_file():
+            raise RestemError(
+                "there is no such file",
+                where="--weights",
+                expected="imagenet, none, or the path of a checkpoint",
+                given=weights,
+            )
+        from restem.stem.contents import check_contents
+
+        check_contents(path, given["backbone"])
     if given["images"] and not Path(given["images"]).is_file():
         raise RestemError("there is no such file", where="--images", expected="a .npy file", given=given["images"])
 
