@@ -55,6 +55,11 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
         found = source
     elif source == "auto" and front is not None:
         found, decided = _of_layers(front), f"from the file: {front.layers}"
+    elif source == "auto" and getattr(backbone, "unsure", None):
+        raise StemError(
+            f"The source's preprocessing must be said: {backbone.unsure}. Give it as source (model.source in a "
+            "configuration, --source on the command line), or give a file of the whole model."
+        )
     elif source == "auto":
         found = PREPROCESSING["caffe" if anatomy.family == "V1" else "tf"]
         decided = (
@@ -75,6 +80,12 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
             f"offset) with one entry for each of its {channels} channel(s), in the source's order (on the command line "
             f"--source-bands)."
         )
+    if front is not None and front.reverse and found.bands == COLOURS:
+        raise StemError(
+            f"The file has layers in front of the ResNet ({front.layers}) that reverse the order of the channels, so "
+            f"its first convolution reads {', '.join(COLOURS[::-1])}, but source {found.name!r} says "
+            f"{', '.join(COLOURS)}. Use source='auto', or a file without these layers."
+        )
     if front is not None and not (np.allclose(found.scale, front.scale) and np.allclose(found.offset, front.offset)):
         raise StemError(
             f"The file has layers in front of the ResNet ({front.layers}) that multiply each channel by {front.scale} "
@@ -86,7 +97,7 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
 
 def _of_layers(front: Front) -> Preprocessing:
     """The preprocessing that a file's own layers are, if its channels have an order that goes without saying."""
-    bands = {1: ("grey",), 3: COLOURS}.get(len(front.scale))
+    bands = {1: ("grey",), 3: COLOURS[::-1] if front.reverse else COLOURS}.get(len(front.scale))
     if bands is None:
         raise StemError(
             f"The file's network has {len(front.scale)} channels, and nothing in it names them. Give "

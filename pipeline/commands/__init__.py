@@ -17,6 +17,7 @@ COMMANDS = {
     "predict": ("restem.pipeline.commands.predict", "Classify images with a pushed model."),
     "export": ("restem.pipeline.commands.export", "Convert a pushed model to ONNX, TFLite or Keras, and compare."),
     "stem": ("restem.pipeline.commands.stem", "Change one network's stem and print the transfer report."),
+    "checkpoint": ("restem.pipeline.commands.checkpoint", "Say what a weights file holds, and what would be taken."),
     "pretrain": ("restem.pipeline.commands.pretrain", "Train a source checkpoint on a folder of images."),
     "compile": ("restem.pipeline.commands.compile", "Compile the pipeline for Kubeflow Pipelines."),
     "kubeflow": ("restem.pipeline.commands.kubeflow", "Run the pipeline on Kubeflow Pipelines, once or on a schedule."),

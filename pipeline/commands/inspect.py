@@ -28,7 +28,7 @@ def inspect(
     from restem.pipeline.config import load_config
     from restem.pipeline.datasets.inspection import inspect as look
     from restem.pipeline.local.folder import RunFolder, prepare
-    from restem.pipeline.preflight import check_images
+    from restem.pipeline.preflight import check_checkpoint, check_images
 
     config = load_config(config_path, overrides)
     if augmented:
@@ -36,6 +36,7 @@ def inspect(
 
         refuse_nothing_to_show(config.train.augment)
     check_images(config)
+    check_checkpoint(config)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         wanted = SAMPLES if contact_sheet or augmented else 0
         inspection = look(prepare(config, RunFolder(Path(folder))), samples=wanted)

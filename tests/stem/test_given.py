@@ -8,7 +8,7 @@ import pytest
 
 from restem.stem import Preprocessing, StemError, StemSpec, load_backbone, modify_stem
 
-from .networks import difference, network, randomise, run
+from .networks import as_stock, difference, network, randomise, run
 
 COLOURS = ("red", "green", "blue")
 
@@ -16,15 +16,7 @@ COLOURS = ("red", "green", "blue")
 @pytest.fixture
 def stock(monkeypatch):
     """Small stock networks for load_backbone."""
-
-    def build(v2):
-        def make(include_top=True, weights=None, input_shape=None, pooling=None, **_):
-            return network(v2, (2, 2), channels=input_shape[-1], pooling=pooling, seed=1)
-
-        return make
-
-    monkeypatch.setattr(keras.applications, "ResNet50", build(False))
-    monkeypatch.setattr(keras.applications, "ResNet50V2", build(True))
+    as_stock(monkeypatch, {"ResNet50": (2, 2), "ResNet50V2": (2, 2)})
 
 
 def resnet(v2=False, channels=3, **settings):
@@ -61,6 +53,8 @@ FRONTS = {
     "two rescalings": lambda: [keras.layers.Rescaling(1 / 255), keras.layers.Rescaling([2, 3, 4], offset=[-1, 0, 1])],
     "normalization": lambda: [normalization()],
     "rescaling and normalization": lambda: [keras.layers.Rescaling(0.5), normalization()],
+    "preprocess_input, caffe": lambda: [keras.applications.resnet.preprocess_input],
+    "preprocess_input, tf": lambda: [keras.applications.resnet_v2.preprocess_input],
     "augmentation": lambda: [
         keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)]),
         keras.layers.Rescaling(1 / 255),
