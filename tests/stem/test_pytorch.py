@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from restem.stem import Preprocessing, StemError, StemSpec, load_backbone, modify_stem, pytorch
+from restem.stem import Preprocessing, StemError, StemSpec, load_backbone, modify_stem
+from restem.stem.checkpoint import pytorch
 
 from .networks import difference, run
 
