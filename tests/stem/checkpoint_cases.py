@@ -493,6 +493,14 @@ def refused():
     def _(path):
         write_archive(path, changed(V1(), conv1_relu={"activation": {"class_name": "function", "config": "mine"}}))
 
+    @case(group, "strides that are no numbers", "strides.keras", "'conv1_conv' has strides='two'")
+    def _(path):
+        write_archive(path, changed(V1(), conv1_conv={"strides": "two"}))
+
+    @case(group, "a setting that Keras does not have", "setting.keras", "setting blur=3, which is not known")
+    def _(path):
+        write_archive(path, changed(V1(), pool1_pool={"blur": 3}))
+
     @case(group, "a convolution with other shapes", "wide.h5", "weights of 'conv2_block1_1_conv' have shapes")
     def _(path):
         model = V1()

@@ -1,6 +1,7 @@
 """Whole models from files: what is in front of the ResNet and its settings count, or the file is refused."""
 
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -144,6 +145,20 @@ def test_other_settings_of_the_layers_are_kept(stock, settings, nested, tmp_path
     result = modify_stem(backbone, StemSpec(channels=1))
     assert result.report.claim == "exact"
     assert result.report.source["decided"].startswith("assumed")
+
+
+def test_settings_that_contradict_each_other_are_refused(stock, tmp_path):
+    given = resnet().get_config()
+    for entry in given["layers"]:
+        if entry["name"] == "conv1_conv":
+            entry["config"].update(dilation_rate=(2, 2))  # with strides of 2
+    file = {"class_name": "Functional", "module": "keras", "config": given, "registered_name": None}
+    resnet().save(tmp_path / "good.keras")
+    with zipfile.ZipFile(tmp_path / "good.keras") as good, zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad:
+        bad.writestr("config.json", json.dumps(file, default=str))
+        bad.writestr("model.weights.h5", good.read("model.weights.h5"))
+    with pytest.raises(StemError, match="do not fit together"):
+        load_backbone("ResNet50", tmp_path / "bad.keras")
 
 
 def test_another_graph_with_the_same_layers_is_refused(stock, tmp_path):
