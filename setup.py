@@ -26,6 +26,7 @@ REQUIRES = [
     "pyyaml>=6,<7",
     "requests>=2.32,<3",
     "rich>=13,<16",
+    "safetensors>=0.5,<1",
     "scikit-learn>=1.5,<2",
     "scipy>=1.11,<2",
     "tensorboard>=2.20,<2.22",

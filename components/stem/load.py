@@ -12,9 +12,11 @@ from .checkpoint.examined import Examined
 from .checkpoint.hdf5 import check_stored, opened, read_tensor
 from .checkpoint.head import TOP
 from .checkpoint.layout import layout_of
+from .checkpoint.pytorch import CONVENTION, read_state
 from .contents import refuse_other
 from .errors import StemError
 from .own import load_own
+from .pytorch import build, set_weights
 from .spec import BACKBONES
 
 
@@ -26,7 +28,8 @@ def load_backbone(
     Args:
         name: one of BACKBONES.
         weights: `imagenet` (Keras downloads it once), `none` (random), or a file: `.weights.h5`, `.h5`
-            (also Keras's own ImageNet files), `.keras`, with or without the classifier. A .keras file of a
+            (also Keras's own ImageNet files), `.keras`, `.safetensors` or `.pth` of torchvision and timm,
+            with or without the classifier. A .keras file of a
             network that this library made is returned unchanged; it can be modified again.
         include_top: keep the classifier (a file must contain one; its classes are read from the file).
         pooling: `avg`, `max` or None; applies only without the classifier.
@@ -93,6 +96,8 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
             f"{str(path)!r} contains no classifier, but include_top=True requires one: average pooling and one Dense "
             f"layer behind the ResNet. The file has behind it: {behind}."
         )
+    if found.described is not None:
+        return _from_pytorch(found, include_top, pooling)
     layers = {layer: tensors for layer, tensors in found.tensors.items() if layer != TOP or include_top}
     with opened(path, found.kind) as file:
         for tensors in layers.values():
@@ -107,6 +112,17 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
                 layer.set_weights([values[weight.name] for weight in layer.weights])
     network.front = found.front
     network.unsure = found.unsure
+    return network
+
+
+def _from_pytorch(found: Examined, include_top: bool, pooling: str | None) -> keras.Model:
+    state = read_state(found)
+    for name, values in state.items():
+        layer, _, role = name.rpartition(".")
+        _refuse_impossible({{"running_var": "moving_variance"}.get(role, role): values}, layer, str(found.path))
+    network = build(found.described, include_top=include_top, pooling=pooling)
+    set_weights(network, found.described, state)
+    network.front, network.unsure, network.convention = None, "", CONVENTION
     return network
 
 

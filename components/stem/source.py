@@ -61,10 +61,12 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
             "configuration, --source on the command line), or give a file of the whole model."
         )
     elif source == "auto":
-        found = PREPROCESSING["caffe" if anatomy.family == "V1" else "tf"]
+        convention = getattr(backbone, "convention", None)
+        found = PREPROCESSING[convention or ("caffe" if anatomy.family == "V1" else "tf")]
+        who = "torchvision and timm train their ResNets" if convention else f"Keras trains ResNets {anatomy.family}"
         decided = (
-            f"assumed, because the weights do not say it: Keras trains ResNets {anatomy.family} with it. If these were "
-            "trained with another one, give it as source"
+            f"assumed, because the weights do not say it: {who} with it. If these were trained with another one, give "
+            "it as source"
         )
     elif source in PREPROCESSING:
         found = PREPROCESSING[source]

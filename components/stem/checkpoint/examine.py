@@ -11,6 +11,7 @@ from .examined import Examined
 from .hdf5 import Storage
 from .layout import BLOCKS, FIRST
 from .names import other_family
+from .pytorch import examine_pytorch
 from .weights import examine_weights
 from .whole import examine_own, examine_whole, find_own
 
@@ -26,6 +27,8 @@ def examine(path: Path, backbone: str | None = None) -> Examined:
         StemError: the file is damaged, of a format that is not read, or holds another network.
     """
     kind = formats.recognise(path)
+    if kind in (formats.SAFETENSORS, formats.TORCH):
+        return examine_pytorch(path, kind)
     try:
         storage = hdf5.read_storage(path, kind)
         root = config.parse(storage.config) if storage.config else None

@@ -62,6 +62,7 @@ class Examined:
     own_path: tuple[str, ...] = ()
     root: Node | None = None
     storage: Storage | None = None
+    described: Any = None  # of a PyTorch checkpoint, see pytorch.py
 
 
 def framework(storage: Storage) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import zipfile
 from pathlib import Path
@@ -12,20 +11,19 @@ import h5py
 from ..errors import StemError
 
 HDF5, ARCHIVE, FOLDER = "HDF5", "Keras archive", "Keras folder"
+SAFETENSORS, TORCH = "safetensors", "file of torch.save"
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _SSTABLE = bytes.fromhex("57fb808b247547db")  # the end of a TensorFlow checkpoint's .index file
 _TORCH_OLD = (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80\x04\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
 _HEADER_BYTES = 1 << 25
 SAVE = "save it with model.save('model.h5') or model.save_weights('model.weights.h5')"
 _TORCH = (
-    "PyTorch files are not read here. Rebuild the network in Keras, copy the tensors into it by name, and save that: "
-    "conv kernels are transposed (2, 3, 1, 0), and torchvision's and timm's ResNets have their strides in the 3x3 "
-    "convolutions and an epsilon of 1e-5, so save the whole model, which keeps these settings"
+    "Of PyTorch's files, state dicts are read: save model.state_dict() with safetensors.torch.save_file or torch.save"
 )
 
 
 def recognise(path: Path) -> str:
-    """HDF5, ARCHIVE or FOLDER. At most a few hundred kilobytes are read, and nothing is unpickled.
+    """HDF5, ARCHIVE, FOLDER, SAFETENSORS or TORCH. At most a few hundred kilobytes are read, and nothing is unpickled.
 
     Raises:
         StemError: there is no such file, or it is of a format that is not read here.
@@ -50,6 +48,10 @@ def recognise(path: Path) -> str:
         raise StemError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from None
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         raise damaged(path, "it starts like HDF5, but has no readable header")
+    if start.startswith(_TORCH_OLD):
+        return TORCH
+    if _is_safetensors(start, size):
+        return SAFETENSORS
     raise _other(path, start, end, size)
 
 
@@ -97,7 +99,7 @@ def _folder(path: Path) -> str:
     if list(path.glob("*.index")):
         raise _tensorflow(path)
     if list(path.glob("*.safetensors")) or has("pytorch_model.bin"):
-        raise _refuse(path, "a folder of a PyTorch model", _TORCH)
+        raise _refuse(path, "a folder of a PyTorch model", "Give the .safetensors file in it")
     raise StemError(f"{str(path)!r} is a folder, but no checkpoint is in it. Give the path of a file.")
 
 
@@ -114,8 +116,9 @@ def _zip(path: Path) -> str:
             raise _refuse(path, "a Keras archive with its weights in another form than HDF5", f"Load it and {SAVE}")
         return ARCHIVE
     if "data.pkl" in ends:
-        kind = "a TorchScript archive" if "constants.pkl" in ends else "a PyTorch file"
-        raise _refuse(path, kind, f"{_TORCH}. Its pickle was not opened")
+        if "constants.pkl" in ends:
+            raise _refuse(path, "a TorchScript archive", f"{_TORCH}. Its pickle was not opened")
+        return TORCH
     if names and all(name.endswith(".npy") for name in names):
         raise _refuse(path, "a NumPy archive (.npz)", f"Set its arrays as weights of the Keras model and {SAVE}")
     if "saved_model.pb" in ends or any(name.endswith((".h5", ".hdf5", ".keras", ".index")) for name in names):
@@ -133,8 +136,6 @@ def _other(path: Path, start: bytes, end: bytes, size: int) -> StemError:
         )
     if start.startswith(b"version https://git-lfs"):
         return _refuse(path, "a pointer of Git LFS", "Run git lfs pull in its repository to get the file itself")
-    if start.startswith(_TORCH_OLD):
-        return _refuse(path, "a PyTorch file", f"{_TORCH}. Its pickle was not opened")
     if end == _SSTABLE or path.name.endswith((".index", ".data-00000-of-00001")):
         return _tensorflow(path)
     if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and len(start) > 2:
@@ -144,9 +145,6 @@ def _other(path: Path, start: bytes, end: bytes, size: int) -> StemError:
         return _refuse(path, "a TFLite model", "Give the Keras file it was converted from")
     if start.startswith((b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"BZh")) or start[257:262] == b"ustar":
         return _refuse(path, "a compressed or packed file", "Unpack it, and give the file in it")
-    tensors = _safetensors(path, start, size)
-    if tensors is not None:
-        return _refuse(path, f"a safetensors file{tensors}", _TORCH)
     if text.startswith((b"{", b"[")):
         what = "JSON text"
         if b"weight_map" in text or path.name.endswith(".weights.json"):
@@ -155,28 +153,13 @@ def _other(path: Path, start: bytes, end: bytes, size: int) -> StemError:
         return _refuse(path, what, "The architecture alone has no weights: give the file with the weights")
     return StemError(
         f"{str(path)!r} is not a weights file: it is neither HDF5 nor a Keras archive. Its first bytes are "
-        f"{start[:8]!r}. Supported: .weights.h5, .h5 and .keras, whatever the ending."
+        f"{start[:8]!r}. Supported: .weights.h5, .h5, .keras, .safetensors, .pth, whatever the ending."
     )
 
 
-def _safetensors(path: Path, start: bytes, size: int) -> str | None:
-    """What a safetensors header says of the first convolution; None if it is another format."""
+def _is_safetensors(start: bytes, size: int) -> bool:
+    """Whether a file begins with the length of a JSON header, and the header."""
     if len(start) < 10 or start[8:9] != b"{":
-        return None
+        return False
     (length,) = struct.unpack("<Q", start[:8])
-    if not 2 <= length <= size - 8:
-        return None
-    if length > _HEADER_BYTES:
-        return ""
-    try:
-        with open(path, "rb") as file:
-            file.seek(8)
-            header = json.loads(file.read(length))
-        shape = next(
-            tuple(header[name]["shape"])
-            for name in header
-            if name.split(".")[-2:] == ["conv1", "weight"] and "layer" not in name
-        )
-        return f" (its first convolution has {int(shape[1])} channels)"
-    except (ValueError, KeyError, TypeError, IndexError, StopIteration, RecursionError):
-        return ""
+    return 2 <= length <= min(size - 8, _HEADER_BYTES)

@@ -101,6 +101,12 @@ def _preprocessing(found: Examined) -> tuple[bool, str]:
         return bool(reason), f"{told}; {reason}. {_SAY}" if reason else told
     if reason:
         return True, f"must be said: {reason}. {_SAY}"
+    if found.described is not None:
+        return False, (
+            "not in the file: that of torchvision and timm is assumed (torch: red, green, blue from 0 to 1, minus "
+            "ImageNet's mean, divided by its standard deviation). If this network was trained with another one, the "
+            f"results will be wrong without a message. {_SAY}"
+        )
     v2 = found.backbone.endswith("V2")
     convention = "tf: red, green, blue from -1 to 1" if v2 else "caffe: blue, green, red, minus ImageNet's means"
     return False, (
