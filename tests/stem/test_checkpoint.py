@@ -26,6 +26,8 @@ Written by `tests/stem/test_checkpoint.py`, which makes each of these files and 
 those of Keras 3.15 and tf_keras 2.21 as they write them, and of Keras 2.13, 3.0 and 3.6 as their sources say. After a
 change, write this table with `RESTEM_WRITE_TABLE=1 .venv/bin/python -m pytest tests/stem/test_checkpoint.py`.
 
+PyTorch's files are not in this list: `tests/torch` compares them with PyTorch itself.
+
 *Read* means: every tensor of the ResNet is bit-identical, and the settings of its layers are the file's.
 """
 
