@@ -53,7 +53,7 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
     if not config.model.continues or check_start(config, classes, root):
         key = "first_weights" if config.model.continues else "weights"
         if config.model.source_weights not in KEYWORDS["model", key]:
-            _check_weights(Path(config.model.source_weights), config.model.backbone, key)
+            check_source(config, key)
         elif config.model.source_weights == "imagenet":
             _check_imagenet(config.model.backbone, key)
     check_comparison(config)
@@ -225,12 +225,15 @@ def _check_stem(config: Config, tuned: dict[str, Any]) -> None:
     from restem.stem import PREPROCESSING, StemError
     from restem.stem.rules.channels import plan_channels
     from restem.trainer.model_config import stem_spec
+    from restem.trainer.source_config import preprocessing_of
 
     measured = dict.fromkeys(config.image.names, (0.0, 1.0))  # Placeholders: the values are not checked.
     try:
         spec = stem_spec(config.stem, config.image, measured=measured)
-        if config.model.source_weights in KEYWORDS["model", "weights"]:
-            # Such a source has red, green and blue; the bands of a checkpoint are known only when it is loaded.
+        if not isinstance(config.model.source, str):
+            plan_channels(spec, preprocessing_of(config.model.source))
+        elif config.model.source_weights in KEYWORDS["model", "weights"]:
+            # Such a source has red, green and blue; the bands of a checkpoint are known only when it is read.
             plan_channels(spec, PREPROCESSING["none"])
     except StemError as error:
         where = "the sections image and stem"
@@ -288,6 +291,30 @@ def _check_weights(path: Path, backbone: str, key: str = "weights") -> None:
         check_contents(path, backbone)
     except StemError as error:
         raise RestemError(str(error), where=where, remedy="Give another checkpoint, or set model.backbone") from None
+
+
+def check_source(config: Config, key: str = "weights") -> str:
+    """The source's preprocessing and who says so. Of a checkpoint, names and shapes are read.
+
+    Raises:
+        RestemError: there is no such checkpoint; it is one of another network, or has other channels than model.source
+            describes.
+    """
+    from restem.stem import StemError
+    from restem.stem.declared import declared_source
+    from restem.trainer.source_config import preprocessing_of
+
+    weights, source = config.model.source_weights, config.model.source
+    if weights in KEYWORDS["model", "weights"]:
+        usual = "tf" if config.model.backbone.endswith("V2") else "caffe"
+        if source == "auto":
+            return usual if weights != "none" else f"{usual} (the weights are random)"
+        return "as given in model.source"
+    _check_weights(Path(weights), config.model.backbone, key)
+    try:
+        return declared_source(Path(weights), config.model.backbone, preprocessing_of(source))
+    except StemError as error:
+        raise RestemError(str(error), where="model.source") from None
 
 
 def _check_baseline(path: Path) -> None:

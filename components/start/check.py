@@ -12,6 +12,7 @@ from restem.pusher.versions import missing
 from restem.record_files import DamagedRecord
 from restem.run_record import EXTRA, NETWORK, ModelRecord, read_classes, read_model
 from restem.trainer.model_config import AGAIN, ModelConfig, StemConfig
+from restem.trainer.source_config import SourceBands, SourceName, source_text
 
 # They decide only how a stem's first weights are derived.
 FIRST_STEM_ONLY = {"extra_bands", "shrink", "noise", "narrow"}
@@ -105,7 +106,7 @@ def _described(record: ModelRecord, where: str) -> dict[str, Any]:
     try:
         return _sections(
             record.backbone,
-            (record.config.get("model") or {}).get("source", "auto"),
+            ModelConfig.model_validate({"source": (record.config.get("model") or {}).get("source", "auto")}).source,
             ImageConfig.model_validate(record.config["image"]),
             StemConfig.model_validate(record.config["stem"]),
         )
@@ -119,12 +120,12 @@ def _described(record: ModelRecord, where: str) -> dict[str, Any]:
         ) from None
 
 
-def _sections(backbone: str, source: str, image: ImageConfig, stem: StemConfig) -> dict[str, Any]:
+def _sections(backbone: str, source: SourceName | SourceBands, image: ImageConfig, stem: StemConfig) -> dict[str, Any]:
     """What decides the network and its input, by key."""
     usual = "tf" if backbone.endswith("V2") else "caffe"
     return {
         "model.backbone": backbone,
-        "model.source": usual if source == "auto" else source,
+        "model.source": usual if source == "auto" else source_text(source),
         "image.size": f"{image.height} x {image.width}",
         "image.fit": image.fit,
         "image.bands": ", ".join(image.bands) if image.bands else None,

@@ -15,6 +15,9 @@ from .saved import describe
 from .spec import COLOURS
 
 
+FROM_REPORT = "from this library's report in the file"
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """The input of the network to modify.
@@ -58,8 +61,9 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
     elif source == "auto":
         found = PREPROCESSING["caffe" if anatomy.family == "V1" else "tf"]
         decided = (
-            f"assumed, because the weights do not say it: Keras trains ResNets {anatomy.family} with it. If these were "
-            "trained with another one, give it as source"
+            f"assumed: Keras's convention of ResNet {anatomy.family}, because the weights do not say it; to check: ask who "
+            "trained them, or compare this network's features of one image with those of the program that trained it; "
+            "another one is given as source"
         )
     elif source in PREPROCESSING:
         found = PREPROCESSING[source]
@@ -116,7 +120,7 @@ def _own(backbone: keras.Model, anatomy: Anatomy, about: dict | None, source: st
     inside = RESCALE in anatomy.before
     return Source(
         preprocessing,
-        "from this library's report in the file",
+        FROM_REPORT,
         anatomy.constant,
         scale if inside else None,
         offset if inside else None,

@@ -36,6 +36,7 @@ def inspect(
 
         refuse_nothing_to_show(config.train.augment)
     check_images(config)
+    source, problem = _source(config)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         wanted = SAMPLES if contact_sheet or augmented else 0
         inspection = look(prepare(config, RunFolder(Path(folder))), samples=wanted)
@@ -52,9 +53,21 @@ def inspect(
         if not (config.train.stem.epochs or config.train.all.epochs):
             print("train.stem.epochs and train.all.epochs are 0: train.augment has no effect.", file=sys.stderr)
     if as_json:
-        print(json.dumps({**inspection.to_dict(), "path": config.data.path}))
+        print(json.dumps({**inspection.to_dict(), "path": config.data.path, "source": source, "source_problem": problem}))
     else:
         _show(inspection, config.data.path)
+        print(f"source: {config.model.source_weights}, preprocessing {source}" if source else f"restem run would stop: {problem}")
+
+
+def _source(config) -> tuple[str | None, str | None]:  # noqa: ANN001 - Config is imported when it is needed
+    """The preprocessing of the source's weights, or why a run would stop there."""
+    from restem.errors import RestemError
+    from restem.pipeline.preflight import check_source
+
+    try:
+        return check_source(config), None
+    except RestemError as error:
+        return None, str(error)
 
 
 def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is imported when it is needed
