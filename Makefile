@@ -2,7 +2,7 @@
 # make test    sets everything up, then runs all tests
 # make setup   only sets everything up; takes less than a second if that is done
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-image image bench lint format lock schemas clean
+.PHONY: help setup demo test test-fast test-image browser image bench lint format lock schemas clean
 
 bin := .venv/bin
 demo_root := runs/digits
@@ -27,6 +27,10 @@ test: setup lint  ## all tests except those of the container image (minutes)
 
 test-fast: setup  ## the tests that do not run a whole pipeline
 	@$(pytest) -m "not e2e and not image"
+
+browser:  ## installs Chromium for the tests of the report page, on Debian or Ubuntu as root; does nothing if there is one
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium; }
 
 image:  ## builds the image for Kubeflow with docker or podman; IMAGE=name:tag, ACCELERATOR=gpu, BASE_IMAGE=...
 	@bash pipeline/environment/image/build.sh

@@ -37,15 +37,22 @@ EXTRAS = {
     "kubeflow": ["cronsim>=2.7,<3", "kfp>=2.14,<3", "kfp-kubernetes>=2.14,<3", "kfp-server-api>=2.16,<3"],
     # What the configuration's section `tune` needs.
     "tune": ["keras-tuner>=1.4.8,<1.5"],
+    # What the configuration's section `track` needs: MLflow's client.
+    "track": ["mlflow-skinny>=3.1,<4"],
     # What `make test`, `make lint` and `make setup` need.
     "dev": [
+        # The report in a real browser (Chromium, which `make browser` installs).
+        "axe-playwright-python>=0.1.4,<0.2",
         "build>=1.2,<2",
         "hypothesis>=6.100,<7",
         # The stem library runs on any Keras backend; its tests run on this one too.
         "jax[cpu]>=0.5,<0.12",
         "jsonschema>=4.20,<5",
+        # MLflow's server; the extra `track` brings only its client.
+        "mlflow>=3.1,<4",
         "mypy>=1.18,<3",
         "pip>=23",
+        "playwright>=1.50,<2",
         "pytest>=8.3,<10",
         "pytest-timeout>=2.3,<3",
         "pytest-xdist>=3.7,<4",

@@ -12,6 +12,8 @@ from zipfile import BadZipFile
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from restem import files
+
 VERSION = 1  # increased when code for the old format would misread the new one
 
 Kind = TypeVar("Kind")
@@ -25,7 +27,7 @@ class DamagedRecord(ValueError):
 
 def write_json(folder: Folder, name: str, document: Any) -> None:
     """Writes a JSON file."""
-    write_bytes(folder, name, json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8"))
+    files.write(f"{folder}/{name}", json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8"))
 
 
 def read_json(folder: Folder, name: str) -> Any:
@@ -35,7 +37,7 @@ def read_json(folder: Folder, name: str) -> Any:
       DamagedRecord: it is not JSON.
     """
     try:
-        return json.loads(read_bytes(folder, name))
+        return json.loads(files.read(f"{folder}/{name}"))
     except ValueError:
         raise DamagedRecord(f"{name} is damaged: it is not valid JSON") from None
 
@@ -99,7 +101,7 @@ def write_arrays(folder: Folder, name: str, **arrays: np.ndarray) -> None:
     """Writes an .npz file, compressed."""
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
-    write_bytes(folder, name, content.getvalue())
+    files.write(f"{folder}/{name}", content.getvalue())
 
 
 def read_arrays(folder: Folder, name: str, *wanted: str) -> list[np.ndarray]:
@@ -109,26 +111,7 @@ def read_arrays(folder: Folder, name: str, *wanted: str) -> list[np.ndarray]:
       DamagedRecord: it cannot be read, or lacks one of them.
     """
     try:
-        with np.load(io.BytesIO(read_bytes(folder, name)), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(files.read(f"{folder}/{name}")), allow_pickle=False) as arrays:
             return [arrays[each] for each in wanted]
     except (ValueError, KeyError, EOFError, BadZipFile) as error:
         raise DamagedRecord(f"{name} is damaged: {error}") from None
-
-
-def read_bytes(folder: Folder, name: str) -> bytes:
-    """The content of a file."""
-    if "://" not in str(folder):  # TFX takes seconds to load, and the checks before a run read records too
-        with open(f"{folder}/{name}", "rb") as file:
-            return file.read()
-    from tfx.dsl.io import fileio
-
-    with fileio.open(f"{folder}/{name}", "rb") as file:
-        return file.read()
-
-
-def write_bytes(folder: Folder, name: str, content: bytes) -> None:
-    """Writes a file."""
-    from tfx.dsl.io import fileio
-
-    with fileio.open(f"{folder}/{name}", "wb") as file:
-        file.write(content)

@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from restem import files
 from restem.record_files import (
     VERSION,
     DamagedRecord,
@@ -35,7 +36,6 @@ from restem.record_files import (
     read_arrays,
     read_json,
     write_arrays,
-    write_bytes,
     write_json,
 )
 
@@ -351,7 +351,7 @@ def write_history(folder: Folder, epochs: Iterable[Epoch]) -> None:
     writer.writerow(["phase", "epoch", *Epoch("", 0, 0, 0, 0, 0).figures()])
     for epoch in epochs:
         writer.writerow([epoch.phase, epoch.epoch, *epoch.figures().values()])
-    write_bytes(folder, HISTORY_TABLE, table.getvalue().encode())
+    files.write(f"{folder}/{HISTORY_TABLE}", table.getvalue().encode())
 
 
 def read_history(folder: Folder) -> tuple[Epoch, ...]:

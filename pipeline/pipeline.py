@@ -93,6 +93,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         examples=example_gen.outputs["examples"],
         title=config.name,
         tuning=tuning[0].outputs["tuner_results"] if tuning else None,
+        track=config.track,
     )
     pusher = Pusher(
         model=candidate.outputs["model"],

@@ -10,14 +10,15 @@ from restem.errors import RestemError
 from restem.evaluator.config import LATEST_APPROVED, STOCK
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import VAL, Listing, first_few
+from restem.files import file_sizes
 from restem.notify.send import check as check_notify
 from restem.pipeline import imagenet
 from restem.pipeline.config import KEYWORDS, Config, push_destination, with_values
-from restem.pusher.files import file_sizes
 from restem.pusher.versions import missing, newest, newest_version
 from restem.start.check import check_classes, check_same_network
 from restem.start.check import unusable as unusable_start
 from restem.start.choice import no_model
+from restem.track.config import check_installed as check_tracker
 from restem.trainer.config import refuse_choices_without_validation
 from restem.tuner.config import check_installed
 
@@ -42,6 +43,7 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
     _check_workers(config)
     if not pretrain:
         check_notify(config.notify)
+        check_tracker(config.track)
     if config.tune is not None:
         check_installed()
     check_stem(config)

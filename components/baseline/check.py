@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from restem.pusher.files import file_sizes
+from restem.files import file_sizes
 from restem.pusher.versions import missing
 from restem.record_files import DamagedRecord
 from restem.run_record import EXTRA, read_classes, read_model

@@ -18,6 +18,7 @@ from restem.evaluator.answers import FOLDER, read_answers, written_to
 from restem.evaluator.config import EvaluateConfig
 from restem.evaluator.decision import write_decision
 from restem.evaluator.gate import judge
+from restem.evaluator.serving import measure_serving, read_images, write_serving
 from restem.run_record import EXTRA, read_classes
 
 EXTRACTORS = extractors.custom_extractors.__name__
@@ -37,7 +38,7 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes the evaluation, with gate.json and the answers for single images, and the blessing.
+        """Writes the evaluation, with gate.json, serving.json and the answers for single images, and the blessing.
 
         Raises:
           RestemError: the answers are not complete.
@@ -60,6 +61,9 @@ class Executor(executor.Executor):
         answers = read_answers(folder, columns, len(classes), _images(evaluation))
         decision = judge(config, answers, classes, by_tfma=by_tfma)
         write_decision(evaluation, decision)
+        images = read_images(artifact_utils.get_split_uri(input_dict["examples"], "test"))
+        baseline = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["baseline_model"]))
+        write_serving(evaluation, measure_serving({"candidate": model, "baseline": baseline}, images))
         _bless(blessing, decision.blessed)
         for outcome in decision.outcomes:
             log.info("Evaluator: %s", outcome.sentence)

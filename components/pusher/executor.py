@@ -13,8 +13,8 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils
 
+from restem import files
 from restem.notify.step import NOTIFY, tell
-from restem.pusher import files
 from restem.pusher.driver import base_directory
 from restem.pusher.kserve import write_manifest
 from restem.pusher.push import push

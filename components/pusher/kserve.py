@@ -10,7 +10,7 @@ import re
 import secrets
 from typing import Any
 
-from restem.pusher import files
+from restem import files
 from restem.pusher.versions import Version
 from restem.run_record import EXTRA, read_classes, read_model
 from restem.storage import is_remote

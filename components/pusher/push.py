@@ -12,8 +12,8 @@ import secrets
 import time
 from collections.abc import Mapping
 
-from restem.pusher import files
-from restem.pusher.files import entries, exists, is_folder
+from restem import files
+from restem.files import entries, exists, is_folder
 from restem.pusher.versions import CARD, RELEASE, SAVED_MODEL, Version, model_files, versions
 from restem.storage import is_remote
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from restem.errors import RestemError
-from restem.pusher.files import exists, file_sizes
+from restem.files import exists, file_sizes
 from restem.pusher.push import being_written
 from restem.pusher.release import Origin, Release, read_release
 from restem.pusher.versions import Version, missing, versions

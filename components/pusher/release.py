@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from restem.pusher.files import exists
+from restem.files import exists
 from restem.pusher.versions import RELEASE, fingerprint, versions
 from restem.record_files import VERSION, DamagedRecord, parse
 from restem.run_record import EXTRA, ModelRecord, read_model

@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from restem import files
 from restem.errors import RestemError
-from restem.pusher import files
 from restem.pusher.kserve import FOLDER, follow
 from restem.pusher.push import push
 from restem.pusher.registry import Entry, find, read_registry, the_served

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from restem.pusher.files import entries, exists, file_sizes, is_folder, open_file
+from restem.files import entries, exists, file_sizes, is_folder, open_file
 from restem.run_record import CLASSES, EXTRA, MODEL
 
 SAVED_MODEL = "saved_model.pb"

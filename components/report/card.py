@@ -69,7 +69,7 @@ def model_card(data: ReportData) -> str:
             confusions=frequent_confusions(evaluation.classes, matrix),
             slices=slices(data.verdict.slices),
             limits=_limits(data, pair),
-            cost=[row[:3] for row in cost_table(candidate, baseline)["rows"]],
+            cost=[row[:3] for row in cost_table(candidate, baseline, data.serving)["rows"]],
             versions=list(data.versions.items()),
         )
         .strip()

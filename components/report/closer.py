@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from tfx.dsl.io import fileio
 
+from restem import files
 from restem.closer_record import (
     FEATURES,
     PICTURES,
@@ -19,7 +19,7 @@ from restem.closer_record import (
     read_neighbours,
     read_saliency,
 )
-from restem.record_files import DamagedRecord, Folder, read_bytes
+from restem.record_files import DamagedRecord, Folder
 from restem.report.pictures import Thumbnail, data_uri
 from restem.run_record import Evaluation
 
@@ -106,7 +106,7 @@ def shown_paths(found: Neighbours, evaluation: Evaluation) -> tuple[list[int], l
 def neighbours_of(uri: Folder) -> Neighbours | None:
     """The run's features.npz; None if it has none that can be read."""
     try:
-        return read_neighbours(uri) if fileio.exists(f"{uri}/{FEATURES}") else None
+        return read_neighbours(uri) if files.exists(f"{uri}/{FEATURES}") else None
     except DamagedRecord as damage:
         log.warning("Report: %s", damage)
         return None
@@ -158,7 +158,7 @@ def similarity(
 def attention(uri: Folder) -> Attention | None:
     """The part about what the network looked at."""
     try:
-        found: Saliency | None = read_saliency(uri) if fileio.exists(f"{uri}/{SALIENCY}") else None
+        found: Saliency | None = read_saliency(uri) if files.exists(f"{uri}/{SALIENCY}") else None
     except DamagedRecord as damage:
         log.warning("Report: %s", damage)
         return None
@@ -178,9 +178,9 @@ def _pictures(uri: Folder) -> Callable[[str], str | None]:
     def picture(name: str) -> str | None:
         """A data URI; None: it is missing, or no picture for a page."""
         media_type = {"png": "image/png", "jpeg": "image/jpeg"}.get(name.rpartition(".")[2])
-        if media_type is None or "/" in name or not fileio.exists(f"{uri}/{PICTURES}/{name}"):
+        if media_type is None or "/" in name or not files.exists(f"{uri}/{PICTURES}/{name}"):
             return None
-        content = read_bytes(f"{uri}/{PICTURES}", name)
+        content = files.read(f"{uri}/{PICTURES}/{name}")
         return data_uri(content, media_type) if len(content) <= MOST_BYTES else None
 
     return picture

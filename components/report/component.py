@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.metadata
 import logging
 import platform
@@ -12,12 +13,12 @@ from typing import Any
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact
 from tfx.types.channel import BaseChannel, Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from restem import files
 from restem.example_gen.artifacts import Quarantine
 from restem.fingerprint import code_fingerprint
 from restem.pusher.artifacts import ReleaseNotes
@@ -26,6 +27,8 @@ from restem.report.data import ReportData
 from restem.report.notes import write_notes
 from restem.report.page import render
 from restem.report.reading import read_report_data
+from restem.track.config import TrackConfig
+from restem.track.mlflow import Tracked, track
 
 PAGE = "index.html"
 SHOWN_PACKAGES = ("restem", "tfx", "tensorflow", "keras", "apache-beam", "numpy")
@@ -50,11 +53,14 @@ class ReportExecutor(BaseExecutor):
         uris = {key: artifact_utils.get_single_uri(artifacts) for key, artifacts in input_dict.items() if artifacts}
         data = data_of(exec_properties["title"], uris)
         folder = artifact_utils.get_single_uri(output_dict["report"])
-        fileio.makedirs(folder)
-        with fileio.open(f"{folder}/{PAGE}", "wb") as file:
-            file.write(render(data).encode("utf-8"))
-        write_notes(artifact_utils.get_single_uri(output_dict["release"]), data)
+        page = render(data).encode("utf-8")
+        files.write(f"{folder}/{PAGE}", page)
+        notes = write_notes(artifact_utils.get_single_uri(output_dict["release"]), data)
         log.info("Report: %s/%s", folder, PAGE)
+        if exec_properties.get("track"):
+            config = TrackConfig.model_validate_json(exec_properties["track"])
+            if config.mlflow is not None:
+                track(config.mlflow, tracked(data, uris, {PAGE: page, **notes}))
 
 
 def data_of(title: str, uris: Mapping[str, str]) -> ReportData:
@@ -67,6 +73,7 @@ def data_of(title: str, uris: Mapping[str, str]) -> ReportData:
     Raises:
       RestemError: the two models have no test image in common.
     """
+    from restem.evaluator.serving import read_serving
     from restem.evaluator.verdict import read_verdict
 
     return read_report_data(
@@ -79,6 +86,36 @@ def data_of(title: str, uris: Mapping[str, str]) -> ReportData:
         quarantine_uri=uris["quarantine"],
         examples_uri=uris["examples"],
         tuning_uri=uris.get("tuning"),
+        serving=read_serving(uris["evaluation"]),
+    )
+
+
+def tracked(data: ReportData, uris: Mapping[str, str], written: Mapping[str, bytes]) -> Tracked:
+    """What a tracker keeps of a run.
+
+    Args:
+      data: the page's content.
+      uris: as for `data_of`.
+      written: name -> content of the files.
+    """
+    runs = {"candidate": data.candidate, "baseline": data.baseline}
+    about = f"{uris['candidate_run']} {uris['evaluation']}"  # the same for every attempt to report this run
+    made = data.candidate.model.made_of
+    tags = {
+        "restem.approved": str(data.verdict.blessed).lower(),
+        "restem.reason": data.verdict.reason,
+        "restem.images": made.images if made else "",
+        "restem.code": data.candidate.model.code or "",
+        **{f"restem.version.{name}": version for name, version in data.versions.items()},
+    }
+    return Tracked(
+        hashlib.sha256(about.encode()).hexdigest()[:32],
+        data.title,
+        {role: run.model for role, run in runs.items()},
+        {role: run.history for role, run in runs.items()},
+        data.verdict.metrics,
+        {name: value for name, value in tags.items() if value},
+        written,
     )
 
 
@@ -97,6 +134,7 @@ class ReportSpec(ComponentSpec):
 
     PARAMETERS = {  # noqa: RUF012 - TFX requires plain dicts
         "title": ExecutionParameter(type=str),
+        "track": ExecutionParameter(type=str, optional=True),  # the section track, if anything is tracked
         "code": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -134,6 +172,7 @@ class Report(BaseComponent):
         examples: BaseChannel,
         title: str,
         tuning: BaseChannel | None = None,
+        track: TrackConfig | None = None,
     ) -> None:
         """Describes the step.
 
@@ -146,6 +185,7 @@ class Report(BaseComponent):
           examples: ImageExampleGen's raw `examples`.
           title: the page's heading.
           tuning: the Tuner's `tuner_results`.
+          track: where the run is tracked.
         """
         super().__init__(
             spec=ReportSpec(
@@ -157,6 +197,7 @@ class Report(BaseComponent):
                 examples=examples,
                 tuning=tuning,
                 title=title,
+                track=track.model_dump_json() if track is not None and track.mlflow is not None else None,
                 # Changed code invalidates the cached page.
                 code=code_fingerprint("report.component"),
                 report=Channel(type=HtmlReport),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from restem.evaluator.serving import Serving, ServingCost
 from restem.report import formatting
 from restem.report.data import Run
 from restem.run_record import ModelRecord
@@ -27,8 +28,8 @@ def operations_sentence(ratio: float | None) -> str | None:
     return f"One pass of the candidate needs {formatting.times(ratio)} the operations of the baseline."
 
 
-def cost_table(candidate: Run, baseline: Run) -> dict[str, Any]:
-    """The rows (name, candidate, baseline, ratio) and the sentence."""
+def cost_table(candidate: Run, baseline: Run, serving: ServingCost | None = None) -> dict[str, Any]:
+    """The rows (name, candidate, baseline, ratio), the sentence, and on what the calls were measured."""
     runs = (candidate, baseline)
     costs = [run.model.cost for run in runs]
     seconds = [_seconds(run) for run in runs]
@@ -42,6 +43,11 @@ def cost_table(candidate: Run, baseline: Run) -> dict[str, Any]:
 
     add("Multiply-adds for one image", [cost.multiply_adds if cost else None for cost in costs], formatting.large)
     add("Parameters", [run.model.parameters for run in runs], formatting.count)
+    if serving:
+        models = (serving.candidate, serving.baseline)
+        add("Size of the exported model", [model.size for model in models], formatting.size)
+        for name, values in _calls(*models):
+            add(name, values, formatting.milliseconds)
     add("Training time", [sum(phases.values()) or None for phases in seconds], formatting.duration)
     for phase in dict.fromkeys((*seconds[0], *seconds[1])):
         add(f"Training time, phase {phase}", [phases.get(phase) for phases in seconds], formatting.duration)
@@ -51,7 +57,16 @@ def cost_table(candidate: Run, baseline: Run) -> dict[str, Any]:
         "rows": rows,
         "sentence": operations_sentence(operations_ratio(candidate.model, baseline.model)),
         "elsewhere": baseline.adopted,
+        "measured_on": serving and f"{serving.processor}{', with a GPU' if serving.gpu else ''}",
     }
+
+
+def _calls(candidate: Serving, baseline: Serving) -> Iterator[tuple[str, list[float]]]:
+    """Name and both models' seconds."""
+    for ours, theirs in zip(candidate.latencies, baseline.latencies, strict=True):
+        images = formatting.images(ours.batch)
+        yield f"Call with {images}, median of {ours.calls}", [ours.median, theirs.median]
+        yield f"Call with {images}, 95th percentile", [ours.percentile_95, theirs.percentile_95]
 
 
 def _seconds(run: Run) -> dict[str, float]:

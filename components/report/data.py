@@ -8,6 +8,7 @@ from typing import Any
 
 from restem.baseline.choice import Choice
 from restem.evaluator.outcome import Outcome
+from restem.evaluator.serving import ServingCost
 from restem.example_gen.dataset import Refused
 from restem.report.closer import Closer
 from restem.report.pictures import Thumbnail
@@ -120,5 +121,6 @@ class ReportData:
     only_baseline: Answers  # only the baseline is right; its most confident predictions first
     data: DataSummary
     tuning: Tuning | None = None  # None: nothing was tuned
+    serving: ServingCost | None = None  # None: an older version evaluated
     closer: Closer = field(default_factory=Closer)
     versions: Mapping[str, str] = field(default_factory=dict)  # software, name -> version

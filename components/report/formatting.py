@@ -53,6 +53,20 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def milliseconds(seconds: float) -> str:
+    """0.0123 -> "12.3 ms", 1.2 -> "1,200 ms"."""
+    number = 1000 * seconds
+    return f"{number:,.0f} ms" if number >= 100 else f"{number:.3g} ms"
+
+
+def size(number: int) -> str:
+    """94500000 -> "94.5 MB", 12345 -> "12.3 kB"; powers of 1,000."""
+    for value, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= value:
+            return f"{float(f'{number / value:.3g}'):,g} {name}"
+    return f"{number} bytes"
+
+
 def scientific(number: float) -> str:
     """2.4e-07 -> "2.4 × 10⁻⁷"."""
     if number == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from restem.pusher import files
+from restem import files
 from restem.pusher.release import Release
 from restem.pusher.versions import CARD, RELEASE
 from restem.record_files import finite
@@ -11,12 +11,15 @@ from restem.report.card import model_card
 from restem.report.data import ReportData
 
 
-def write_notes(folder: str, data: ReportData) -> None:
+def write_notes(folder: str, data: ReportData) -> dict[str, bytes]:
     """Writes assets.extra/release.json and assets.extra/model_card.md into the folder.
 
     Args:
       folder: of the output `release`.
       data: the run.
+
+    Returns:
+      Both files: name -> content.
     """
     release = Release(
         pipeline=data.title,
@@ -24,5 +27,7 @@ def write_notes(folder: str, data: ReportData) -> None:
         figures=finite(data.verdict.metrics),
         baseline=formatting.baseline(data.baseline.origin),
     )
-    files.write(f"{folder}/{RELEASE}", release.to_bytes())
-    files.write(f"{folder}/{CARD}", model_card(data).encode("utf-8"))
+    notes = {RELEASE: release.to_bytes(), CARD: model_card(data).encode("utf-8")}
+    for path, content in notes.items():
+        files.write(f"{folder}/{path}", content)
+    return {path.rpartition("/")[2]: content for path, content in notes.items()}

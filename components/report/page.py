@@ -68,7 +68,7 @@ def render(data: ReportData) -> str:
             "skipped": data.baseline.origin.skipped if data.baseline.origin else (),
         },
         stem=_stem(data.candidate.stem) if data.candidate.stem else None,
-        cost=cost_table(data.candidate, data.baseline),
+        cost=cost_table(data.candidate, data.baseline, data.serving),
         training=_training(data),
         tuning=tuning_part(data.tuning, baseline_trained=not data.baseline.adopted) if data.tuning else None,
         tensorboard=formatting.tensorboard({"candidate": data.candidate.events, "baseline": data.baseline.events}),

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 from tfx.dsl.io import fileio
 
+from restem import files
 from restem.baseline.choice import FILE as BASELINE
 from restem.baseline.choice import Choice
 from restem.errors import RestemError
 from restem.evaluator.outcome import Outcome
+from restem.evaluator.serving import ServingCost
 from restem.evaluator.verdict import with_notes
 from restem.example_gen.dataset import Refused
+from restem.record_files import read_json
 from restem.report.answers import choose_answers
 from restem.report.closer import Closer, attention, neighbours_of, shown_paths, similarity
 from restem.report.data import (
@@ -51,6 +54,7 @@ def read_report_data(
     quarantine_uri: str,
     examples_uri: str,
     tuning_uri: str | None = None,
+    serving: ServingCost | None = None,
 ) -> ReportData:
     """Reads what the report shows.
 
@@ -64,6 +68,7 @@ def read_report_data(
       quarantine_uri: the folder with summary.json and quarantine.jsonl.
       examples_uri: the raw examples; the images that are shown are read from the split `test`.
       tuning_uri: the Tuner's results.
+      serving: the result of `restem.evaluator.serving.read_serving`.
 
     Raises:
       RestemError: the two runs have no test image in common.
@@ -89,22 +94,15 @@ def read_report_data(
         **answers,
         data=_read_data_summary(quarantine_uri),
         tuning=read_tuning(tuning_uri) if tuning_uri else None,
+        serving=serving,
         closer=Closer(similarity(candidate_uri, near, candidate.evaluation, thumbnails), attention(candidate_uri)),
         versions=dict(versions),
     )
 
 
-def _bytes(uri: str, name: str) -> bytes:
-    with fileio.open(f"{uri}/{name}", "rb") as file:
-        return file.read()
-
-
 def _optional_bytes(uri: str, name: str) -> bytes | None:
-    return _bytes(uri, name) if fileio.exists(f"{uri}/{name}") else None
-
-
-def _json(uri: str, name: str) -> Any:
-    return json.loads(_bytes(uri, name))
+    path = f"{uri}/{name}"
+    return files.read(path) if files.exists(path) else None
 
 
 def read_run(uri: str) -> Run:
@@ -123,7 +121,7 @@ def read_run(uri: str) -> Run:
 
 def find_events(uri: str) -> str | None:
     """The folder with a run's event files; None if it has none, as of an adopted model."""
-    return f"{uri}/{EVENTS}" if fileio.exists(f"{uri}/{EVENTS}") else None
+    return f"{uri}/{EVENTS}" if files.exists(f"{uri}/{EVENTS}") else None
 
 
 def _read_stem(uri: str) -> StemTransfer | None:
@@ -207,9 +205,9 @@ def _test_images(examples_uri: str) -> Iterator[tuple[str, bytes]]:
     """(path, encoded image) of the split `test`."""
     import tensorflow as tf
 
-    files = sorted(fileio.glob(f"{examples_uri}/Split-test/*"))
+    shards = sorted(fileio.glob(f"{examples_uri}/Split-test/*"))
     features = {"path": tf.io.FixedLenFeature([], tf.string), "image_bytes": tf.io.FixedLenFeature([], tf.string)}
-    for compression, names in _by_compression(files):
+    for compression, names in _by_compression(shards):
         records = tf.data.TFRecordDataset(names, compression_type=compression)
         for batch in records.batch(BATCH).map(lambda batch: tf.io.parse_example(batch, features)).as_numpy_iterator():
             for path, encoded in zip(batch["path"].tolist(), batch["image_bytes"].tolist(), strict=True):
@@ -223,7 +221,7 @@ def _by_compression(files: Iterable[str]) -> list[tuple[str, list[str]]]:
 
 
 def _read_data_summary(uri: str) -> DataSummary:
-    summary = _json(uri, "summary.json")
+    summary = read_json(uri, "summary.json")
     lines = (_optional_bytes(uri, "quarantine.jsonl") or b"").decode("utf-8").splitlines()
     return DataSummary(
         files=summary["files"],

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from restem.errors import RestemError
+from restem.files import file_sizes
 from restem.images.config import ImageConfig
-from restem.pusher.files import file_sizes
 from restem.pusher.versions import fingerprint, newest, newest_version
 from restem.run_record import EXTRA, MadeOf, read_classes
 from restem.start.check import check_classes, check_same_network, unusable

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from restem import files
 from restem.closer_record import PICTURES, Explained, Saliency, write_neighbours, write_saliency
 from restem.images.config import ImageConfig
 from restem.images.panels import panels
 from restem.images.small import encode_small, to_8_bits
-from restem.record_files import Folder, write_bytes
+from restem.record_files import Folder
 from restem.run_record import Evaluation
 from restem.trainer.input import Split
 from restem.trainer.neighbours import find_neighbours
@@ -30,6 +31,9 @@ def look_closer(
 ) -> None:
     """Writes features.npz, saliency.json and their pictures.
 
+    They illustrate the result of a training of hours, so an unexpected error in them is a warning, and the report does
+    without them.
+
     Args:
       folder: the run's.
       network: after its training.
@@ -38,17 +42,17 @@ def look_closer(
       image: the network's input.
       batch_size: images in a batch.
     """
-    from tfx.dsl.io import fileio
-
-    fileio.makedirs(f"{folder}/{PICTURES}")
-    _write_neighbours(folder, network, train, test, image, batch_size)
-    _write_saliency(folder, network, test, evaluation, image)
+    try:
+        _write_neighbours(folder, network, train, test, image, batch_size)
+        _write_saliency(folder, network, test, evaluation, image)
+    except Exception:
+        log.warning("The report has no closer look at the test images: Unexpected error", exc_info=True)
 
 
 def _save(folder: Folder, name: str, pixels: np.ndarray) -> str:
     content, media_type = encode_small(pixels)
     file = f"{name}.{media_type.removeprefix('image/')}"
-    write_bytes(f"{folder}/{PICTURES}", file, content)
+    files.write(f"{folder}/{PICTURES}/{file}", content)
     return file
 
 

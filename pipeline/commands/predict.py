@@ -58,7 +58,7 @@ def saved_model_folder(folder: Path) -> Path:
         RestemError: neither is a SavedModel.
     """
     from restem.errors import RestemError
-    from restem.pusher.files import exists
+    from restem.files import exists
     from restem.pusher.versions import SAVED_MODEL, newest
 
     found, _ = newest(str(folder), lambda path: None if exists(f"{path}/{SAVED_MODEL}") else "no model")

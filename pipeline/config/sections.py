@@ -17,6 +17,7 @@ from restem.pipeline.config.beam import BeamConfig
 from restem.pipeline.config.kubeflow import KubeflowConfig
 from restem.pusher.config import PushConfig
 from restem.section import Section
+from restem.track.config import TrackConfig
 from restem.trainer.config import PretrainConfig, TrainConfig
 from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.tuner.config import TuneConfig
@@ -47,6 +48,7 @@ class Config(Section):
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="The conditions for approving a candidate.")
     push: PushConfig = Field(PushConfig(), description="Where an approved model is pushed.")
     notify: NotifyConfig = Field(NotifyConfig(), description="Who is told how a run ended.")
+    track: TrackConfig = Field(TrackConfig(), description="Experiment trackers to which a run is written.")
     beam: BeamConfig = Field(BeamConfig(), description="The Beam runner of the data steps.")
     kubeflow: KubeflowConfig = Field(KubeflowConfig(), description="How the steps run on Kubeflow Pipelines.")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from restem.evaluator.serving import ServingCost
     from restem.run_record import ModelRecord
 
 MAX_REASONS = 20
@@ -44,6 +45,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         or None), `not_pushed` (why an approved model is not pushed, or None), `report` (a file or None), `quarantined`
         and `quarantine` (see `read_quarantine`). With the Tuner also `tuned` (see `read_tuned`).
     """
+    from restem.evaluator.serving import read_serving
     from restem.evaluator.verdict import read_verdict, with_notes
     from restem.record_files import finite
     from restem.report import source, start
@@ -75,7 +77,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "largest_class": {"name": largest, "share": share},
         "never_predicted": {role: list(evaluation.never_predicted) for role, evaluation in evaluations.items()},
         "only_predicted": {role: evaluation.only_predicted for role, evaluation in evaluations.items()},
-        "cost": read_cost(models["candidate"], models["baseline"]),
+        "cost": read_cost(models["candidate"], models["baseline"], read_serving(uri("Evaluator", "evaluation"))),
         "tensorboard": tensorboard({role: find_events(run) for role, run in trained.items()}),
         "slices": verdict["slices"],
         "baseline": read_baseline(runs["baseline"]),
@@ -101,13 +103,16 @@ def read_tuned(folder: str) -> dict[str, Any]:
     }
 
 
-def read_cost(candidate: "ModelRecord", baseline: "ModelRecord") -> dict[str, Any]:
+def read_cost(
+    candidate: "ModelRecord", baseline: "ModelRecord", serving: "ServingCost | None" = None
+) -> dict[str, Any]:
     """What both models need.
 
     Returns:
         `candidate` and `baseline` (`parameters`, `multiply_adds` of one image, `seconds` of training by phase,
         `memory_mib`, `device_memory_mib`; a model of an older version has only the first), `operations_ratio` and
-        `sentence` about it (None if it is not known).
+        `sentence` about it (None if it is not known), and `serving` (a ServingCost, see restem/evaluator/serving.py;
+        None if it was not measured).
     """
     from restem.report.cost import operations_ratio, operations_sentence
 
@@ -116,7 +121,8 @@ def read_cost(candidate: "ModelRecord", baseline: "ModelRecord") -> dict[str, An
         model.role: {"parameters": model.parameters, **(asdict(model.cost) if model.cost else {})}
         for model in (candidate, baseline)
     }
-    return {**costs, "operations_ratio": ratio, "sentence": operations_sentence(ratio)}
+    sentence, calls = operations_sentence(ratio), serving and asdict(serving)
+    return {**costs, "operations_ratio": ratio, "sentence": sentence, "serving": calls}
 
 
 def find_report(folder: str) -> str | None:

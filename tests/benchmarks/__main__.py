@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import batch_norm, data, gate, kills, training
+from tests.benchmarks import batch_norm, data, gate, kills, training, verdict
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -32,6 +32,7 @@ PARTS = {
     "training": training.training,
     "kills": kills.kills,
     "gate": gate.gate,
+    "verdict": verdict.verdict,
     "batch_norm": batch_norm.batch_norm,
 }
 

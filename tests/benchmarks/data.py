@@ -151,11 +151,11 @@ def steps(folder: Path) -> list[dict[str, Any]]:
         ours = (LARGE - SMALL) / (took[LARGE]["seconds"] - took[SMALL]["seconds"])
         results.append(result(name, ours, statistics.median(bare), f"tf.data that {work} and writes examples", 0.8))
         results.append(result(f"{name}, stricter", ours, max(alone), f"tf.data that {work} alone", 0.8))
-        peaks = [took[count]["peak_bytes"] for count in (LARGE, SMALL)]
-        results.append(result(f"{name}: peak memory", *peaks, "the same for a tenth of the images", 1.1, BYTES))
+        most, least = (took[count]["peak_bytes"] for count in (LARGE, SMALL))
+        results.append(result(f"{name}: peak memory", most, least, "the same for a tenth of the images", 1.1, BYTES))
     for name in ("statistics", "evaluator"):
-        peaks = [step(name, sizes[count], folder / f"root{count}")["peak_bytes"] for count in (LARGE, SMALL)]
-        results.append(result(f"{name}: peak memory", *peaks, "the same for a tenth of the images", 1.1, BYTES))
+        most, least = (step(name, sizes[count], folder / f"root{count}")["peak_bytes"] for count in (LARGE, SMALL))
+        results.append(result(f"{name}: peak memory", most, least, "the same for a tenth of the images", 1.1, BYTES))
     return results
 
 

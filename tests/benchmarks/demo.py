@@ -38,8 +38,8 @@ RUNS = [(setting, seed) for setting, seeds in SEEDS.items() for seed in range(se
 
 def run(setting: str, seed: int, root: Path) -> dict[str, Any]:
     """One run of the demo. Runs with the same setting share a root, and so the cached data steps."""
-    restem = Path(sys.executable).with_name("restem")
-    command = [restem, "run", "--config", CONFIG, "--root", root, f"--set=train.seed={seed}", "--json"]
+    restem = str(Path(sys.executable).with_name("restem"))
+    command = [restem, "run", "--config", str(CONFIG), "--root", str(root), f"--set=train.seed={seed}", "--json"]
     done = subprocess.run(command, env={**os.environ, **SETTINGS[setting]}, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)

@@ -51,7 +51,7 @@ def newcombe(both: int, wins: int, losses: int, neither: int) -> Interval:
         middle, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         return Interval(p, (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n))
 
-    product_ = both * neither - wins * losses
+    product_ = float(both * neither - wins * losses)
     if product_ > 0:
         product_ = max(product_ - n / 2, 0)
     margins = (both + wins) * (losses + neither) * (both + losses) * (wins + neither)

@@ -14,7 +14,7 @@ from tfx.dsl.components.common.importer import Importer
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
-from restem.evaluator.component import evaluator
+from restem.evaluator.component import Evaluator
 from restem.evaluator.config import EvaluateConfig
 from restem.example_gen.component import ImageExampleGen
 from restem.example_gen.config import DataConfig
@@ -34,8 +34,8 @@ def evaluation(examples: Channel, root: Path) -> list[BaseComponent]:
         if not folder.exists():
             export_tiny(folder / "Format-Serving", [f"class{i}" for i in range(4)], size=224, channels=3)
         models[name] = Importer(source_uri=str(folder), artifact_type=standard_artifacts.Model).with_id(name)
-    outputs = [model.outputs["result"] for model in models.values()]
-    return [*models.values(), evaluator(examples, *outputs, EvaluateConfig())]
+    candidate, baseline = (model.outputs["result"] for model in models.values())
+    return [*models.values(), Evaluator(examples, candidate, baseline, EvaluateConfig())]
 
 
 def run(step: str, images: Path, root: Path) -> dict[str, float]:

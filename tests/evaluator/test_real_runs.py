@@ -16,6 +16,7 @@ from restem.evaluator.answers import FOLDER, read_answers
 from restem.evaluator.config import EvaluateConfig
 from restem.evaluator.gate import judge
 from restem.evaluator.requirement import Requirement
+from restem.evaluator.serving import read_serving
 from restem.pusher.artifacts import ReleaseNotes
 from restem.pusher.executor import Executor as Pusher
 from tests.evaluator import independent
@@ -73,6 +74,12 @@ def test_a_candidate_is_approved_if_it_should_be(world, tmp_path, name, not_wors
     for role in ("candidate", "baseline"):
         expected = independent.figures(answers.labels, getattr(answers, role))
         assert {key: figures[role][key] for key in expected} == pytest.approx(expected, rel=1e-5), role
+    cost = read_serving(str(run.evaluation))
+    for served, model in ((cost.candidate, name), (cost.baseline, "baseline")):
+        files = [file for file in (folder / model / "Format-Serving").rglob("*") if file.is_file()]
+        assert served.size == sum(file.stat().st_size for file in files)
+        assert [latency.batch for latency in served.latencies] == [1, 32]
+        assert all(0 < latency.median <= latency.percentile_95 and latency.calls >= 5 for latency in served.latencies)
     assert push(run, tmp_path) == not_worse
     with pytest.raises(RestemError, match="201 different images"):
         read_answers(str(run.evaluation / FOLDER), (), len(CLASSES), IMAGES + 1)

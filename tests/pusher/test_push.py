@@ -5,8 +5,8 @@ import pytest
 from tfx.dsl.io import fileio, filesystem_registry
 from tfx.dsl.io.plugins.local import LocalFilesystem
 
+from restem.files import file_sizes
 from restem.pusher import push as module
-from restem.pusher.files import file_sizes
 from restem.pusher.push import LEFTOVER_SECONDS, next_number, push, remove_leftovers
 from restem.pusher.versions import fingerprint, newest_if_same, versions
 

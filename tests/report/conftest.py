@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from restem.evaluator.outcome import ALL, Outcome
+from restem.evaluator.serving import Latency, Serving, ServingCost
 from restem.example_gen.dataset import Refused
 from restem.report.answers import choose_answers
 from restem.report.data import (
@@ -122,6 +123,13 @@ def history(final: float, speed: float) -> tuple[Epoch, ...]:
     return (*head, *rest)
 
 
+SERVING = ServingCost(
+    Serving(94_300_000, (Latency(1, 100, 0.0123, 0.0151), Latency(32, 9, 0.31, 0.402))),
+    Serving(94_400_000, (Latency(1, 100, 0.0041, 0.0052), Latency(32, 33, 0.0934, 0.101))),
+    "x86_64 with AVX2; oneDNN on",
+)
+
+
 def evaluation(sample: Sample, answers: np.ndarray) -> Evaluation:
     return Evaluation(sample.classes, sample.paths, sample.labels, answers)
 
@@ -194,6 +202,7 @@ def make_data(sample: Sample, title: str = "Digits") -> ReportData:
                 for i in range(sample.quarantined)
             ),
         ),
+        serving=SERVING,
         versions={"Python": "3.11.9", "tfx": "1.21.0"},
     )
 

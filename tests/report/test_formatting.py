@@ -142,3 +142,8 @@ def test_baseline_is_named_by_its_origin(origin, name):
 )
 def test_what_the_baseline_cannot_see_is_mentioned(names, sentence):
     assert formatting.sees(names) == sentence
+
+
+def test_milliseconds_and_sizes():
+    assert [formatting.milliseconds(x) for x in (0.00042, 0.0123, 1.2345)] == ["0.42 ms", "12.3 ms", "1,234 ms"]
+    assert [formatting.size(x) for x in (12, 12_345, 94_500_000, 2.5e9)] == ["12 bytes", "12.3 kB", "94.5 MB", "2.5 GB"]

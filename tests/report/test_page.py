@@ -311,6 +311,10 @@ def test_the_cost_of_both_models_is_compared(report_data):
     assert "Largest memory on the GPU1,500 MiB––" in text
     assert "Precision of the training16 bits (bfloat16)32 bits" in text
     assert "another run" not in text
+    assert "Size of the exported model94.3 MB94.4 MB1 times" in text
+    assert "Call with 1 image, median of 10012.3 ms4.1 ms3 times" in text
+    assert "Call with 32 images, 95th percentile402 ms101 ms4 times" in text
+    assert "in one process on x86_64 with AVX2; oneDNN on." in text
 
 
 def test_a_baseline_of_an_older_version_has_no_cost(report_data):

@@ -80,3 +80,15 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / FEATURES).write_bytes(b"PK")
     with pytest.raises(DamagedRecord, match=FEATURES):
         read_neighbours(tmp_path)
+
+
+def test_an_unexpected_error_is_a_warning(network, split, test_split, tmp_path, monkeypatch, caplog):
+    def broken(*_):
+        raise ValueError("no such array")
+
+    monkeypatch.setattr("restem.trainer.closer.find_neighbours", broken)
+    evaluation = evaluate(network.model, test_split, CLASSES, 16)
+    look_closer(tmp_path, network, split, test_split, evaluation, ImageConfig(size=8, channels=1), 16)
+    assert "Unexpected error" in caplog.text
+    assert "no such array" in caplog.text
+    assert not (tmp_path / FEATURES).exists()

@@ -23,7 +23,7 @@ def in_the_cluster(config: Config) -> Config:
     Raises:
         ConfigError: all problems at once: no image, no push destination, a path that is on no volume.
     """
-    problems = [*_missing(config), *_out_of_reach(config), *_cannot_be_told(config)]
+    problems = [*_missing(config), *_out_of_reach(config), *_cannot_be_told(config), *_cannot_be_tracked(config)]
     volumes = config.kubeflow.volumes
     for (section, field), keywords in KEYWORDS.items():
         value = getattr(getattr(config, section), field)
@@ -117,6 +117,21 @@ def _cannot_be_told(config: Config) -> list[Problem]:
             )
         )
     return problems
+
+
+def _cannot_be_tracked(config: Config) -> list[Problem]:
+    """A store in files of this machine."""
+    mlflow = config.track.mlflow
+    if mlflow is None or not mlflow.is_local:
+        return []
+    return [
+        Problem(
+            ("track", "mlflow", "tracking_uri"),
+            "the pods cannot reach a store in files of this machine",
+            expected="the address of an MLflow server: https://HOST or http://HOST:PORT",
+            given=mlflow.tracking_uri,
+        )
+    ]
 
 
 def _out_of_reach(config: Config) -> list[Problem]:

@@ -4,9 +4,9 @@ Resources and retries belong to the pipeline's specification. The rest is in a s
 executors have the same labels (kubernetes_platform/proto/kubernetes_executor_config.proto in kubeflow/pipelines).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from restem.notify.config import NotifyConfig
 from restem.pipeline.config.kubeflow import KubeflowConfig, Retry, StepConfig, Toleration, Volume
 
 GPU = "nvidia.com/gpu"
@@ -40,19 +40,17 @@ def retry_policy(retry: Retry) -> dict[str, Any]:
     }
 
 
-def notify_secret(notify: NotifyConfig) -> dict[str, Any]:
-    """The environment variables that the step which tells the result gets from a secret; empty if there are none."""
+def secret_variables(name: str, variables: Sequence[str]) -> dict[str, Any]:
+    """The environment variables that a step gets from a secret, whose keys have their names."""
     from google.protobuf import json_format
     from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 
-    if not notify.wanted or notify.kubernetes_secret is None or not notify.variables:
-        return {}
     config = kubernetes.KubernetesExecutorConfig()
     # The name is set twice because servers before 2.5 know only the first field.
-    secret = config.secret_as_env.add(secret_name=notify.kubernetes_secret)
-    secret.secret_name_parameter.runtime_value.constant.string_value = notify.kubernetes_secret
-    for name in notify.variables:
-        secret.key_to_env.add(secret_key=name, env_var=name)
+    secret = config.secret_as_env.add(secret_name=name)
+    secret.secret_name_parameter.runtime_value.constant.string_value = name
+    for variable in variables:
+        secret.key_to_env.add(secret_key=variable, env_var=variable)
     return json_format.MessageToDict(config)
 
 

@@ -106,7 +106,7 @@ def look(key: str, at: Any) -> str:
 
 def of_models(folder: str) -> str:
     """A hash of the names and sizes of the models' files, without the files for KServe next to them."""
-    from restem.pusher.files import file_sizes
+    from restem.files import file_sizes
     from restem.pusher.kserve import FOLDER
 
     sizes = {name: size for name, size in file_sizes(folder).items() if not name.startswith(f"{FOLDER}/")}

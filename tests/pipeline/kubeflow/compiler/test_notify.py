@@ -1,10 +1,10 @@
-"""The Pusher's environment on a cluster: whom to tell, and the secret by its name only."""
+"""What the steps that talk to other services get on a cluster: whom to tell, and secrets by their names only."""
 
 import json
 
-from restem.pipeline.kubeflow.compiler.compile import PUSHER, _executor
+from restem.pipeline.kubeflow.compiler.compile import PUSHER, REPORT, _executor, secrets_of
 from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
-from restem.pipeline.kubeflow.compiler.platform import notify_secret, platform_spec
+from restem.pipeline.kubeflow.compiler.platform import platform_spec
 
 
 def test_only_the_pusher_knows_whom_to_tell(configured):
@@ -14,10 +14,9 @@ def test_only_the_pusher_knows_whom_to_tell(configured):
     container = {"image": "restem:1"}
     env = {each["name"]: each["value"] for each in _executor(PUSHER, container, config)["container"]["env"]}
     assert json.loads(env["RESTEM_NOTIFY"])["webhook_env"] == "HOOK"
-    assert "env" not in _executor("Report", container, config)["container"]
-    spec = platform_spec(
-        config.kubeflow, {PUSHER: "exec-pusher", "Report": "exec-report"}, {PUSHER: notify_secret(config.notify)}
-    )
+    assert "env" not in _executor(REPORT, container, config)["container"]
+    labels = {PUSHER: "exec-pusher", REPORT: "exec-report"}
+    spec = platform_spec(config.kubeflow, labels, secrets_of(config))
     executors = spec["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     (secret,) = executors["exec-pusher"]["secretAsEnv"]
     assert secret["secretName"] == "restem-notify"
@@ -28,4 +27,13 @@ def test_only_the_pusher_knows_whom_to_tell(configured):
 def test_without_anyone_to_tell_nothing_changes(configured):
     config = in_the_cluster(configured())
     assert "env" not in _executor(PUSHER, {"image": "restem:1"}, config)["container"]
-    assert notify_secret(config.notify) == {}
+    assert secrets_of(config) == {}
+
+
+def test_the_report_has_the_trackers_secret(configured):
+    uri = "track.mlflow.tracking_uri=https://mlflow.example.org"
+    assert secrets_of(in_the_cluster(configured(uri))) == {}
+    config = in_the_cluster(configured(uri, "track.mlflow.kubernetes_secret=tracking"))
+    (secret,) = secrets_of(config)[REPORT]["secretAsEnv"]
+    assert secret["secretName"] == "tracking"
+    assert [pair["envVar"] for pair in secret["keyToEnv"]] == ["MLFLOW_TRACKING_TOKEN"]

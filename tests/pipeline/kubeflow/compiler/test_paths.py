@@ -87,3 +87,8 @@ def test_what_cannot_be_told_from_a_step_is_refused(configured):
         in_the_cluster(configured("notify.webhook_env=HOOK", "notify.secret_env=KEY"))
     in_the_cluster(configured(webhook, "notify.on=[refused]"))
     in_the_cluster(configured("notify.on=[failed]"))  # nobody is told anyway
+
+
+def test_a_tracker_in_files_of_this_machine_is_refused(configured):
+    with pytest.raises(ConfigError, match=r"track\.mlflow\.tracking_uri.*the pods cannot reach"):
+        in_the_cluster(configured("track.mlflow.tracking_uri=sqlite:////tmp/mlflow.db"))

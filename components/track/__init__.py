@@ -1,0 +1,1 @@
+"""Writes what a run did to an experiment tracker."""
