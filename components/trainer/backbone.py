@@ -44,20 +44,18 @@ def _with_front(backbone: StemModel, front: keras.layers.Rescaling | None, white
     """A copy that says of itself that it was trained, with the layer in front folded into its own rescaling."""
     config = backbone.get_config()
     about = json.loads(backbone.about) if backbone.about else None
-    scale = offset = None
     if front is not None:
         inner = backbone.get_layer(RESCALE)
         scale = np.asarray(inner.scale, np.float64) * np.asarray(front.scale, np.float64)
         offset = np.asarray(inner.scale, np.float64) * np.asarray(front.offset, np.float64) + np.asarray(inner.offset)
         for layer in config["layers"]:
             if layer["name"] == RESCALE:
-                dtype = np.asarray(inner.scale).dtype
-                changed = {"scale": np.asarray(scale, dtype), "offset": np.asarray(offset, dtype)}
-                layer["config"] = {**inner.get_config(), **changed}
+                # Arrays of the layer's dtype, as in restem.stem.rebuild; the configuration has them in Keras's form.
+                for key, value in (("scale", scale), ("offset", offset)):
+                    layer["config"][key] = keras.saving.serialize_keras_object(np.asarray(value, inner.compute_dtype))
         if about:
-            about["report"]["input"] |= {
-                "scale": scale.tolist(), "offset": offset.tolist(), "value_range": [0.0, white]
-            }  # fmt: skip
+            taken = {"scale": scale.tolist(), "offset": offset.tolist(), "value_range": [0.0, white]}
+            about["report"]["input"] |= taken
             about["spec"] |= {"value_range": [0.0, white]}
     copy = StemModel.from_config(config)
     copy.set_weights(backbone.get_weights())
