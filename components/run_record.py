@@ -159,6 +159,7 @@ class SourceRecord:
       became: for each of them and each new channel: `band`, `became` (kept, dropped, new) and `how`.
       reads: the channels of the new network.
       plausibility: restem.stem.plausibility.Plausibility as a dict; None: not checked.
+      stock: its first layer had the shape of the stock one, so that a later training can build the network again.
     """
 
     preprocessing: str
@@ -169,6 +170,7 @@ class SourceRecord:
     became: tuple[dict[str, str], ...]
     reads: tuple[str, ...]
     plausibility: dict[str, Any] | None = None
+    stock: bool = True
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,15 @@ def check_same_network(
             given="a model without this file",
             remedy=AGAIN,
         )
+    if record.source is not None and not record.source.stock:
+        raise RestemError(
+            "the training cannot go on from this model: its source was a network with a changed stem, which the "
+            "configuration does not describe",
+            where=where,
+            expected="a model whose source had the stock stem",
+            given="a source that Restem had made",
+            remedy=f"Set model.weights to {folder}/{EXTRA}/backbone.keras, which starts with its weights and a new head",
+        )
     if record.role != "candidate":
         raise RestemError("this is the baseline of a run, not a pushed model", where=where, given=record.role)
     theirs, ours = _described(record, where), _sections(model.backbone, model.source, image, stem)

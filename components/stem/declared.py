@@ -1,4 +1,4 @@
-"""What a checkpoint's file says of its input, without building a network: before anything long starts, and without Keras."""
+"""What a checkpoint's file says of its input: before anything long starts, without Keras and without a network."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from .preprocessing import PREPROCESSING, Preprocessing
 from .saved import describe
 from .spec import COLOURS
 
-
 FROM_REPORT = "from this library's report in the file"
 
 
@@ -61,9 +60,9 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
     elif source == "auto":
         found = PREPROCESSING["caffe" if anatomy.family == "V1" else "tf"]
         decided = (
-            f"assumed: Keras's convention of ResNet {anatomy.family}, because the weights do not say it; to check: ask who "
-            "trained them, or compare this network's features of one image with those of the program that trained it; "
-            "another one is given as source"
+            f"assumed: Keras's convention of ResNet {anatomy.family}, because the weights do not say it; to check: ask "
+            "who trained them, or compare this network's features of one image with those of the program that trained "
+            "it; another one is given as source"
         )
     elif source in PREPROCESSING:
         found = PREPROCESSING[source]

@@ -1,7 +1,7 @@
 """`backbone.keras`: the trained network without its head, for people who go on with it elsewhere.
 
-It takes raw pixels, because its preprocessing is inside. Keras reads it with or without this library; with it, the network
-keeps the report of its stem, and its stem can be changed again.
+It takes raw pixels, because its preprocessing is inside. Keras reads it with or without this library; with it, the
+network keeps the report of its stem, and its stem can be changed again.
 """
 
 import json

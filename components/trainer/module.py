@@ -32,8 +32,8 @@ from restem.run_record import (
     write_model,
 )
 from restem.stem import TransferReport
-from restem.trainer.backbone import write_backbone
 from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
+from restem.trainer.backbone import write_backbone
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
 from restem.trainer.closer import look_closer
 from restem.trainer.config import PHASES, Precision, TrainConfig, refuse_choices_without_validation
@@ -180,7 +180,7 @@ def run_fn(fn_args: FnArgs) -> None:
         made_of=made_of(given, input_files(fn_args)) if role == "candidate" else None,
         code=given.get("code"),
         temperature=temperature,
-        source=source_record(network.report.to_dict(), network.plausibility),
+        source=source_record(network.report.to_dict(), network.plausibility, stock=network.stock_source),
     )
     write_model(run_folder, record)
     write_history(run_folder, training.history)

@@ -29,6 +29,7 @@ class Network:
       report: the stem's transfer report.
       continued: its weights, with those of the head, are those of a pushed model.
       plausibility: of the source's preprocessing on training images; None: not checked.
+      stock_source: the source's stem had the shape of the stock one.
     """
 
     model: keras.Model
@@ -38,6 +39,7 @@ class Network:
     report: Any
     continued: bool = False
     plausibility: Plausibility | None = None
+    stock_source: bool = True
 
     def layers(self) -> list[keras.layers.Layer]:
         """All layers, including those inside nested models, but not the models themselves."""
@@ -89,8 +91,10 @@ def build_network(
       RestemError: if a channel that must match the source's statistics is constant.
     """
     channels = len(bands_of(model.source))
-    random = weights == "none" and channels != 3
-    backbone = load_backbone(model.backbone, weights, **({"channels": channels} if random else {}))
+    if weights == "none" and channels != 3:
+        backbone = load_backbone(model.backbone, weights, channels=channels)
+    else:
+        backbone = load_backbone(model.backbone, weights)
     source = SourceNetwork(backbone, model, weights)
     plausibility = None
     pixels = keras.Input((image.height, image.width, image.count), name="pixels")
@@ -119,7 +123,9 @@ def build_network(
     network = keras.Model(pixels, head(features), name=role)
     report = source.told(modified.report)
     inner = keras.Model(pixels, features)
-    return Network(network, inner, head, modified.stem_layers, report, plausibility=plausibility)
+    return Network(
+        network, inner, head, modified.stem_layers, report, plausibility=plausibility, stock_source=source.stock
+    )
 
 
 def needs_statistics(role: Role, image: ImageConfig, stem: StemConfig) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from restem.images.config import GREY, RGB
 from restem.run_record import SourceRecord
 from restem.stem import Preprocessing, StemSpec, TransferReport
-from restem.stem.anatomy import read_anatomy
+from restem.stem.anatomy import EXTRA_NORM, read_anatomy
 from restem.stem.plausibility import Plausibility, check_plausibility
 from restem.stem.source import read_source
 from restem.trainer.model_config import ModelConfig
@@ -61,6 +61,13 @@ class SourceNetwork:
         log.log(logging.WARNING if found.doubtful else logging.INFO, "model.source: %s", found.to_text())
         return found
 
+    @property
+    def stock(self) -> bool:
+        """Whether its stem has the shape of the stock one: not so after a change by this library."""
+        stem = read_anatomy(self._backbone)
+        shape = (stem.kernel.shape[0], stem.kernel.shape[3], stem.stride)
+        return shape == (7, 64, 2) and stem.pool is not None and EXTRA_NORM not in stem.norms
+
     def told(self, report: TransferReport) -> TransferReport:
         """The report, with what is known of the weights' origin."""
         if self._known is None:
@@ -68,7 +75,9 @@ class SourceNetwork:
         return dataclasses.replace(report, source={**report.source, "decided": self._known})
 
 
-def source_record(report: dict[str, Any], plausibility: Plausibility | None) -> SourceRecord | None:
+def source_record(
+    report: dict[str, Any], plausibility: Plausibility | None = None, *, stock: bool = True
+) -> SourceRecord | None:
     """What a model's record says of its source; None for a report of an older version."""
     source = report.get("source") or {}
     if "became" not in source:
@@ -82,4 +91,5 @@ def source_record(report: dict[str, Any], plausibility: Plausibility | None) -> 
         became=tuple(source["became"]),
         reads=tuple(report["input"]["bands"]),
         plausibility=None if plausibility is None else plausibility.to_dict(),
+        stock=stock,
     )

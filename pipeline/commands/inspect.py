@@ -53,16 +53,14 @@ def inspect(
         if not (config.train.stem.epochs or config.train.all.epochs):
             print("train.stem.epochs and train.all.epochs are 0: train.augment has no effect.", file=sys.stderr)
     if as_json:
-        print(
-            json.dumps({**inspection.to_dict(), "path": config.data.path, "source": source, "source_problem": problem})
-        )
+        told = {"path": config.data.path, "source": source, "source_problem": problem}
+        print(json.dumps({**inspection.to_dict(), **told}))
     else:
         _show(inspection, config.data.path)
-        print(
-            f"source: {config.model.source_weights}, preprocessing {source}"
-            if source
-            else f"restem run would stop: {problem}"
-        )
+        if problem:
+            print(f"restem run would stop: {problem}")
+        else:
+            print(f"source: {config.model.source_weights}; its preprocessing: {source}")
 
 
 def _source(config) -> tuple[str | None, str | None]:  # noqa: ANN001 - Config is imported when it is needed

@@ -9,7 +9,7 @@ import pytest
 from restem.errors import RestemError
 from restem.pipeline import imagenet as module
 from restem.pipeline.config import load_config
-from restem.pipeline.preflight import preflight
+from restem.pipeline.preflight import check_source, preflight
 from restem.record_files import write_json
 from restem.run_record import ModelInput, ModelRecord
 
@@ -134,10 +134,10 @@ def test_an_empty_class_folder_is_rejected(write, images):
         check(write)
 
 
-def write_weights(path, convolutions):
+def write_weights(path, convolutions, channels=3):
     """A file with as many convolutions as a checkpoint."""
     with h5py.File(path, "w") as file:
-        file.create_dataset("first", (7, 7, 3, 64))
+        file.create_dataset("first", (7, 7, channels, 64))
         for i in range(1, convolutions):
             file.create_dataset(f"layer{i}", (1, 1, 8, 8))
 
@@ -201,6 +201,20 @@ def test_bands_are_checked_only_if_the_source_is_known(write, images, tmp_path):
     write_weights(tmp_path / "own.weights.h5", 53)
     check(write, "image.bands=[b1, b2, b3, b4]", "stem.extra_bands=mean")
     check(write, "image.bands=[b1, b2, b3, b4]", f"model.weights={tmp_path / 'own.weights.h5'}")
+
+
+def test_a_checkpoint_with_other_channels_needs_a_source(write, images, tmp_path):
+    write_weights(tmp_path / "many.weights.h5", 53, channels=4)
+    weights = f"model.weights={tmp_path / 'many.weights.h5'}"
+    with pytest.raises(RestemError, match=r"model\.source: .*reads 4 channel.*Set source to their names"):
+        check(write, weights)
+    check(write, weights, "model.source={bands: [b1, b2, b3, b4], scale: 0.01}", "image.bands=[b3, b5]")
+    with pytest.raises(RestemError, match="None of the bands c1, c2 has a pretrained kernel"):
+        check(write, weights, "model.source={bands: [b1, b2, b3, b4], scale: 0.01}", "image.bands=[c1, c2]")
+    config = load_config(write(), [f"model.weights={tmp_path / 'many.weights.h5'}", "image.size=64"])
+    with pytest.raises(RestemError, match="4 channel"):
+        check_source(config)
+    assert check_source(load_config(write(), ["model.weights=imagenet"])) == "caffe"
 
 
 def test_imagenet_weights_are_checked_before_any_computation(write, images, tmp_path, monkeypatch):

@@ -99,10 +99,8 @@ def test_the_stock_network_of_a_source_without_colours(build, names, reads):
     source = {"bands": ["vv", "vh"], "scale": 0.02}
     network, backbone, pixels = build("baseline", names, 2, source, extra_bands="mean")
     assert network.report.input["bands"] == reads
-    if "vv" in names:
-        chosen = pixels[..., [2, 0]]
-    else:
-        chosen = pixels.mean(axis=-1, keepdims=True).repeat(2, axis=-1)
+    mean = pixels.mean(axis=-1, keepdims=True).repeat(2, axis=-1)
+    chosen = pixels[..., [2, 0]] if "vv" in names else mean
     np.testing.assert_allclose(
         networks.run(network.features, pixels), networks.run(backbone, chosen * 0.02), rtol=1e-4, atol=1e-5
     )
