@@ -2,14 +2,14 @@
 # make test    sets everything up, then runs all tests
 # make setup   only sets everything up; takes less than a second if that is done
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-image browser image bench lint format lock schemas clean
+.PHONY: help setup demo test test-fast test-image test-torch browser image bench lint format lock schemas clean
 
 bin := .venv/bin
 demo_root := runs/digits
 # What editors and mypy find `restem` by: they do not see the import hook of setuptools' editable install.
 types := build/types/restem
 # One process per core, at most four: each loads TensorFlow and TFX, 3 GB. Tests of one file share a process and fixtures.
-pytest := $(bin)/python -m pytest tests --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+pytest := $(bin)/python -m pytest tests --ignore=tests/torch --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 help:  ## shows this help
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,11 @@ test: setup lint  ## all tests except those of the container image (minutes)
 
 test-fast: setup  ## the tests that do not run a whole pipeline
 	@$(pytest) -m "not e2e and not image"
+
+test-torch: setup  ## compares with PyTorch, torchvision and timm, in an environment of their own (some gigabytes)
+	@test -x build/torch/bin/python || python3 -m venv build/torch
+	@build/torch/bin/python -m pip install --quiet torch torchvision timm safetensors $$($(bin)/python -m pip freeze | grep -E '^(keras|h5py|numpy|pytest)==')
+	@KERAS_BACKEND=torch build/torch/bin/python -m pytest tests/torch --confcutdir=tests/torch -q
 
 browser:  ## installs Chromium for the tests of the report page, on Debian or Ubuntu as root; does nothing if there is one
 	@command -v chromium chromium-browser google-chrome >/dev/null || \

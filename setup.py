@@ -26,6 +26,7 @@ REQUIRES = [
     "pyyaml>=6,<7",
     "requests>=2.32,<3",
     "rich>=13,<16",
+    "safetensors>=0.5,<1",
     "scikit-learn>=1.5,<2",
     "scipy>=1.11,<2",
     "tensorboard>=2.20,<2.22",
@@ -37,6 +38,8 @@ EXTRAS = {
     "kubeflow": ["cronsim>=2.7,<3", "kfp>=2.14,<3", "kfp-kubernetes>=2.14,<3", "kfp-server-api>=2.16,<3"],
     # What the configuration's section `tune` needs.
     "tune": ["keras-tuner>=1.4.8,<1.5"],
+    # What `restem export --to onnx` needs.
+    "export": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
     # What the configuration's section `track` needs: MLflow's client.
     "track": ["mlflow-skinny>=3.1,<4"],
     # What `make test`, `make lint` and `make setup` need.

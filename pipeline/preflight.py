@@ -23,8 +23,6 @@ from restem.trainer.config import refuse_choices_without_validation
 from restem.tuner.config import check_installed
 
 EMBEDDED_PREFIX = "embedded:"
-HDF5 = b"\x89HDF\r\n\x1a\n"
-ZIP = b"PK\x03\x04"
 BUCKETS = ("gs://",)  # the remote storage that TensorFlow reads without more packages
 
 
@@ -53,10 +51,8 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
     if pretrain:
         return
     if not config.model.continues or check_start(config, classes, root):
-        key = "first_weights" if config.model.continues else "weights"
-        if config.model.source_weights not in KEYWORDS["model", key]:
-            check_source(config, key)
-        elif config.model.source_weights == "imagenet":
+        key = check_checkpoint(config)
+        if config.model.source_weights == "imagenet":
             _check_imagenet(config.model.backbone, key)
     check_comparison(config)
     check_requirements(config, classes)
@@ -85,9 +81,8 @@ def check_start(config: Config, classes: tuple[str, ...], root: Path | None) -> 
         found = None if approved is None or "://" in approved else newest_version(approved, _unusable_start)[0]
     elif "://" not in model.weights:
         found, skipped = newest(model.weights, _unusable_start)
-        if Path(model.weights).is_file():
-            skipped = ((model.weights, "a file without the suffix of a checkpoint"),)
         if found is None:
+            _refuse_other_formats(Path(model.weights))
             raise no_model(model.weights, skipped)
     same = True
     if found is not None:
@@ -263,40 +258,67 @@ def _check_imagenet(backbone: str, key: str = "weights") -> None:
     )
 
 
-def _check_weights(path: Path, backbone: str, key: str = "weights") -> None:
-    """Checks that the file is a checkpoint of this network, by its names and shapes."""
+def check_checkpoint(config: Config) -> str:
+    """Checks model.weights or model.first_weights, whichever a network starts with, if it is a file. Gives its key."""
+    key = "first_weights" if config.model.continues else "weights"
+    weights = config.model.source_weights
+    if weights not in KEYWORDS["model", key]:
+        check_source(config)
+    return key
+
+
+def _check_weights(path: Path, config: Config, key: str) -> Any:
+    """Checks that the file is a checkpoint of this network, by its content, and that its preprocessing is known."""
     from restem.stem import StemError
+    from restem.stem.checkpoint.summary import must_be_said
     from restem.stem.contents import check_contents
 
     where = f"model.{key} ({path})"
-    keywords = ", ".join(KEYWORDS["model", key])
-    expected = f"{keywords}, or a checkpoint: a file ending in .weights.h5, .h5 or .keras"
-    if not path.is_file():
-        given = "a folder" if path.is_dir() else None
-        remedy = "Give an existing file; restem pretrain --out FILE.weights.h5 makes one"
+    if not path.is_file() and not path.with_name(f"{path.name}.index").is_file():
         raise RestemError(
-            "there is no such checkpoint file", where=where, expected=expected, given=given, remedy=remedy
+            "there is no such checkpoint file",
+            where=where,
+            expected=f"{', '.join(KEYWORDS['model', key])}, or a checkpoint: a file ending in .weights.h5, .h5 or "
+            ".keras",
+            given="a folder" if path.is_dir() else None,
+            remedy="Give an existing file; restem pretrain --out FILE.weights.h5 makes one",
         )
-    if path.suffix not in (".h5", ".hdf5", ".keras"):
-        raise RestemError("the file does not have the suffix of a checkpoint", where=where, expected=expected)
-    magic, kind = (ZIP, "a Keras archive") if path.suffix == ".keras" else (HDF5, "an HDF5 file")
     try:
-        with open(path, "rb") as file:
-            start = file.read(len(magic))
-    except OSError as error:
-        raise RestemError("the checkpoint cannot be read", where=where, given=error.strerror) from None
-    if start != magic:
-        given = f"a file of {path.stat().st_size:,} bytes that starts with {start!r}"
-        remedy = "The file may be damaged, incomplete or of another type: download it again"
-        raise RestemError("this file is not a checkpoint", where=where, expected=kind, given=given, remedy=remedy)
-    try:
-        check_contents(path, backbone)
+        found = check_contents(path, config.model.backbone)
     except StemError as error:
         raise RestemError(str(error), where=where, remedy="Give another checkpoint, or set model.backbone") from None
+    reason = must_be_said(found)
+    if reason and config.model.source == "auto":
+        raise RestemError(
+            f"the preprocessing of this checkpoint must be said: {reason}",
+            where="model.source",
+            given="auto",
+            remedy="Set model.source to a name, or to the source's bands: {bands: [...], scale: 1, offset: 0}; its "
+            "input is scale * raw + offset, raw 0..255",
+        )
+    return found
 
 
-def check_source(config: Config, key: str = "weights") -> str:
-    """The source's preprocessing and who says so. Of a checkpoint, names and shapes are read.
+def _refuse_other_formats(path: Path) -> None:
+    """Names the format of a checkpoint that is neither a pushed model nor ends like a checkpoint that is read."""
+    from restem.stem import StemError
+    from restem.stem.checkpoint.formats import recognise
+
+    if path.is_dir() or not (path.is_file() or path.with_name(f"{path.name}.index").is_file()):
+        return
+    where = f"model.weights ({path})"
+    try:
+        kind = recognise(path)
+    except StemError as error:
+        raise RestemError(str(error), where=where) from None
+    remedy = "Rename the file"
+    raise RestemError(
+        "a checkpoint is known by its ending", where=where, expected=".h5, .hdf5 or .keras", given=kind, remedy=remedy
+    )
+
+
+def check_source(config: Config) -> str:
+    """The source's preprocessing and who says so. A checkpoint is examined, without building a network.
 
     Raises:
         RestemError: there is no such checkpoint; it is one of another network, or has other channels than model.source
@@ -306,15 +328,16 @@ def check_source(config: Config, key: str = "weights") -> str:
     from restem.stem.declared import declared_source
     from restem.trainer.source_config import preprocessing_of
 
+    key = "first_weights" if config.model.continues else "weights"
     weights, source = config.model.source_weights, config.model.source
-    if weights in KEYWORDS["model", "weights"]:
+    if weights in KEYWORDS["model", key]:
         usual = "tf" if config.model.backbone.endswith("V2") else "caffe"
         if source == "auto":
             return usual if weights != "none" else f"{usual} (the weights are random)"
         return "as given in model.source"
-    _check_weights(Path(weights), config.model.backbone, key)
+    found = _check_weights(Path(weights), config, key)
     try:
-        return declared_source(Path(weights), config.model.backbone, preprocessing_of(source))
+        return declared_source(found, preprocessing_of(source))
     except StemError as error:
         raise RestemError(str(error), where="model.source") from None
 

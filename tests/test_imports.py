@@ -34,6 +34,7 @@ PACKAGES = (
     "restem.pusher",
     "restem.baseline",
     "restem.start",
+    "restem.convert",
     "restem.report",
     "restem.pipeline",
     "restem.pipeline.environment",

@@ -61,7 +61,7 @@ def check_same_network(
             where=where,
             expected="a model whose source had the stock stem",
             given="a source that Restem had made",
-            remedy=f"Set model.weights to {folder}/{EXTRA}/backbone.keras, which starts with its weights and a new head",
+            remedy=f"Set model.weights to {folder}/{EXTRA}/backbone.keras: its weights, with a new head",
         )
     if record.role != "candidate":
         raise RestemError("this is the baseline of a run, not a pushed model", where=where, given=record.role)

@@ -1,102 +1,60 @@
-"""What a checkpoint's file says of its input: before anything long starts, without Keras and without a network."""
+"""Whether a checkpoint and the source's preprocessing belong together: before anything long starts, without Keras."""
 
 from __future__ import annotations
 
 import json
-import zipfile
-from pathlib import Path
 from typing import Any
 
-import h5py
-
-from .contents import holds_model, read_contents
+from .checkpoint.examined import Examined
+from .checkpoint.summary import to_dict
 from .errors import StemError
-from .preprocessing import Preprocessing
-from .spec import COLOURS
-
-OWN = "restem"  # saved.ENTRY, which loads Keras
-FRONT = ("Rescaling", "Normalization")
+from .preprocessing import PREPROCESSING, Preprocessing
 
 
-def declared_source(path: Path, name: str, source: str | Preprocessing) -> str:
-    """The preprocessing that `read_source` will find, and who says so, as the end of a sentence.
+def declared_source(found: Examined, source: str | Preprocessing) -> str:
+    """The preprocessing that `read_source` will find, and who says so.
 
     Args:
-        path: `.weights.h5`, `.h5` or `.keras`, checked by `check_contents`.
-        name: one of BACKBONES.
+        found: the file.
         source: as for `modify_stem`.
 
     Raises:
         StemError: the file has other channels than the source, or is one of this library that cannot be used again.
     """
-    config = _config(path)
-    own = _find(config, lambda entry: isinstance(entry.get(OWN), dict) and "report" in entry[OWN])
-    if own is not None:
-        return _own(str(path), own[OWN], source)
-    conv = _find(config, lambda entry: (entry.get("config") or {}).get("name") == "conv1_conv")
-    channels = _channels(path, conv)
-    layers = [kind for kind in FRONT if _find(config, lambda entry, kind=kind: entry.get("class_name") == kind)]
-    bands = source.bands if isinstance(source, Preprocessing) else COLOURS
-    grey = source == "auto" and channels == 1 and bool(layers)
-    if channels is not None and channels != len(bands) and not grey:
+    if found.own:
+        return _own(found, source)
+    if source == "auto":
+        return to_dict(found)["preprocessing"]["told"]
+    given = PREPROCESSING[source] if isinstance(source, str) else source
+    if found.channels != len(given.bands):
         raise StemError(
-            f"The first convolution in {str(path)!r} reads {channels} channel(s), and nothing in the file names them; "
-            f"expected are {len(bands)} ({', '.join(bands)}). Set source to their names and numbers, as in source: "
-            "{bands: [...], scale: 1, offset: 0}, "
-            f"with {channels} band(s) in the network's order; its input is scale * raw + offset, raw 0..255."
+            f"the first convolution in {str(found.path)!r} reads {found.channels} channel(s), but the source "
+            f"{given.name} has {len(given.bands)} ({', '.join(given.bands)}). Give all of its bands in the network's "
+            "order: {bands: [...], scale: 1, offset: 0}; its input is scale * raw + offset, raw 0..255."
         )
-    if isinstance(source, Preprocessing):
-        return f"as given: {', '.join(source.bands)}"
-    if source != "auto":
-        return f"{source} (as given)"
-    if layers:
-        return f"from the file: its layers {', '.join(layers)}"
-    usual = "tf" if name.endswith("V2") else "caffe"
-    return (
-        f"{usual} (assumed: Keras's convention of {name}, because the weights do not say it; to check: ask who trained "
-        "them; restem run compares the stored statistics with your images)"
-    )
+    return f"{given.name} ({', '.join(given.bands)}), as given in model.source"
 
 
-def _own(file: str, about: dict[str, Any], source: str | Preprocessing) -> str:
+def _own(found: Examined, source: str | Preprocessing) -> str:
     if source != "auto":
-        raise StemError(f"{file!r} was made by this library and has its own preprocessing: use source auto.")
-    if (about.get("spec") or {}).get("deep"):
+        raise StemError(f"{str(found.path)!r} was made by this library and has its own preprocessing: use source auto.")
+    config = found.storage.config if found.storage else None
+    about = _search(json.loads(config)) if config else None
+    if about and (about.get("spec") or {}).get("deep"):
         raise StemError(
-            f"{file!r} has a deep stem, which cannot be changed again. Use it as it is (restem.stem.load_backbone), or "
-            "give the source from which it was made."
+            f"{str(found.path)!r} has a deep stem, which cannot be changed again. Use it as it is "
+            "(restem.stem.load_backbone), or give the source from which it was made."
         )
-    return f"from the report in the file: {', '.join(about['report']['input']['bands'])}"
+    return to_dict(found)["preprocessing"]["told"]
 
 
-def _config(path: Path) -> Any:
-    """The configuration of a whole model; None for weights alone."""
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("config.json"))
-    if not holds_model(path):
-        return None
-    with h5py.File(path, "r") as file:
-        return json.loads(file.attrs["model_config"])
-
-
-def _channels(path: Path, conv: dict[str, Any] | None) -> int | None:
-    """Channels of the first convolution; None if the file does not say them."""
-    if path.suffix != ".keras":
-        return read_contents(path).channels
-    shape = ((conv or {}).get("build_config") or {}).get("input_shape")
-    return shape[-1] if shape else None
-
-
-def _find(value: Any, suits: Any) -> dict[str, Any] | None:
-    """The first mapping in a configuration that suits, depth first."""
+def _search(value: Any) -> dict[str, Any] | None:
+    """This library's entry in a configuration."""
     if isinstance(value, dict):
-        if suits(value):
-            return value
+        entry = value.get("restem")
+        if isinstance(entry, dict) and "report" in entry:
+            return entry
         value = list(value.values())
     if isinstance(value, list):
-        for item in value:
-            found = _find(item, suits)
-            if found is not None:
-                return found
+        return next((found for item in value if (found := _search(item)) is not None), None)
     return None

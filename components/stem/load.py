@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
+import numpy as np
 
-from .contents import holds_model, read_contents
+from .checkpoint.examine import examine
+from .checkpoint.examined import Examined
+from .checkpoint.hdf5 import check_stored, opened, read_tensor
+from .checkpoint.head import TOP
+from .checkpoint.layout import layout_of
+from .checkpoint.pytorch import CONVENTION, read_state
+from .contents import refuse_other
 from .errors import StemError
-from .given import find_resnet, read_front, refuse_not_finite, with_settings_of
-from .saved import StemModel
+from .own import load_own
+from .pytorch import build, set_weights
 from .spec import BACKBONES
 
 
@@ -26,7 +33,8 @@ def load_backbone(
     Args:
         name: one of BACKBONES.
         weights: `imagenet` (Keras downloads it once), `none` (random), or a file: `.weights.h5`, `.h5`
-            (also Keras's own ImageNet files), `.keras`, with or without the classifier. A .keras file of a
+            (also Keras's own ImageNet files), `.keras`, `.safetensors` or `.pth` of torchvision and timm,
+            with or without the classifier. A .keras file of a
             network that this library made is returned unchanged; it can be modified again.
         include_top: keep the classifier (a file must contain one; its classes are read from the file).
         pooling: `avg`, `max` or None; applies only without the classifier.
@@ -47,24 +55,7 @@ def load_backbone(
         return _build(name, include_top, pooling, channels)
     if weights == "imagenet":
         return _imagenet(name, include_top, pooling)
-    path = Path(weights)
-    if not path.is_file():
-        raise StemError(
-            f"Weights file {str(path)!r} not found. Give 'imagenet', 'none', or the path of a .weights.h5, .h5 or "
-            f".keras file of {name}."
-        )
-    try:
-        network = _from_file(name, path, include_top, pooling)
-        refuse_not_finite(network, str(path))
-        return network
-    except StemError:
-        raise
-    except Exception as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise StemError(
-            f"{str(path)!r} does not fit {name}: {first_line}. Expected weights of this network, saved by Keras as "
-            f".weights.h5, .h5 or .keras. The file may belong to another backbone: {', '.join(BACKBONES)}."
-        ) from error
+    return _from_file(name, Path(weights), include_top, pooling)
 
 
 def _build(name: str, include_top: bool, pooling: str | None, channels: int = 3, classes: int = 1000) -> keras.Model:
@@ -95,88 +86,82 @@ def _imagenet(name: str, include_top: bool, pooling: str | None) -> keras.Model:
 
 
 def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) -> keras.Model:
-    if path.suffix == ".keras" or (path.suffix == ".h5" and holds_model(path)):
-        given = keras.saving.load_model(path, compile=False)
-        own = _own(given)
-        if own is None:
-            return _transplant(name, given, path, include_top, pooling)
-        if own.name != name.lower() and own.name in [known.lower() for known in BACKBONES]:
-            raise StemError(f"{str(path)!r} does not contain {name}: it contains a modified {own.name}.")
-        return own
-    if path.suffix not in (".h5", ".hdf5"):
-        raise StemError(f"{str(path)!r} is not a weights file. Supported: .weights.h5, .h5 and .keras.")
-    contents = read_contents(path)
-    if include_top and contents.classes is None:
-        raise StemError(f"{str(path)!r} contains no classifier, but include_top=True requires one.")
-    whole = _build(name, contents.classes is not None, pooling, contents.channels, contents.classes or 1000)
-    convolutions = sum(isinstance(layer, keras.layers.Conv2D) for layer in whole.layers)
-    if convolutions != contents.convolutions:
-        raise StemError(
-            f"{str(path)!r} does not contain {name}: it has {contents.convolutions} convolutions, expected "
-            f"{convolutions}."
-        )
-    whole.load_weights(path)
-    return whole if include_top or contents.classes is None else _cut(name, whole, pooling, contents.channels)
+    """Its attribute `front` is the `Front` of the file's layers before the ResNet, which become its preprocessing.
 
-
-def _transplant(name: str, given: keras.Model, path: Path, include_top: bool, pooling: str | None) -> keras.Model:
-    """Copies weights by layer name into a stock network that gets the given network's settings.
-
-    Its attribute `front` is the `Front` of the layers before the ResNet, which become the source's preprocessing.
+    `unsure` says why the preprocessing cannot be known, if the file points to such layers without describing them.
     """
-    found = find_resnet(given)
-    if found is None:
-        raise StemError(f"{str(path)!r} contains no keras.applications ResNet (no layer 'conv1_conv').")
-    resnet, before = found
-    layers = {layer.name: layer for layer in (*_flat(given), *resnet.layers)}
-    channels = layers["conv1_conv"].kernel.shape[2]
-    front = read_front(before, channels, str(path), resnet.name)
-    top = layers.get("predictions")
-    if include_top and top is None:
-        raise StemError(f"{str(path)!r} contains no classifier, but include_top=True requires one.")
-    network = _build(name, include_top, pooling, channels, top.units if include_top and top is not None else 1000)
-    own = [layer for layer in network.layers if layer.weights]
-    missing = [layer.name for layer in own if layer.name not in layers]
-    extra = sum(1 for layer in resnet.layers if layer.weights and layer.name.startswith("conv")) - sum(
-        1 for layer in own if layer.name.startswith("conv")
-    )
-    if missing or extra:
+    found = examine(path, name)
+    if found.own:
+        if found.backbone != name and found.backbone in BACKBONES:
+            raise StemError(f"{str(path)!r} does not contain {name}: it contains a modified {found.backbone}.")
+        return load_own(found)
+    refuse_other(found, name)
+    if include_top and found.classes is None:
+        behind = "; ".join(found.left_out) or "nothing"
         raise StemError(
-            f"{str(path)!r} does not contain {name}: "
-            + (
-                f"{len(missing)} layer(s) are missing, the first is {missing[0]!r}."
-                if missing
-                else f"it has {extra} layer(s) too many."
-            )
+            f"{str(path)!r} contains no classifier, but include_top=True requires one: average pooling and one Dense "
+            f"layer behind the ResNet. The file has behind it: {behind}."
         )
-    network = with_settings_of(network, resnet, str(path))
-    for layer in [layer for layer in network.layers if layer.weights]:
-        values = layers[layer.name].get_weights()
-        if [v.shape for v in values] != [tuple(w.shape) for w in layer.weights]:
+    if found.described is not None:
+        return _from_pytorch(found, include_top, pooling)
+    layers = {layer: tensors for layer, tensors in found.tensors.items() if layer != TOP or include_top}
+    with opened(path, found.kind) as file:
+        for tensors in layers.values():
+            for tensor in tensors.values():
+                check_stored(file, tensor)
+        network = _build(name, include_top, pooling, found.channels, found.classes or 1000)
+        network = _with_settings(network, found)
+        for layer in network.layers:
+            if layer.weights:
+                values = {role: read_tensor(file, tensor) for role, tensor in layers[layer.name].items()}
+                _refuse_impossible(values, layer.name, str(path))
+                layer.set_weights([values[weight.name] for weight in layer.weights])
+    network.front = found.front
+    network.unsure = found.unsure
+    return network
+
+
+def _from_pytorch(found: Examined, include_top: bool, pooling: str | None) -> keras.Model:
+    state = read_state(found)
+    for name, values in state.items():
+        layer, _, role = name.rpartition(".")
+        _refuse_impossible({{"running_var": "moving_variance"}.get(role, role): values}, layer, str(found.path))
+    network = build(found.described, include_top=include_top, pooling=pooling)
+    set_weights(network, found.described, state)
+    network.front, network.unsure, network.convention = None, "", CONVENTION
+    return network
+
+
+def _with_settings(network: keras.Model, found: Examined) -> keras.Model:
+    """The stock network with the file's settings of its layers: strides, epsilon and others."""
+    config, changed = network.get_config(), False
+    # Keras counts the names of the pools in the shortcuts of V2 up in a process.
+    pools = [p.name for p in layout_of(found.backbone).parts if p.kind == "MaxPooling2D" and p.name.endswith("_pool")]
+    counted = [e for e in config["layers"] if e["class_name"] == "MaxPooling2D"]
+    names = dict(zip((entry["name"] for entry in counted), pools, strict=True))
+    for entry in config["layers"]:
+        for key, value in found.changes.get(names.get(entry["name"], entry["name"]), {}).items():
+            changed |= entry["config"][key] != value
+            entry["config"][key] = value
+    if not changed:
+        return network
+    try:
+        return type(network).from_config(config)
+    except Exception as error:  # Keras has many for settings that contradict each other
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise StemError(f"{str(found.path)!r}: the settings of its layers do not fit together: {first}") from error
+
+
+def _refuse_impossible(values: dict[str, np.ndarray], layer: str, file: str) -> None:
+    """Raises StemError if a weight is NaN or infinite, or a variance is negative."""
+    for name, value in values.items():
+        if not np.isfinite(value).all():
             raise StemError(
-                f"{str(path)!r}: the weights of {layer.name!r} have shapes {[v.shape for v in values]}, but a stock "
-                f"{name} has {[tuple(w.shape) for w in layer.weights]}. Give a checkpoint of the unmodified network."
+                f"{file!r}: the weight {name!r} of the layer {layer!r} has values that are NaN or infinite. Give a "
+                "checkpoint of a training that did not diverge."
             )
-        layer.set_weights(values)
-    network.front = front
-    return network
-
-
-def _own(model: keras.Model) -> keras.Model | None:
-    """The network that this library made: `model` itself or one of its layers, or None."""
-    if isinstance(model, StemModel) and model.about:
-        return model
-    found = (_own(layer) for layer in getattr(model, "layers", []) if isinstance(layer, keras.Model))
-    return next((network for network in found if network is not None), None)
-
-
-def _flat(model: keras.Model) -> list[keras.layers.Layer]:
-    return [part for layer in model.layers for part in (_flat(layer) if isinstance(layer, keras.Model) else (layer,))]
-
-
-def _cut(name: str, whole: keras.Model, pooling: str | None, channels: int) -> keras.Model:
-    network = _build(name, False, pooling, channels)
-    for layer in network.layers:
-        if layer.weights:
-            layer.set_weights(whole.get_layer(layer.name).get_weights())
-    return network
+        if name == "moving_variance" and value.min() < 0:
+            raise StemError(
+                f"{file!r}: the variance of the layer {layer!r} is negative, so the file is damaged, or its tensors "
+                "are not those of this layer."
+            )

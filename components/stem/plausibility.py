@@ -31,8 +31,8 @@ from .spec import COLOURS, StemSpec
 
 # Measured; the figures are in README.md.
 FACTOR = 2.0  # another preprocessing fits that many times as well
-# Right preprocessings reach 0.3 where the source's own images are unusual. Then a wrong one can fit better by chance, but
-# none comes close.
+# Right preprocessings reach 0.3 where the source's own images are unusual. Then a wrong one can fit better by chance,
+# but none comes close.
 FLOOR, CLOSE = 0.15, 0.02  # above the one, if another one is below the other
 FAR = 1.0  # in any case: all values are wrong by a factor of 15, or by several deviations
 # The order of the colours: only if the images are close to the source's in one of them.

@@ -57,12 +57,20 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
         found = source
     elif source == "auto" and front is not None:
         found, decided = _of_layers(front), f"from the file: {front.layers}"
+    elif source == "auto" and getattr(backbone, "unsure", None):
+        raise StemError(
+            f"The source's preprocessing must be said: {backbone.unsure}. Give it as source (model.source in a "
+            "configuration, --source on the command line), or give a file of the whole model."
+        )
     elif source == "auto":
-        found = PREPROCESSING["caffe" if anatomy.family == "V1" else "tf"]
+        convention = getattr(backbone, "convention", None)
+        found = PREPROCESSING[convention or ("caffe" if anatomy.family == "V1" else "tf")]
+        who = (
+            "the convention of torchvision and timm" if convention else f"Keras's convention of ResNet {anatomy.family}"
+        )
         decided = (
-            f"assumed: Keras's convention of ResNet {anatomy.family}, because the weights do not say it; to check: ask "
-            "who trained them, or compare this network's features of one image with those of the program that trained "
-            "it; another one is given as source"
+            f"assumed: {who}, because the weights do not say it; to check: ask who trained them, or compare this "
+            "network's features of one image with those of the program that trained it; another one is given as source"
         )
     elif source in PREPROCESSING:
         found = PREPROCESSING[source]
@@ -78,6 +86,12 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
             f"offset) with one entry for each of its {channels} channel(s), in the source's order (on the command line "
             f"--source-bands)."
         )
+    if front is not None and front.reverse and found.bands == COLOURS:
+        raise StemError(
+            f"The file has layers in front of the ResNet ({front.layers}) that reverse the order of the channels, so "
+            f"its first convolution reads {', '.join(COLOURS[::-1])}, but source {found.name!r} says "
+            f"{', '.join(COLOURS)}. Use source='auto', or a file without these layers."
+        )
     if front is not None and not (np.allclose(found.scale, front.scale) and np.allclose(found.offset, front.offset)):
         raise StemError(
             f"The file has layers in front of the ResNet ({front.layers}) that multiply each channel by {front.scale} "
@@ -89,7 +103,7 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
 
 def _of_layers(front: Front) -> Preprocessing:
     """The preprocessing that a file's own layers are, if its channels have an order that goes without saying."""
-    bands = {1: ("grey",), 3: COLOURS}.get(len(front.scale))
+    bands = {1: ("grey",), 3: COLOURS[::-1] if front.reverse else COLOURS}.get(len(front.scale))
     if bands is None:
         raise StemError(
             f"The file's network has {len(front.scale)} channels, and nothing in it names them. Give "

@@ -41,8 +41,8 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         None), `start` (the pushed model that the training went on from, see restem/report/start.py; None if
         model.weights is a source), `source` (the candidate's SourceRecord, and `warning`: a sentence if its
         preprocessing is doubtful, else None), `seeds` (a Spread, see restem/report/seeds.py; None if
-        train.repeats is 1), `slices` (each with column, value, images, and both accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder
-        or None), `not_pushed` (why an approved model is not pushed, or None), `report` (a file or None), `quarantined`
+        train.repeats is 1), `slices` (each with column, value, images, and both accuracies), `baseline` (see
+        `read_baseline`), `pushed_to` (a folder or None), `not_pushed` (why an approved model is not pushed, or None), `report` (a file or None), `quarantined`
         and `quarantine` (see `read_quarantine`). With the Tuner also `tuned` (see `read_tuned`).
     """
     from restem.evaluator.serving import read_serving

@@ -121,6 +121,14 @@ def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
     return results
 
 
+def convert(request: dict, emit: Callable[[dict], None]) -> dict:
+    """Converts a pushed model: `request` has `model`, `kind`, `out`, `int8` and `images`. Returns a Converted."""
+    from restem.convert.convert import convert
+
+    done = convert(request["model"], request["kind"], request["out"], int8=request["int8"], images=request["images"])
+    return asdict(done)
+
+
 def why_unreadable(path: str, error: Exception) -> str:
     """Why the model could not read a file, as a sentence about its header, the model's own check, or its data.
 

@@ -1,9 +1,6 @@
-import json
 import time
-import zipfile
 from dataclasses import asdict, replace
 
-import h5py
 import pytest
 
 from restem.errors import RestemError
@@ -12,6 +9,8 @@ from restem.pipeline.config import load_config
 from restem.pipeline.preflight import check_source, preflight
 from restem.record_files import write_json
 from restem.run_record import ModelInput, ModelRecord
+from restem.stem.checkpoint import layout
+from tests.stem.checkpoint_models import around, plain, resnet, write_archive, write_named, write_weights
 
 
 def check(write, *overrides):
@@ -134,48 +133,51 @@ def test_an_empty_class_folder_is_rejected(write, images):
         check(write)
 
 
-def write_weights(path, convolutions, channels=3):
-    """A file with as many convolutions as a checkpoint."""
-    with h5py.File(path, "w") as file:
-        file.create_dataset("first", (7, 7, channels, 64))
-        for i in range(1, convolutions):
-            file.create_dataset(f"layer{i}", (1, 1, 8, 8))
+@pytest.fixture
+def narrow(monkeypatch):
+    """Networks of the real depths with one filter where the real ones have 64, so that their files are small."""
+    monkeypatch.setattr(layout, "WIDTH", 1)
 
 
-def test_a_checkpoint_of_another_network_is_refused_before_the_run(write, images, tmp_path):
-    write_weights(tmp_path / "deep.weights.h5", 104)
+def test_a_checkpoint_of_another_network_is_refused_before_the_run(write, images, tmp_path, narrow):
+    deep = write_named(tmp_path / "deep.h5", resnet("ResNet101"))
     with pytest.raises(RestemError, match=r"does not contain ResNet50: it is a ResNet101.*model\.backbone"):
-        check(write, f"model.weights={tmp_path / 'deep.weights.h5'}")
-    check(write, f"model.weights={tmp_path / 'deep.weights.h5'}", "model.backbone=ResNet101V2")
-    whole = (tmp_path / "deep.weights.h5").read_bytes()
-    (tmp_path / "cut.weights.h5").write_bytes(whole[: len(whole) // 2])
+        check(write, f"model.weights={deep}")
+    check(write, f"model.weights={deep}", "model.backbone=ResNet101")
+    (tmp_path / "cut.h5").write_bytes(deep.read_bytes()[:-100_000])
     with pytest.raises(RestemError, match="damaged or incomplete"):
-        check(write, f"model.weights={tmp_path / 'cut.weights.h5'}")
-    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
-        archive.writestr("config.json", '{"layers": ["dense"]}')
-    with pytest.raises(RestemError, match="contains no keras"):
-        check(write, f"model.weights={tmp_path / 'other.keras'}")
+        check(write, f"model.weights={tmp_path / 'cut.h5'}")
 
 
-def test_checkpoints_are_recognised_by_their_first_bytes(write, images, tmp_path):
-    good = tmp_path / "good.weights.h5"
-    write_weights(good, 53)
-    check(write, f"model.weights={good}")
-    names = [
-        "conv1_conv",
-        *(f"conv{s}_block{b}_{c}_conv" for s in (2, 3, 4, 5) for b in (1, 2, 3, 4) for c in (1, 2, 3)),
-    ]
-    names += [f"conv{s}_block1_0_conv" for s in (2, 3, 4, 5)]
-    with zipfile.ZipFile(tmp_path / "good.keras", "w") as archive:
-        archive.writestr("config.json", json.dumps({"layers": names}))
-    check(write, f"model.weights={tmp_path / 'good.keras'}")
-    for name, content in (("page.h5", b"<html>"), ("empty.weights.h5", b""), ("hdf.keras", b"\x89HDF\r\n\x1a\n")):
+def test_checkpoints_are_recognised_by_their_content(write, images, tmp_path, narrow):
+    check(write, f"model.weights={write_weights(tmp_path / 'good.weights.h5', resnet())}")
+    check(write, f"model.weights={write_archive(tmp_path / 'good.keras', resnet())}")
+    check(write, f"model.weights={write_named(tmp_path / 'whole.hdf5', resnet(), whole=True)}")
+    check(write, f"model.weights={write_named(tmp_path / 'hdf.keras', resnet(), whole=True)}")
+    pickled = b"\x80\x04cos\nsystem\n(S'touch hacked'\ntR."
+    for name, content, words in (
+        ("page.h5", b"<html>", "web page"),
+        ("empty.weights.h5", b"", "empty"),
+        ("cut.keras", b"\x89HDF\r\n\x1a\n", "damaged"),
+        ("weights.pt", pickled, "pickle"),
+        ("weights.pth", b"\x89PNG", "not a weights file"),
+    ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(RestemError, match="not a checkpoint"):
+        with pytest.raises(RestemError, match=rf"model\.weights .*{words}"):
             check(write, f"model.weights={tmp_path / name}")
-    (tmp_path / "weights.pt").write_bytes(b"PK\x03\x04")
-    with pytest.raises(RestemError, match="a file without the suffix of a checkpoint"):
-        check(write, f"model.weights={tmp_path / 'weights.pt'}")
+    write_weights(tmp_path / "weights.bin", resnet())
+    with pytest.raises(RestemError, match=r"by its ending.*Rename"):
+        check(write, f"model.weights={tmp_path / 'weights.bin'}")
+
+
+def test_a_preprocessing_that_nobody_knows_must_be_said(write, images, tmp_path, narrow):
+    bands = write_named(tmp_path / "bands.h5", resnet(channels=12))
+    with pytest.raises(RestemError, match=r"model\.source: .*12 channel"):
+        check(write, f"model.weights={bands}")
+    front = write_named(tmp_path / "front.h5", around(resnet(), [plain("Rescaling", "rescaling", "", scale=1 / 255)]))
+    with pytest.raises(RestemError, match=r"model\.source: .*rescaling"):
+        check(write, f"model.weights={front}")
+    check(write, f"model.weights={front}", "model.source=none")
 
 
 @pytest.mark.parametrize(
@@ -197,23 +199,21 @@ def test_impossible_stems_are_rejected_before_the_images_are_read(write, overrid
         check(write, *overrides)
 
 
-def test_bands_are_checked_only_if_the_source_is_known(write, images, tmp_path):
-    write_weights(tmp_path / "own.weights.h5", 53)
+def test_bands_are_checked_only_if_the_source_is_known(write, images, tmp_path, narrow):
+    write_weights(tmp_path / "own.weights.h5", resnet())
     check(write, "image.bands=[b1, b2, b3, b4]", "stem.extra_bands=mean")
     check(write, "image.bands=[b1, b2, b3, b4]", f"model.weights={tmp_path / 'own.weights.h5'}")
 
 
-def test_a_checkpoint_with_other_channels_needs_a_source(write, images, tmp_path):
-    write_weights(tmp_path / "many.weights.h5", 53, channels=4)
-    weights = f"model.weights={tmp_path / 'many.weights.h5'}"
-    with pytest.raises(RestemError, match=r"model\.source: .*reads 4 channel.*Set source to their names"):
+def test_a_checkpoint_with_other_channels_needs_a_source(write, images, tmp_path, narrow):
+    weights = f"model.weights={write_named(tmp_path / 'many.h5', resnet(channels=4))}"
+    with pytest.raises(RestemError, match=r"model\.source: .*4 channel.*bands"):
         check(write, weights)
+    with pytest.raises(RestemError, match=r"model\.source: .*reads 4 channel.*torch.*bands"):
+        check(write, weights, "model.source=torch")
     check(write, weights, "model.source={bands: [b1, b2, b3, b4], scale: 0.01}", "image.bands=[b3, b5]")
     with pytest.raises(RestemError, match="None of the bands c1, c2 has a pretrained kernel"):
         check(write, weights, "model.source={bands: [b1, b2, b3, b4], scale: 0.01}", "image.bands=[c1, c2]")
-    config = load_config(write(), [f"model.weights={tmp_path / 'many.weights.h5'}", "image.size=64"])
-    with pytest.raises(RestemError, match="4 channel"):
-        check_source(config)
     assert check_source(load_config(write(), ["model.weights=imagenet"])) == "caffe"
 
 

@@ -1,8 +1,12 @@
 """Small networks for the tests, built by keras.applications, with random statistics that hide no error."""
 
+import functools
+
 import keras
 import numpy as np
 from keras.src.applications import resnet
+
+from restem.stem.checkpoint import layout
 
 # Blocks per stage of the six backbones.
 DEPTHS = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3), "152": (3, 8, 36, 3)}
@@ -40,6 +44,19 @@ def randomise(model: keras.Model, seed: int) -> keras.Model:
             spread = np.sqrt(2 / np.prod(kernel.shape[:3]))
             layer.set_weights([rng.normal(0, spread, kernel.shape), *(rng.normal(0, 0.1, b.shape) for b in bias)])
     return model
+
+
+def as_stock(monkeypatch, blocks: dict[str, tuple[int, ...]], seed: int = 1) -> None:
+    """Makes small networks the stock ones: for keras.applications, and for the layout that files are compared with."""
+    monkeypatch.setattr(layout, "WIDTH", 4)
+    for name, counts in blocks.items():
+        build = functools.partial(network, name.endswith("V2"), counts, seed=seed)
+
+        def make(include_top=True, weights=None, input_shape=None, pooling=None, build=build, **_):
+            return build(channels=input_shape[-1], pooling=pooling)
+
+        monkeypatch.setattr(keras.applications, name, make)
+        monkeypatch.setitem(layout.BLOCKS, name, counts)
 
 
 def run(model: keras.Model, x: np.ndarray, training: bool = False) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Whole models from files: what is in front of the ResNet and its settings count, or the file is refused."""
 
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from restem.stem import Preprocessing, StemError, StemSpec, load_backbone, modify_stem
 
-from .networks import difference, network, randomise, run
+from .networks import as_stock, difference, network, randomise, run
 
 COLOURS = ("red", "green", "blue")
 
@@ -16,15 +17,7 @@ COLOURS = ("red", "green", "blue")
 @pytest.fixture
 def stock(monkeypatch):
     """Small stock networks for load_backbone."""
-
-    def build(v2):
-        def make(include_top=True, weights=None, input_shape=None, pooling=None, **_):
-            return network(v2, (2, 2), channels=input_shape[-1], pooling=pooling, seed=1)
-
-        return make
-
-    monkeypatch.setattr(keras.applications, "ResNet50", build(False))
-    monkeypatch.setattr(keras.applications, "ResNet50V2", build(True))
+    as_stock(monkeypatch, {"ResNet50": (2, 2), "ResNet50V2": (2, 2)})
 
 
 def resnet(v2=False, channels=3, **settings):
@@ -61,6 +54,8 @@ FRONTS = {
     "two rescalings": lambda: [keras.layers.Rescaling(1 / 255), keras.layers.Rescaling([2, 3, 4], offset=[-1, 0, 1])],
     "normalization": lambda: [normalization()],
     "rescaling and normalization": lambda: [keras.layers.Rescaling(0.5), normalization()],
+    "preprocess_input, caffe": lambda: [keras.applications.resnet.preprocess_input],
+    "preprocess_input, tf": lambda: [keras.applications.resnet_v2.preprocess_input],
     "augmentation": lambda: [
         keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)]),
         keras.layers.Rescaling(1 / 255),
@@ -150,6 +145,20 @@ def test_other_settings_of_the_layers_are_kept(stock, settings, nested, tmp_path
     result = modify_stem(backbone, StemSpec(channels=1))
     assert result.report.claim == "exact"
     assert result.report.source["decided"].startswith("assumed")
+
+
+def test_settings_that_contradict_each_other_are_refused(stock, tmp_path):
+    given = resnet().get_config()
+    for entry in given["layers"]:
+        if entry["name"] == "conv1_conv":
+            entry["config"].update(dilation_rate=(2, 2))  # with strides of 2
+    file = {"class_name": "Functional", "module": "keras", "config": given, "registered_name": None}
+    resnet().save(tmp_path / "good.keras")
+    with zipfile.ZipFile(tmp_path / "good.keras") as good, zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad:
+        bad.writestr("config.json", json.dumps(file, default=str))
+        bad.writestr("model.weights.h5", good.read("model.weights.h5"))
+    with pytest.raises(StemError, match="do not fit together"):
+        load_backbone("ResNet50", tmp_path / "bad.keras")
 
 
 def test_another_graph_with_the_same_layers_is_refused(stock, tmp_path):

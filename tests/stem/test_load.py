@@ -1,26 +1,19 @@
+import zipfile
+
 import keras
 import numpy as np
 import pytest
 
-from restem.stem import StemError, StemSpec, load_backbone, modify_stem
+from restem.stem import StemError, StemSpec, describe, load_backbone, modify_stem
 from restem.stem import load as load_module
 
-from .networks import network
+from .networks import as_stock, network
 
 
 @pytest.fixture
 def small(monkeypatch):
     """Small networks for load_backbone, under the names of the large ones."""
-
-    def make(v2):
-        def build(include_top=True, weights=None, input_shape=None, pooling=None, **_):
-            blocks = (2, 2) if v2 else (2,)
-            return network(v2, blocks, channels=input_shape[-1], pooling=pooling, seed=1)
-
-        return build
-
-    monkeypatch.setattr(keras.applications, "ResNet50", make(False))
-    monkeypatch.setattr(keras.applications, "ResNet50V2", make(True))
+    as_stock(monkeypatch, {"ResNet50": (2,), "ResNet50V2": (2, 2)})
 
 
 def same(a, b):
@@ -75,6 +68,40 @@ def test_a_modified_network_is_loaded_unchanged(small, tmp_path):
     assert modify_stem(again, StemSpec(kernel=9)).report.input["bands"] == ["grey"]
 
 
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_a_modified_network_inside_another(small, ending, tmp_path):
+    inner = modify_stem(load_backbone("ResNet50", "none"), StemSpec(channels=1, deep=True)).model
+
+    def save(name, *front):
+        inputs = keras.Input((32, 32, 1))
+        x = inputs
+        for layer in front:
+            x = layer(x)
+        keras.Model(inputs, keras.layers.Dense(4)(inner(x))).save(tmp_path / f"{name}{ending}")
+
+    save("plain", keras.layers.Dropout(0.5))
+    again = load_backbone("ResNet50", tmp_path / f"plain{ending}")
+    assert same(again, inner)
+    assert describe(again) == describe(inner)
+    save("front", keras.layers.Rescaling(1 / 255))
+    with pytest.raises(StemError, match=r"Rescaling.*whose preprocessing is inside"):
+        load_backbone("ResNet50", tmp_path / f"front{ending}")
+
+
+def test_a_modified_network_has_built_in_layers_alone(small, tmp_path):
+    """A file that claims to be this library's gets no other class built."""
+    modify_stem(load_backbone("ResNet50", "none"), StemSpec(channels=1)).model.save(tmp_path / "grey.keras")
+    with zipfile.ZipFile(tmp_path / "grey.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    evil = members["config.json"].replace(b'"class_name": "Rescaling"', b'"class_name": "Lambda"')
+    members["config.json"] = evil.replace(b'"class_name": "Add"', b'"class_name": "Popen", "module": "subprocess"')
+    with zipfile.ZipFile(tmp_path / "evil.keras", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(StemError, match="it has a Lambda"):
+        load_backbone("ResNet50", tmp_path / "evil.keras")
+
+
 def test_wrong_files(small, tmp_path):
     (tmp_path / "text.h5").write_text("not HDF5")
     (tmp_path / "text.keras").write_text("not a zip file")
@@ -84,9 +111,9 @@ def test_wrong_files(small, tmp_path):
     dense.save(tmp_path / "dense.keras")
     for name, words in (
         ("missing.h5", "not found"),
-        ("text.h5", "does not fit ResNet50"),
-        ("text.keras", "does not fit ResNet50"),
-        ("weights.pt", "is not a weights file"),
+        ("text.h5", "neither HDF5 nor a Keras archive"),
+        ("text.keras", "neither HDF5 nor a Keras archive"),
+        ("weights.pt", "neither HDF5 nor a Keras archive"),
         ("dense.weights.h5", "contains no stock ResNet"),
         ("dense.keras", "contains no keras.applications ResNet"),
     ):

@@ -8,6 +8,7 @@ import pytest
 
 from restem.images.config import ImageConfig
 from restem.stem import StemSpec, describe, load_backbone, modify_stem
+from restem.stem.checkpoint.examine import examine
 from restem.stem.declared import declared_source
 from restem.trainer import network as network_module
 from restem.trainer.backbone import BACKBONE, write_backbone
@@ -65,7 +66,7 @@ def test_its_features_are_those_of_the_trained_network(written, tmp_path):
     assert write_backbone(again, network, image.white).read_bytes() == path.read_bytes()
     if case != "deep":
         assert path.name == BACKBONE
-        assert "report in the file" in declared_source(path, "ResNet50", "auto")
+        assert "inside the network" in declared_source(examine(path, "ResNet50"), "auto")
         bands = image.names if image.bands else None
         spec = StemSpec(channels=image.count, bands=bands, value_range=(0.0, float(image.white)))
         result = modify_stem(ours, spec)

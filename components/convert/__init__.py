@@ -1,0 +1,4 @@
+"""A pushed model in other formats, each compared with it on the test images."""
+
+FORMATS = ("keras", "onnx", "tflite")
+INT8 = ("tflite",)  # those that can have 8 bits

@@ -1,0 +1,143 @@
+"""The ResNets of torchvision and timm against what is read from their checkpoints: `make test-torch`.
+
+It needs PyTorch, torchvision and timm, but neither TensorFlow nor TFX, so it runs in an environment of its own.
+"""
+
+import keras
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+import torchvision
+
+from components.stem import Preprocessing, StemError, StemSpec, load_backbone, modify_stem
+
+CASES = {
+    "torchvision resnet50": (lambda: torchvision.models.resnet50(), "ResNet50"),
+    "torchvision resnet101": (lambda: torchvision.models.resnet101(), "ResNet101"),
+    "torchvision resnet152": (lambda: torchvision.models.resnet152(), "ResNet152"),
+    "torchvision wide_resnet50_2": (lambda: torchvision.models.wide_resnet50_2(), "ResNet50"),
+    "torchvision wide_resnet101_2": (lambda: torchvision.models.wide_resnet101_2(), "ResNet101"),
+    "timm resnet50, 13 bands": (lambda: timm.create_model("resnet50", in_chans=13, num_classes=5), "ResNet50"),
+    "timm resnet101": (lambda: timm.create_model("resnet101", num_classes=0), "ResNet101"),
+}
+OTHERS = {
+    "resnet18": (lambda: torchvision.models.resnet18(), "blocks of two convolutions"),
+    "resnext50": (lambda: torchvision.models.resnext50_32x4d(), "grouped"),
+    "resnet50d": (lambda: timm.create_model("resnet50d"), "deep stem"),
+    "seresnet50": (lambda: timm.create_model("seresnet50"), "a ResNet does not have"),
+    "resnet26": (lambda: timm.create_model("resnet26"), "blocks in its stages"),
+    "resnetv2_50": (lambda: timm.create_model("resnetv2_50"), r"no tensor layer1\.0"),
+    "vgg": (lambda: torchvision.models.vgg11(), r"no tensor layer1\.0"),
+}
+SIZES = ((64, 64), (63, 97), (33, 50))
+
+
+def randomised(network, seed=0):
+    """Random BatchNormalization statistics, which hide no error."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for tensor in (module.weight, module.running_var):
+                tensor.data = torch.rand(tensor.shape, generator=generator) + 0.5
+            for tensor in (module.bias, module.running_mean):
+                tensor.data = 0.3 * torch.randn(tensor.shape, generator=generator)
+    return network.eval()
+
+
+def features(network, pixels):
+    """[n, height, width, channels] -> [n, features], before the classifier."""
+    network.fc = torch.nn.Identity()
+    with torch.no_grad():
+        return network(torch.tensor(pixels.transpose(0, 3, 1, 2))).numpy()
+
+
+def difference(old, new):
+    return float(np.abs(old - new).max() / np.abs(old).max())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_features_are_the_same(case, tmp_path):
+    make, name = CASES[case]
+    network = randomised(make())
+    path = tmp_path / "model.safetensors"
+    safetensors.torch.save_file(network.state_dict(), path)
+    channels = network.conv1.in_channels
+    read = load_backbone(name, path)
+    for size in SIZES:
+        pixels = np.random.default_rng(1).normal(0, 1, (2, *size, channels)).astype(np.float32)
+        found = keras.ops.convert_to_numpy(read(pixels, training=False))
+        assert difference(features(network, pixels), found) <= 1e-5, size
+
+
+def test_the_classifier_is_kept(tmp_path):
+    network = randomised(torchvision.models.resnet50(num_classes=7))
+    path = tmp_path / "model.safetensors"
+    safetensors.torch.save_file(network.state_dict(), path)
+    pixels = np.random.default_rng(1).normal(0, 1, (2, 64, 64, 3)).astype(np.float32)
+    with torch.no_grad():
+        expected = network(torch.tensor(pixels.transpose(0, 3, 1, 2))).softmax(dim=1).numpy()
+    read = load_backbone("ResNet50", path, include_top=True)
+    assert difference(expected, keras.ops.convert_to_numpy(read(pixels, training=False))) <= 1e-4
+
+
+MOCO = ("encoder_q", "encoder_k")
+WRAPPED = {
+    "plain": lambda state: state,
+    "state_dict": lambda state: {"state_dict": state, "epoch": 3},
+    "model": lambda state: {"model": state, "optimizer": {}},
+    "Lightning": lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}},
+    "DataParallel": lambda state: {f"module.{name}": value for name, value in state.items()},
+    "backbone": lambda state: {f"backbone.{name}": value for name, value in state.items()},
+    "MoCo": lambda state: {
+        "state_dict": {f"module.{part}.{name}": value for part in MOCO for name, value in state.items()}
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def resnet50():
+    return randomised(torchvision.models.resnet50())
+
+
+@pytest.mark.parametrize("wrapping", WRAPPED)
+def test_files_of_torch_save_are_read_in_their_wrappings(resnet50, wrapping, tmp_path):
+    torch.save(WRAPPED[wrapping](resnet50.state_dict()), tmp_path / "model.pth")
+    read = load_backbone("ResNet50", tmp_path / "model.pth")
+    kernel = resnet50.layer3[2].conv2.weight.detach().numpy().transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(read.get_layer("conv4_block3_2_conv").kernel), kernel)
+
+
+def test_a_whole_pickled_model_is_refused_and_nothing_in_it_runs(tmp_path):
+    marker = tmp_path / "ran"
+
+    class Call:
+        def __reduce__(self):
+            return (marker.touch, ())
+
+    torch.save({"state_dict": Call()}, tmp_path / "call.pth")
+    torch.save(torchvision.models.resnet18(), tmp_path / "model.pth")
+    for name in ("call.pth", "model.pth"):
+        with pytest.raises(StemError, match="weights_only=True"):
+            load_backbone("ResNet50", tmp_path / name)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_other_networks_are_refused_with_the_reason(case, tmp_path):
+    make, reason = OTHERS[case]
+    safetensors.torch.save_file(make().state_dict(), tmp_path / "model.safetensors")
+    with pytest.raises(StemError, match=reason):
+        load_backbone("ResNet50", tmp_path / "model.safetensors")
+
+
+def test_thirteen_bands_become_four(tmp_path):
+    names = tuple(f"b{i}" for i in range(1, 14))
+    network = randomised(timm.create_model("resnet50", in_chans=13, num_classes=5))
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "model.safetensors")
+    read = load_backbone("ResNet50", tmp_path / "model.safetensors")
+    source = Preprocessing("own", names, (1 / 255,) * 13, (0.0,) * 13)
+    spec = StemSpec(bands=("b4", "b3", "b2", "b8"), value_range=(0, 65535))
+    report = modify_stem(read, spec, source=source).report
+    assert [one["name"] for one in report.dropped]
