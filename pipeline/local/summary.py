@@ -42,8 +42,9 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         model.weights is a source), `source` (the candidate's SourceRecord, and `warning`: a sentence if its
         preprocessing is doubtful, else None), `seeds` (a Spread, see restem/report/seeds.py; None if
         train.repeats is 1), `slices` (each with column, value, images, and both accuracies), `baseline` (see
-        `read_baseline`), `pushed_to` (a folder or None), `not_pushed` (why an approved model is not pushed, or None), `report` (a file or None), `quarantined`
-        and `quarantine` (see `read_quarantine`). With the Tuner also `tuned` (see `read_tuned`).
+        `read_baseline`), `pushed_to` (a folder or None), `not_pushed` (why an approved model is not pushed, or None),
+        `report` (a file or None), `quarantined` and `quarantine` (see `read_quarantine`). With the Tuner also `tuned`
+        (see `read_tuned`).
     """
     from restem.evaluator.serving import read_serving
     from restem.evaluator.verdict import read_verdict, with_notes
