@@ -149,6 +149,31 @@ class StartedFrom:
 
 
 @dataclass(frozen=True)
+class SourceRecord:
+    """The source network's input, and what the new network made of it.
+
+    Attributes:
+      preprocessing: its name; source input = scale * raw + offset for each of `bands`, raw 0..255.
+      decided: who said so: the configuration, the file, or a convention.
+      bands: the source's channels in its own order.
+      became: for each of them and each new channel: `band`, `became` (kept, dropped, new) and `how`.
+      reads: the channels of the new network.
+      plausibility: restem.stem.plausibility.Plausibility as a dict; None: not checked.
+      stock: its first layer had the shape of the stock one, so that a later training can build the network again.
+    """
+
+    preprocessing: str
+    decided: str
+    bands: tuple[str, ...]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    became: tuple[dict[str, str], ...]
+    reads: tuple[str, ...]
+    plausibility: dict[str, Any] | None = None
+    stock: bool = True
+
+
+@dataclass(frozen=True)
 class MadeOf:
     """What a network is the product of, as digests: the settings with the code, and the images with their labels."""
 
@@ -174,6 +199,7 @@ class ModelRecord:
       started_from: the pushed model whose weights it started with; None: `weights`.
       made_of: of a candidate; None in records that are older.
       code: the fingerprint of the training's code; None in records that are older.
+      source: None in records that are older.
       temperature: by which the model divides its logits (evaluate.calibrate); None: it does not. The scores and the
         predictions are those with it.
       version: the file's format; the first format had no number.
@@ -197,6 +223,7 @@ class ModelRecord:
     made_of: MadeOf | None = None
     code: str | None = None
     temperature: float | None = None
+    source: SourceRecord | None = None
     version: int = VERSION
 
 

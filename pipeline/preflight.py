@@ -222,12 +222,15 @@ def _check_stem(config: Config, tuned: dict[str, Any]) -> None:
     from restem.stem import PREPROCESSING, StemError
     from restem.stem.rules.channels import plan_channels
     from restem.trainer.model_config import stem_spec
+    from restem.trainer.source_config import preprocessing_of
 
     measured = dict.fromkeys(config.image.names, (0.0, 1.0))  # Placeholders: the values are not checked.
     try:
         spec = stem_spec(config.stem, config.image, measured=measured)
-        if config.model.source_weights in KEYWORDS["model", "weights"]:
-            # Such a source has red, green and blue; the bands of a checkpoint are known only when it is loaded.
+        if not isinstance(config.model.source, str):
+            plan_channels(spec, preprocessing_of(config.model.source))
+        elif config.model.source_weights in KEYWORDS["model", "weights"]:
+            # Such a source has red, green and blue; the bands of a checkpoint are known only when it is read.
             plan_channels(spec, PREPROCESSING["none"])
     except StemError as error:
         where = "the sections image and stem"
@@ -260,11 +263,11 @@ def check_checkpoint(config: Config) -> str:
     key = "first_weights" if config.model.continues else "weights"
     weights = config.model.source_weights
     if weights not in KEYWORDS["model", key]:
-        _check_weights(Path(weights), config, key)
+        check_source(config)
     return key
 
 
-def _check_weights(path: Path, config: Config, key: str) -> None:
+def _check_weights(path: Path, config: Config, key: str) -> Any:
     """Checks that the file is a checkpoint of this network, by its content, and that its preprocessing is known."""
     from restem.stem import StemError
     from restem.stem.checkpoint.summary import must_be_said
@@ -287,8 +290,13 @@ def _check_weights(path: Path, config: Config, key: str) -> None:
     reason = must_be_said(found)
     if reason and config.model.source == "auto":
         raise RestemError(
-            f"the preprocessing of this checkpoint must be said: {reason}", where="model.source", given="auto"
+            f"the preprocessing of this checkpoint must be said: {reason}",
+            where="model.source",
+            given="auto",
+            remedy="Set model.source to a name, or to the source's bands: {bands: [...], scale: 1, offset: 0}; its "
+            "input is scale * raw + offset, raw 0..255",
         )
+    return found
 
 
 def _refuse_other_formats(path: Path) -> None:
@@ -307,6 +315,31 @@ def _refuse_other_formats(path: Path) -> None:
     raise RestemError(
         "a checkpoint is known by its ending", where=where, expected=".h5, .hdf5 or .keras", given=kind, remedy=remedy
     )
+
+
+def check_source(config: Config) -> str:
+    """The source's preprocessing and who says so. A checkpoint is examined, without building a network.
+
+    Raises:
+        RestemError: there is no such checkpoint; it is one of another network, or has other channels than model.source
+            describes.
+    """
+    from restem.stem import StemError
+    from restem.stem.declared import declared_source
+    from restem.trainer.source_config import preprocessing_of
+
+    key = "first_weights" if config.model.continues else "weights"
+    weights, source = config.model.source_weights, config.model.source
+    if weights in KEYWORDS["model", key]:
+        usual = "tf" if config.model.backbone.endswith("V2") else "caffe"
+        if source == "auto":
+            return usual if weights != "none" else f"{usual} (the weights are random)"
+        return "as given in model.source"
+    found = _check_weights(Path(weights), config, key)
+    try:
+        return declared_source(found, preprocessing_of(source))
+    except StemError as error:
+        raise RestemError(str(error), where="model.source") from None
 
 
 def _check_baseline(path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from restem.files import exists, file_sizes
 from restem.processor import describe_processor
 from restem.record_files import VERSION, parse, write_json
+from restem.run_record import EXTRA
 
 FILE = "serving.json"  # in the folder of the ModelEvaluation
 BATCHES = (1, 32)
@@ -41,7 +42,7 @@ class Serving:
     """What serving a model costs.
 
     Attributes:
-      size: bytes of its files.
+      size: bytes of its files, without those in assets.extra, which are not served.
       latencies: one for each of `BATCHES`.
     """
 
@@ -65,6 +66,11 @@ class ServingCost:
     version: int = VERSION
 
 
+def _size(folder: str) -> int:
+    """Bytes of what is served: not of the records and the backbone for other trainings in assets.extra."""
+    return sum(size for name, size in file_sizes(folder).items() if not name.startswith(f"{EXTRA}/"))
+
+
 def measure_serving(models: Mapping[str, str], images: Sequence[bytes], *, seconds: float = SECONDS) -> ServingCost:
     """Measures both models.
 
@@ -82,7 +88,7 @@ def measure_serving(models: Mapping[str, str], images: Sequence[bytes], *, secon
     if not images:
         raise ValueError("there are no images")
     loaded = {role: tf.saved_model.load(folder) for role, folder in models.items()}
-    costs = {role: Serving(sum(file_sizes(folder).values())) for role, folder in models.items()}
+    costs = {role: Serving(_size(folder)) for role, folder in models.items()}
     for batch in BATCHES:
         durations: dict[str, list[float]] = {role: [] for role in models}
         supply = itertools.cycle(images)

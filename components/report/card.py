@@ -18,7 +18,7 @@ from restem.evaluator.paired import Paired, paired
 from restem.evaluator.reliability import calibration
 from restem.evaluator.terms import ENOUGH_IMAGES
 from restem.evaluator.verdict import one_sided
-from restem.report import formatting, measures
+from restem.report import formatting, measures, source
 from restem.report.cost import cost_table
 from restem.report.data import ReportData, Run
 from restem.report.formatting import percent
@@ -127,6 +127,7 @@ def _details(data: ReportData) -> list[tuple[str, Any]]:
         ("Input", f"{taken.height} × {taken.width} pixels, {channels}{names}"),
         ("Parameters", formatting.count(model.parameters)),
         ("Initial weights", initial_weights(model)),
+        ("Source's preprocessing", source.preprocessing(model)),
         ("Training images", formatting.count(model.train_images)),
         ("Epochs", epochs or "none in this run"),
         ("Precision of the training", model.precision),
@@ -142,7 +143,9 @@ def _stem(candidate: Run) -> list[str]:
         return ["The first layer is that of the stock network."]
     kept = formatting.transfer(candidate.stem)
     dropped = ", ".join(candidate.stem.dropped)
-    return [kept, f"Removed from the source network: {dropped}." if dropped else "Nothing was removed."]
+    told = [kept, source.bands(candidate.model)]
+    told.append(f"Removed from the source network: {dropped}." if dropped else "Nothing was removed.")
+    return [sentence for sentence in told if sentence]
 
 
 def _factors(data: ReportData) -> str:
@@ -256,6 +259,9 @@ def _limits(data: ReportData, pair: Paired) -> list[str]:
     if few:
         shown = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
         found.append(f"Classes with fewer than {ENOUGH_IMAGES} test images, whose recall is hardly known: {shown}.")
+    doubt = source.doubt(data.candidate.model)
+    if doubt:
+        found.append(doubt)
     note = one_sided("model", evaluation)
     if note:
         found.append(note)

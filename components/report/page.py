@@ -16,7 +16,7 @@ from restem.evaluator.paired import paired
 from restem.evaluator.reliability import calibration
 from restem.evaluator.verdict import one_sided
 from restem.example_gen.dataset import SPLITS, TITLES
-from restem.report import formatting, measures, plots
+from restem.report import formatting, measures, plots, source
 from restem.report.card import model_card
 from restem.report.cost import cost_table
 from restem.report.data import DataSummary, ReportData, Run, StemTransfer
@@ -77,7 +77,8 @@ def render(data: ReportData) -> str:
         confusion=confusion_table(candidate.classes, matrix),
         confusions=frequent_confusions(candidate.classes, matrix),
         calibration=_calibration(data),
-        sees=None if data.baseline.adopted else formatting.sees(data.candidate.model.input.names),
+        sees=None if data.baseline.adopted else source.sees(data.candidate.model, data.baseline.model),
+        bands=source.bands(data.candidate.model),
         summary=_data_summary(data.data),
         repeat=_repeat(data),
         card=_card(data),
@@ -148,13 +149,14 @@ def _models(data: ReportData) -> list[tuple[str, str, str]]:
         ]
         taken = run.model.input
         names = f" ({', '.join(taken.names)})" if taken.names else ""
-        if run.model.role == "baseline" and not run.adopted and formatting.sees(run.model.input.names):
-            names += f", converted to {formatting.brought(run.model.input.names)}"
+        if run.model.role == "baseline" and not run.adopted and source.sees(data.candidate.model, run.model):
+            names += f", converted to {source.brought(run.model)}"
         stem = "modified" if _stem_changed(run) else "stock"
         return {
             "Origin": formatting.baseline(run.origin) if run.adopted else "this run",
             "Network": run.model.backbone,
             "Initial weights": initial_weights(run.model),
+            "Source's preprocessing": source.preprocessing(run.model),
             "Stem": f"{stem}, {run.stem.claim}" if run.stem and stem == "modified" else stem,
             "Input": f"{taken.height} × {taken.width} pixels, "
             f"{taken.channels} channel{'' if taken.channels == 1 else 's'}{names}",
@@ -189,6 +191,9 @@ def _kept(run: Run) -> str:
 def _warnings(data: ReportData) -> list[str]:
     """What makes a model useless for some classes, or its training doubtful, in sentences."""
     found = []
+    doubt = source.doubt(data.candidate.model)
+    if doubt:
+        found.append(doubt)
     for role, run in (("candidate", data.candidate), ("baseline", data.baseline)):
         note = one_sided(role, run.evaluation)
         if note and note not in data.verdict.reason:

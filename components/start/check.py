@@ -12,6 +12,7 @@ from restem.pusher.versions import missing
 from restem.record_files import DamagedRecord
 from restem.run_record import EXTRA, NETWORK, ModelRecord, read_classes, read_model
 from restem.trainer.model_config import AGAIN, ModelConfig, StemConfig
+from restem.trainer.source_config import SourceBands, SourceName, source_text
 
 # They decide only how a stem's first weights are derived.
 FIRST_STEM_ONLY = {"extra_bands", "shrink", "noise", "narrow"}
@@ -52,6 +53,15 @@ def check_same_network(
             expected=f"{EXTRA}/{NETWORK}, which this version writes into every model",
             given="a model without this file",
             remedy=AGAIN,
+        )
+    if record.source is not None and not record.source.stock:
+        raise RestemError(
+            "the training cannot go on from this model: its source was a network with a changed stem, which the "
+            "configuration does not describe",
+            where=where,
+            expected="a model whose source had the stock stem",
+            given="a source that Restem had made",
+            remedy=f"Set model.weights to {folder}/{EXTRA}/backbone.keras: its weights, with a new head",
         )
     if record.role != "candidate":
         raise RestemError("this is the baseline of a run, not a pushed model", where=where, given=record.role)
@@ -105,7 +115,7 @@ def _described(record: ModelRecord, where: str) -> dict[str, Any]:
     try:
         return _sections(
             record.backbone,
-            (record.config.get("model") or {}).get("source", "auto"),
+            ModelConfig.model_validate({"source": (record.config.get("model") or {}).get("source", "auto")}).source,
             ImageConfig.model_validate(record.config["image"]),
             StemConfig.model_validate(record.config["stem"]),
         )
@@ -119,12 +129,12 @@ def _described(record: ModelRecord, where: str) -> dict[str, Any]:
         ) from None
 
 
-def _sections(backbone: str, source: str, image: ImageConfig, stem: StemConfig) -> dict[str, Any]:
+def _sections(backbone: str, source: SourceName | SourceBands, image: ImageConfig, stem: StemConfig) -> dict[str, Any]:
     """What decides the network and its input, by key."""
     usual = "tf" if backbone.endswith("V2") else "caffe"
     return {
         "model.backbone": backbone,
-        "model.source": usual if source == "auto" else source,
+        "model.source": usual if source == "auto" else source_text(source),
         "image.size": f"{image.height} x {image.width}",
         "image.fit": image.fit,
         "image.bands": ", ".join(image.bands) if image.bands else None,

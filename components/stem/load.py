@@ -21,7 +21,12 @@ from .spec import BACKBONES
 
 
 def load_backbone(
-    name: str, weights: str | Path = "imagenet", *, include_top: bool = False, pooling: str | None = "avg"
+    name: str,
+    weights: str | Path = "imagenet",
+    *,
+    include_top: bool = False,
+    pooling: str | None = "avg",
+    channels: int = 3,
 ) -> keras.Model:
     """A stock network for any image size, as keras.applications builds it (without preprocessing).
 
@@ -33,6 +38,7 @@ def load_backbone(
             network that this library made is returned unchanged; it can be modified again.
         include_top: keep the classifier (a file must contain one; its classes are read from the file).
         pooling: `avg`, `max` or None; applies only without the classifier.
+        channels: of a network with random weights.
 
     Returns:
         keras.Model [n, height, width, channels] -> [n, features] ([n, rows, columns, features] without
@@ -46,7 +52,7 @@ def load_backbone(
     if pooling not in ("avg", "max", None):
         raise StemError(f"pooling must be 'avg', 'max' or None, not {pooling!r}.")
     if weights == "none":
-        return _build(name, include_top, pooling)
+        return _build(name, include_top, pooling, channels)
     if weights == "imagenet":
         return _imagenet(name, include_top, pooling)
     return _from_file(name, Path(weights), include_top, pooling)

@@ -11,6 +11,7 @@ import numpy as np
 from .anatomy import Anatomy, read_anatomy
 from .design import Design, design_stem
 from .errors import StemError
+from .fate import fate
 from .preprocessing import Preprocessing
 from .proof import Proof, prove
 from .rebuild import carry_over, rebuild
@@ -53,8 +54,8 @@ def modify_stem(
         spec: the stem to build.
         preprocessing: `inside`: the new network takes raw pixels in `spec.value_range`. `outside`: the caller
             first applies the report's input.scale and input.offset to them.
-        source: the preprocessing the backbone was trained with: `auto` (V1: caffe, V2: tf), `caffe`, `tf`,
-            `torch`, `none`, or a Preprocessing.
+        source: the preprocessing the backbone was trained with: `auto` (V1: caffe, V2: tf), one of
+            PREPROCESSING by name, or a Preprocessing.
         images: raw images [n, height, width, channels] in the new network's format, to calibrate approximate
             rules; without them, the documented 1/f prior is used.
         seed: seed of the noise that breaks ties, the new weights, the prior and the probe.
@@ -122,6 +123,9 @@ def _report(
             "preprocessing": known.preprocessing.name,
             "decided": known.decided,
             "bands": list(known.preprocessing.bands),
+            "scale": [float(s) for s in known.preprocessing.scale],
+            "offset": [float(o) for o in known.preprocessing.offset],
+            "became": fate(channels, known.preprocessing),
         },
         spec=spec.to_dict(),
         steps=tuple(design.steps),

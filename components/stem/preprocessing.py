@@ -54,14 +54,27 @@ class Preprocessing:
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel of the source's input over its training images."""
+        mean, std = self.raw_statistics()
+        return self.apply(mean), np.abs(self.scale) * std
+
+    def raw_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each channel over the source's training images, 0..255."""
         mean = self.mean or [255 * IMAGENET_MEAN.get(b, np.mean(list(IMAGENET_MEAN.values()))) for b in self.bands]
         std = self.std or [255 * IMAGENET_STD.get(b, np.mean(list(IMAGENET_STD.values()))) for b in self.bands]
-        return self.apply(np.asarray(mean)), np.abs(self.scale) * np.asarray(std)
+        return np.asarray(mean), np.asarray(std)
 
 
 def _caffe() -> Preprocessing:
     order = COLOURS[::-1]
     return Preprocessing("caffe", order, (1.0,) * 3, tuple(-CAFFE_MEAN[c] for c in order))
+
+
+def _radimagenet() -> Preprocessing:
+    """(BGR - mean) / 255: the published training scripts give Keras's ImageDataGenerator both `rescale=1/255` and
+    keras.applications.imagenet_utils.preprocess_input, whose default is 'caffe' and which comes first
+    (BMEII-AI/RadImageNet, e.g. acl/acl_train.py)."""
+    order = COLOURS[::-1]
+    return Preprocessing("radimagenet", order, (1 / 255,) * 3, tuple(-CAFFE_MEAN[c] / 255 for c in order))
 
 
 def _torch() -> Preprocessing:
@@ -78,4 +91,6 @@ PREPROCESSING = {
     "tf": Preprocessing("tf", COLOURS, (1 / 127.5,) * 3, (-1.0,) * 3),
     "torch": _torch(),
     "none": Preprocessing("none", COLOURS, (1.0,) * 3, (0.0,) * 3),
+    "unit": Preprocessing("unit", COLOURS, (1 / 255,) * 3, (0.0,) * 3),
+    "radimagenet": _radimagenet(),
 }

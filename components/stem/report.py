@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .fate import fate_text
+
 
 @dataclasses.dataclass(frozen=True)
 class TransferReport:
@@ -25,7 +27,8 @@ class TransferReport:
         probe: the images on which the error was measured.
         input: the network's input: channels, bands, value_range, preprocessing (`inside` or `outside`),
             and scale and offset per channel (applied inside, or by the caller).
-        source: name, family, preprocessing, how that was decided, and band order of the original.
+        source: of the original: name, family, preprocessing, how that was decided, bands in their order, scale and
+            offset of each (raw 0..255), and `became`: what became of each band (fate.py).
         steps: what was done, in order, one sentence per step.
         approximations: the approximate rules, each with its measured error.
         weights: one entry per weight: name, shape, origin (`identical`, `derived`, `initialised`), rule.
@@ -77,6 +80,7 @@ class TransferReport:
                 lines.append(f"  {band}: value * {scale:.9g} + ({offset:.9g})")
         about = self.source
         lines.append(f"The source's preprocessing: {about['preprocessing']} ({about['decided']}).")
+        lines.append(f"The source's bands: {', '.join(about['bands'])}. Of these: {fate_text(about['became'])}.")
         lines += ["", "Steps:", *(f"  {i}. {step}" for i, step in enumerate(self.steps, 1))]
         if self.approximations:
             lines += ["", "Approximate rules:"]

@@ -14,6 +14,8 @@ from .preprocessing import PREPROCESSING, Preprocessing
 from .saved import describe
 from .spec import COLOURS
 
+FROM_REPORT = "from this library's report in the file"
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -63,10 +65,12 @@ def read_source(backbone: keras.Model, anatomy: Anatomy, source: str | Preproces
     elif source == "auto":
         convention = getattr(backbone, "convention", None)
         found = PREPROCESSING[convention or ("caffe" if anatomy.family == "V1" else "tf")]
-        who = "torchvision and timm train their ResNets" if convention else f"Keras trains ResNets {anatomy.family}"
+        who = (
+            "the convention of torchvision and timm" if convention else f"Keras's convention of ResNet {anatomy.family}"
+        )
         decided = (
-            f"assumed, because the weights do not say it: {who} with it. If these were trained with another one, give "
-            "it as source"
+            f"assumed: {who}, because the weights do not say it; to check: ask who trained them, or compare this "
+            "network's features of one image with those of the program that trained it; another one is given as source"
         )
     elif source in PREPROCESSING:
         found = PREPROCESSING[source]
@@ -129,7 +133,7 @@ def _own(backbone: keras.Model, anatomy: Anatomy, about: dict | None, source: st
     inside = RESCALE in anatomy.before
     return Source(
         preprocessing,
-        "from this library's report in the file",
+        FROM_REPORT,
         anatomy.constant,
         scale if inside else None,
         offset if inside else None,

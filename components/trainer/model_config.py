@@ -1,7 +1,7 @@
 """The configuration sections for the network and its stem."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -9,10 +9,10 @@ from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.section import Section
 from restem.stem.spec import StemSpec
+from restem.trainer.source_config import SourceBands, SourceChoice, SourceName, source_text
 
 Role = Literal["candidate", "baseline"]
 Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
-Source = Literal["auto", "caffe", "tf", "torch", "none"]
 LATEST_APPROVED = "latest_approved"
 CHECKPOINT_SUFFIXES = (".h5", ".hdf5", ".keras")
 # The remedy where a training cannot go on from a pushed model.
@@ -47,12 +47,14 @@ class ModelConfig(Section):
         description="Only if weights is latest_approved or a folder: whether classes that the pushed model has and the "
         "data do not have are removed from it. By default they stop the run.",
     )
-    source: Source = Field(
+    source: SourceChoice = Field(
         "auto",
         description="The preprocessing that the weights were trained with: 'caffe' (blue, green, red; ImageNet's mean "
-        "subtracted), 'tf' (-1 to 1), 'torch' (ImageNet's mean and standard deviation), 'none' (0 to 255, unchanged). "
-        "'auto' uses the preprocessing recorded in the checkpoint if Restem made it, otherwise the one of "
-        "keras.applications: caffe for V1, tf for V2.",
+        "subtracted), 'tf' (-1 to 1), 'torch' (ImageNet's mean and standard deviation), 'none' (0 to 255, unchanged), "
+        "'unit' (0 to 1), 'radimagenet' (as caffe, then divided by 255), all of them red, green, blue unless said "
+        "otherwise; or, for other channels, a section: bands (their names in the network's order), scale and offset "
+        "(source's input = scale * raw + offset, raw 0..255), and perhaps mean and std of its training images. 'auto' "
+        "uses what the checkpoint says, otherwise the convention of keras.applications: caffe for V1, tf for V2.",
     )
 
     @property
@@ -106,7 +108,7 @@ class ModelConfig(Section):
 
     @field_validator("source")
     @classmethod
-    def _source_suits_the_weights(cls, source: Source, info: ValidationInfo) -> Source:
+    def _source_suits_the_weights(cls, source: SourceName | SourceBands, info: ValidationInfo) -> Any:
         weights, backbone = info.data.get("weights"), info.data.get("backbone")  # None if invalid
         if weights is not None and _is_pushed_model(weights):
             weights = info.data.get("first_weights")
@@ -117,7 +119,7 @@ class ModelConfig(Section):
         raise RestemError(
             f"{who} trained with the preprocessing {keras_source!r} for {backbone}",
             expected=f"auto or {keras_source}",
-            given=source,
+            given=source_text(source),
             remedy="Remove model.source; it is only for your own checkpoints",
         )
 

@@ -33,6 +33,7 @@ from restem.run_record import (
 )
 from restem.stem import TransferReport
 from restem.trainer.agreement import agree_on_weights, on_the_chief, shared
+from restem.trainer.backbone import write_backbone
 from restem.trainer.checkpoint import Checkpoints, checkpoints_of_this_run
 from restem.trainer.closer import look_closer
 from restem.trainer.config import PHASES, Precision, TrainConfig, refuse_choices_without_validation
@@ -51,6 +52,7 @@ from restem.trainer.precision import choose_precision
 from restem.trainer.pretrain import checkpoint_path
 from restem.trainer.repeats import repeat_training
 from restem.trainer.scores import score
+from restem.trainer.source import source_record
 from restem.trainer.temperature import KEY, asked, fit_temperature, logits_of, softmax
 from restem.trainer.training import Training
 from restem.trainer.tuned import with_tuned_values
@@ -178,6 +180,7 @@ def run_fn(fn_args: FnArgs) -> None:
         made_of=made_of(given, input_files(fn_args)) if role == "candidate" else None,
         code=given.get("code"),
         temperature=temperature,
+        source=source_record(network.report.to_dict(), network.plausibility, stock=network.stock_source),
     )
     write_model(run_folder, record)
     write_history(run_folder, training.history)
@@ -186,6 +189,8 @@ def run_fn(fn_args: FnArgs) -> None:
         look_closer(run_folder, network, train, test, evaluation, image, config.batch_size)
     write_stem(run_folder, network.report)
     export(network.model, image, classes, fn_args.serving_model_dir, record, network.report.to_dict())
+    if role == "candidate":
+        write_backbone(Path(fn_args.serving_model_dir) / EXTRA, network, image.white)
     if config.repeats > 1:
         history = training.history
         del network, training

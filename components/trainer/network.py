@@ -10,7 +10,10 @@ import numpy as np
 from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.stem import Preprocessing, StemSpec, load_backbone, modify_stem
+from restem.stem.plausibility import Plausibility
 from restem.trainer.model_config import ModelConfig, Role, StemConfig, stem_spec
+from restem.trainer.source import SourceNetwork
+from restem.trainer.source_config import bands_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Network:
       stem_layers: names of the layers whose weights the stem change created or derived.
       report: the stem's transfer report.
       continued: its weights, with those of the head, are those of a pushed model.
+      plausibility: of the source's preprocessing on training images; None: not checked.
+      stock_source: the source's stem had the shape of the stock one.
     """
 
     model: keras.Model
@@ -33,6 +38,8 @@ class Network:
     stem_layers: tuple[str, ...]
     report: Any
     continued: bool = False
+    plausibility: Plausibility | None = None
+    stock_source: bool = True
 
     def layers(self) -> list[keras.layers.Layer]:
         """All layers, including those inside nested models, but not the models themselves."""
@@ -67,7 +74,8 @@ def build_network(
 
     Args:
       role: `candidate` has the stem that `stem` and `image` describe; `baseline` has the stock stem with three
-        channels, and the same images converted to red, green and blue.
+        channels, and the same images converted to red, green and blue. Of a source without colours, it has those of
+        its bands that the images have, or grey.
       image: describes the images that Transform outputs.
       model: the backbone's name, and the preprocessing that its weights were trained with.
       stem: the candidate's stem.
@@ -82,7 +90,13 @@ def build_network(
       StemError: if the weights cannot be loaded, or the stem cannot be built.
       RestemError: if a channel that must match the source's statistics is constant.
     """
-    backbone = load_backbone(model.backbone, weights)
+    channels = len(bands_of(model.source))
+    if weights == "none" and channels != 3:
+        backbone = load_backbone(model.backbone, weights, channels=channels)
+    else:
+        backbone = load_backbone(model.backbone, weights)
+    source = SourceNetwork(backbone, model, weights)
+    plausibility = None
     pixels = keras.Input((image.height, image.width, image.count), name="pixels")
     adapter = keras.Sequential([pixels])
     value_range = (0.0, float(image.white))
@@ -97,14 +111,21 @@ def build_network(
             measured = _measured(image.names, *statistics)
         spec = stem_spec(stem, image, value_range=value_range, measured=measured)
         seen = adapter.predict(sample.astype(np.float32), verbose=0) if adapter.layers else sample.astype(np.float32)
-        modified = modify_stem(backbone, spec, source=model.source, images=seen)
+        plausibility = source.check(spec, seen)
+        modified = modify_stem(backbone, spec, source=source.preprocessing, images=seen)
     else:
-        adapter.add(_to_rgb(image.names))
-        modified = modify_stem(backbone, StemSpec(value_range=value_range), source=model.source)
+        reads = source.stock_bands(image.names)
+        adapter.add(_to_rgb(image.names) if reads is None else _to_bands(image.names, reads))
+        spec = StemSpec(bands=reads, channels=3 if reads is None else None, value_range=value_range)
+        modified = modify_stem(backbone, spec, source=source.preprocessing)
     features = modified.model(adapter(pixels))
     head = keras.layers.Dense(classes, dtype="float32", name="head")
     network = keras.Model(pixels, head(features), name=role)
-    return Network(network, keras.Model(pixels, features), head, modified.stem_layers, modified.report)
+    report = source.told(modified.report)
+    inner = keras.Model(pixels, features)
+    return Network(
+        network, inner, head, modified.stem_layers, report, plausibility=plausibility, stock_source=source.stock
+    )
 
 
 def needs_statistics(role: Role, image: ImageConfig, stem: StemConfig) -> bool:
@@ -144,6 +165,20 @@ def _to_rgb(names: Sequence[str]) -> keras.layers.Layer:
             kernel[0, 0, :, i] = 1.0 / len(names)
     return keras.layers.Conv2D(
         3, 1, use_bias=False, trainable=False, kernel_initializer=keras.initializers.Constant(kernel), name="to_rgb"
+    )
+
+
+def _to_bands(names: Sequence[str], reads: Sequence[str]) -> keras.layers.Layer:
+    """The same for a source without colours: the bands `reads`, or, for grey, the mean of all bands."""
+    kernel = np.zeros((1, 1, len(names), len(reads)), np.float32)
+    for i, band in enumerate(reads):
+        if band in names:
+            kernel[0, 0, list(names).index(band), i] = 1.0
+        else:
+            kernel[0, 0, :, i] = 1.0 / len(names)
+    constant = keras.initializers.Constant(kernel)
+    return keras.layers.Conv2D(
+        len(reads), 1, use_bias=False, trainable=False, kernel_initializer=constant, name="to_rgb"
     )
 
 

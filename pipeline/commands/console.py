@@ -113,6 +113,8 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
         table.add_row(
             role, escape(", ".join(f"{name} {_figure(metrics[name])}" for name in METRICS if name in metrics))
         )
+    if (summary.get("source") or {}).get("warning"):
+        table.add_row("[yellow]warning[/yellow]", escape(summary["source"]["warning"]))
     if summary["start"]:
         table.add_row("start", escape(summary["start"]["told"]))
     if summary["seeds"]:

@@ -28,7 +28,7 @@ def inspect(
     from restem.pipeline.config import load_config
     from restem.pipeline.datasets.inspection import inspect as look
     from restem.pipeline.local.folder import RunFolder, prepare
-    from restem.pipeline.preflight import check_checkpoint, check_images
+    from restem.pipeline.preflight import check_images, check_source
 
     config = load_config(config_path, overrides)
     if augmented:
@@ -36,7 +36,7 @@ def inspect(
 
         refuse_nothing_to_show(config.train.augment)
     check_images(config)
-    check_checkpoint(config)
+    source = check_source(config)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         wanted = SAMPLES if contact_sheet or augmented else 0
         inspection = look(prepare(config, RunFolder(Path(folder))), samples=wanted)
@@ -53,9 +53,10 @@ def inspect(
         if not (config.train.stem.epochs or config.train.all.epochs):
             print("train.stem.epochs and train.all.epochs are 0: train.augment has no effect.", file=sys.stderr)
     if as_json:
-        print(json.dumps({**inspection.to_dict(), "path": config.data.path}))
+        print(json.dumps({**inspection.to_dict(), "path": config.data.path, "source": source}))
     else:
         _show(inspection, config.data.path)
+        print(f"source: {config.model.source_weights}; its preprocessing: {source}")
 
 
 def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is imported when it is needed

@@ -11,7 +11,7 @@ from restem.pipeline.commands.options import json_option
 from restem.pipeline.commands.quiet import quiet
 from restem.stem.spec import BACKBONES, EXTRA_BANDS, NARROW_RULES, NORMALISE, SHRINK_RULES
 
-SOURCES = ("auto", "caffe", "tf", "torch", "none")
+SOURCES = ("auto", "caffe", "tf", "torch", "none", "unit", "radimagenet")
 
 
 @click.command()
@@ -68,8 +68,14 @@ SOURCES = ("auto", "caffe", "tf", "torch", "none")
 @click.option(
     "--source-bands",
     metavar="A,B,C",
-    help="Channels of a source other than red, green and blue, used unscaled (0..255).",
+    help="Names of the channels of a source other than red, green and blue, in the network's order.",
 )
+@click.option(
+    "--source-scale",
+    metavar="S[,S,...]",
+    help="With --source-bands: the source's input is scale * raw + offset, raw 0..255.",
+)
+@click.option("--source-offset", metavar="O[,O,...]", help="See --source-scale; one number, or one for each band.")
 @click.option("--preprocessing", default="inside", show_default=True, type=click.Choice(["inside", "outside"]))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", metavar="FILE", help="Write the network: .keras or .weights.h5.")
@@ -141,12 +147,32 @@ def _statistics(item: str) -> tuple[str, tuple[float, float]]:
 
 
 def _source(given: dict[str, Any]) -> Any:
+    numbers = {key: given[f"source_{key}"] for key in ("scale", "offset") if given[f"source_{key}"]}
     if not given["source_bands"]:
+        if numbers:
+            raise click.UsageError("--source-scale and --source-offset need --source-bands.")
         return given["source"]
+    if given["source"] != "auto":
+        raise click.UsageError("Give either --source or --source-bands.")
     from restem.stem import Preprocessing
 
-    bands = tuple(given["source_bands"].split(","))
-    return Preprocessing("none", bands, (1.0,) * len(bands), (0.0,) * len(bands))
+    bands = tuple(name.strip().lower() for name in given["source_bands"].split(","))
+    scale, offset = (
+        _numbers(f"--source-{key}", numbers.get(key, default), len(bands))
+        for key, default in (("scale", "1"), ("offset", "0"))
+    )
+    return Preprocessing("given" if numbers else "none", bands, scale, offset)
+
+
+def _numbers(option: str, text: str, count: int) -> tuple[float, ...]:
+    """One number for each band."""
+    try:
+        found = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) not in (1, count):
+        raise click.UsageError(f"{option} {text!r}: expected one number, or {count}, one for each band.")
+    return found * count if len(found) == 1 else found
 
 
 def _check_files(given: dict[str, Any]) -> None:

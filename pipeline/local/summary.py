@@ -39,15 +39,17 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         (for each model the classes that it never predicts), `only_predicted` (for each model the class that it predicts
         for every image, or None), `cost` (see `read_cost`), `tensorboard` (the command that opens the event files, or
         None), `start` (the pushed model that the training went on from, see restem/report/start.py; None if
-        model.weights is a source), `seeds` (a Spread, see restem/report/seeds.py; None if train.repeats is 1), `slices`
-        (each with column, value, images, and both accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder
-        or None), `not_pushed` (why an approved model is not pushed, or None), `report` (a file or None), `quarantined`
-        and `quarantine` (see `read_quarantine`). With the Tuner also `tuned` (see `read_tuned`).
+        model.weights is a source), `source` (the candidate's SourceRecord, and `warning`: a sentence if its
+        preprocessing is doubtful, else None), `seeds` (a Spread, see restem/report/seeds.py; None if
+        train.repeats is 1), `slices` (each with column, value, images, and both accuracies), `baseline` (see
+        `read_baseline`), `pushed_to` (a folder or None), `not_pushed` (why an approved model is not pushed, or None),
+        `report` (a file or None), `quarantined` and `quarantine` (see `read_quarantine`). With the Tuner also `tuned`
+        (see `read_tuned`).
     """
     from restem.evaluator.serving import read_serving
     from restem.evaluator.verdict import read_verdict, with_notes
     from restem.record_files import finite
-    from restem.report import start
+    from restem.report import source, start
     from restem.report.formatting import tensorboard
     from restem.report.reading import find_events
     from restem.report.seeds import spread
@@ -70,6 +72,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "requirements": verdict["requirements"],
         "metrics": finite(verdict["metrics"]),
         "scores": {role: {split: asdict(s) for split, s in model.scores.items()} for role, model in models.items()},
+        "source": source.summary(models["candidate"]),
         "start": start.summary(read_run_start(runs["candidate"]), models["candidate"]),
         "seeds": None if by_seed is None else asdict(by_seed),
         "largest_class": {"name": largest, "share": share},

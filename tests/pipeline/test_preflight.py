@@ -6,7 +6,7 @@ import pytest
 from restem.errors import RestemError
 from restem.pipeline import imagenet as module
 from restem.pipeline.config import load_config
-from restem.pipeline.preflight import preflight
+from restem.pipeline.preflight import check_source, preflight
 from restem.record_files import write_json
 from restem.run_record import ModelInput, ModelRecord
 from restem.stem.checkpoint import layout
@@ -203,6 +203,18 @@ def test_bands_are_checked_only_if_the_source_is_known(write, images, tmp_path, 
     write_weights(tmp_path / "own.weights.h5", resnet())
     check(write, "image.bands=[b1, b2, b3, b4]", "stem.extra_bands=mean")
     check(write, "image.bands=[b1, b2, b3, b4]", f"model.weights={tmp_path / 'own.weights.h5'}")
+
+
+def test_a_checkpoint_with_other_channels_needs_a_source(write, images, tmp_path, narrow):
+    weights = f"model.weights={write_named(tmp_path / 'many.h5', resnet(channels=4))}"
+    with pytest.raises(RestemError, match=r"model\.source: .*4 channel.*bands"):
+        check(write, weights)
+    with pytest.raises(RestemError, match=r"model\.source: .*reads 4 channel.*torch.*bands"):
+        check(write, weights, "model.source=torch")
+    check(write, weights, "model.source={bands: [b1, b2, b3, b4], scale: 0.01}", "image.bands=[b3, b5]")
+    with pytest.raises(RestemError, match="None of the bands c1, c2 has a pretrained kernel"):
+        check(write, weights, "model.source={bands: [b1, b2, b3, b4], scale: 0.01}", "image.bands=[c1, c2]")
+    assert check_source(load_config(write(), ["model.weights=imagenet"])) == "caffe"
 
 
 def test_imagenet_weights_are_checked_before_any_computation(write, images, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from restem.images.config import ImageConfig
 from restem.record_files import write_json
 from restem.report.reading import read_run
 from restem.report.start import story, summary
-from restem.run_record import EXTRA, NETWORK, StartedFrom, read_evaluation, read_model, write_model
+from restem.run_record import EXTRA, NETWORK, SourceRecord, StartedFrom, read_evaluation, read_model, write_model
 from restem.start.choice import Start, choose_start
 from restem.start.component import candidate_trainer
 from restem.start.driver import Driver
@@ -103,6 +103,15 @@ def test_another_network_is_refused_with_the_difference(choose, push, changed, m
     with pytest.raises(RestemError, match=r"model\.weights .*another one") as refused:
         choose(custom(**changed))
     assert f"Expected {message}" in str(refused.value)
+
+
+def test_a_model_whose_source_had_a_changed_stem_is_refused(choose, push):
+    given = SourceRecord("caffe", "as given", ("grey",), (1.0,), (0.0,), ({"band": "grey"},), ("grey",))
+    push("5", source=given)
+    assert choose().kind == "continue"
+    push("6", source=replace(given, stock=False))
+    with pytest.raises(RestemError, match=r"changed stem.*6/assets\.extra/backbone\.keras"):
+        choose()
 
 
 def test_settings_that_do_not_decide_the_network_may_change(choose, push):
