@@ -20,6 +20,7 @@ from restem.start.check import unusable as unusable_start
 from restem.start.choice import no_model
 from restem.track.config import check_installed as check_tracker
 from restem.trainer.config import refuse_choices_without_validation
+from restem.trainer.model_config import CHECKPOINT_SUFFIXES
 from restem.tuner.config import check_installed
 
 EMBEDDED_PREFIX = "embedded:"
@@ -313,7 +314,11 @@ def _refuse_other_formats(path: Path) -> None:
         raise RestemError(str(error), where=where) from None
     remedy = "Rename the file"
     raise RestemError(
-        "a checkpoint is known by its ending", where=where, expected=".h5, .hdf5 or .keras", given=kind, remedy=remedy
+        "a checkpoint is known by its ending",
+        where=where,
+        expected=", ".join(CHECKPOINT_SUFFIXES),
+        given=kind,
+        remedy=remedy,
     )
 
 

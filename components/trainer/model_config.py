@@ -14,7 +14,7 @@ from restem.trainer.source_config import SourceBands, SourceChoice, SourceName, 
 Role = Literal["candidate", "baseline"]
 Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
 LATEST_APPROVED = "latest_approved"
-CHECKPOINT_SUFFIXES = (".h5", ".hdf5", ".keras")
+CHECKPOINT_SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors", ".pth", ".pt", ".ckpt")
 # The remedy where a training cannot go on from a pushed model.
 AGAIN = (
     "Set model.weights to a source (imagenet, none, or a checkpoint) for one run; a later run can go on from the model "
