@@ -34,7 +34,7 @@ test-torch: setup  ## compares with PyTorch, torchvision and timm, in an environ
 	@KERAS_BACKEND=torch build/torch/bin/python -m pytest tests/torch --confcutdir=tests/torch -q
 
 browser:  ## installs Chromium for the tests of the report page, on Debian or Ubuntu as root; does nothing if there is one
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 	  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium; }
 
 image:  ## builds the image for Kubeflow with docker or podman; IMAGE=name:tag, ACCELERATOR=gpu, BASE_IMAGE=...

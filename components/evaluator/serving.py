@@ -18,7 +18,7 @@ FILE = "serving.json"  # in the folder of the ModelEvaluation
 BATCHES = (1, 32)
 WARM_UP = 2
 # Enough calls for a median; then no more than this time for one model and batch size.
-LEAST_CALLS, MOST_CALLS, SECONDS = 5, 100, 3.0
+LEAST_CALLS, MOST_CALLS, SECONDS = 5, 50, 1.5
 
 
 @dataclass(frozen=True)
