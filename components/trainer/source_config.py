@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
@@ -70,8 +70,17 @@ class SourceBands(Section):
 
 
 def _read(value: Any) -> Any:
-    """A mapping as SourceBands. A union would hide which of its keys is wrong."""
+    """A mapping as SourceBands, another value as a name. A union would hide what of it is wrong, and where."""
+    if isinstance(value, SourceBands):
+        return value
     if not isinstance(value, Mapping):
+        names = get_args(SourceName)
+        if value not in names:
+            raise RestemError(
+                "there is no such source",
+                expected=f"{', '.join(map(repr, names))}, or a section such as {EXAMPLE}",
+                given=repr(value),
+            )
         return value
     try:
         return SourceBands.model_validate(dict(value))

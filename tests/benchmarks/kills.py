@@ -76,9 +76,11 @@ class Run:
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         over = process.poll() is not None or f"Component {step} is finished" in self.log()
-        for one in [*process.children(recursive=True), process] if process.poll() is None else []:
+        processes = [*process.children(recursive=True), process] if process.poll() is None else []
+        for one in processes:
             one.send_signal(signal.SIGKILL)
-        process.wait()
+        # A process that is ending still holds the run's lock.
+        psutil.wait_procs(processes)
         return not over
 
     def _trains(self, step: str) -> bool:

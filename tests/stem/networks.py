@@ -6,8 +6,6 @@ import keras
 import numpy as np
 from keras.src.applications import resnet
 
-from restem.stem.checkpoint import layout
-
 # Blocks per stage of the six backbones.
 DEPTHS = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3), "152": (3, 8, 36, 3)}
 
@@ -48,6 +46,8 @@ def randomise(model: keras.Model, seed: int) -> keras.Model:
 
 def as_stock(monkeypatch, blocks: dict[str, tuple[int, ...]], seed: int = 1) -> None:
     """Makes small networks the stock ones: for keras.applications, and for the layout that files are compared with."""
+    from restem.stem.checkpoint import layout  # not for the tests of a copy of the library alone
+
     monkeypatch.setattr(layout, "WIDTH", 4)
     for name, counts in blocks.items():
         build = functools.partial(network, name.endswith("V2"), counts, seed=seed)
