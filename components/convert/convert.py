@@ -14,8 +14,8 @@ from restem.convert.formats import FORMATS, check_installed
 from restem.convert.images import Images
 from restem.convert.network import read_pushed
 from restem.evaluator.paired import paired
+from restem.evaluator.serving import served_size
 from restem.example_gen.dataset import TEST, TRAIN
-from restem.files import file_sizes
 
 log = logging.getLogger("restem")
 
@@ -34,7 +34,7 @@ class Converted:
       difference: of the accuracies, and its limits, each with one-sided 95% confidence.
       other_answers: how many images get another class.
       largest_difference: of a probability.
-      size, size_before: bytes of the files.
+      size, size_before: bytes of the converted file, and of what is served of the pushed model.
     """
 
     path: str
@@ -103,5 +103,5 @@ def convert(
         other_answers=int(np.sum(new.argmax(axis=1) != old.argmax(axis=1))),
         largest_difference=float(np.abs(new - old).max()),
         size=os.path.getsize(out),
-        size_before=sum(file_sizes(folder).values()),
+        size_before=served_size(folder),
     )

@@ -63,7 +63,7 @@ class Images:
             )
 
     def read(self, split: str, most: int | None = None) -> Iterator[Batch]:
-        """The images of a split, without those that ingestion refuses; the first ones in the order of a stable key."""
+        """The images of a split, without those that ingestion refuses; of many, always the same random ones."""
         data, image = self._pushed.data, self._pushed.image
         files = [file for file in self._listing.files if file.split == split]
         if most is not None and most < len(files):

@@ -66,7 +66,7 @@ class ServingCost:
     version: int = VERSION
 
 
-def _size(folder: str) -> int:
+def served_size(folder: str) -> int:
     """Bytes of what is served: not of the records and the backbone for other trainings in assets.extra."""
     return sum(size for name, size in file_sizes(folder).items() if not name.startswith(f"{EXTRA}/"))
 
@@ -88,7 +88,7 @@ def measure_serving(models: Mapping[str, str], images: Sequence[bytes], *, secon
     if not images:
         raise ValueError("there are no images")
     loaded = {role: tf.saved_model.load(folder) for role, folder in models.items()}
-    costs = {role: Serving(_size(folder)) for role, folder in models.items()}
+    costs = {role: Serving(served_size(folder)) for role, folder in models.items()}
     for batch in BATCHES:
         durations: dict[str, list[float]] = {role: [] for role in models}
         supply = itertools.cycle(images)
