@@ -109,13 +109,14 @@ def find_runs(name: str) -> list[PastRun]:
 
 
 def report_inputs(run: PastRun) -> dict[str, str]:
-    """The folders that its report is made of, by the keys of the Report step's inputs.
+    """The folders that its report is made of, by the keys of the Report step's inputs, and its output `release`.
 
     Raises:
       RestemError: the run has not evaluated a model, or its files are gone.
     """
     inputs = {key: run.output(*source) for key, source in REPORTED.items()}
-    return inputs | ({"tuning": run.output("Tuner", "tuner_results")} if "Tuner" in run.outputs else {})
+    optional = {"tuning": ("Tuner", "tuner_results"), "release": ("Report", "release")}
+    return inputs | {key: run.output(*source) for key, source in optional.items() if source[0] in run.outputs}
 
 
 def labels(runs: Sequence[PastRun]) -> list[str]:
