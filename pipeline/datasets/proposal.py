@@ -70,7 +70,7 @@ def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Me
     lines = [
         f"# Proposed by restem init for the images in {path}. Please review it; each value has a reason.",
         "#",
-        f"#   restem inspect --config {this_file}      shows what it would train on",
+        f"#   restem inspect --config {this_file} --contact-sheet sheet.png      shows what it would train on",
         f"#   restem run --config {this_file}          trains, compares and pushes",
         "#",
         f"# Found: {len(listing.files)} images in {len(listing.classes)} classes ({_layout(found)}); "
