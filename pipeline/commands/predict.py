@@ -59,7 +59,8 @@ def saved_model_folder(folder: Path) -> Path:
     """
     from restem.errors import RestemError
     from restem.files import exists
-    from restem.pusher.versions import SAVED_MODEL, newest
+    from restem.model_files import SAVED_MODEL
+    from restem.pusher.versions import newest
 
     found, _ = newest(str(folder), lambda path: None if exists(f"{path}/{SAVED_MODEL}") else "no model")
     if found is not None:
