@@ -60,24 +60,6 @@ class DataConfig(Section):
         "its sub-folders train and test; 'manifest': a table with one row per image; 'tfrecord': tf.Examples. By "
         "default, the path's name decides.",
     )
-    class_level: Literal[1, 2] | None = Field(
-        None,
-        description="Which folders below the path are the classes, if there are two levels of folders: 1, those "
-        "directly in the path, or 2, those inside them. By default the names decide, or the run stops and asks.",
-    )
-    include: tuple[str, ...] = Field(
-        (),
-        description="Patterns such as '*.jpg' or 'cat/*' of the paths to use, relative to the folder; '*' also matches "
-        "'/'. Other files are left out. By default all files are used.",
-    )
-    exclude: tuple[str, ...] = Field((), description="Patterns of the paths to leave out, as in include.")
-    merge_labels: dict[str, str] = Field(
-        {}, description="Classes that get another name, for example {Cat: cat}, so that two become one."
-    )
-    follow_links: bool = Field(
-        False,
-        description="Whether symbolic links that lead out of the folder are followed; otherwise they are quarantined.",
-    )
     columns: ColumnsConfig = Field(ColumnsConfig(), description="The names of a manifest's columns.")
     features: FeaturesConfig = Field(FeaturesConfig(), description="The names of the features in TFRecord files.")
     split: Literal["given", "hash", "stratified"] | None = Field(

@@ -1,7 +1,6 @@
 """The listed dataset: images with classes and splits, and the files that cannot become examples, with the reason."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,8 +14,6 @@ SPLIT_NAMES = {
     **{"val": VAL, "valid": VAL, "validation": VAL},
     **{"test": TEST, "testing": TEST},
 }
-# Control characters, line separators, and the overrides and isolates of bidirectional text.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 SHOWN = 5  # at most this many names in a message
 
 
@@ -152,14 +149,8 @@ def relative(folder: str, path: str) -> str:
 
 
 def text_of(name: str) -> str:
-    """A name as it may be shown: invalid bytes and control characters, such as terminal escapes, are escaped."""
-    text = name.encode(errors="backslashreplace").decode()
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def has_control(name: str) -> bool:
-    """Whether a name has control characters, or those that change the direction of the text around them."""
-    return _CONTROL.search(name) is not None
+    """A name in which invalid bytes are escaped."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def first_few(names: Sequence[str]) -> str:

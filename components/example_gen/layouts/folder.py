@@ -3,12 +3,10 @@
     path/<class>/...          the splits are decided later, see `splits`
     path/train/<class>/...    } given splits
     path/test/<class>/...     }
-    path/<class>/train/...    } given splits, too
-    path/<class>/test/...     }
 
 The path is local or a URL such as gs://bucket/images. Files may be in sub-folders of a class folder. Hidden files and
-folders are skipped. Files that cannot be examples (a file outside the class folders, a socket, a link that leads out of
-the folder) are listed as refused with the reason. ImageExampleGen quarantines them: every file is accounted for.
+folders are skipped. Files that cannot be examples (a file outside the class folders, a socket) are listed as refused
+with the reason. ImageExampleGen quarantines them, so that every file is accounted for.
 """
 
 import hashlib
@@ -22,6 +20,9 @@ from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig, compiled_group
 from restem.example_gen.dataset import (
+    SPLIT_NAMES,
+    TEST,
+    TRAIN,
     ImageFile,
     Listing,
     Refused,
@@ -29,11 +30,11 @@ from restem.example_gen.dataset import (
     relative,
     text_of,
 )
-from restem.example_gen.layouts.levels import Levels, find_levels
 
 # Files that operating systems leave behind. They are skipped like names that begin with a dot.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"})
-_FILE, _FOLDER, _OTHER, _LINK = "file", "folder", "other", "link"
+_SPLIT_FOLDERS = frozenset({"train", "test", "val", "validation"})
+_FILE, _FOLDER, _OTHER = "file", "folder", "other"
 
 
 def list_images(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
@@ -50,27 +51,28 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
       Without given splits, every image's split is empty.
 
     Raises:
-      RestemError: the folder does not exist, is empty, or has no class folders; its levels are not clear, see
-        `find_levels`; or no path matches the group's pattern.
+      RestemError: the folder does not exist, is empty, or has no class folders; train/ without test/ or vice versa;
+        class folders next to train/ and test/; or no path matches the group's pattern.
     """
-    found = sorted((name, kind) for name, kind, _ in _walk(path, config.follow_links))
+    found = sorted((name, kind) for name, kind, _ in _walk(path))
     where = f"data.path ({path})"
     folders = [name for name, kind in found if kind == _FOLDER]
     files = [name for name, kind in found if kind != _FOLDER]
-    levels = find_levels(folders, files, config.class_level, where)
+    split_folders = _split_folders(sorted({name.split("/")[0] for name in folders}), files, where)
 
     classes: set[str] = set()
     for name in folders:
         parts = name.split("/")
-        if len(parts) != levels.label + 1 or (levels.split == 0 and parts[0] not in levels.splits):
-            continue
-        classes.add(_normalise(parts[levels.label]))
+        if split_folders and len(parts) == 2 and parts[0] in split_folders:
+            classes.add(_normalise(parts[1]))
+        elif not split_folders and len(parts) == 1:
+            classes.add(_normalise(parts[0]))
 
     images: list[ImageFile] = []
     refused: list[Refused] = []
     for name, kind in found:
         if kind != _FOLDER:
-            placed = _place(name, kind, levels)
+            placed = _place(name, kind, split_folders)
             if isinstance(placed, Refused):
                 refused.append(placed)
             else:
@@ -79,7 +81,7 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
     if not files and not classes:
         raise RestemError("the folder is empty", where=where, expected="a folder of images for each class")
     if not classes:
-        inside = f" (in {first_few(sorted(levels.splits))})" if levels.split == 0 else ""
+        inside = f" (in {', '.join(sorted(split_folders))})" if split_folders else ""
         raise RestemError(
             f"there are no class folders{inside}",
             where=where,
@@ -96,7 +98,7 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
         classes=tuple(sorted(text_of(name) for name in classes)),
         files=grouped_by_path(images, config.group),
         refused=tuple(refused),
-        given_splits=levels.split is not None,
+        given_splits=bool(split_folders),
     )
 
 
@@ -152,7 +154,7 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
     Args:
       path: the folder of images.
       folder: the folder that the images' paths are relative to; the position of `path` in it counts.
-      config: its `follow_links`.
+      config: not used; the layouts share this signature.
 
     Returns:
       64 hexadecimal digits that cover every file's relative path, size in bytes and modification time.
@@ -161,7 +163,7 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
       RestemError: the folder does not exist.
     """
     digest = hashlib.sha256(relative(folder, path).encode(errors="surrogateescape") + b"\0")
-    for name, kind, known in sorted(_walk(path, config.follow_links), key=lambda one: one[0]):
+    for name, kind, known in sorted(_walk(path), key=lambda one: one[0]):
         if kind == _FOLDER:
             continue
         try:
@@ -173,25 +175,47 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
     return digest.hexdigest()
 
 
-def _place(name: str, kind: str, levels: Levels) -> ImageFile | Refused:
+def _place(name: str, kind: str, split_folders: dict[str, str]) -> ImageFile | Refused:
     parts = name.split("/")
     if not _is_text(name):
         return Refused(text_of(name), "Its name is not valid UTF-8: rename it.")
     if kind == _OTHER:
         return Refused(name, "It is neither a file nor a folder, or it is a broken link.")
-    if kind == _LINK:
-        return Refused(
-            text_of(name), "It is a link that leads out of the data folder: set data.follow_links: true to follow it."
-        )
-    if len(parts) <= levels.depth:
+    if split_folders:
+        if parts[0] not in split_folders or len(parts) < 3:
+            return Refused(name, "It is outside the class folders, so its class is unknown.")
+        return ImageFile(name, _normalise(parts[1]), split_folders[parts[0]])
+    if len(parts) < 2:
         return Refused(name, "It is outside the class folders, so its class is unknown.")
-    split = "" if levels.split is None else levels.splits.get(parts[levels.split])
-    if split is None:
-        return Refused(name, "It is outside the folders of the splits, so its split is unknown.")
-    return ImageFile(name, _normalise(parts[levels.label]), split)
+    return ImageFile(name, _normalise(parts[0]), "")
 
 
-def _walk(root: str, follow_links: bool) -> Iterator[tuple[str, str, storage.Status | None]]:
+def _split_folders(top_folders: list[str], files: list[str], where: str) -> dict[str, str]:
+    """The top folders that are splits: name as written -> 'train', 'val' or 'test'; empty if there are none."""
+    found = {name: SPLIT_NAMES[name.lower()] for name in top_folders if name.lower() in _SPLIT_FOLDERS}
+    if not {TRAIN, TEST} & set(found.values()):
+        return {}
+    missing = [split for split in (TRAIN, TEST) if split not in found.values()]
+    if missing:
+        raise RestemError(
+            f"there is {first_few(sorted(found))}/ without {missing[0]}/",
+            where=where,
+            expected="both train/ and test/ with the class folders inside (val/ is optional), or only class folders",
+            given=first_few([f"{name}/" for name in top_folders]),
+            remedy=f"Create {missing[0]}/ next to it, or move the class folders up to let Restem split the images",
+        )
+    used = {name.split("/")[0] for name in files if "/" in name}
+    if others := [f"{name}/" for name in top_folders if name not in found and name in used]:
+        raise RestemError(
+            f"there are other folders next to train/ and test/: {first_few(others)}",
+            where=where,
+            expected="only train/ and test/, and val/ if there is one, each with the class folders inside",
+            remedy="Move their images into train/ or test/, or move them out of the folder",
+        )
+    return found
+
+
+def _walk(root: str) -> Iterator[tuple[str, str, storage.Status | None]]:
     """Everything in a folder that is not hidden: relative path with forward slashes, kind, state if known.
 
     Raises:
@@ -200,7 +224,7 @@ def _walk(root: str, follow_links: bool) -> Iterator[tuple[str, str, storage.Sta
     if storage.is_remote(root):
         yield from _walk_remote(root)
     elif os.path.isdir(root):
-        yield from ((name, kind, None) for name, kind in _walk_here(root, follow_links))
+        yield from ((name, kind, None) for name, kind in _walk_here(root))
     else:
         what = "this is a file, not a folder" if os.path.exists(root) else "there is no such folder"
         expected = "a folder with a folder of images for each class"
@@ -238,9 +262,9 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
 
-def _walk_here(root: str, follow_links: bool) -> Iterator[tuple[str, str]]:
-    """Follows links inside the folder, except to a folder that contains them, which would be an endless loop."""
-    status, real = os.stat(root), os.path.realpath(root)
+def _walk_here(root: str) -> Iterator[tuple[str, str]]:
+    """Follows links, except to a folder that contains them, which would be an endless loop."""
+    status = os.stat(root)
     waiting = [("", frozenset({(status.st_dev, status.st_ino)}))]
     while waiting:
         folder, ancestors = waiting.pop()
@@ -259,8 +283,6 @@ def _walk_here(root: str, follow_links: bool) -> Iterator[tuple[str, str]]:
                 continue
             relative = f"{folder}/{entry.name}" if folder else entry.name
             kind = _kind(entry)
-            if entry.is_symlink() and not follow_links and kind != _OTHER and _is_outside(entry.path, real):
-                kind = _LINK
             if kind == _FOLDER:
                 status = entry.stat()
                 identity = (status.st_dev, status.st_ino)
@@ -268,11 +290,6 @@ def _walk_here(root: str, follow_links: bool) -> Iterator[tuple[str, str]]:
                     continue
                 waiting.append((relative, ancestors | {identity}))
             yield relative, kind
-
-
-def _is_outside(link: str, real: str) -> bool:
-    target = os.path.realpath(link)
-    return target != real and not target.startswith(f"{real.rstrip('/')}/")
 
 
 def _kind(entry: os.DirEntry) -> str:
