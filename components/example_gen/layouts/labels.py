@@ -6,11 +6,12 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
+from restem.example_gen.dataset import ImageFile, Refused
 from restem.example_gen.layouts.table import is_number
 
 # What pandas, R, SQL and spreadsheets write for a missing value.
@@ -68,6 +69,22 @@ def read_labels(counts: Counter[str], config: DataConfig, where: str) -> Labels:
     else:
         names = _words(names, counts, where)
     return Labels(names, reasons, (*_merged(names), *_doubtful(names, counts)))
+
+
+def relabel(files: list[ImageFile], refused: list[Refused], config: DataConfig, where: str) -> Labels:
+    """Replaces the labels of images in records by what they mean, as in a table; a missing one is refused.
+
+    Raises:
+      RestemError: see `read_labels`.
+    """
+    labels = read_labels(Counter(file.label for file in files), config, where)
+    for file in files:
+        if file.label not in labels.names:
+            assert file.record is not None
+            reason = labels.reasons[file.label]
+            refused.append(Refused(file.path, f"{reason[0].upper()}{reason[1:]}.", file.record.length))
+    files[:] = [replace(file, label=labels.names[file.label]) for file in files if file.label in labels.names]
+    return labels
 
 
 def _why_missing(text: str) -> str:

@@ -156,11 +156,23 @@ def _files(count: int) -> str:
     return f"{count:,} file was" if count == 1 else f"{count:,} files were"
 
 
+class _All:
+    """The files of a remote folder: every name counts as existing."""
+
+    def __contains__(self, name: str) -> bool:
+        return True
+
+
+def _plain(folder: str) -> str:
+    return folder.rstrip("/") or "/"
+
+
 class _Directory:
     """The files of folders; each folder is listed once."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self._known: dict[str, frozenset[str] | _All] = {}  # by the folder as the table writes it
         self._files: dict[str, frozenset[str]] = {}
         self._folders: dict[str, tuple[str, ...]] = {}
         self._lowered: dict[str, dict[str, list[str]]] = {}
@@ -168,18 +180,21 @@ class _Directory:
 
     def has(self, path: str) -> bool:
         """Whether a local file exists; a remote one counts as existing."""
-        full = storage.join(self._folder, path)
-        if storage.is_remote(full):
+        folder, slash, name = path.rpartition("/")
+        if storage.is_remote(path):
             return True
-        folder, name = os.path.split(full)
-        return name in self._list(folder)
+        names = self._known.get(folder + slash)
+        if names is None:
+            full = storage.join(self._folder, folder + slash)
+            names = self._known[folder + slash] = _All() if storage.is_remote(full) else self._list(_plain(full))
+        return name in names
 
     def find(self, path: str) -> tuple[str | None, str]:
         """The only file that a path can mean, and how it was read; or None, and a hint."""
         if self.has(path):
             return path, ""
         folder, name = os.path.split(path)
-        full = os.path.join(self._folder, folder)
+        full = _plain(os.path.join(self._folder, folder))
         if not self._list(full) and not os.path.isdir(full):
             same = self._same_folder(folder)
             if same is None:
@@ -205,7 +220,7 @@ class _Directory:
         count = 0
         while waiting:
             here, depth = waiting.pop(0)
-            full = os.path.join(self._folder, here)
+            full = _plain(os.path.join(self._folder, here))
             self._list(full)
             for name in self._folders.get(full, ()):
                 if name.startswith(".") or count >= _MOST_FOLDERS:
@@ -220,7 +235,7 @@ class _Directory:
         """An existing folder whose path differs in case only."""
         here = "/" if folder.startswith("/") else ""
         for part in folder.strip("/").split("/"):
-            full = os.path.join(self._folder, here)
+            full = _plain(os.path.join(self._folder, here))
             self._list(full)
             known = self._folders.get(full, ())
             same = [part] if part in known else [name for name in known if name.lower() == part.lower()]

@@ -23,12 +23,15 @@ csv.field_size_limit(2**31 - 1)
 DELIMITERS = ",;\t|"
 SPACE = " "
 # Usual names of columns; a first line with one of them is a header.
-PATHS = ("path", "image_path", "file_path", "filepath", "file", "filename", "file_name", "image", "img", "image_file")
+PATHS = (
+    *("path", "image_path", "img_path", "file_path", "filepath", "file", "filename", "file_name", "image", "img"),
+    *("image_file", "image_name", "img_name", "imagename", "image_id"),
+)
 LABELS = ("label", "class", "category", "target", "diagnosis", "species", "class_name", "label_name", "y", "dx")
 SPLITS = ("split", "set", "fold", "partition", "subset", "dataset")
 GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "slide", "slide_id", "scene", "case", "case_id")
 WEIGHTS = ("weight", "sample_weight")
-_MORE_NAMES = ("image_id", "image_name", "img_path", "id", "index", "labels", "classes", "name", "score", "probability")
+_MORE_NAMES = ("id", "index", "labels", "classes", "name", "score", "probability")
 KNOWN = frozenset((*PATHS, *LABELS, *SPLITS, *GROUPS, *WEIGHTS, *_MORE_NAMES))
 IMAGE_EXTENSIONS = (
     *("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "tif", "tiff", "webp", "npy", "dcm", "jp2", "jxl", "heic"),
