@@ -27,6 +27,8 @@ def init(data: str, out: str | None, overrides: tuple[str, ...]) -> None:
     DIR has one folder per class, or train/ and test/ with one folder per class in each, or TFRecord files. MANIFEST is
     a table (.csv, .tsv, .parquet) with one row per image. TFRECORD is a file of tf.Examples, or a quoted pattern.
     """
+    from pydantic import ValidationError
+
     from restem.pipeline.datasets.proposal import BACKBONE, propose
     from restem.pipeline.imagenet import why_not_available
 
@@ -39,6 +41,10 @@ def init(data: str, out: str | None, overrides: tuple[str, ...]) -> None:
         text = propose(os.path.expanduser(data), path, reason=reason, measure=_measure, given=_given(overrides))
     except RestemError as error:
         raise _with_option(error) from None
+    except ValidationError as error:  # of a value from --set
+        first = error.errors(include_url=False)[0]
+        key = ".".join(["data", *map(str, first["loc"])])
+        raise RestemError(first["msg"].removeprefix("Value error, "), where=f"--set {key}") from None
     if path is None:
         print(text, end="")
         return

@@ -79,7 +79,8 @@ def find_places(names: Iterable[str], folder: str, base: str, *, search: bool) -
                     del missing[name]
                     if how := moved[name][1]:
                         changed.setdefault(how, []).append(name)
-                notes.append(reading.note(len(read)))
+                example = next(iter(read))
+                notes.append(reading.note(len(read), example, read[example]))
     notes += [f"{_files(len(some))} {how}, such as {paths[some[0]]} for {some[0]}." for how, some in changed.items()]
     return Places(paths, missing, tuple(notes), choices)
 
@@ -106,17 +107,16 @@ class _Reading:
 
     dropped: int
     base: str
-    example: str
     sub_folder: bool
 
     def path(self, name: str) -> str:
         parts = _parts(name)
         return below(self.base, "/".join(parts[min(self.dropped, len(parts) - 1) :]))
 
-    def note(self, count: int) -> str:
+    def note(self, count: int, name: str, path: str) -> str:
         where = f"in {self.base or '.'}/" if self.sub_folder else "next to the table"
         without = f" without the first {self.dropped} parts of their paths" if self.dropped else ""
-        return f"{_files(count)} found {where}{without}, such as {self.path(self.example)} for {self.example}."
+        return f"{_files(count)} found {where}{without}, such as {path} for {name}."
 
 
 def _parts(name: str) -> list[str]:
@@ -132,7 +132,7 @@ def _reading(
         return None, ()
     folders = [base, *directory.folders(base)] if search else [base]
     for dropped in range(max(len(_parts(name)) for name in sample)):
-        readings = [_Reading(dropped, one, sample[0], one != base) for one in folders]
+        readings = [_Reading(dropped, one, one != base) for one in folders]
         shares = {reading: _share(reading, sample, directory) for reading in readings}
         good = [reading for reading, share in shares.items() if share >= _FOUND]
         rivals = [reading for reading, share in shares.items() if share >= _RIVAL]
