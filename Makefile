@@ -30,7 +30,7 @@ test-fast: setup  ## the tests that do not run a whole pipeline
 
 test-torch: setup  ## compares with PyTorch, torchvision and timm, in an environment of their own (some gigabytes)
 	@test -x build/torch/bin/python || python3 -m venv build/torch
-	@build/torch/bin/python -m pip install --quiet torch torchvision timm safetensors $$($(bin)/python -m pip freeze | grep -E '^(keras|h5py|numpy|pytest)==')
+	@build/torch/bin/python -m pip install --quiet torch torchvision timm safetensors $$($(bin)/python -m pip freeze | grep -E '^(keras|h5py|numpy|pytest|pytest-timeout)==')
 	@KERAS_BACKEND=torch build/torch/bin/python -m pytest tests/torch --confcutdir=tests/torch -q
 
 browser:  ## installs Chromium for the tests of the report page, on Debian or Ubuntu as root; does nothing if there is one

@@ -73,6 +73,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         raw_examples=example_gen.outputs["examples"],
         baseline=config.evaluate.baseline,
         destination=push_destination(config, root),
+        allow_class_changes=config.allow_class_changes,
         sections={**stock, **calibration},
         config={**record, "stem": stock["stem"]},
         hyperparameters=hyperparameters,
@@ -92,6 +93,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         quarantine=example_gen.outputs["quarantine"],
         examples=example_gen.outputs["examples"],
         title=config.name,
+        destination=push_destination(config, root),
         tuning=tuning[0].outputs["tuner_results"] if tuning else None,
         track=config.track,
     )
@@ -102,6 +104,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         destination=push_destination(config, root),
         name=config.name,
         storage_uri=config.push.storage_uri,
+        allow_class_changes=config.allow_class_changes,
     )
     steps = [
         example_gen,

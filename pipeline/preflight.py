@@ -8,12 +8,14 @@ from typing import Any
 from restem.baseline.choice import reasons, unusable
 from restem.errors import RestemError
 from restem.evaluator.config import LATEST_APPROVED, STOCK
+from restem.example_gen.classes import ClassChange, refuse_missing
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import VAL, Listing, first_few
 from restem.files import file_sizes
 from restem.notify.send import check as check_notify
 from restem.pipeline import imagenet
 from restem.pipeline.config import KEYWORDS, Config, push_destination, with_values
+from restem.pusher.classes import class_change
 from restem.pusher.versions import missing, newest, newest_version
 from restem.start.check import check_classes, check_same_network
 from restem.start.check import unusable as unusable_start
@@ -55,9 +57,33 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
         key = check_checkpoint(config)
         if config.model.source_weights == "imagenet":
             _check_imagenet(config.model.backbone, key)
+    check_released_classes(config, classes, root)
     check_comparison(config)
     check_requirements(config, classes)
     check_release(config)
+
+
+def check_released_classes(config: Config, classes: tuple[str, ...], root: Path | None) -> ClassChange | None:
+    """Rejects data without images of a class of the newest approved model; returns another change of the classes.
+
+    The steps check the content of buckets.
+
+    Args:
+        config: the configuration.
+        classes: of the data; empty if they are not known before the run.
+        root: as for `preflight`.
+    """
+    approved = _approved(config, root)
+    if not classes or approved is None or "://" in approved:
+        return None
+    change = class_change(approved, classes)
+    refuse_missing(change, where=f"data.path ({config.data.path})", allowed=config.allow_class_changes)
+    return change
+
+
+def _approved(config: Config, root: Path | None) -> str | None:
+    """The folder of approved versions; None: it is not known without the run's folder."""
+    return config.push.destination or (None if root is None else push_destination(config, str(root)))
 
 
 def check_start(config: Config, classes: tuple[str, ...], root: Path | None) -> bool:
@@ -76,7 +102,7 @@ def check_start(config: Config, classes: tuple[str, ...], root: Path | None) -> 
     """
     model = config.model
     check_storage("model.weights", model.weights)
-    approved = config.push.destination or (None if root is None else push_destination(config, str(root)))
+    approved = _approved(config, root)
     found = None
     if model.weights == LATEST_APPROVED:
         found = None if approved is None or "://" in approved else newest_version(approved, _unusable_start)[0]

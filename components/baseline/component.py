@@ -24,6 +24,7 @@ class BaselineSpec(TrainerSpec):
         **TrainerSpec.PARAMETERS,
         "baseline": ExecutionParameter(type=str),
         "destination": ExecutionParameter(type=str, optional=True),
+        "allow_class_changes": ExecutionParameter(type=int, optional=True),
         "code": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -53,6 +54,7 @@ class Baseline(BaseComponent):
         *,
         baseline: str,
         destination: str,
+        allow_class_changes: bool = False,
         sections: dict[str, Any],
         config: dict[str, Any],
         base_model: types.BaseChannel | None = None,
@@ -67,6 +69,7 @@ class Baseline(BaseComponent):
           raw_examples: the output of ImageExampleGen; an existing model is evaluated on their split `test`.
           baseline: `evaluate.baseline`: stock, latest_approved or a folder.
           destination: the folder of approved versions.
+          allow_class_changes: whether a class of the newest approved version may be missing.
           sections: the sections `image`, `model`, `stem` and `train`, as dicts; the baseline keeps the stock stem.
           config: the complete resolved configuration, for the record.
           base_model: the Pretrain step's checkpoint.
@@ -85,6 +88,7 @@ class Baseline(BaseComponent):
                 baseline=baseline,
                 # A different push destination must not retrain the stock network.
                 destination=destination if baseline == LATEST_APPROVED else None,
+                allow_class_changes=1 if baseline == LATEST_APPROVED and allow_class_changes else None,
                 code=code_fingerprint("baseline.driver", "baseline.executor"),
                 model=types.Channel(type=standard_artifacts.Model),
                 model_run=types.Channel(type=standard_artifacts.ModelRun),

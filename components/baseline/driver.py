@@ -17,6 +17,8 @@ from tfx.utils import io_utils
 
 from restem.baseline.choice import Choice, choose
 from restem.evaluator.config import STOCK
+from restem.example_gen.classes import refuse_missing
+from restem.pusher.classes import class_change
 
 CHOICE = "choice"
 
@@ -63,10 +65,21 @@ class Driver(FindingDriver):
 
 
 def find(inputs: dict[str, list[Artifact]], properties: dict[str, Any]) -> Choice:
-    """Finds the baseline for the step's inputs and properties, and logs it."""
-    asked = properties["baseline"]
+    """Finds the baseline for the step's inputs and properties, and logs it.
+
+    Raises:
+      RestemError: the requested folder has no usable model; or a class of the newest version is missing.
+    """
+    asked, destination = properties["baseline"], properties.get("destination")
     classes = [] if asked == STOCK else run_classes(inputs)
-    choice = choose(asked, properties.get("destination"), classes)
+    if destination and classes:
+        # Here, because this step runs before the candidate's training.
+        refuse_missing(
+            class_change(destination, classes),
+            where=f"push.destination ({destination})",
+            allowed=bool(properties.get("allow_class_changes")),
+        )
+    choice = choose(asked, destination, classes)
     if asked != STOCK:
         choice.tell()
     return choice

@@ -6,6 +6,7 @@ from typing import Any
 
 from restem.evaluator.decision import read_decision
 from restem.evaluator.outcome import Outcome
+from restem.example_gen.classes import ClassChange
 from restem.example_gen.dataset import first_few
 from restem.run_record import Evaluation
 
@@ -75,15 +76,21 @@ def explain(metrics: Mapping[str, Mapping[str, float]], outcomes: Sequence[Outco
     return f"Not approved: {several}{' '.join(outcome.sentence for outcome in failed)} {comparison}"
 
 
-def with_notes(verdict: Mapping[str, Any], evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
-    """The verdict with a note in its reason on each model that never predicts a class; it does not change the decision.
+def with_notes(
+    verdict: Mapping[str, Any], evaluations: Mapping[str, Evaluation], changes: Sequence[ClassChange] = ()
+) -> dict[str, Any]:
+    """The verdict with notes in its reason, which do not change the decision.
+
+    They are about each model that never predicts a class, and about classes that are new or gone.
 
     Args:
       verdict: see read_verdict.
       evaluations: by role, `candidate` and `baseline`.
+      changes: of the classes.
     """
     notes = [note for role, evaluation in evaluations.items() if (note := one_sided(role, evaluation))]
-    return {**verdict, "reason": " ".join([verdict["reason"], *notes])}
+    told = [change.sentence for change in changes]
+    return {**verdict, "reason": " ".join([verdict["reason"], *told, *notes])}
 
 
 def one_sided(role: str, evaluation: Evaluation) -> str | None:

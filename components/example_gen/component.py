@@ -71,10 +71,12 @@ class ImageExampleGen(FileBasedExampleGen):
             change of preprocessing does not read the files again.
         """
         input_base, below = spans.base(data.path, data.found_layout)
+        # Without a list of classes this step compares them with nothing; later steps do.
+        unused = {"allow_class_changes"} if data.classes is None else set()
         settings = {
             # The rest of the path: input_base is only the folder, which TFX's driver on Kubeflow can list.
             "below": below,
-            "data": {**data.model_dump(mode="json", exclude={"path"}), "layout": data.found_layout},
+            "data": {**data.model_dump(mode="json", exclude={"path", *unused}), "layout": data.found_layout},
             "image": asdict(Requirements() if image is None else image.requirements()),
             # On Kubeflow the step also writes the embedded images.
             "code": code_fingerprint("example_gen.driver", "example_gen.executor", "example_gen.embedded"),

@@ -126,6 +126,17 @@ class DataConfig(Section):
         (),
         description="A manifest's columns, or features, that are kept with each image as text, for evaluate.slices.",
     )
+    classes: tuple[str, ...] | None = Field(
+        None,
+        min_length=2,
+        description="The names of all classes. The run stops if one of them has no images, unless allow_class_changes "
+        "is set. A class that is not listed is trained on, and named in the verdict and the report.",
+    )
+    allow_class_changes: bool = Field(
+        False,
+        description="Whether a class of data.classes, or of the newest version under push.destination, may be missing. "
+        "The answers of the new model then have another width.",
+    )
     test_share: float = Field(
         0.2,
         gt=0,
@@ -162,6 +173,8 @@ class DataConfig(Section):
             raise RestemError(
                 "spans greater than 1 requires {SPAN} in path", given=f"spans: {self.spans}, path: {self.path}"
             )
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            raise RestemError("classes has duplicate names", expected="each class once", given=", ".join(self.classes))
         if taken := sorted(set(self.metadata) & _OWN_FEATURES):
             expected = "names that differ from the built-in features of examples"
             raise RestemError("metadata uses reserved names", expected=expected, given=", ".join(taken))

@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from operator import itemgetter
 from typing import Any
 
@@ -22,6 +23,7 @@ from tfx.utils import io_utils
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.artifacts import Quarantine
+from restem.example_gen.classes import ClassChange, listed_change
 from restem.example_gen.config import DataConfig
 from restem.example_gen.content import with_size
 from restem.example_gen.dataset import TITLES, ExampleFields, ImageFile, Listing, Refused
@@ -85,7 +87,7 @@ class Executor(BaseBeamExecutor):
         _check_quarantine(refused, len(listing), config)
         check_counts(listing.classes, counts, config.path, given_splits=listing.given_splits, readable=True)
         check_leaks(duplicates, config, config.path)
-        _write_quarantine(quarantine_uri, refused, listing, counts, duplicates)
+        _write_quarantine(quarantine_uri, refused, listing, counts, duplicates, listed_change(config, listing.classes))
         schema_file = os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), "schema.pbtxt")
         io_utils.write_pbtxt_file(schema_file, complete_schema(fields))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
@@ -233,7 +235,12 @@ def _check_quarantine(refused: list[Refused], files: int, config: DataConfig) ->
 
 
 def _write_quarantine(
-    uri: str, refused: list[Refused], listing: Listing, counts: dict[str, Counter], duplicates: Duplicates
+    uri: str,
+    refused: list[Refused],
+    listing: Listing,
+    counts: dict[str, Counter],
+    duplicates: Duplicates,
+    change: ClassChange | None,
 ) -> None:
     with fileio.open(os.path.join(uri, Quarantine.LINES), "w") as file:
         file.write("".join(one.to_json() + "\n" for one in refused))
@@ -250,6 +257,7 @@ def _write_quarantine(
         },
         "duplicates": duplicates.counts(),
         "spans": list(listing.spans),
+        "class_change": None if change is None else asdict(change),
     }
     with fileio.open(os.path.join(uri, Quarantine.SUMMARY), "w") as file:
         file.write(json.dumps(summary, indent=2) + "\n")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from restem.errors import RestemError
 from restem.example_gen import spans
+from restem.example_gen.classes import LISTED, listed_change, refuse_missing
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import SHOWN, TEST, TRAIN, VAL, Listing, first_few
 from restem.example_gen.layouts import folder, manifest, records
@@ -37,13 +38,16 @@ def check_listing(path: str, config: DataConfig, *, scratch: str | None = None) 
     """Lists a path and refuses data that are not suitable for training; takes a second for 100,000 files.
 
     Raises:
-      RestemError: the errors of `list_data`; fewer than two classes; a class without training images; no test images.
+      RestemError: the errors of `list_data`; a class of data.classes is missing; fewer than two classes; a class
+        without training images; no test images.
     """
     listing = list_data(path, config, scratch=scratch)
     if len(listing.classes) == 1 and config.found_layout == "folders" and not listing.given_splits:
         folder.point_deeper(listing)
+    change = listed_change(config, listing.classes)
+    refuse_missing(change, where=f"{LISTED}, data.path ({path})", allowed=config.allow_class_changes)
     check_counts(listing.classes, listing.counts(), path, given_splits=listing.given_splits)
-    return listing
+    return listing if change is None else replace(listing, notes=(*listing.notes, change.sentence))
 
 
 def fingerprint(path: str, config: DataConfig) -> str:

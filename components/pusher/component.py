@@ -37,6 +37,7 @@ class Pusher(tfx.components.Pusher):
         destination: str,
         name: str,
         storage_uri: str | None = None,
+        allow_class_changes: bool = False,
     ) -> None:
         """Describes the step.
 
@@ -48,6 +49,7 @@ class Pusher(tfx.components.Pusher):
           name: the name of the served model.
           storage_uri: where a serving cluster reads the destination; the default is the destination itself if it is in
             a bucket. If this is known, a manifest for KServe is written.
+          allow_class_changes: whether a model may be pushed that lacks a class of the newest version.
         """
         # TFX's constructor creates the spec without our input, so the spec is created here.
         super(tfx.components.Pusher, self).__init__(
@@ -62,6 +64,7 @@ class Pusher(tfx.components.Pusher):
                     {
                         "name": name,
                         "storage_uri": storage_uri,
+                        "allow_class_changes": allow_class_changes,
                         "code": code_fingerprint("pusher.driver", "pusher.executor"),
                     }
                 ),

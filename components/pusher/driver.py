@@ -18,14 +18,14 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from restem.pusher.push import next_number
-from restem.pusher.release import withdrawal
+from restem.pusher.refusal import refusal
 from restem.pusher.versions import newest_if_same
 
 NOT_PUSHED = 0
 
 
 class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
-    """Adds the property `version` (int); 0 if the model is not approved, or was rolled back."""
+    """Adds the property `version` (int); 0 if the model is not approved, or not pushed (see refusal.py)."""
 
     def __init__(self, metadata_handle: metadata.Metadata) -> None:
         base_driver.BaseDriver.__init__(self, metadata_handle)
@@ -41,11 +41,15 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
             same = newest_if_same(destination, model)
             if same:
                 version = same.number
-            elif withdrawal(destination, model) is None:
+            elif refusal(destination, model, allow_class_changes=_allowed(properties)) is None:
                 version = next_number(destination, now=time.time())
         output = driver_output_pb2.DriverOutput()
         output.exec_properties["version"].int_value = version
         return output
+
+
+def _allowed(properties: dict) -> bool:
+    return json.loads(properties["custom_config"])["allow_class_changes"]
 
 
 def base_directory(properties: dict) -> str:

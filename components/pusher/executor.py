@@ -18,7 +18,8 @@ from restem.notify.step import NOTIFY, tell
 from restem.pusher.driver import base_directory
 from restem.pusher.kserve import write_manifest
 from restem.pusher.push import push
-from restem.pusher.release import Release, Withdrawn, read_release, withdrawal, withdrawn_models
+from restem.pusher.refusal import refusal
+from restem.pusher.release import Release, read_release, withdrawn_models
 from restem.pusher.versions import CARD, RELEASE, Version, newest_if_same
 from restem.record_files import time_text
 from restem.run_record import EXTRA
@@ -34,8 +35,9 @@ details = logging.getLogger(__name__)  # only for the log file
 
 
 class Executor(executor.Executor):
-    """TFX's executor with atomic pushes, which skip a model that is already the newest version, or was rolled back.
+    """TFX's executor with atomic pushes, which skip a model that is already the newest version.
 
+    A model that was rolled back, or lacks a class of the newest version, is not pushed: see refusal.py.
     Besides TFX's properties it reads `version` from the driver; it is missing on Kubeflow, which runs no drivers.
     """
 
@@ -61,11 +63,11 @@ class Executor(executor.Executor):
             self._MarkNotPushed(pushed)
             return
         model, destination = self.GetModelPath(input_dict), base_directory(exec_properties)
+        settings = json.loads(exec_properties["custom_config"])
         version = newest_if_same(destination, model)
         if version is None:
-            withdrawn = withdrawal(destination, model)
-            if withdrawn is not None:
-                reason = why_not(withdrawn)
+            reason = refusal(destination, model, allow_class_changes=settings["allow_class_changes"])
+            if reason is not None:
                 log.warning("Pusher: %s", reason)
                 self._MarkNotPushed(pushed)
                 pushed.set_string_custom_property(NOT_PUSHED, reason)
@@ -73,7 +75,6 @@ class Executor(executor.Executor):
             version = self._push(input_dict, pushed, model, destination, exec_properties.get("version", 0))
         else:
             log.info("Pusher: the newest version, %s, is already this model; nothing is pushed", version.path)
-        settings = json.loads(exec_properties["custom_config"])
         storage_uri = settings["storage_uri"] or (destination if is_remote(destination) else None)
         if storage_uri:
             written = write_manifest(destination, version, name=settings["name"], storage_uri=storage_uri)
@@ -123,11 +124,3 @@ def run_of(uri: str) -> str | None:
     """The id of the Kubeflow run that an artifact's address names; None elsewhere."""
     found = RUN_ID.search(uri)
     return found[1] if found else None
-
-
-def why_not(withdrawn: Withdrawn) -> str:
-    """Why a withdrawn model is not pushed, as a sentence."""
-    return (
-        f"this model was rolled back ({withdrawn.at}, version {withdrawn.version}), so it is not pushed again. Another "
-        f"model is pushed as usual; restem rollback {withdrawn.version} releases this one again."
-    )

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
+from restem.example_gen.classes import ClassChange
 from restem.files import exists
 from restem.pusher.versions import RELEASE, fingerprint, versions
 from restem.record_files import VERSION, DamagedRecord, parse
@@ -62,6 +63,7 @@ class Release:
       figures: the Evaluator's metrics on the test images, by role (candidate, baseline) and name.
       baseline: what the candidate was compared with, as part of a sentence.
       pushed_at: the time of the push, e.g. "2026-11-26T03:00:12Z".
+      class_changes: how the run's classes differ from those of earlier models and data.classes; each a ClassChange.
       run: the id of the run that pushed it: in ML Metadata the name of the run's context.
       origin: set by a rollback.
       withdrawn: the models that runs must not push, as of this release.
@@ -71,6 +73,7 @@ class Release:
     reason: str = ""
     figures: dict[str, dict[str, float | None]] = field(default_factory=dict)
     baseline: str = ""
+    class_changes: tuple[ClassChange, ...] = ()
     pushed_at: str | None = None
     run: str | None = None
     origin: Origin | None = None

@@ -51,7 +51,7 @@ class ReportExecutor(BaseExecutor):
           RestemError: the two models have no test image in common.
         """
         uris = {key: artifact_utils.get_single_uri(artifacts) for key, artifacts in input_dict.items() if artifacts}
-        data = data_of(exec_properties["title"], uris)
+        data = data_of(exec_properties["title"], uris, exec_properties["destination"])
         folder = artifact_utils.get_single_uri(output_dict["report"])
         page = render(data).encode("utf-8")
         files.write(f"{folder}/{PAGE}", page)
@@ -63,12 +63,13 @@ class ReportExecutor(BaseExecutor):
                 track(config.mlflow, tracked(data, uris, {PAGE: page, **notes}))
 
 
-def data_of(title: str, uris: Mapping[str, str]) -> ReportData:
+def data_of(title: str, uris: Mapping[str, str], destination: str | None = None) -> ReportData:
     """What the page shows, as it is now.
 
     Args:
       title: the page's heading.
-      uris: the folders of the step's inputs, by their keys.
+      uris: the folders of the step's inputs, by their keys; of a run that was reported also its output `release`.
+      destination: the folder of approved versions.
 
     Raises:
       RestemError: the two models have no test image in common.
@@ -87,6 +88,8 @@ def data_of(title: str, uris: Mapping[str, str]) -> ReportData:
         examples_uri=uris["examples"],
         tuning_uri=uris.get("tuning"),
         serving=read_serving(uris["evaluation"]),
+        destination=destination,
+        release_uri=uris.get("release"),
     )
 
 
@@ -134,6 +137,7 @@ class ReportSpec(ComponentSpec):
 
     PARAMETERS = {  # noqa: RUF012 - TFX requires plain dicts
         "title": ExecutionParameter(type=str),
+        "destination": ExecutionParameter(type=str),
         "track": ExecutionParameter(type=str, optional=True),  # the section track, if anything is tracked
         "code": ExecutionParameter(type=str),
     }
@@ -171,6 +175,7 @@ class Report(BaseComponent):
         quarantine: BaseChannel,
         examples: BaseChannel,
         title: str,
+        destination: str,
         tuning: BaseChannel | None = None,
         track: TrackConfig | None = None,
     ) -> None:
@@ -184,6 +189,7 @@ class Report(BaseComponent):
           quarantine: ImageExampleGen's `quarantine`.
           examples: ImageExampleGen's raw `examples`.
           title: the page's heading.
+          destination: the folder of approved versions; a change of the classes is told.
           tuning: the Tuner's `tuner_results`.
           track: where the run is tracked.
         """
@@ -197,6 +203,7 @@ class Report(BaseComponent):
                 examples=examples,
                 tuning=tuning,
                 title=title,
+                destination=destination,
                 track=track.model_dump_json() if track is not None and track.mlflow is not None else None,
                 # Changed code invalidates the cached page.
                 code=code_fingerprint("report.component"),

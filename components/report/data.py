@@ -9,6 +9,7 @@ from typing import Any
 from restem.baseline.choice import Choice
 from restem.evaluator.outcome import Outcome
 from restem.evaluator.serving import ServingCost
+from restem.example_gen.classes import ClassChange
 from restem.example_gen.dataset import Refused
 from restem.report.closer import Closer
 from restem.report.pictures import Thumbnail
@@ -105,6 +106,7 @@ class DataSummary:
     leaks: int = 0  # those of them in both splits
     conflicts: int = 0  # those of them in several classes
     spans: tuple[int, ...] = ()  # the numbers of the spans that were read
+    class_change: ClassChange | None = None  # how the classes differ from data.classes
 
 
 @dataclass(frozen=True)
@@ -122,5 +124,6 @@ class ReportData:
     data: DataSummary
     tuning: Tuning | None = None  # None: nothing was tuned
     serving: ServingCost | None = None  # None: an older version evaluated
+    class_changes: tuple[ClassChange, ...] = ()  # from the newest version's classes, and from data.classes
     closer: Closer = field(default_factory=Closer)
     versions: Mapping[str, str] = field(default_factory=dict)  # software, name -> version

@@ -26,6 +26,7 @@ def write_notes(folder: str, data: ReportData) -> dict[str, bytes]:
         reason=data.verdict.reason,
         figures=finite(data.verdict.metrics),
         baseline=formatting.baseline(data.baseline.origin),
+        class_changes=data.class_changes,
     )
     notes = {RELEASE: release.to_bytes(), CARD: model_card(data).encode("utf-8")}
     for path, content in notes.items():

@@ -19,7 +19,10 @@ from restem.errors import RestemError
 from restem.evaluator.outcome import Outcome
 from restem.evaluator.serving import ServingCost
 from restem.evaluator.verdict import with_notes
+from restem.example_gen.classes import ClassChange
 from restem.example_gen.dataset import Refused
+from restem.pusher.classes import class_change
+from restem.pusher.release import read_release
 from restem.record_files import read_json
 from restem.report.answers import choose_answers
 from restem.report.closer import Closer, attention, neighbours_of, shown_paths, similarity
@@ -33,7 +36,7 @@ from restem.report.data import (
 )
 from restem.report.page import SHOWN_QUARANTINE
 from restem.report.pictures import Thumbnail, picture_uri, thumbnail
-from restem.run_record import EVENTS, STEM, read_evaluation, read_history, read_model
+from restem.run_record import EVENTS, EXTRA, STEM, read_evaluation, read_history, read_model
 from restem.start.choice import FILE as START
 from restem.start.choice import Start
 from restem.tuner.trials import read_tuning
@@ -55,6 +58,8 @@ def read_report_data(
     examples_uri: str,
     tuning_uri: str | None = None,
     serving: ServingCost | None = None,
+    destination: str | None = None,
+    release_uri: str | None = None,
 ) -> ReportData:
     """Reads what the report shows.
 
@@ -69,6 +74,8 @@ def read_report_data(
       examples_uri: the raw examples; the images that are shown are read from the split `test`.
       tuning_uri: the Tuner's results.
       serving: the result of `restem.evaluator.serving.read_serving`.
+      destination: the folder of approved versions, to notice a change of the classes.
+      release_uri: the Report's output `release`, if it exists: which change was noticed when the run was made.
 
     Raises:
       RestemError: the two runs have no test image in common.
@@ -85,14 +92,18 @@ def read_report_data(
         return thumbnails
 
     answers = choose_answers(candidate.evaluation, baseline.evaluation, pictures)
+    data = _read_data_summary(quarantine_uri)
+    changes = _class_changes(data, destination, release_uri)
+    evaluations = {"candidate": candidate.evaluation, "baseline": baseline.evaluation}
     return ReportData(
         title=title,
         made_at=made_at,
-        verdict=_verdict(with_notes(verdict, {"candidate": candidate.evaluation, "baseline": baseline.evaluation})),
+        verdict=_verdict(with_notes(verdict, evaluations, changes)),
         candidate=candidate,
         baseline=baseline,
         **answers,
-        data=_read_data_summary(quarantine_uri),
+        data=data,
+        class_changes=changes,
         tuning=read_tuning(tuning_uri) if tuning_uri else None,
         serving=serving,
         closer=Closer(similarity(candidate_uri, near, candidate.evaluation, thumbnails), attention(candidate_uri)),
@@ -220,6 +231,14 @@ def _by_compression(files: Iterable[str]) -> list[tuple[str, list[str]]]:
     return [(kind, names) for kind, names in (("GZIP", packed), ("", plain)) if names]
 
 
+def _class_changes(data: DataSummary, destination: str | None, release_uri: str | None) -> tuple[ClassChange, ...]:
+    if release_uri is not None:
+        release = read_release(f"{release_uri}/{EXTRA}")
+        return () if release is None else release.class_changes
+    released = class_change(destination, data.classes) if destination else None
+    return tuple(change for change in (released, data.class_change) if change is not None)
+
+
 def _read_data_summary(uri: str) -> DataSummary:
     summary = read_json(uri, "summary.json")
     lines = (_optional_bytes(uri, "quarantine.jsonl") or b"").decode("utf-8").splitlines()
@@ -233,4 +252,5 @@ def _read_data_summary(uri: str) -> DataSummary:
         leaks=summary["duplicates"]["leaks"],
         conflicts=summary["duplicates"]["conflicts"],
         spans=tuple(summary["spans"]),
+        class_change=ClassChange.from_dict(change) if (change := summary.get("class_change")) else None,
     )

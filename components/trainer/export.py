@@ -8,16 +8,18 @@ import keras
 import tensorflow as tf
 
 from restem.images.config import ImageConfig
+from restem.images.graph.lenient import preprocess_readable
 from restem.images.graph.preprocess import preprocess
 from restem.record_files import write_json
 from restem.run_record import CLASSES, EXTRA, NETWORK, STEM, ModelRecord, write_model
 from restem.trainer.continuation import describe_network, named_weights
+from restem.trainer.warmup import write_warmup
 
 TOP_K = 5
 
 
 class _Servable(tf.Module):
-    """The network with its two signatures."""
+    """The network with its signatures."""
 
     def __init__(
         self, model: keras.Model, image: ImageConfig, classes: list[str], temperature: float | None = None
@@ -35,7 +37,11 @@ class _Servable(tf.Module):
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Maps encoded images, string [N], to probabilities and labels."""
-        pixels = preprocess(image_bytes, self._image)
+        return self.answer(preprocess(image_bytes, self._image))
+
+    @tf.function(autograph=False)
+    def answer(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Maps preprocessed pixels to probabilities and labels. Both signatures call this one graph."""
         logits = self._logits(tf.cast(pixels, tf.float32))
         probabilities = tf.nn.softmax(logits if self._temperature is None else logits / self._temperature)
         names = tf.constant(self._classes)
@@ -48,6 +54,17 @@ class _Servable(tf.Module):
         """Maps serialized raw tf.Examples, string [N], to the same outputs."""
         features = tf.io.parse_example(examples, {"image_bytes": tf.io.FixedLenFeature([], tf.string)})
         return self.serving_default(features["image_bytes"])
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def serving_lenient(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The same for images of which some cannot be read: they have empty labels, zeros, and a reason in `error`."""
+        pixels, error = preprocess_readable(image_bytes, self._image)
+        read = error == ""
+        answers = {
+            name: tf.where(read if value.shape.rank == 1 else read[:, None], value, tf.zeros([], value.dtype))
+            for name, value in self.answer(pixels).items()
+        }
+        return {**answers, "error": error}
 
 
 def export(
@@ -62,8 +79,9 @@ def export(
 
     Signatures: `serving_default` takes `image_bytes` (string [N], encoded images) and returns `probabilities` (float32
     [N, classes]), `label` (string [N], the most probable class), `labels` and `scores` (string and float32
-    [N, min(5, classes)], the most probable first). `serve_examples` takes `examples` (string [N], serialized raw
-    tf.Examples with the feature `image_bytes`) and returns the same.
+    [N, min(5, classes)], the most probable first). `serving_lenient` also returns `error` (string [N]), and does not
+    fail if an image cannot be read. `serve_examples` takes `examples` (string [N], serialized raw
+    tf.Examples with the feature `image_bytes`) and returns the same as `serving_default`.
 
     Args:
       model: maps pixel values float32 [N, height, width, channels], 0..image.white, to logits.
@@ -81,6 +99,7 @@ def export(
         signatures={
             "serving_default": servable.serving_default.get_concrete_function(),
             "serve_examples": servable.serve_examples.get_concrete_function(),
+            "serving_lenient": servable.serving_lenient.get_concrete_function(),
         },
     )
     extra = Path(folder) / EXTRA
@@ -89,3 +108,4 @@ def export(
     write_json(extra, CLASSES, classes)
     write_json(extra, STEM, stem)
     write_json(extra, NETWORK, describe_network(model, image))
+    write_warmup(extra, image)

@@ -28,14 +28,14 @@ def inspect(
     from restem.pipeline.config import load_config
     from restem.pipeline.datasets.inspection import inspect as look
     from restem.pipeline.local.folder import RunFolder, prepare
-    from restem.pipeline.preflight import check_images, check_source
+    from restem.pipeline.preflight import check_images, check_released_classes, check_source
 
     config = load_config(config_path, overrides)
     if augmented:
         from restem.pipeline.datasets.augmented_sheet import refuse_nothing_to_show, write_augmented_sheet
 
         refuse_nothing_to_show(config.train.augment)
-    check_images(config)
+    released = check_released_classes(config, check_images(config), None)
     source = check_source(config)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         wanted = SAMPLES if contact_sheet or augmented else 0
@@ -56,6 +56,8 @@ def inspect(
         print(json.dumps({**inspection.to_dict(), "path": config.data.path, "source": source}))
     else:
         _show(inspection, config.data.path)
+        if released is not None:
+            print(released.sentence)
         print(f"source: {config.model.source_weights}; its preprocessing: {source}")
 
 

@@ -62,6 +62,11 @@ class Config(Section):
             "the name cannot be used", expected=expected, given=repr(name), remedy=f"Perhaps {slug(name)!r}"
         )
 
+    @property
+    def allow_class_changes(self) -> bool:
+        """Whether a class of earlier models may be missing."""
+        return self.data.allow_class_changes or self.model.drop_classes
+
     @field_validator("stem")
     @classmethod
     def _statistics_are_matched_once(cls, stem: StemConfig, info: ValidationInfo) -> StemConfig:

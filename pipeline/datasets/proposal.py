@@ -27,6 +27,7 @@ SOURCE_SIZE = 224  # pixels; the training size of ImageNet's ResNets
 MIN_SIZE = 32  # pixels; in smaller images nothing is left for a ResNet's last layers
 SMALL_STEM_UP_TO = SOURCE_SIZE // 2
 SHOWN_CLASSES = 20
+LISTED_CLASSES = 200  # more are not listed in data.classes
 MODEL_LINES = (
     "model:",
     f"  backbone: {BACKBONE}  # the smallest; ResNet101 and 152 take two and three times as long",
@@ -95,6 +96,7 @@ def propose(
         "data:",
         f"  path: {dump_inline(_path(path, out))}",
         *_data_lines(found),
+        *_contract_lines(listing.classes),
         *_split_lines(found, train_images, test_images),
         *_validation_lines(counts),
         *_quarantine_lines(found),
@@ -215,6 +217,13 @@ def _data_lines(found: Survey) -> list[str]:
             value = value.model_dump(exclude_unset=True) if key in ("columns", "features") else value
             lines.append(f"  {key}: {dump_inline(value)}  # {reasons[key]}")
     return [*lines, *(f"  # {note}" for note in found.listing.notes)]
+
+
+def _contract_lines(classes: tuple[str, ...]) -> list[str]:
+    """The list of classes, which the run compares with what it finds."""
+    if len(classes) > LISTED_CLASSES:
+        return [f"  # classes: a list of all {len(classes):,} names here stops a run in which one of them is missing"]
+    return [f"  classes: {dump_inline(classes)}  # the run stops if one of them has no images"]
 
 
 def _split_lines(found: Survey, train_images: int, test_images: int) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from restem.errors import RestemError
 from restem.evaluator.verdict import BLESSED_FILE
+from restem.pipeline.local.cache import here
 from restem.record_files import DamagedRecord
 from restem.report.comparison import Compared
 from restem.run_record import read_evaluation, read_history, read_model
@@ -66,13 +67,14 @@ class PastRun:
                 given=f"finished steps: {done}",
                 remedy="Run it again: restem run goes on where it stopped",
             )
+        folder = here(folder, str(self.root))
         if not is_remote(folder) and not Path(folder).is_dir():
             raise RestemError(
                 "the files of the run are not where they were written",
                 where=self.name,
                 expected=folder,
                 given="no such folder",
-                remedy="If the root was moved, move it back: the paths in its database are absolute",
+                remedy="Copy them there; or run again: restem run makes what is missing",
             )
         return folder
 
@@ -109,13 +111,15 @@ def find_runs(name: str) -> list[PastRun]:
 
 
 def report_inputs(run: PastRun) -> dict[str, str]:
-    """The folders that its report is made of, by the keys of the Report step's inputs.
+    """The folders that its report is made of, by the keys of the Report step's inputs, and its output `release`.
 
     Raises:
       RestemError: the run has not evaluated a model, or its files are gone.
     """
     inputs = {key: run.output(*source) for key, source in REPORTED.items()}
-    return inputs | ({"tuning": run.output("Tuner", "tuner_results")} if "Tuner" in run.outputs else {})
+    optional = {"tuning": ("Tuner", "tuner_results"), "release": ("Report", "release")}
+    there = {key: (step, name) for key, (step, name) in optional.items() if name in run.outputs.get(step, {})}
+    return inputs | {key: run.output(*source) for key, source in there.items()}
 
 
 def labels(runs: Sequence[PastRun]) -> list[str]:

@@ -1,6 +1,7 @@
 """TFX's local runner, with a callback for each step."""
 
 import copy
+import os
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -11,6 +12,8 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
+
+from restem.pipeline.local.cache import adopt, cache_of
 
 OnStep = Callable[[str, str, float], None]  # node id, "started" | "done" | "cached", seconds
 
@@ -27,6 +30,13 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None) -> None:
         """Runs one step at a time with TFX's runner; each step finds its inputs in the metadata database."""
         self._before()
+        database = _connection(pipeline).sqlite.filename_uri
+        root = os.path.dirname(database)
+        adopt(database, root)
+        with cache_of(root):
+            self._run_steps(pipeline, run_options)
+
+    def _run_steps(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None) -> None:
         run_id = datetime.now().isoformat()
         parameters = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
         runtime_parameter_utils.substitute_runtime_parameter(pipeline, parameters)
@@ -47,8 +57,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
 
     def _finish(self, pipeline: pipeline_pb2.Pipeline, step: str, run_id: str) -> str:
         """Finds the step's execution. TFX's launcher only logs missing inputs: here they are an error."""
-        deployment = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
-        with metadata.Metadata(getattr(deployment, deployment.WhichOneof("connection_config"))) as handle:
+        with metadata.Metadata(_connection(pipeline)) as handle:
             run = handle.store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
             node_name = f"{pipeline.pipeline_info.id}.{step}"
             node = handle.store.get_context_by_type_and_name(constants.NODE_CONTEXT_TYPE_NAME, node_name)
@@ -60,3 +69,9 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
             raise RuntimeError("its inputs are missing: an earlier step did not produce them")
         self.executions[step] = executions[-1].id
         return "cached" if executions[-1].last_known_state == states.CACHED else "done"
+
+
+def _connection(pipeline: pipeline_pb2.Pipeline) -> Any:
+    """The metadata database's ConnectionConfig."""
+    deployment = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
+    return getattr(deployment, deployment.WhichOneof("connection_config"))

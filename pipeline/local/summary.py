@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from restem.evaluator.serving import ServingCost
+    from restem.example_gen.classes import ClassChange
     from restem.run_record import ModelRecord
 
 MAX_REASONS = 20
@@ -41,9 +42,10 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         None), `start` (the pushed model that the training went on from, see restem/report/start.py; None if
         model.weights is a source), `source` (the candidate's SourceRecord, and `warning`: a sentence if its
         preprocessing is doubtful, else None), `seeds` (a Spread, see restem/report/seeds.py; None if
-        train.repeats is 1), `slices` (each with column, value, images, and both accuracies), `baseline` (see
-        `read_baseline`), `pushed_to` (a folder or None), `not_pushed` (why an approved model is not pushed, or None),
-        `report` (a file or None), `quarantined` and `quarantine` (see `read_quarantine`). With the Tuner also `tuned`
+        train.repeats is 1), `class_changes` (each a ClassChange, see restem/example_gen/classes.py), `slices` (each
+        with column, value, images, and both accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder or
+        None), `not_pushed` (why an approved model is not pushed, or None), `report` (a file or None), `quarantined`
+        and `quarantine` (see `read_quarantine`). With the Tuner also `tuned`
         (see `read_tuned`).
     """
     from restem.evaluator.serving import read_serving
@@ -64,7 +66,9 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
     evaluations = {role: read_evaluation(run) for role, run in runs.items()}
     trained = {**runs, **({"pretrain": uri("Pretrain", "model_run")} if "Pretrain" in outputs else {})}
     largest, share = evaluations["candidate"].largest_class
-    verdict = with_notes(read_verdict(uri("Evaluator", "evaluation"), uri("Evaluator", "blessing")), evaluations)
+    changes = read_class_changes(uri("Report", "release")) if "Report" in outputs else ()
+    found = read_verdict(uri("Evaluator", "evaluation"), uri("Evaluator", "blessing"))
+    verdict = with_notes(found, evaluations, changes)
     pushed = outputs["Pusher"]["pushed_model"][0]
     return {
         "blessed": verdict["blessed"],
@@ -75,6 +79,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "source": source.summary(models["candidate"]),
         "start": start.summary(read_run_start(runs["candidate"]), models["candidate"]),
         "seeds": None if by_seed is None else asdict(by_seed),
+        "class_changes": [asdict(change) for change in changes],
         "largest_class": {"name": largest, "share": share},
         "never_predicted": {role: list(evaluation.never_predicted) for role, evaluation in evaluations.items()},
         "only_predicted": {role: evaluation.only_predicted for role, evaluation in evaluations.items()},
@@ -88,6 +93,15 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         **({"tuned": read_tuned(uri("Tuner", "tuner_results"))} if "Tuner" in outputs else {}),
         **read_quarantine(uri("ImageExampleGen", "quarantine")),
     }
+
+
+def read_class_changes(folder: str) -> "tuple[ClassChange, ...]":
+    """How the run's classes differ from earlier ones, from the Report's output `release`."""
+    from restem.pusher.release import read_release
+    from restem.run_record import EXTRA
+
+    release = read_release(f"{folder}/{EXTRA}")
+    return () if release is None else release.class_changes
 
 
 def read_tuned(folder: str) -> dict[str, Any]:

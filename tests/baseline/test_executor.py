@@ -122,6 +122,16 @@ def test_the_cache_key_is_the_version_found_and_its_content(put, step):
     assert drive(step) == none  # independent of pushed versions
 
 
+def test_a_class_of_the_newest_version_that_has_no_images_stops_the_driver(put, step, monkeypatch):
+    (put(100) / "assets.extra" / "classes.json").write_text(json.dumps([*CLASSES, "rare"]))
+    with pytest.raises(RestemError, match="the class rare of version 100 has no images"):
+        drive(step)
+    with pytest.raises(RestemError, match="the class rare of version 100 has no images"):  # on Kubeflow
+        Executor().Do(step.inputs, step.outputs, step.properties)
+    step.properties["allow_class_changes"] = 1
+    assert Choice.from_json(drive(step)["choice"]).kind == "stock"
+
+
 def test_a_given_folder_without_a_model_stops_the_driver(step, tmp_path):
     step.properties = {"baseline": str(tmp_path / "nowhere")}
     with pytest.raises(RestemError, match=r"evaluate\.baseline"):

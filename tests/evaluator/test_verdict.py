@@ -5,6 +5,7 @@ import pytest
 
 from restem.evaluator.outcome import ALL, Outcome
 from restem.evaluator.verdict import explain, with_notes
+from restem.example_gen.classes import ClassChange
 from restem.run_record import Evaluation
 
 METRICS = {"candidate": {"accuracy": 0.97}, "baseline": {"accuracy": 0.9}}
@@ -47,4 +48,6 @@ def test_a_model_that_never_predicts_a_class_is_noted_and_judged_as_before(predi
     verdict = {"blessed": True, "reason": explain(METRICS, [MET], blessed=True)}
     noted = with_notes(verdict, {"candidate": answers(*predicted), "baseline": answers(0, 1, 2, 0, 1, 2)})
     assert noted == {**verdict, "reason": verdict["reason"] + note}
+    changed = with_notes(verdict, {"candidate": answers(0, 1, 2, 0, 1, 2)}, [ClassChange("version 7", ("d",))])
+    assert changed == {**verdict, "reason": verdict["reason"] + " New class d, not in version 7."}
     assert "The baseline never predicts" in with_notes(verdict, {"baseline": answers(0, 0, 1, 1, 1, 0)})["reason"]

@@ -6,6 +6,7 @@ metadata, does not affect the next one.
 
 import contextlib
 import json
+import sqlite3
 import sys
 from types import SimpleNamespace
 
@@ -14,28 +15,47 @@ import pytest
 from restem.errors import RestemError
 from restem.pipeline import local_runner
 from restem.pipeline.errors import WorkFailed
+from restem.pipeline.local.cache import former_roots
 from restem.pipeline.local.worker import run_worker
 from tests.pipeline.conftest import MINIMAL
 
 
 def test_unchanged_steps_come_from_the_cache_and_a_failed_step_ends_the_run(tmp_path):
-    events = []
-    request = {"root": str(tmp_path), "runs": [("a", ""), ("a", ""), ("b", ""), ("b", "fixable")]}
+    told = []
+    root = tmp_path / "root"
+    root.mkdir()
+    moves = [("b", "move"), ("b", "copy"), ("b", "lose")]
+    request = {"root": str(root), "runs": [("a", ""), ("a", ""), ("b", ""), *moves, ("b", "fixable")]}
     with pytest.raises(WorkFailed) as caught:
         run_worker(
             "tests.pipeline.local.fake_pipeline:run",
             request,
             log=tmp_path / "log",
-            on_event=lambda event: events.append((event["step"], event["state"])),
+            on_event=lambda event: told.append(event),
         )
+    events = [(event["step"], event["state"]) for event in told if event["event"] == "step"]
+    messages = [event["message"] for event in told if event["event"] == "log"]
+    assert [message.split(": ")[0] for message in messages] == [
+        f"the folder was moved or copied from {root}",
+        f"the folder was moved or copied from {root}-moved",
+    ]
     assert str(caught.value) == "a/b.png: the label is missing. Add it."
     assert events[:4] == [("Make", "started"), ("Make", "done"), ("Use", "started"), ("Use", "done")]
     assert [event for event in events[4:] if event[1] != "started"] == [
         *[("Make", "cached"), ("Use", "cached")],
         *[("Make", "done"), ("Use", "done")],
+        # Under another name the root's results are still its own, and so are those of a copy.
+        *[("Make", "cached"), ("Use", "cached")],
+        *[("Make", "cached"), ("Use", "cached")],
+        # A result whose files are gone is made again.
+        *[("Make", "cached"), ("Use", "done")],
         ("Make", "cached"),
     ]
-    assert sorted(path.read_text() for path in tmp_path.glob("pipeline/Use/model/*/text")) == ["A", "B"]
+    assert sorted(path.read_text() for path in tmp_path.glob("root-moved/pipeline/Use/model/*/text")) == ["A", "B"]
+    assert [path.read_text() for path in tmp_path.glob("root-moved-copied/pipeline/Use/model/*/text")] == ["B"]
+    with contextlib.closing(sqlite3.connect(tmp_path / "root-moved-copied" / "metadata.sqlite")) as database:
+        assert former_roots(database, str(tmp_path / "root-moved-copied")) == []
+        assert former_roots(database, "/elsewhere") == [str(tmp_path / "root-moved-copied")]
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -303,6 +303,14 @@ def test_a_lost_class_is_refused_before_the_data_steps(write, images, pushed):
     check(write, LATEST, "model.first_weights=none", "model.drop_classes=true", *settings)
 
 
+def test_a_class_of_the_newest_version_must_have_images(write, images, pushed):
+    settings = [*pushed(("cat", "dog", "horse")), "evaluate.baseline=stock"]
+    with pytest.raises(RestemError, match=r"the class horse of version 5 has no images.*allow_class_changes: true"):
+        check(write, "model.weights=none", *settings)
+    check(write, "model.weights=none", *settings, "data.allow_class_changes=true")
+    check(write, "model.weights=none", *pushed(("cat",)), "evaluate.baseline=stock")
+
+
 def test_the_run_folder_has_the_approved_models(write, images, pushed, tmp_path):
     pushed()
     (tmp_path / "root" / "serving").mkdir(parents=True)

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import re
 
 import numpy as np
@@ -14,6 +15,8 @@ from restem.pusher.artifacts import ReleaseNotes
 from restem.report import reading
 from restem.report.artifacts import HtmlReport
 from restem.report.component import Report, ReportExecutor
+from restem.report.notes import write_notes
+from restem.report.page import render
 from restem.run_record import Scores, write_evaluation
 from restem.tuner.trials import Trial, Tuning, write_tuning
 from tests.report.conftest import OUTCOME, evaluation
@@ -92,7 +95,9 @@ def test_executor_writes_the_page(tmp_path, run_folders, monkeypatch):
     release.uri = str(tmp_path / "release")
 
     outputs = {"report": [report], "release": [release]}
-    ReportExecutor().Do(inputs, outputs, {"title": "Chest <scans>", "code": "x"})
+    ReportExecutor().Do(
+        inputs, outputs, {"title": "Chest <scans>", "code": "x", "destination": str(tmp_path / "serving")}
+    )
 
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert asked == [(str(tmp_path / "evaluation"), str(tmp_path / "blessing"))]
@@ -189,9 +194,25 @@ def test_runs_without_a_common_image_are_rejected(run_folders):
         reading.on_the_same_images(data.candidate, dataclasses.replace(data.baseline, evaluation=strangers))
 
 
+def test_a_change_of_the_classes_is_in_the_verdict(run_folders, tmp_path):
+    folders, _ = run_folders
+    classes = read(folders).data.classes
+    version = tmp_path / "serving" / "7" / "assets.extra"
+    version.mkdir(parents=True)
+    (version / "classes.json").write_text(json.dumps([*classes[1:], "gone"]))
+    data = read(folders, destination=str(tmp_path / "serving"))
+    told = f"New class {classes[0]}, not in version 7. Class gone of version 7 without images."
+    assert told in data.verdict.reason
+    assert told in render(data)
+    # After the push, the newest version is this run's model; what was told stays.
+    write_notes(str(tmp_path / "release"), data)
+    again = read(folders, destination=str(tmp_path / "other"), release_uri=str(tmp_path / "release"))
+    assert again.class_changes == data.class_changes
+
+
 def test_component_names_its_inputs_and_its_output():
     channels = {key: as_channel([kind()]) for key, kind in KINDS.items()}
-    step = Report(**channels, title="Scans")
+    step = Report(**channels, title="Scans", destination="/serving")
     assert step.id == "Report"
     assert set(step.inputs) == set(KINDS)
     assert step.outputs["report"].type is HtmlReport

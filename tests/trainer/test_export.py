@@ -1,10 +1,15 @@
 import json
 
 import numpy as np
+import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
+from restem.images.config import ImageConfig
+from restem.images.graph.preprocess import preprocess
 from restem.trainer.export import export
-from tests.tiny_model import record
+from restem.trainer.warmup import FILE, write_warmup
+from tests.tiny_model import png, record
 from tests.trainer.conftest import CLASSES
 
 
@@ -36,3 +41,66 @@ def test_images_of_other_sizes_and_formats_are_converted(network, image, tmp_pat
     serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     wide = tf.io.encode_jpeg(np.full((30, 50, 3), 200, np.uint8))
     assert serve(image_bytes=wide[tf.newaxis])["probabilities"].shape == (1, 3)
+
+
+@pytest.fixture(scope="module")
+def served(tiny_model):
+    """A loaded model for grey images, with two classes."""
+    return tf.saved_model.load(str(tiny_model))
+
+
+def test_the_lenient_signature_answers_for_the_readable_images(served):
+    good = [png(level) for level in (0, 100, 200)]
+    wide = tf.io.encode_jpeg(np.full((30, 50, 3), 200, np.uint8)).numpy()
+    sent = [b"no image", good[0], good[1][:-30], b"", wide, good[2]]
+    answer = served.signatures["serving_lenient"](image_bytes=tf.constant(sent))
+    readable = [1, 4, 5]
+    expected = served.signatures["serving_default"](image_bytes=tf.constant([sent[i] for i in readable]))
+    for name, value in expected.items():
+        np.testing.assert_array_equal(answer[name].numpy()[readable], value)
+    for position, reason in {0: b"this is not a PNG", 2: b"the image is damaged", 3: b"the image is empty"}.items():
+        assert answer["error"].numpy()[position].startswith(reason)
+        assert answer["label"].numpy()[position] == b""
+        assert not answer["probabilities"].numpy()[position].any()
+        assert set(answer["labels"].numpy()[position]) == {b""}
+    assert [answer["error"].numpy()[i] for i in readable] == [b""] * 3
+    alone = served.signatures["serving_lenient"](image_bytes=tf.constant([b"no image"]))
+    assert alone["label"].numpy().tolist() == [b""]
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "serving_lenient", "serve_examples"])
+def test_no_images_give_no_answers(served, signature):
+    sent = tf.constant([], tf.string)
+    answer = served.signatures[signature](**{"examples" if "examples" in signature else "image_bytes": sent})
+    assert answer["probabilities"].shape == (0, 2)
+    assert answer["label"].shape == (0,)
+
+
+def test_warm_up_requests_are_valid_requests(served, tiny_model):
+    found = tf.data.TFRecordDataset(str(tiny_model / "assets.extra" / FILE)).as_numpy_iterator()
+    asked = set()
+    for serialized in found:
+        request = prediction_log_pb2.PredictionLog.FromString(serialized).predict_log.request
+        asked.add(request.model_spec.signature_name)
+        sent = tf.constant(tf.make_ndarray(request.inputs["image_bytes"]))
+        answer = served.signatures[request.model_spec.signature_name](image_bytes=sent)
+        assert answer["label"].shape == (1,)
+        assert "error" not in answer or answer["error"].numpy().tolist() == [b""]
+    assert asked == {"serving_default", "serving_lenient"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"channels": 1, "bits": 16},
+        {"bands": ("a", "b", "c", "d", "e"), "select": ("e", "a")},
+        {"channels": 3, "value_range": (0.0, 4095.0)},
+    ],
+)
+def test_warm_up_images_suit_the_model(values, tmp_path):
+    image = ImageConfig(size=8, **values)
+    write_warmup(tmp_path, image)
+    (serialized, _) = tf.data.TFRecordDataset(str(tmp_path / FILE)).as_numpy_iterator()
+    request = prediction_log_pb2.PredictionLog.FromString(serialized).predict_log.request
+    pixels = preprocess(tf.constant(tf.make_ndarray(request.inputs["image_bytes"])), image)
+    assert pixels.shape == (1, 8, 8, image.count)

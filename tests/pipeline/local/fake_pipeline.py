@@ -1,6 +1,7 @@
 """A pipeline of two very fast steps, for tests of the runner and the worker."""
 
 import os
+import shutil
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -46,13 +47,25 @@ def create_pipeline(root: str, text: str, behaviour: str) -> Pipeline:
 
 
 def run(request: dict, emit) -> dict:
-    """A task for run_worker: `request` has `root` and `runs`, pairs of text and behaviour."""
+    """A task for run_worker: `request` has `root` and `runs`, pairs of text and behaviour.
+
+    Before a run with the behaviour "move" or "copy" the root gets another name, before one with "lose" the results of
+    Use are removed; Use then behaves as in other runs.
+    """
     from restem.pipeline.local.runner import LocalRunner
     from restem.pipeline.local.summary import read_outputs
 
+    root = request["root"]
     for text, behaviour in request["runs"]:
+        if behaviour == "move":
+            root = os.rename(root, f"{root}-moved") or f"{root}-moved"
+        elif behaviour == "copy":
+            root = shutil.copytree(root, f"{root}-copied")
+        elif behaviour == "lose":
+            shutil.rmtree(os.path.join(root, "pipeline", "Use", "model"))
+        behaviour = "" if behaviour in ("move", "copy", "lose") else behaviour
         runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))
-        pipeline = create_pipeline(request["root"], text, behaviour)
+        pipeline = create_pipeline(root, text, behaviour)
         runner.run(pipeline)
         outputs = read_outputs(pipeline.metadata_connection_config, runner.executions)
     return {step: {key: artifacts[0].uri for key, artifacts in keys.items()} for step, keys in outputs.items()}

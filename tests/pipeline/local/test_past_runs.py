@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +131,11 @@ def test_a_run_that_did_not_finish_says_which_step_is_missing(root):
         report_inputs(run)
 
 
-def test_a_root_that_was_moved_is_named(root):
+def test_the_results_of_a_root_that_was_moved_are_found(root):
     moved = root.path.rename(root.path.with_name("moved"))
+    inputs = report_inputs(find_runs(str(moved))[0])
+    assert all(folder.startswith(f"{moved}/") for folder in inputs.values())
+    shutil.rmtree(moved / "pipeline" / "Baseline")
     with pytest.raises(RestemError, match="not where they were written"):
         report_inputs(find_runs(str(moved))[0])
 

@@ -54,7 +54,7 @@ def outputs(tmp_path, lines=(), **pushed):
         "Baseline": {"model_run": [baseline]},
         "ImageExampleGen": {"quarantine": [quarantine]},
         "Evaluator": {"evaluation": [artifact(tmp_path / "e")], "blessing": [artifact(tmp_path / "b")]},
-        "Report": {"report": [report]},
+        "Report": {"report": [report], "release": [artifact(tmp_path / "release")]},
         "Pusher": {"pushed_model": [artifact(tmp_path / "p", **pushed)]},
     }
 

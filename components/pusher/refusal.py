@@ -1,0 +1,33 @@
+"""Why an approved model is not pushed."""
+
+from restem.pusher.classes import class_change
+from restem.pusher.release import Withdrawn, withdrawal
+from restem.run_record import EXTRA, read_classes
+
+
+def refusal(destination: str, model: str, *, allow_class_changes: bool) -> str | None:
+    """Why an approved model must not become the newest version, in sentences; None if it may.
+
+    Args:
+      destination: the folder of versions.
+      model: the folder of the SavedModel.
+      allow_class_changes: whether it may lack a class of the newest version.
+    """
+    withdrawn = withdrawal(destination, model)
+    if withdrawn is not None:
+        return why_not(withdrawn)
+    change = class_change(destination, read_classes(f"{model}/{EXTRA}"))
+    if change is None or not change.missing or allow_class_changes:
+        return None
+    return (
+        f"{change.sentence} A model without a class of the newest version is not pushed. Add images of it, or set "
+        "data.allow_class_changes: true."
+    )
+
+
+def why_not(withdrawn: Withdrawn) -> str:
+    """Why a withdrawn model is not pushed, in sentences."""
+    return (
+        f"This model was rolled back ({withdrawn.at}, version {withdrawn.version}), so it is not pushed again. Another "
+        f"model is pushed as usual; restem rollback {withdrawn.version} releases this one again."
+    )

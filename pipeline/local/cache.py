@@ -1,0 +1,115 @@
+"""TFX's cache for a root that can be moved: keys without the root's path.
+
+TFX hashes the absolute paths of a step's inputs and parameters into the key of its cache, so a root under another name
+would compute everything again. It also hashes the flags of the Beam runner, which change how a step runs, not what it
+writes.
+"""
+
+import contextlib
+import copy
+import logging
+import os
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+# As TFX names a result: <root>/pipeline/<step>/<output>/<number of the execution>.
+RESULT = re.compile(r"(?s)(.*)/pipeline/[^/]+/[^/]+/[^/]+")
+HERE = "{root}/"
+
+log = logging.getLogger("restem")
+
+
+@contextlib.contextmanager
+def cache_of(root: str) -> Iterator[None]:
+    """Changes TFX's cache in this process while the context lasts.
+
+    Args:
+        root: the absolute path of the run's folder.
+    """
+    from tfx.orchestration.portable import cache_utils
+
+    key = cache_utils.get_cache_context
+
+    def key_without_paths(
+        *,
+        executor_spec: Any = None,
+        input_artifacts: Mapping[str, Sequence[Any]] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> Any:
+        return key(
+            executor_spec=_without_runner(executor_spec),
+            input_artifacts={
+                name: [_without_path(artifact, root) for artifact in artifacts]
+                for name, artifacts in (input_artifacts or {}).items()
+            },
+            parameters={name: str(value).replace(f"{root}/", HERE) for name, value in (parameters or {}).items()},
+            **others,
+        )
+
+    cache_utils.get_cache_context = key_without_paths
+    try:
+        yield
+    finally:
+        cache_utils.get_cache_context = key
+
+
+def _without_runner(spec: Any) -> Any:
+    if spec is None or "beam_pipeline_args" not in spec.DESCRIPTOR.fields_by_name:
+        return spec
+    spec = copy.deepcopy(spec)
+    spec.ClearField("beam_pipeline_args")
+    spec.ClearField("beam_pipeline_args_placeholders")
+    return spec
+
+
+def _without_path(artifact: Any, root: str) -> Any:
+    artifact = copy.deepcopy(artifact)
+    stored = artifact.mlmd_artifact
+    stored.uri = stored.uri.replace(f"{root}/", HERE)
+    for value in stored.custom_properties.values():
+        if value.WhichOneof("value") == "string_value":
+            value.string_value = value.string_value.replace(f"{root}/", HERE)
+    return artifact
+
+
+def adopt(database: str, root: str) -> None:
+    """Makes the results of a root that was moved or copied its own: the paths in its database become those of `root`.
+
+    Args:
+        database: TFX's metadata database, which this process may write to.
+        root: the absolute path of the run's folder.
+    """
+    if not os.path.isfile(database):
+        return
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        for former in former_roots(connection, root):
+            prefix = f"{former}/"
+            for table, column in (("Artifact", "uri"), ("ArtifactProperty", "string_value")):
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608 - our own names
+                    f"WHERE substr({column}, 1, ?) = ?",
+                    (f"{root}/", len(prefix) + 1, len(prefix), prefix),
+                )
+            log.info("the folder was moved or copied from %s: its results are used from here", former)
+            own = [row[0] for row in connection.execute("SELECT uri FROM Artifact") if (row[0] or "").startswith(root)]
+            gone = sum(not os.path.exists(uri) for uri in own)
+            if gone:
+                log.warning("%d of its %d results are not here: the steps that need them run again", gone, len(own))
+
+
+def former_roots(connection: sqlite3.Connection, root: str) -> list[str]:
+    """The other roots that the results in a database belong to; empty for a database without tables."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'Artifact'").fetchone():
+        return []
+    uris = (row[0] or "" for row in connection.execute("SELECT uri FROM Artifact"))
+    found = (match[1] for uri in uris if (match := RESULT.fullmatch(uri)))
+    return [former for former in dict.fromkeys(found) if former != root]
+
+
+def here(path: str, root: str) -> str:
+    """The path of a result in `root`, whichever folder the root was in when it was written."""
+    match = RESULT.fullmatch(path)
+    return path if match is None else f"{root}{path.removeprefix(match[1])}"
