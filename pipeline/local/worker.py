@@ -103,7 +103,7 @@ def run_worker(
 def run_in_worker(
     target: str, request: dict[str, Any], *, on_event: Callable[[Event], None] = lambda event: None
 ) -> Any:
-    """`run_worker` for a short task: its log is a temporary file, which is kept only for a failure that is not the user's.
+    """`run_worker` for a short task: its log is a temporary file, which is kept if the user cannot fix its failure.
 
     Messages of the logger "restem" appear on standard error; `on_event` is called for other events.
     """
