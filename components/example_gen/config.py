@@ -15,7 +15,7 @@ EMBEDDED_DOCUMENTS = "embedded:documents"
 EMBEDDED = (EMBEDDED_DIGITS, EMBEDDED_DOCUMENTS)
 
 Layout = Literal["folders", "manifest", "tfrecord"]
-MANIFESTS = (".csv", ".tsv", ".parquet")
+MANIFESTS = (".csv", ".tsv", ".tab", ".txt", ".parquet")
 _RECORDS = re.compile(r"\.tfrecords?\b|[*?]")
 _OWN_FEATURES = frozenset(
     {"image_bytes", "path", "label", "label_index", "height", "width", "channels", "bit_depth", "format", "weight"}
@@ -59,8 +59,8 @@ class DataConfig(Section):
 
     path: str = Field(
         min_length=1,
-        description="A folder of images; a manifest (.csv, .tsv or .parquet); TFRecord files (a file, a pattern such "
-        "as /data/*.tfrecord, or with layout: tfrecord a folder); or a dataset included in the installation: "
+        description="A folder of images; a manifest (.csv, .tsv, .txt or .parquet); TFRecord files (a file, a pattern "
+        "such as /data/*.tfrecord, or with layout: tfrecord a folder); or a dataset included in the installation: "
         "'embedded:digits', scikit-learn's 1,797 handwritten digits, or 'embedded:documents', the same digits as "
         "overwritten documents in red, green, blue and near infrared. "
         "{SPAN} and {VERSION} match numbers, as in /data/day-{SPAN}; the newest is read.",

@@ -13,7 +13,17 @@ from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import MANIFESTS, DataConfig, Layout, looks_like_records
 from restem.example_gen.dataset import SPLIT_NAMES
-from restem.example_gen.layouts.table import GROUPS, KNOWN, LABELS, PATHS, SPLITS, WEIGHTS, Table, normal_name
+from restem.example_gen.layouts.table import (
+    GROUPS,
+    KNOWN,
+    LABELS,
+    PATHS,
+    SPLITS,
+    WEIGHTS,
+    Table,
+    is_number,
+    normal_name,
+)
 from restem.images.header import UnreadableImage
 from restem.images.probe import probe
 
@@ -23,6 +33,7 @@ ROWS = 2000  # rows of a manifest that are read
 EXAMPLES = 200  # examples of a TFRecord file that are read
 LARGEST_SLICES = 20  # a column with more different values is not used for slices
 MOST_METADATA = 6
+MOST_NUMBERS = 10  # different ones in a column of classes without a usual name
 SHOWN = 5  # values of a column in a message
 # The keys of the section that `restem init --set data.KEY=VALUE` takes: they say what the data mean.
 TABLE_KEYS = ("images_folder", "delimiter", "header", "encoding", "label_threshold", "numbers_are_names")
@@ -88,7 +99,8 @@ def _manifest(path: str, given: Mapping[str, Any]) -> InferredLayout:
         raise _no_column("paths of images", path, table)
     names["path"] = image
     if not names.get("label") and not names.get("one_hot"):
-        names |= _class_columns({name: values for name, values in columns.items() if name != image}, path, table)
+        others = {name: values for name, values in columns.items() if name != image}
+        names |= _class_columns(others, path, table, numbers="label_threshold" in given)
     classes = names.get("one_hot") or [names["label"]]
     if "split" not in names:
         names |= _split_column(
@@ -157,8 +169,13 @@ def _image_column(columns: dict[str, list[str]], path: str, given: Mapping[str, 
     return _first(columns, exist)
 
 
-def _class_columns(columns: dict[str, list[str]], path: str, table: Table) -> dict[str, Any]:
+def _class_columns(columns: dict[str, list[str]], path: str, table: Table, *, numbers: bool) -> dict[str, Any]:
     """The column with the class, or the one-hot columns: {"label": ...} or {"one_hot": ...}.
+
+    Args:
+        columns: the cells by column, without the images' paths.
+        path, table: of the manifest, for messages.
+        numbers: whether the classes are made of numbers (data.label_threshold).
 
     Raises:
         RestemError: there is none; or several could be it; or columns of 0 and 1 are not one-hot.
@@ -177,9 +194,21 @@ def _class_columns(columns: dict[str, list[str]], path: str, table: Table) -> di
         for name, values in other.items()
         if name and 2 <= len(set(values)) <= max(2, len(values) // 2) and not _says_splits(values)
     ]
+    measured = [name for name, values in other.items() if name and _measures(values)]
+    if numbers:
+        wanted = measured
+    elif measured and set(wanted) <= set(measured):
+        raise RestemError(
+            f"the column {measured[0]} has numbers: are they classes, or numbers to predict?",
+            where=path,
+            expected="a class for each image; this product does not train on numbers to predict",
+            given=_values(columns[measured[0]]),
+            remedy=f"If each number is a class: --set 'data.columns.label={measured[0]}'. For two classes, the numbers "
+            "below 0.5 and the others: --set data.label_threshold=0.5",
+        )
     if not wanted:
         raise _no_column("classes", path, table)
-    if one_hot and set(wanted) <= set(one_hot):
+    if one_hot and set(wanted) <= set(one_hot) and not numbers:
         rows = [(f"row {at + 1}", [columns[name][at] for name in one_hot]) for at in several]
         raise not_one_hot(one_hot, rows, path)
     if len(wanted) > 1:
@@ -191,6 +220,15 @@ def _class_columns(columns: dict[str, list[str]], path: str, table: Table) -> di
             remedy=f"Say which one: --set 'data.columns.label={wanted[0]}'",
         )
     return {"label": wanted[0]}
+
+
+def _measures(values: Sequence[str]) -> bool:
+    """Whether a column has numbers, and so many or such ones that they are hardly the numbers of classes."""
+    known = {value for value in values if value}
+    if not known or not all(map(is_number, known)):
+        return False
+    whole = all(value.isdigit() for value in known)  # if they are all different too, they only count the rows
+    return not whole or MOST_NUMBERS < len(known) < len(values)
 
 
 def _split_column(columns: dict[str, list[str]], path: str, reasons: dict[str, str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ class per image is refused with the values.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -229,23 +229,38 @@ def _flag(text: str) -> bool | None:
     return True if lowered in _TRUE else False if lowered in _FALSE else None
 
 
-def one_hot_reader(columns: Sequence[str], where: str) -> Callable[[str, Sequence[str]], str]:
-    """A function: a row's name ("Line 7") and its cells of these columns -> the class: the column with the 1.
+class OneHotLabels:
+    """Reads the class of each row: the column with the 1."""
 
-    It raises a RestemError if not exactly one of the cells is 1, or one is neither 0 nor 1.
-    """
-    seen: dict[tuple[str, ...], str] = {}
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._seen: dict[tuple[str, ...], str] = {}
+        self._bad: list[tuple[str, Sequence[str]]] = []
 
-    def label(row: str, cells: Sequence[str]) -> str:
+    def read(self, row: str, cells: Sequence[str]) -> str:
+        """The class of a row.
+
+        Args:
+          row: its name for the user, such as "Line 7".
+          cells: of the columns.
+        """
         key = tuple(cells)
-        if key not in seen:
+        if key not in self._seen:
             flags = [_flag(cell) for cell in cells]
-            if None in flags or flags.count(True) != 1:
-                raise not_one_hot(columns, [(row, cells)], where)
-            seen[key] = columns[flags.index(True)]
-        return seen[key]
+            one = flags.count(True) == 1 and None not in flags
+            self._seen[key] = self._columns[flags.index(True)] if one else ""
+        if not self._seen[key]:
+            self._bad.append((row, cells))
+        return self._seen[key]
 
-    return label
+    def check(self, where: str) -> None:
+        """Refuses a table of which rows have no class, or several.
+
+        Raises:
+          RestemError: there are such rows.
+        """
+        if self._bad:
+            raise not_one_hot(self._columns, self._bad, where)
 
 
 def not_one_hot(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], where: str) -> RestemError:
@@ -256,7 +271,7 @@ def not_one_hot(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]
     )
     return RestemError(
         f"the columns {', '.join(columns[:_SHOWN])}{' ...' if len(columns) > _SHOWN else ''} do not give each image "
-        "exactly one class",
+        f"exactly one class: {len(rows)} {'row has' if len(rows) == 1 else 'rows have'} none or several",
         where=where,
         expected=f"one 1 and else 0 in each row ({NO_MULTI_LABEL})",
         given=pairs,

@@ -19,7 +19,7 @@ from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import SPLIT_NAMES, ImageFile, Listing, Record, Refused, first_few, relative
 from restem.example_gen.layouts.folder import grouped_by_path
-from restem.example_gen.layouts.labels import MISSING, Labels, one_hot_reader, read_labels
+from restem.example_gen.layouts.labels import MISSING, Labels, OneHotLabels, read_labels
 from restem.example_gen.layouts.places import Places, find_places
 from restem.example_gen.layouts.stored import StoredImages, stored_image
 from restem.example_gen.layouts.table import Table, cell_text, read_table
@@ -120,7 +120,7 @@ def _read_rows(
     """All rows as text, with their stored images."""
     one_hot = config.columns.one_hot
     flags = slice(columns[one_hot[0]], columns[one_hot[0]] + len(one_hot)) if one_hot else slice(0)
-    one_hot_label = one_hot_reader(one_hot, where)
+    one_hot_labels = OneHotLabels(one_hot)
     named = table.class_names.get(config.columns.label, ())
     with_images = config.columns.path in table.images
     at_path, at_label = columns[config.columns.path], columns.get(config.columns.label, 0)
@@ -136,7 +136,7 @@ def _read_rows(
             rows.append(_Row(number, "", "", [""] * len(columns), problem=str(error)))
             continue
         if one_hot:
-            label = one_hot_label(f"{table.unit} {number}", values[flags])
+            label = one_hot_labels.read(f"{table.unit} {number}", values[flags])
         else:
             label = _class_name(values[at_label], named) if named else values[at_label]
             label = known.setdefault(label, label)
@@ -144,6 +144,7 @@ def _read_rows(
         if data is not None:
             row.stored = images.add(data)
         rows.append(row)
+    one_hot_labels.check(where)
     return rows
 
 

@@ -44,6 +44,14 @@ _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d{1,3})?")
 _LONGEST_NUMBER = 40  # characters; longer ones are texts
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"))
 _BOMS += ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_BINARY = (
+    (b"PAR1", "a Parquet file"),
+    (b"PK\x03\x04", "an Excel file or a ZIP archive"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel file"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"ARROW1", "an Arrow file"),
+    (b"SQLite format 3", "an SQLite database"),
+)
 # Rows of a Parquet file in memory at once: few if they contain images.
 _BATCH_ROWS, _BATCH_IMAGES = 65_536, 64
 
@@ -133,6 +141,9 @@ def normal_name(name: str) -> str:
 
 def _decoded(data: bytes, path: str, encoding: str | None) -> str:
     """Decodes by data.encoding, by a byte order mark, as UTF-16 without one (every other byte is 0), or as UTF-8."""
+    if kind := next((kind for start, kind in _BINARY if data.startswith(start)), None):
+        what, remedy = f"the manifest is {kind}", "Save it as CSV in UTF-8; a Parquet file's name must end in .parquet"
+        raise RestemError(what, where=f"data.path ({path})", expected="CSV", remedy=remedy)
     found = encoding or next((name for mark, name in _BOMS if data.startswith(mark)), None)
     if found is None and len(data) >= 4 and b"\0" in data[:4]:
         found = "utf-16-le" if data[1] == data[3] == 0 else "utf-16-be" if data[0] == data[2] == 0 else None

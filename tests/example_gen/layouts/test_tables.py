@@ -169,6 +169,15 @@ def test_another_encoding_is_refused_by_name_and_can_be_given(write):
         DataConfig(path=path, encoding="zip")
 
 
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [(b"PK\x03\x04", "an Excel file"), (b"PAR1", "a Parquet file"), (b"\x1f\x8b\x08", "compressed with gzip")],
+)
+def test_other_kinds_of_tables_are_refused_by_name(write, start, kind):
+    with pytest.raises(RestemError, match=f"the manifest is {kind}.*Save it as CSV"):
+        listed(write(start + bytes(range(256))))
+
+
 def test_equal_rows_are_counted_and_others_refused(write):
     text = "path,label\n" + "x0.png,a\nx1.png,b\n" * 3000 + "x0.png,b\n"
     listing = listed(write(text, ["x0.png", "x1.png"]))
@@ -256,8 +265,8 @@ def test_one_hot_columns(write):
     assert listing.classes == ("cat", "dog", "fox")
     with pytest.raises(RestemError, match=r"Line 4: cat 1, dog 0, fox 1.*Remove these rows"):
         listed(write(text.replace("x2.png,0,0,1", "x2.png,1,0,1"), names), columns=columns)
-    with pytest.raises(RestemError, match="Line 8: cat 0, dog 0, fox 0"):
-        listed(write(text + "x0.png,0,0,0\n", names), columns=columns)
+    with pytest.raises(RestemError, match=r"2 rows have none or several.*Line 8: cat 0, dog 0, fox 0; Line 9: cat yes"):
+        listed(write(text + "x0.png,0,0,0\nx1.png,yes,0,1\n", names), columns=columns)
 
 
 def test_one_hot_columns_are_found_among_others():

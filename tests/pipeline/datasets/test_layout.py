@@ -86,6 +86,18 @@ def test_a_label_that_is_only_guessed_says_so(tmp_path):
     assert found.reasons["columns"] == "found in image, kind; please check"
 
 
+def test_numbers_that_may_be_measured_are_asked_for(tmp_path):
+    for age in ("0.{i}", "{half}"):
+        rows = "".join(f"{i}.png,{age.format(i=i, half=i // 2)}\n" for i in range(60))
+        (tmp_path / "all.csv").write_text(f"image,age\n{rows}")
+        with pytest.raises(RestemError, match=r"age has numbers.*label=age.*label_threshold=0.5"):
+            infer_layout(str(tmp_path / "all.csv"))
+        found = infer_layout(str(tmp_path / "all.csv"), {"label_threshold": 30})
+        assert (found.data.columns.label, found.data.label_threshold) == ("age", 30.0)
+    assert infer_layout(table(tmp_path, "image,kind", "{i}.png,{five}")).data.columns.label == "kind"
+    assert infer_layout(table(tmp_path, "image,label", "{i}.png,{i}")).data.columns.label == "label"
+
+
 def test_several_possible_labels_are_asked_for(tmp_path):
     with pytest.raises(RestemError, match=r"several columns.*site \(a: 20 rows, b: 20 rows\); kind.*label=site"):
         infer_layout(table(tmp_path, "image,site,kind", "{i}.png,{ab},k{five}"))
