@@ -16,6 +16,7 @@ def main() -> None:
     from contextlib import ExitStack
 
     from restem.pipeline.config import load_config
+    from restem.pipeline.local.database import check_database
     from restem.pipeline.local.folder import RunFolder, prepare, resolved, training_environment
     from restem.pipeline.local.notification import notifying
     from restem.pipeline.local.runner import LocalRunner
@@ -36,6 +37,9 @@ def main() -> None:
             tell = stack.enter_context(notifying(config, str(folder.root)))
             preflight(config, root=folder.root)
             stack.enter_context(folder.locked())
+            warning = check_database(folder.root)
+            if warning:
+                print(f"restem: {warning}", file=sys.stderr)
             prepare(config, folder)
 
         runner = LocalRunner(

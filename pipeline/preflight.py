@@ -26,6 +26,7 @@ from restem.trainer.model_config import CHECKPOINT_SUFFIXES
 from restem.tuner.config import check_installed
 
 EMBEDDED_PREFIX = "embedded:"
+PATTERN = frozenset("*?[]\\")  # what the file systems of TensorFlow and Beam match as a pattern
 BUCKETS = ("gs://",)  # the remote storage that TensorFlow reads without more packages
 
 
@@ -40,6 +41,8 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
     Raises:
         RestemError: with the key, what was expected, what was given and the remedy.
     """
+    if root is not None:
+        check_plain("--root", str(root))
     _check_runner(config)
     _check_workers(config)
     if not pretrain:
@@ -102,6 +105,7 @@ def check_start(config: Config, classes: tuple[str, ...], root: Path | None) -> 
     """
     model = config.model
     check_storage("model.weights", model.weights)
+    check_plain("model.weights", model.weights)
     approved = _approved(config, root)
     found = None
     if model.weights == LATEST_APPROVED:
@@ -187,8 +191,26 @@ def check_release(config: Config) -> None:
     for key, path in (("evaluate.baseline", baseline), ("push.destination", destination)):
         if path is not None:
             check_storage(key, path)
+            check_plain(key, path)
     if destination is not None and "://" not in destination:
         _check_destination(Path(destination))
+
+
+def check_plain(key: str, path: str) -> None:
+    """Rejects a folder whose path TFX, Beam and TensorFlow would take for a pattern of several paths.
+
+    Raises:
+        RestemError: with the character and the remedy.
+    """
+    found = sorted(set(path) & PATTERN)
+    if found:
+        raise RestemError(
+            "TensorFlow takes this path for a pattern and would not find what is written there",
+            where=key,
+            expected=f"a path without {' '.join(sorted(PATTERN))}",
+            given=path,
+            remedy=f"Rename the folder, or choose another one without {' '.join(found)}",
+        )
 
 
 def check_storage(key: str, path: str) -> None:

@@ -18,6 +18,7 @@ PACKAGES = (
     "restem.files",
     "restem.record_files",
     "restem.run_record",
+    "restem.model_files",
     "restem.closer_record",
     "restem.section",
     "restem.tfrecords",

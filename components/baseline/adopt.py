@@ -12,7 +12,7 @@ from tfx.utils import io_utils
 from restem.baseline.check import SIGNATURE
 from restem.baseline.choice import Choice
 from restem.errors import RestemError
-from restem.pusher.versions import fingerprint
+from restem.model_files import fingerprint
 from restem.record_files import read_json, write_json
 from restem.run_record import EXTRA, STEM, Evaluation, read_model, write_evaluation, write_history, write_model
 from restem.trainer.model_config import Role

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from restem.baseline.check import problem
 from restem.errors import RestemError
 from restem.evaluator.config import LATEST_APPROVED, STOCK
-from restem.pusher.versions import fingerprint, newest, newest_version
+from restem.model_files import fingerprint
+from restem.pusher.versions import newest, newest_version
 
 Kind = Literal["stock", "latest_approved", "path"]
 FILE = "baseline.json"

@@ -13,12 +13,14 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils, path_utils
 
+from restem.errors import RestemError
 from restem.evaluator import extractors
 from restem.evaluator.answers import FOLDER, read_answers, written_to
 from restem.evaluator.config import EvaluateConfig
 from restem.evaluator.decision import write_decision
 from restem.evaluator.gate import judge
 from restem.evaluator.serving import measure_serving, read_images, write_serving
+from restem.model_files import CHANGED, JUDGED, fingerprint
 from restem.run_record import EXTRA, read_classes
 
 EXTRACTORS = extractors.custom_extractors.__name__
@@ -41,11 +43,13 @@ class Executor(executor.Executor):
         """Writes the evaluation, with gate.json, serving.json and the answers for single images, and the blessing.
 
         Raises:
-          RestemError: the answers are not complete.
+          RestemError: the answers are not complete; the model's files changed meanwhile.
         """
         config = EvaluateConfig.model_validate_json(exec_properties["gate"])
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        judged = fingerprint(model)
         columns = config.columns
         folder = f"{evaluation}/{FOLDER}"
         if fileio.exists(folder):  # of an attempt that was interrupted
@@ -56,7 +60,6 @@ class Executor(executor.Executor):
         by_tfma = fileio.exists(os.path.join(blessing.uri, constants.BLESSED_FILE_NAME))
         # Until the decision, nothing may say that the model is approved.
         _bless(blessing, False)
-        model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
         classes = read_classes(f"{model}/{EXTRA}")
         answers = read_answers(folder, columns, len(classes), _images(evaluation))
         decision = judge(config, answers, classes, by_tfma=by_tfma)
@@ -64,6 +67,10 @@ class Executor(executor.Executor):
         images = read_images(artifact_utils.get_split_uri(input_dict["examples"], "test"))
         baseline = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["baseline_model"]))
         write_serving(evaluation, measure_serving({"candidate": model, "baseline": baseline}, images))
+        if fingerprint(model) != judged:
+            where = artifact_utils.get_single_uri(input_dict["model"])
+            raise RestemError("the candidate's files changed while it was evaluated", where=where, remedy=CHANGED)
+        blessing.set_string_custom_property(JUDGED, judged)
         _bless(blessing, decision.blessed)
         for outcome in decision.outcomes:
             log.info("Evaluator: %s", outcome.sentence)

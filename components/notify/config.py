@@ -75,7 +75,7 @@ class NotifyConfig(Section):
     @field_validator("webhook_env", "secret_env")
     @classmethod
     def _is_a_variable(cls, name: str | None, info: ValidationInfo) -> str | None:
-        if name is not None and not VARIABLE.match(name):
+        if name is not None and not VARIABLE.fullmatch(name):
             # The value is not shown: it may be the secret itself.
             raise RestemError(
                 "this is not the name of an environment variable",

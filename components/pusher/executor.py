@@ -14,13 +14,15 @@ from tfx.types.artifact import Artifact
 from tfx.utils import io_utils
 
 from restem import files
+from restem.errors import RestemError
+from restem.model_files import CARD, CHANGED, JUDGED, RELEASE, fingerprint
 from restem.notify.step import NOTIFY, tell
 from restem.pusher.driver import base_directory
 from restem.pusher.kserve import write_manifest
 from restem.pusher.push import push
 from restem.pusher.refusal import refusal
 from restem.pusher.release import Release, read_release, withdrawn_models
-from restem.pusher.versions import CARD, RELEASE, Version, newest_if_same
+from restem.pusher.versions import Version, newest_if_same
 from restem.record_files import time_text
 from restem.run_record import EXTRA
 from restem.storage import is_remote
@@ -47,7 +49,11 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Pushes an approved model, and copies it to the output `pushed_model`."""
+        """Pushes an approved model, and copies it to the output `pushed_model`.
+
+        Raises:
+          RestemError: the model's files changed after the verdict.
+        """
         self._log_startup(input_dict, output_dict, exec_properties)
         self._push_if_approved(input_dict, output_dict, exec_properties)
         self._tell(input_dict, artifact_utils.get_single_instance(output_dict["pushed_model"]))
@@ -64,6 +70,7 @@ class Executor(executor.Executor):
             return
         model, destination = self.GetModelPath(input_dict), base_directory(exec_properties)
         settings = json.loads(exec_properties["custom_config"])
+        _check_judged(input_dict, model)
         version = newest_if_same(destination, model)
         if version is None:
             reason = refusal(destination, model, allow_class_changes=settings["allow_class_changes"])
@@ -118,6 +125,24 @@ class Executor(executor.Executor):
                 "not_pushed": pushed.get_string_custom_property(NOT_PUSHED) or None,
             },
         )
+
+
+def _check_judged(inputs: dict[str, list[Artifact]], model: str) -> None:
+    """Refuses files that are not those that the Evaluator judged.
+
+    Raises:
+      RestemError: they changed after the verdict.
+    """
+    judged = artifact_utils.get_single_instance(inputs["model_blessing"]).get_string_custom_property(JUDGED)
+    if fingerprint(model) == judged:
+        return
+    raise RestemError(
+        "the model's files are not those that were approved",
+        where=artifact_utils.get_single_uri(inputs["model"]),
+        expected=f"files with the fingerprint {judged}" if judged else "a verdict that names the files it is about",
+        given="files that changed after the verdict" if judged else "a verdict without a fingerprint",
+        remedy=CHANGED,
+    )
 
 
 def run_of(uri: str) -> str | None:

@@ -5,16 +5,19 @@ where renaming copies, they are copied in place with saved_model.pb last, becaus
 version is removed in the opposite order: it gets a name that is not a number, or loses saved_model.pb first.
 """
 
+import contextlib
+import fcntl
 import logging
 import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from restem import files
 from restem.files import entries, exists, is_folder
-from restem.pusher.versions import CARD, RELEASE, SAVED_MODEL, Version, model_files, versions
+from restem.model_files import CARD, RELEASE, SAVED_MODEL, model_files
+from restem.pusher.versions import Version, versions
 from restem.storage import is_remote
 
 # Work in progress: its start (Unix time), and a random token (hidden folder) or a version number (mark file).
@@ -48,21 +51,49 @@ def push(model: str, destination: str, *, at_least: int = 0, notes: Mapping[str,
 
 def _push_into_folder(model: str, destination: str, at_least: int, now: float, notes: Mapping[str, bytes]) -> Version:
     work = f"{destination}/pushing-{int(now)}-{secrets.token_hex(8)}"
-    try:
-        _copy(model, work, notes)
-    except OSError:
-        if is_folder(work):
-            files.remove_folder(work)
-        raise
-    while True:
-        version = _version(destination, max(at_least, next_number(destination, now=now)))
+    with _held(work):
         try:
-            files.rename(work, version.path)
-            return version
-        except OSError:  # each file system raises its own error for an existing name
-            if not exists(version.path):
-                _remove_if_possible(work)
-                raise
+            _copy(model, work, notes)
+        except BaseException:  # a full disk, and an interrupt, must not leave a half model
+            _remove_if_possible(work)
+            raise
+        while True:
+            version = _version(destination, max(at_least, next_number(destination, now=now)))
+            try:
+                files.rename(work, version.path)
+                return version
+            except OSError:  # each file system raises its own error for an existing name
+                if not exists(version.path):
+                    _remove_if_possible(work)
+                    raise
+
+
+@contextlib.contextmanager
+def _held(work: str) -> Iterator[None]:
+    """Creates a hidden folder and locks it, so that others see that somebody works in it."""
+    os.makedirs(work)
+    descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems do not lock folders: then age decides
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_abandoned(folder: str) -> bool:
+    """Whether a local folder is locked by nobody; False where that cannot be known."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _push_into_bucket(model: str, destination: str, at_least: int, now: float, notes: Mapping[str, bytes]) -> Version:
@@ -121,16 +152,22 @@ def _remove_if_possible(folder: str) -> None:
 
 def being_written(destination: str) -> set[int]:
     """The versions in a bucket that a push or a removal has marked. In a file system, no version is incomplete."""
-    found = (AT_WORK.match(name) for name in entries(destination))
+    found = (AT_WORK.fullmatch(name) for name in entries(destination))
     return {int(match[2]) for match in found if match and match[2].isascii() and match[2].isdigit()}
 
 
 def remove_leftovers(destination: str, *, now: float) -> None:
-    """Removes the leftovers of killed pushes and removals that started more than an hour ago."""
+    """Removes the leftovers of killed pushes and removals.
+
+    A push into a folder holds a lock while it lives. In a bucket, and on file systems without locks, a leftover is one
+    that started more than an hour ago.
+    """
     for name in entries(destination):
-        found = AT_WORK.match(name)
+        found = AT_WORK.fullmatch(name)
         path = f"{destination}/{name}"
-        if not found or now - int(found[1]) < LEFTOVER_SECONDS or os.path.islink(path):
+        if not found or os.path.islink(path):
+            continue
+        if now - int(found[1]) < LEFTOVER_SECONDS and (is_remote(destination) or not _is_abandoned(path)):
             continue
         if is_folder(path):
             _remove_if_possible(path)

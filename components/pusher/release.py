@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 
 from restem.example_gen.classes import ClassChange
 from restem.files import exists
-from restem.pusher.versions import RELEASE, fingerprint, versions
+from restem.model_files import RELEASE, fingerprint
+from restem.pusher.versions import versions
 from restem.record_files import VERSION, DamagedRecord, parse
 from restem.run_record import EXTRA, ModelRecord, read_model
 

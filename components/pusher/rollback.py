@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from restem import files
 from restem.errors import RestemError
+from restem.model_files import CARD, RELEASE, fingerprint
 from restem.pusher.kserve import FOLDER, follow
 from restem.pusher.push import push
 from restem.pusher.registry import Entry, find, read_registry, the_served
 from restem.pusher.release import Origin, Release, Withdrawn, identity, withdrawn_models
-from restem.pusher.versions import CARD, RELEASE, Version, fingerprint
+from restem.pusher.versions import Version
 from restem.record_files import time_text
 
 

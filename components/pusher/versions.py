@@ -3,20 +3,16 @@
 It can be local, on a mounted volume or in gs://.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from restem.files import entries, exists, file_sizes, is_folder, open_file
+from restem.files import entries, exists, is_folder
+from restem.model_files import SAVED_MODEL, fingerprint, model_files
 from restem.run_record import CLASSES, EXTRA, MODEL
 
-SAVED_MODEL = "saved_model.pb"
-CHUNK_BYTES = 1 << 20
 SHARD = re.compile(r"^variables/variables\.data-\d{5}-of-(\d{5})$")
 FILES = (SAVED_MODEL, "variables/variables.index", f"{EXTRA}/{CLASSES}", f"{EXTRA}/{MODEL}")
-# What a push adds to the model. Two versions with equal other files are the same model.
-RELEASE, CARD = f"{EXTRA}/release.json", f"{EXTRA}/model_card.md"
 
 Problem = Callable[[str], str | None]  # why a folder cannot be used, as the end of a sentence
 Skipped = tuple[tuple[str, str], ...]  # folders that cannot be used, newest first, and why
@@ -76,27 +72,11 @@ def missing(sizes: Mapping[str, int]) -> str | None:
             return f"{name} is missing"
         if not sizes[name]:
             return f"{name} is empty"
-    shards = [match for name in sizes if (match := SHARD.match(name))]
+    shards = [match for name in sizes if (match := SHARD.fullmatch(name))]
     expected = int(shards[0][1]) if shards else 1
     if len(shards) < expected:
         return f"only {len(shards)} of {expected} files variables/variables.data-* exist"
     return None
-
-
-def model_files(folder: str) -> dict[str, int]:
-    """The sizes of a model's files, without those that a push adds."""
-    return {name: size for name, size in file_sizes(folder).items() if name not in (RELEASE, CARD)}
-
-
-def fingerprint(folder: str) -> str:
-    """The fingerprint of the names and contents of `model_files`: 32 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name, size in model_files(folder).items():
-        digest.update(f"{name}\0{size}\0".encode())
-        with open_file(f"{folder.rstrip('/')}/{name}", "rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
-    return digest.hexdigest()[:32]
 
 
 def newest_if_same(destination: str, model: str) -> Version | None:

@@ -28,6 +28,7 @@ class StemTransfer:
     dropped: Sequence[str]
     text: str
     picture: str | None  # data URI of the old and new kernels
+    trained: bool = True  # False: the source has random weights
 
 
 @dataclass(frozen=True)

@@ -102,15 +102,18 @@ def comparison(pair: Paired) -> str:
 def transfer(stem: StemTransfer) -> str:
     """The claim of the stem's transfer report and its proof."""
     measured = "" if stem.error is None else scientific(stem.error)
+    untrained = "" if stem.trained else " But the source has random weights: there was nothing that it knew."
     if stem.claim == "exact":
         proof = f" (largest relative difference of the final features: {measured})" if measured else ""
-        return f"Exact: before training, the modified network computes the same function as its source{proof}."
+        same = "Exact: before training, the modified network computes the same function as its source"
+        return f"{same}{proof}.{untrained}"
     proof = (
         f"the largest relative difference of the final features before training is {measured}"
         if measured
         else "the difference of the final features was not measured"
     )
-    return f"Approximate: the modified network does not compute exactly the same function as its source; {proof}."
+    same = "Approximate: the modified network does not compute exactly the same function as its source"
+    return f"{same}; {proof}.{untrained}"
 
 
 def baseline(origin: Choice | None) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from restem import files
+from restem.model_files import CARD, RELEASE
 from restem.pusher.release import Release
-from restem.pusher.versions import CARD, RELEASE
 from restem.record_files import finite
 from restem.report import formatting
 from restem.report.card import model_card

@@ -147,6 +147,7 @@ def _read_stem(uri: str) -> StemTransfer | None:
         dropped=tuple(f"{one['name']} ({one['why']})" for one in report.get("dropped") or ()),
         text=text.decode("utf-8") if text else "",
         picture=picture_uri(picture) if picture else None,
+        trained=(report.get("source") or {}).get("trained", True),
     )
 
 

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from restem.errors import RestemError
 from restem.files import file_sizes
 from restem.images.config import ImageConfig
-from restem.pusher.versions import fingerprint, newest, newest_version
+from restem.model_files import fingerprint
+from restem.pusher.versions import newest, newest_version
 from restem.run_record import EXTRA, MadeOf, read_classes
 from restem.start.check import check_classes, check_same_network, unusable
 from restem.trainer.model_config import LATEST_APPROVED, ModelConfig, StemConfig

@@ -15,7 +15,7 @@ from tfx.utils import io_utils, json_utils, path_utils
 from restem.baseline.choice import Choice
 from restem.baseline.driver import run_classes
 from restem.errors import RestemError
-from restem.pusher.versions import fingerprint
+from restem.model_files import fingerprint
 from restem.start.choice import FILE, Start
 from restem.start.driver import START, find
 

@@ -20,6 +20,11 @@ from .rules.channels import Channels
 from .source import Source, read_source
 from .spec import GREY, StemSpec
 
+UNTRAINED = (
+    "But the source was never trained (all its BatchNormalization statistics are the initial ones): there is nothing "
+    "yet that it knows."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class StemResult:
@@ -103,11 +108,12 @@ def _report(
     preprocessing: str,
 ) -> TransferReport:
     channels = design.channels
+    trained = _is_trained(backbone)
     return TransferReport(
         claim="exact" if design.exact else "approximate",
         error=proof.error,
         tolerance=proof.tolerance if design.exact else None,
-        about=_about(design, channels, spec),
+        about=_about(design, channels, spec) + ("" if trained else f" {UNTRAINED}"),
         probe=proof.probe,
         input={
             "channels": len(channels.bands),
@@ -122,6 +128,7 @@ def _report(
             "family": anatomy.family,
             "preprocessing": known.preprocessing.name,
             "decided": known.decided,
+            "trained": trained,
             "bands": list(known.preprocessing.bands),
             "scale": [float(s) for s in known.preprocessing.scale],
             "offset": [float(o) for o in known.preprocessing.offset],
@@ -135,6 +142,17 @@ def _report(
         old_kernel=anatomy.kernel,
         new_kernel=design.weights[anatomy.conv][0],
     )
+
+
+def _is_trained(backbone: keras.Model) -> bool:
+    """False if all BatchNormalization statistics are the initial ones, as in a network with random weights."""
+    norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+    def initial(layer: keras.Layer) -> bool:
+        mean, variance = (keras.ops.convert_to_numpy(one) for one in (layer.moving_mean, layer.moving_variance))
+        return bool(np.all(mean == 0) and np.all(variance == 1))
+
+    return not norms or not all(initial(layer) for layer in norms)
 
 
 def _about(design: Design, channels: Channels, spec: StemSpec) -> str:

@@ -27,8 +27,9 @@ class TransferReport:
         probe: the images on which the error was measured.
         input: the network's input: channels, bands, value_range, preprocessing (`inside` or `outside`),
             and scale and offset per channel (applied inside, or by the caller).
-        source: of the original: name, family, preprocessing, how that was decided, bands in their order, scale and
-            offset of each (raw 0..255), and `became`: what became of each band (fate.py).
+        source: of the original: name, family, preprocessing, how that was decided, whether it is `trained` (False: it
+            has random weights), bands in their order, scale and offset of each (raw 0..255), and `became`: what became
+            of each band (fate.py).
         steps: what was done, in order, one sentence per step.
         approximations: the approximate rules, each with its measured error.
         weights: one entry per weight: name, shape, origin (`identical`, `derived`, `initialised`), rule.

@@ -19,6 +19,7 @@ COMMANDS = {
     "stem": ("restem.pipeline.commands.stem", "Change one network's stem and print the transfer report."),
     "checkpoint": ("restem.pipeline.commands.checkpoint", "Say what a weights file holds, and what would be taken."),
     "pretrain": ("restem.pipeline.commands.pretrain", "Train a source checkpoint on a folder of images."),
+    "repair": ("restem.pipeline.commands.repair", "Set a damaged metadata database aside."),
     "compile": ("restem.pipeline.commands.compile", "Compile the pipeline for Kubeflow Pipelines."),
     "kubeflow": ("restem.pipeline.commands.kubeflow", "Run the pipeline on Kubeflow Pipelines, once or on a schedule."),
     "doctor": ("restem.pipeline.commands.doctor", "Check this machine: what is installed, and what is missing."),

@@ -50,7 +50,9 @@ def init(data: str, out: str | None, overrides: tuple[str, ...]) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    print(f"Wrote {path}. Next: restem inspect --config {path}, then restem run --config {path}", file=sys.stderr)
+    look = f"restem inspect --config {path} --contact-sheet {path.with_suffix('.png')}"
+    print(f"Wrote {path}. Next: {look}", file=sys.stderr)
+    print(f"Look at that picture: it shows what the model sees. Then: restem run --config {path}", file=sys.stderr)
 
 
 def _given(overrides: Sequence[str]) -> dict[str, Any]:

@@ -34,10 +34,10 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
     does not protect from somebody who copies such a record, or who can change the files of your models.
     """
     from restem.errors import RestemError
+    from restem.model_files import fingerprint
     from restem.pipeline.errors import Interrupted
     from restem.pipeline.local.found_model import find_model
     from restem.pipeline.local.worker import run_in_worker
-    from restem.pusher.versions import fingerprint
 
     target = _target(out) if out else None
     found = find_model(model_dir, trust=trust)

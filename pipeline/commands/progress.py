@@ -9,6 +9,7 @@ from typing import Any
 from restem.pipeline.commands.console import RunConsole
 from restem.pipeline.config import Config
 from restem.pipeline.errors import Interrupted, WorkFailed
+from restem.pipeline.local.database import check_database
 from restem.pipeline.local.folder import RunFolder
 from restem.pipeline.local.worker import run_worker
 
@@ -23,13 +24,17 @@ def follow(
 
     Raises:
         RootTaken: another run is using the folder.
+        RestemError: the folder's metadata database is damaged.
         WorkFailed: with the step and the log.
         Interrupted: by a signal; the message lists the finished steps and the command to continue.
     """
     with folder.locked() as lock:
+        warning = check_database(folder.root)
         log = folder.new_log()
         console = RunConsole(sys.stderr)
         console.say(f"restem: {config.name} in {folder.root}, log {log}")
+        if warning:
+            console.say(f"restem: {warning}")
         request = {"config": config.model_dump_json(), "root": str(folder.root), **(request or {})}
         try:
             with console:

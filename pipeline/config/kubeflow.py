@@ -126,7 +126,7 @@ class StepConfig(Section):
     @classmethod
     def _is_a_quantity(cls, value: str | None, info) -> str | None:  # noqa: ANN001 - pydantic's
         of_cpu = info.field_name.startswith("cpu")
-        if value is None or (CPU if of_cpu else MEMORY).match(value):
+        if value is None or (CPU if of_cpu else MEMORY).fullmatch(value):
             return value
         expected = "CPUs in Kubernetes's notation: 500m, 2" if of_cpu else "bytes in Kubernetes's notation: 16Gi"
         raise RestemError("this is not a Kubernetes quantity", expected=expected, given=repr(value))

@@ -55,7 +55,7 @@ class Config(Section):
     @field_validator("name")
     @classmethod
     def _name_suits_folders_and_kubernetes(cls, name: str) -> str:
-        if NAME.match(name):
+        if NAME.fullmatch(name):
             return name
         expected = "lowercase letters, digits and hyphens, at most 63 characters, no hyphen at either end"
         raise RestemError(

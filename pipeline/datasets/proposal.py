@@ -85,7 +85,7 @@ def propose(
     lines = [
         f"# Proposed by restem init for the images in {path}. Please review it; each value has a reason.",
         "#",
-        f"#   restem inspect --config {this_file}      shows what it would train on",
+        f"#   restem inspect --config {this_file} --contact-sheet sheet.png      shows what it would train on",
         f"#   restem run --config {this_file}          trains, compares and pushes",
         "#",
         f"# Found: {len(listing.files)} images in {len(listing.classes)} classes ({_layout(found)}); "

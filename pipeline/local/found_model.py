@@ -7,9 +7,10 @@ from pathlib import Path
 from restem.errors import RestemError
 from restem.evaluator.verdict import BLESSED_FILE
 from restem.files import exists, file_sizes
+from restem.model_files import SAVED_MODEL
 from restem.pipeline.local.past_runs import AT, DATABASE, PastRun, find_runs
 from restem.pusher.release import read_release
-from restem.pusher.versions import SAVED_MODEL, missing, newest
+from restem.pusher.versions import missing, newest
 from restem.record_files import DamagedRecord
 from restem.run_record import EXTRA, read_classes, read_model
 

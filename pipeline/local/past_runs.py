@@ -9,12 +9,12 @@ from typing import Any
 from restem.errors import RestemError
 from restem.evaluator.verdict import BLESSED_FILE
 from restem.pipeline.local.cache import here
+from restem.pipeline.local.database import DATABASE, check_database
 from restem.record_files import DamagedRecord
 from restem.report.comparison import Compared
 from restem.run_record import read_evaluation, read_history, read_model
 from restem.storage import is_remote
 
-DATABASE = "metadata.sqlite"
 AT = "@"  # ROOT@START names one of a root's runs
 SHOWN = 10
 GATE, BASELINE = "gate", "baseline"  # properties of the Evaluator (requirements and slices) and of the Baseline
@@ -166,6 +166,7 @@ def read_runs(root: Path) -> list[PastRun]:
             given="a folder without it" if root.is_dir() else "no such folder",
             remedy="Without --root, a run is in runs/<name of the configuration>",
         )
+    check_database(root)
     from ml_metadata import errors
     from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2

@@ -6,7 +6,7 @@ import pytest
 from restem.baseline.check import missing, problem
 from restem.baseline.choice import Choice, Skipped, choose
 from restem.errors import RestemError
-from restem.pusher.versions import fingerprint
+from restem.model_files import fingerprint
 from tests.tiny_model import CLASSES, export_tiny
 
 EXTRA = "assets.extra"

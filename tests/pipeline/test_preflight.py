@@ -323,3 +323,12 @@ def test_the_run_folder_has_the_approved_models(write, images, pushed, tmp_path)
 def test_a_requirement_on_an_unknown_class_is_refused(write, images):
     with pytest.raises(RestemError, match=r"evaluate\.require\[1\]\.in_class: there is no such class.* given ten"):
         check(write, "evaluate.require=[{at_least: 0.5}, {at_least: 0.5, in_class: ten}]")
+
+
+@pytest.mark.parametrize("name", ["r[1]", "run*", "what?"])
+def test_a_folder_that_tensorflow_takes_for_a_pattern_is_refused(write, images, tmp_path, name):
+    config = load_config(write(), ["model.weights=none"])
+    with pytest.raises(RestemError, match=r"--root: TensorFlow takes this path for a pattern.*Rename the folder"):
+        preflight(config, root=tmp_path / name)
+    with pytest.raises(RestemError, match=r"push\.destination: TensorFlow takes this path for a pattern"):
+        check(write, "model.weights=none", f"push.destination={tmp_path / name}")

@@ -9,6 +9,8 @@ import pytest
 from tfx.types import standard_artifacts
 from tfx.types.channel_utils import as_channel
 
+from restem.errors import RestemError
+from restem.model_files import CARD, JUDGED, RELEASE, fingerprint
 from restem.pusher import executor as module
 from restem.pusher.artifacts import ReleaseNotes
 from restem.pusher.component import Pusher
@@ -16,7 +18,7 @@ from restem.pusher.driver import NOT_PUSHED, Driver
 from restem.pusher.executor import Executor, run_of
 from restem.pusher.release import Release, read_release, withdrawn_models
 from restem.pusher.rollback import rollback
-from restem.pusher.versions import CARD, RELEASE, fingerprint, versions
+from restem.pusher.versions import versions
 from restem.run_record import EXTRA
 from tests.tiny_model import artifact, export_tiny
 
@@ -37,10 +39,12 @@ def step(tiny_model, tmp_path):
             storage_uri=storage_uri,
         )
         assert pusher.id == "Pusher"
+        blessing = artifact(standard_artifacts.ModelBlessing, tmp_path / "b", blessed=blessed)
+        blessing.set_string_custom_property(JUDGED, fingerprint(str(tmp_path / "model" / "Format-Serving")))
         return SimpleNamespace(
             inputs={
                 "model": [artifact(standard_artifacts.Model, tmp_path / "model")],
-                "model_blessing": [artifact(standard_artifacts.ModelBlessing, tmp_path / "b", blessed=blessed)],
+                "model_blessing": [blessing],
                 "release": [artifact(ReleaseNotes, tmp_path / "release")],
             },
             properties={key: value for key, value in pusher.exec_properties.items() if value is not None},
@@ -91,6 +95,20 @@ def test_a_model_that_was_not_approved_is_not_pushed(step):
     driven = drive(step)
     assert driven == {"version": NOT_PUSHED}
     assert push(step, **driven) == SimpleNamespace(pushed=0, destination="", version="")
+    assert versions(step.destination) == []
+
+
+@pytest.mark.parametrize("judged", ["", None])
+def test_files_that_are_not_those_that_were_judged_are_not_pushed(step, tmp_path, judged):
+    """Weights that changed after the verdict; a verdict that does not name the files."""
+    step = step()
+    if judged is None:
+        weights = tmp_path / "model" / "Format-Serving" / "variables" / "variables.data-00000-of-00001"
+        weights.write_bytes(bytes(weights.stat().st_size))
+    else:
+        step.inputs["model_blessing"][0].set_string_custom_property(JUDGED, judged)
+    with pytest.raises(RestemError, match=r"the model's files are not those that were approved.*run again"):
+        push(step, **drive(step))
     assert versions(step.destination) == []
 
 
@@ -177,7 +195,8 @@ def test_a_model_that_was_rolled_back_is_not_pushed_by_the_next_run(step, tmp_pa
     assert versions(step.destination)[0] == back.version
     # Another model is pushed as usual, and the list goes on with it.
     shutil.rmtree(tmp_path / "model")
-    export_tiny(tmp_path / "model" / "Format-Serving", threshold=90.0)
+    model = export_tiny(tmp_path / "model" / "Format-Serving", threshold=90.0)
+    step.inputs["model_blessing"][0].set_string_custom_property(JUDGED, fingerprint(str(model)))
     other = push(step, **drive(step))
     assert other.pushed == 1
     assert [str(each.version) for each in withdrawn_models(step.destination)] == [first.version]

@@ -1,3 +1,4 @@
+import errno
 import os
 import time
 
@@ -6,9 +7,10 @@ from tfx.dsl.io import fileio, filesystem_registry
 from tfx.dsl.io.plugins.local import LocalFilesystem
 
 from restem.files import file_sizes
+from restem.model_files import fingerprint
 from restem.pusher import push as module
-from restem.pusher.push import LEFTOVER_SECONDS, next_number, push, remove_leftovers
-from restem.pusher.versions import fingerprint, newest_if_same, versions
+from restem.pusher.push import LEFTOVER_SECONDS, _held, next_number, push, remove_leftovers
+from restem.pusher.versions import newest_if_same, versions
 
 NOW = 1_700_000_000
 
@@ -107,11 +109,40 @@ def test_a_killed_push_leaves_no_version(tiny_model, tmp_path, monkeypatch):
         assert not any(name.isdigit() for name in names(tmp_path))
 
 
-def test_leftovers_are_removed_when_they_are_old_enough(put, tmp_path):
+def test_leftovers_of_processes_that_ended_are_removed(put, tmp_path):
     serving = tmp_path / "serving"
     put(5), put(f"pushing-{NOW - LEFTOVER_SECONDS - 1}-abc"), put(f"pushing-{NOW - 60}-abc"), put("pushing-mine")
+    with _held(f"{serving}/pushing-{NOW - 60}-def"):
+        remove_leftovers(str(serving), now=NOW)
+        assert names(serving) == ["5", f"pushing-{NOW - 60}-def", "pushing-mine"]
     remove_leftovers(str(serving), now=NOW)
-    assert names(serving) == ["5", f"pushing-{NOW - 60}-abc", "pushing-mine"]
+    assert names(serving) == ["5", "pushing-mine"]
+
+
+def test_where_folders_cannot_be_locked_age_decides(put, tmp_path, monkeypatch):
+    def not_supported(descriptor, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(module.fcntl, "flock", not_supported)
+    serving = tmp_path / "serving"
+    put(f"pushing-{NOW - LEFTOVER_SECONDS - 1}-abc"), put(f"pushing-{NOW - 60}-abc")
+    remove_leftovers(str(serving), now=NOW)
+    assert names(serving) == [f"pushing-{NOW - 60}-abc"]
+    assert push(str(serving / f"pushing-{NOW - 60}-abc"), str(tmp_path / "other")).number >= NOW
+
+
+def test_a_push_that_fills_the_disk_leaves_nothing(tiny_model, tmp_path, monkeypatch):
+    real = module.files.copy
+
+    def copy(source, target):
+        if source.endswith("variables.index"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(module.files, "copy", copy)
+    with pytest.raises(OSError, match="No space left"):
+        push(str(tiny_model), str(tmp_path / "serving"))
+    assert names(tmp_path / "serving") == []
 
 
 def test_a_number_that_another_pusher_took_first_is_not_reused(put, tiny_model, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from restem.errors import RestemError
+from restem.model_files import CARD, RELEASE, fingerprint
 from restem.pusher import push as push_module
 from restem.pusher.kserve import MANIFEST, write_manifest
 from restem.pusher.prune import LOADING_SECONDS, plan, prune
@@ -17,7 +18,7 @@ from restem.pusher.push import push
 from restem.pusher.registry import read_registry, the_served
 from restem.pusher.release import Release, read_release, withdrawal, withdrawn_models
 from restem.pusher.rollback import rollback
-from restem.pusher.versions import CARD, RELEASE, fingerprint, versions
+from restem.pusher.versions import versions
 from restem.record_files import seconds_of, time_text
 from restem.run_record import EXTRA, MadeOf, read_model, write_model
 from tests.pusher.test_push import bucket as bucket  # the fixture, with its file system

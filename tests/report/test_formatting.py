@@ -103,10 +103,12 @@ def test_comparison_names_the_counts_of_the_right_model():
         ("approximate", None, "Approximate:", "was not measured"),
     ],
 )
-def test_transfer_says_claim_and_proof(claim, error, start, part):
-    sentence = formatting.transfer(StemTransfer(claim, error, (), (), "", None))
+@pytest.mark.parametrize("trained", [True, False])
+def test_transfer_says_claim_and_proof(claim, error, start, part, trained):
+    sentence = formatting.transfer(StemTransfer(claim, error, (), (), "", None, trained))
     assert sentence.startswith(start)
     assert part in sentence
+    assert ("random weights" in sentence) != trained
 
 
 def test_reason_does_not_repeat_the_banner():

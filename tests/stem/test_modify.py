@@ -50,6 +50,19 @@ def test_shrinking_errors_are_ordered_and_reported_correctly(v2):
     assert max(error, key=error.get) == "crop"
 
 
+def test_a_source_with_random_weights_is_named():
+    """One trained BatchNormalization is enough to know that a network was trained."""
+    original = keras.models.clone_model(network(False))
+    report = modify_stem(original, StemSpec()).report
+    assert not report.source["trained"]
+    assert "the source was never trained" in report.to_text().splitlines()[0]
+    norm = next(layer for layer in original.layers if isinstance(layer, keras.layers.BatchNormalization))
+    norm.moving_mean.assign(norm.moving_mean + 0.5)
+    report = modify_stem(original, StemSpec()).report
+    assert report.source["trained"]
+    assert report.about == "The source's function is kept on any image."
+
+
 @pytest.mark.parametrize("batch", [np.zeros((1, 4, 4, 3)), np.full((2, 9, 9, 3), 77.0), images(1, 3)])
 @pytest.mark.parametrize("fields", [{"kernel": 5}, {"filters": 32}, {"batch_norm": True}, {"deep": True}])
 def test_uninformative_images_do_no_harm(fields, batch):

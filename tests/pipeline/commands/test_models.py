@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from restem.model_files import RELEASE
 from restem.pusher.release import Release
-from restem.pusher.versions import RELEASE
 from tests.pipeline.conftest import LIGHT
 
 
