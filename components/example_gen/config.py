@@ -205,8 +205,8 @@ class DataConfig(Section):
         if self.label_threshold is not None and not math.isfinite(self.label_threshold):
             raise RestemError("label_threshold is not a finite number", given=f"{self.label_threshold:g}")
         if self.found_layout != "manifest":
-            keys = ("images_folder", "delimiter", "header", "encoding")
-            keys += ("label_threshold", "numbers_are_names") if self.found_layout == "folders" else ()
+            keys = ["images_folder", "delimiter", "header", "encoding"]
+            keys += ["label_threshold", "numbers_are_names"] if self.found_layout == "folders" else []
             if given := [key for key in keys if getattr(self, key) not in (None, False)]:
                 raise RestemError(f"{given[0]} is only for a manifest", given=f"path: {self.path}")
 

@@ -65,7 +65,7 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
         except Interrupted as interrupt:
             if target is None:
                 raise
-            raise Interrupted(interrupt.signum, f"; the same command goes on with {target}.part") from None
+            raise Interrupted(interrupt.signum, f"the same command goes on with {target}.part") from None
     if target is not None:
         return _tell_table(results, found.path, target, as_json=as_json)
     return _show(results, found.path, as_json=as_json)

@@ -295,9 +295,10 @@ def _records(path: str, given: Mapping[str, Any]) -> InferredLayout:
         for name, values in features.items():
             found.setdefault(name, []).append(values[0] if len(values) == 1 else None)
     single = {name: values for name, values in found.items() if len(values) == count and None not in values}
-    image = _first(single, lambda values: _share(values, _is_image) > 0.5)
+    named = given.get("features", {})
+    image = named.get("image") or _first(single, lambda values: _share(values, _is_image) > 0.5)
     texts = {name: [_text(value) for value in values] for name, values in single.items() if name != image}
-    label = next((name for name in _by_last_part(texts, ("text", *LABELS))), None)
+    label = named.get("label") or next((name for name in _by_last_part(texts, ("text", *LABELS))), None)
     if image is None or label is None:
         raise RestemError(
             f"no feature looks like {'encoded images' if image is None else 'classes'}",
@@ -305,7 +306,7 @@ def _records(path: str, given: Mapping[str, Any]) -> InferredLayout:
             expected="a feature with one encoded image, and a feature with a class, such as label",
             given=f"the features {', '.join(sorted(found)) or 'none'}",
         )
-    features = {"image": image, "label": label, **given.get("features", {})}
+    features: dict[str, Any] = {"image": image, "label": label, **named}
     keys: dict = {"path": path, "layout": "tfrecord", **given, "features": features}
     reasons = {"features": f"found in {', '.join(sorted(found))}", **dict.fromkeys(given, AS_GIVEN)}
     split = next(iter(_by_last_part(texts, SPLITS)), None)

@@ -66,7 +66,8 @@ def find_places(names: Iterable[str], folder: str, base: str, *, search: bool) -
         else:
             paths[name] = found
             changed.setdefault(how, []).append(name)
-    notes, choices = [], ()
+    notes: list[str] = []
+    choices: tuple[str, ...] = ()
     if len(missing) > count / 2:
         reading, choices = _reading(list(missing), base, directory, search=search)
         if reading is not None:
