@@ -66,6 +66,8 @@ def infer_layout(path: str, given: Mapping[str, Any] | None = None) -> InferredL
     """
     given = given or {}
     layout = _layout(path)
+    if layout == "folders" and storage.files_like(pattern := f"{path.rstrip('/')}/*.parquet"):
+        layout, path = "manifest", pattern
     if layout == "manifest":
         return _manifest(path, given)
     if layout == "tfrecord":
@@ -87,10 +89,12 @@ def _layout(path: str) -> Layout:
 
 
 def _manifest(path: str, given: Mapping[str, Any]) -> InferredLayout:
+    from restem.example_gen.layouts.shards import shard_paths, split_names
     from restem.example_gen.layouts.table import read_table
 
+    tables = shard_paths(path)
     settled = {key: given[key] for key in TABLE_KEYS if key in given}
-    table = read_table(path, DataConfig.model_validate({"path": path, "layout": "manifest", **settled}))
+    table = read_table(tables[0], DataConfig.model_validate({"path": path, "layout": "manifest", **settled}))
     columns, stored = _sample(table)
     names = dict(given.get("columns", {}))
     reasons = dict.fromkeys(given, AS_GIVEN)
@@ -106,6 +110,8 @@ def _manifest(path: str, given: Mapping[str, Any]) -> InferredLayout:
         names |= _split_column(
             {name: columns[name] for name in columns if name not in (image, *classes)}, path, reasons
         )
+    if not names.get("split") and split_names(tables):
+        reasons["split"] = "the names of the tables give the split of each image"
     keys: dict = {"path": path, "layout": "manifest", **given}
     defaults = {"path": "path", "label": "label", **({"split": "split"} if "split" in names else {})}
     if names == defaults:

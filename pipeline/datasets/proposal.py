@@ -66,6 +66,7 @@ def propose(
     if not storage.is_remote(path):
         path = str(Path(path).resolve())
     found = survey(path, given)
+    path = found.inferred.data.path
     listing = found.listing
     counts = listing.counts()
     train_images, test_images = (sum(counts[split].values()) for split in ("train", "test"))

@@ -70,7 +70,7 @@ def survey(path: str, given: Mapping[str, Any] | None = None) -> Survey:
         data = inferred.data.model_copy(update={"split": "stratified"})
         inferred = replace(inferred, data=data, reasons={**inferred.reasons, "split": GROUPS_SPLIT})
     with tempfile.TemporaryDirectory(prefix="restem-") as scratch:
-        return _survey(inferred, check_listing(path, inferred.data, scratch=scratch))
+        return _survey(inferred, check_listing(inferred.data.path, inferred.data, scratch=scratch))
 
 
 def _survey(inferred: InferredLayout, listing: Listing) -> Survey:

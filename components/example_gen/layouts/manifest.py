@@ -21,8 +21,9 @@ from restem.example_gen.dataset import SPLIT_NAMES, ImageFile, Listing, Record, 
 from restem.example_gen.layouts.folder import grouped_by_path
 from restem.example_gen.layouts.labels import MISSING, Labels, OneHotLabels, read_labels
 from restem.example_gen.layouts.places import Places, find_places
+from restem.example_gen.layouts.shards import Shards, open_shards, shard_paths
 from restem.example_gen.layouts.stored import StoredImages, stored_image
-from restem.example_gen.layouts.table import Table, cell_text, read_table
+from restem.example_gen.layouts.table import Table, cell_text
 
 _USEFUL = ("group", "weight")
 _CHUNK_BYTES = 2**20
@@ -33,6 +34,7 @@ class _Row:
     """A row as text.
 
     number: its line, or its number in a Parquet file.
+    table: the place of its table among the tables.
     values: of the used columns, in their order.
     label: the text of its label, or the one-hot column with the 1.
     stored: the image in its cell, and the hash of its bytes.
@@ -45,6 +47,7 @@ class _Row:
     values: Sequence[str]
     stored: tuple[Record, str] | None = None
     problem: str = ""
+    table: int = 0
 
 
 def list_images(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
@@ -64,10 +67,18 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
         its labels are no classes (see `read_labels`).
     """
     where = f"data.path ({path})"
-    table = read_table(path, config)
-    columns = _columns(table, path, config)
-    with StoredImages(path, scratch) as images:
-        rows = _read_rows(table, columns, images, config, where)
+    shards = open_shards(path, config)
+    table = shards.tables[0]
+    columns = _columns(table, shards.paths[0], config)
+    rows = []
+    for place, (one, name) in enumerate(zip(shards.tables, shards.paths, strict=True)):
+        if (others := _columns(one, name, config)) != columns:
+            given = f"{', '.join(others)} in {name}"
+            raise RestemError(
+                "the tables have different columns", where=where, expected=", ".join(columns), given=given
+            )
+        with StoredImages(name, scratch) as images:
+            rows += _read_rows(one, columns, images, config, f"data.path ({name})", place)
     if not rows:
         raise RestemError("the manifest has no rows", where=where, expected="a row for each image")
     labels = read_labels(Counter(row.label for row in rows if not row.problem), config, where)
@@ -75,8 +86,9 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
     base = storage.join(path.rpartition("/")[0], config.images_folder or "")
     names = dict.fromkeys(row.name for row in rows if row.name and row.stored is None)
     places = find_places(names, folder, relative(folder, base), search=config.images_folder is None)
-    _check_found(rows, places, folder, config, table, where)
-    files, refused, repeated = _images(rows, columns, labels, splits, places, (relative(folder, path), table), config)
+    _check_found(rows, places, folder, config, shards, where)
+    make = _maker(columns, labels, splits, shards.splits, config)
+    files, refused, repeated = _images(rows, make, places, shards, folder)
     files.sort(key=lambda file: file.path)
     pattern = config.group if config.group is not None and config.group not in table.columns else None
     notes = (*_notes(table, config), *places.notes, *labels.notes)
@@ -87,7 +99,7 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
         classes=tuple(sorted({file.label for file in files})),
         files=grouped_by_path(files, pattern) if pattern else tuple(files),
         refused=tuple(sorted(refused, key=lambda one: one.path)),
-        given_splits=bool(splits),
+        given_splits=bool(splits or shards.splits),
         notes=notes,
     )
 
@@ -98,12 +110,14 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
     For a remote storage, it lists the folders of the files, which takes one request per thousand files in them.
     """
     digest = hashlib.sha256(relative(folder, path).encode() + b"\0")
-    try:
-        with storage.open_file(path) as table:
-            while chunk := table.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    except OSError as error:
-        raise storage.reading_failed(path, error) from None
+    for one in shard_paths(path):
+        digest.update(relative(folder, one).encode() + b"\0" if one != path else b"")
+        try:
+            with storage.open_file(one) as table:
+                while chunk := table.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+        except OSError as error:
+            raise storage.reading_failed(one, error) from None
     files = [file for file in list_images(path, folder, config).files if file.record is None]
     places = {file.path: storage.join(folder, file.path) for file in files}
     remote = storage.statuses(place for place in places.values() if storage.is_remote(place))
@@ -115,7 +129,7 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
 
 
 def _read_rows(
-    table: Table, columns: Mapping[str, int], images: StoredImages, config: DataConfig, where: str
+    table: Table, columns: Mapping[str, int], images: StoredImages, config: DataConfig, where: str, place: int
 ) -> list[_Row]:
     """All rows as text, with their stored images."""
     one_hot = config.columns.one_hot
@@ -133,14 +147,14 @@ def _read_rows(
         try:
             values = list(map(cell_text, raw))
         except ValueError as error:
-            rows.append(_Row(number, "", "", [""] * len(columns), problem=str(error)))
+            rows.append(_Row(number, "", "", [""] * len(columns), problem=str(error), table=place))
             continue
         if one_hot:
             label = one_hot_labels.read(f"{table.unit} {number}", values[flags])
         else:
             label = _class_name(values[at_label], named) if named else values[at_label]
             label = known.setdefault(label, label)
-        row = _Row(number, values[at_path], label, values)
+        row = _Row(number, values[at_path], label, values, table=place)
         if data is not None:
             row.stored = images.add(data)
         rows.append(row)
@@ -180,7 +194,7 @@ def _read_splits(rows: Sequence[_Row], columns: Mapping[str, int], config: DataC
 
 
 def _check_found(
-    rows: Sequence[_Row], places: Places, folder: str, config: DataConfig, table: Table, where: str
+    rows: Sequence[_Row], places: Places, folder: str, config: DataConfig, shards: Shards, where: str
 ) -> None:
     """Refuses a table whose files are somewhere else.
 
@@ -192,7 +206,7 @@ def _check_found(
     if not places.missing or (places.paths and len(places.missing) <= limit):
         return
     name, (path, hint) = next(iter(places.missing.items()))
-    number = next(row.number for row in rows if row.name == name)
+    row = next(shards.row(row.table, row.number) for row in rows if row.name == name)
     tried = "" if storage.is_remote(storage.join(folder, path)) else "; other upper and lower case, and "
     tried += "missing extensions" if tried else ""
     raise RestemError(
@@ -201,7 +215,7 @@ def _check_found(
         expected="paths that start at the table's folder"
         if config.images_folder is None
         else f"paths that start at data.images_folder ({config.images_folder})",
-        given=f"in {table.unit.lower()} {number} {name!r}; the first was looked for at {storage.join(folder, path)}"
+        given=f"in {row} {name!r}; the first was looked for at {storage.join(folder, path)}"
         + (f" ({hint})" if hint else "")
         + (f"{tried} were tried too" if tried else ""),
         remedy=f"The files are in several folders, set data.images_folder to one of {', '.join(places.choices)}"
@@ -211,47 +225,41 @@ def _check_found(
 
 
 def _images(
-    rows: Sequence[_Row],
-    columns: Mapping[str, int],
-    labels: Labels,
-    splits: Mapping[str, str],
-    places: Places,
-    source: tuple[str, Table],
-    config: DataConfig,
+    rows: Sequence[_Row], make: Callable[[_Row, str], ImageFile], places: Places, shards: Shards, folder: str
 ) -> tuple[list[ImageFile], list[Refused], int]:
     """The images, the refused rows, and how many rows were left out because they repeat an earlier one."""
-    shown, table = source
-    make = _maker(columns, labels, splits, config)
+    shown = [relative(folder, path) for path in shards.paths]
     files: list[ImageFile] = []
     refused: list[Refused] = []
-    seen: dict[str, tuple[int, int]] = {}  # path -> the number of its row, and its place in `files`
+    seen: dict[str, tuple[_Row, int]] = {}  # path -> its row, and its place in `files`
     repeated = 0
     for row in rows:
         if row.stored is not None:
-            path = f"{shown}#{row.number}" + (f"/{row.name.rpartition('/')[2]}" if row.name else "")
+            path = f"{shown[row.table]}#{row.number}" + (f"/{row.name.rpartition('/')[2]}" if row.name else "")
         elif row.name:
             path = places.paths.get(row.name) or places.missing[row.name][0]
         else:
-            path = f"{shown} {table.unit.lower()} {row.number}"
+            path = f"{shown[row.table]} {shards.tables[0].unit.lower()} {row.number}"
         try:
             if row.problem:
                 raise _BadRow(row.problem)
             if not row.name and row.stored is None:
                 raise _BadRow("the path is empty")
             if path in seen:
-                number, at = seen[path]
+                first, at = seen[path]
                 if make(row, path) == files[at]:
                     repeated += 1
                     continue
-                raise _BadRow(f"the path is already in {table.unit.lower()} {number}")
+                raise _BadRow(f"the path is already in {shards.row(first.table, first.number)}")
             file = make(row, path)
             if row.stored is None and row.name in places.missing:
                 hint = places.missing[row.name][1]
                 raise _BadRow(f"there is no such file{f', {hint}' if hint else ''}")
-            seen[path] = row.number, len(files)
+            seen[path] = row, len(files)
             files.append(file)
         except _BadRow as error:
-            refused.append(Refused(path, f"{table.unit} {row.number}: {error}."))
+            where = shards.row(row.table, row.number)
+            refused.append(Refused(path, f"{where[0].upper()}{where[1:]}: {error}."))
     return files, refused, repeated
 
 
@@ -260,7 +268,11 @@ class _BadRow(Exception):
 
 
 def _maker(
-    columns: Mapping[str, int], labels: Labels, splits: Mapping[str, str], config: DataConfig
+    columns: Mapping[str, int],
+    labels: Labels,
+    splits: Mapping[str, str],
+    by_table: Sequence[str],
+    config: DataConfig,
 ) -> Callable[[_Row, str], ImageFile]:
     """A function that makes an image of a row; it raises a _BadRow."""
     at_split = columns.get(config.columns.split or "") if splits else None
@@ -272,7 +284,7 @@ def _maker(
         label = labels.names.get(row.label)
         if label is None:
             raise _BadRow(labels.reasons[row.label])
-        values, split = row.values, ""
+        values, split = row.values, by_table[row.table] if by_table else ""
         if at_split is not None:
             text = values[at_split]
             split = splits.get(text, "")

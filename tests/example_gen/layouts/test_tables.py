@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -373,6 +374,42 @@ def test_kinds_of_parquet_columns(tmp_path):
     pq.write_table(pa.table({"path": ["x.png", "y.png"], "label": [["cat"], ["cat", "dog"]]}), tmp_path / "few.parquet")
     with pytest.raises(RestemError, match="several labels"):
         listed(str(tmp_path / "few.parquet"))
+
+
+def test_several_tables_are_one_dataset_and_their_names_give_the_splits(write, tmp_path):
+    """As the datasets of hubs are published."""
+    parts = ("train-00000-of-00002", "train-00001-of-00002", "validation-00000-of-00001", "test-00000-of-00001")
+    for number, part in enumerate(parts):
+        images = [{"bytes": png(number * 60 + i), "path": f"{i}.png"} for i in range(6)]
+        Path(hub_table(tmp_path, images, [0, 1] * 3)).rename(tmp_path / f"{part}.parquet")
+    path = str(tmp_path / "*.parquet")
+    listing = listed(path, columns={"path": "image"})
+    assert {file.split: file.path for file in listing.files if file.path.endswith("#6/5.png")} == {
+        "train": "train-00001-of-00002.parquet#6/5.png",
+        "val": "validation-00000-of-00001.parquet#6/5.png",
+        "test": "test-00000-of-00001.parquet#6/5.png",
+    }
+    assert (len(listing.files), listing.classes, listing.given_splits) == (24, ("cat", "dog"), True)
+    before = fingerprint(path, DataConfig(path=path, columns={"path": "image"}))
+    (tmp_path / "train-00001-of-00002.parquet").rename(tmp_path / "train-2.parquet")
+    assert fingerprint(path, DataConfig(path=path, columns={"path": "image"})) != before
+    (tmp_path / "train-2.parquet").rename(tmp_path / "other.parquet")
+    with pytest.raises(RestemError, match=r"names of some tables are splits.*Given other\.parquet"):
+        listed(path, columns={"path": "image"})
+    with pytest.raises(RestemError, match="no table matches"):
+        listed(str(tmp_path / "*.csv"))
+    for name, labels in (("a", "x0.png,1\nx1.png,1.0\nx0.png,2\n"), ("b", "x0.png,1\nx2.png,\nx1.png,2\n")):
+        write(f"path,label\n{labels}", ["x0.png", "x1.png", "x2.png"], f"{name}.csv")
+    listing = listed(str(tmp_path / "?.csv"))
+    assert listing.classes == ("1",)
+    assert [one.reason for one in listing.refused] == [
+        "Line 4 of a.csv: the path is already in line 2 of a.csv.",
+        "Line 4 of b.csv: the path is already in line 3 of a.csv.",
+        "Line 3 of b.csv: the label is empty.",
+    ]
+    write("path,kind\nx0.png,1\n", [], "c.csv")
+    with pytest.raises(RestemError, match="no column label"):
+        listed(str(tmp_path / "?.csv"))
 
 
 def test_has_header_needs_only_rows():

@@ -288,3 +288,23 @@ def test_a_table_as_people_have_it_is_proposed_and_inspected_alike(tmp_path):
     found = inspect(config)
     assert (found.problem, found.classes, found.quarantined) == (None, ("0.5 or more", "below 0.5"), ())
     assert sum(sum(counts.values()) for counts in found.counts.values()) == 40
+
+
+def test_a_folder_of_parquet_files_with_images_is_proposed(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = make(tmp_path / "images", [(40, 40)], count=30)
+    (tmp_path / "hub").mkdir()
+    for part, numbers in (("train", range(24)), ("test", range(24, 30))):
+        rows = [(f"{name}/{i}.png", at) for i in numbers for at, name in enumerate("ab")]
+        images = [{"bytes": (folder / path).read_bytes(), "path": path} for path, _ in rows]
+        table = pa.table({"image": images, "label": [label for _, label in rows]})
+        pq.write_table(table, tmp_path / "hub" / f"{part}-00000-of-00001.parquet")
+    config, text = proposal(tmp_path / "hub", tmp_path)
+    assert (config.data.path, config.data.columns.path) == (str(tmp_path / "hub" / "*.parquet"), "image")
+    assert "the names of the tables give the split of each image: 48 and 12 images" in text
+    assert config.name == "hub"
+    found = inspect(config)
+    assert (found.problem, found.classes, found.quarantined) == (None, ("0", "1"), ())
+    assert {split: sum(counts.values()) for split, counts in found.counts.items()} == {"train": 48, "test": 12}
