@@ -25,7 +25,7 @@ def init(data: str, out: str | None, overrides: tuple[str, ...]) -> None:
     """Look at images and write a configuration that is ready to run, with a reason for each value.
 
     DIR has one folder per class, or train/ and test/ with one folder per class in each, or TFRecord files. MANIFEST is
-    a table (.csv, .tsv, .parquet) with one row per image. TFRECORD is a file of tf.Examples, or a quoted pattern.
+    a table (.csv, .tsv, .txt, .parquet) with one row per image. TFRECORD is a file of tf.Examples, or a quoted pattern.
     """
     from pydantic import ValidationError
 

@@ -394,7 +394,7 @@ def test_several_tables_are_one_dataset_and_their_names_give_the_splits(write, t
     (tmp_path / "train-00001-of-00002.parquet").rename(tmp_path / "train-2.parquet")
     assert fingerprint(path, DataConfig(path=path, columns={"path": "image"})) != before
     (tmp_path / "train-2.parquet").rename(tmp_path / "other.parquet")
-    with pytest.raises(RestemError, match=r"names of some tables are splits.*Given other\.parquet"):
+    with pytest.raises(RestemError, match=r"names of some tables are splits.*given other\.parquet"):
         listed(path, columns={"path": "image"})
     with pytest.raises(RestemError, match="no table matches"):
         listed(str(tmp_path / "*.csv"))
