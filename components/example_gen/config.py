@@ -59,11 +59,11 @@ class DataConfig(Section):
 
     path: str = Field(
         min_length=1,
-        description="A folder of images; a manifest (.csv, .tsv, .txt or .parquet), or a pattern of them such as data/*.parquet; "
-        "TFRecord files (a file, a pattern such as /data/*.tfrecord, or with layout: tfrecord a folder); or a dataset included in the installation: "
-        "'embedded:digits', scikit-learn's 1,797 handwritten digits, or 'embedded:documents', the same digits as "
-        "overwritten documents in red, green, blue and near infrared. "
-        "{SPAN} and {VERSION} match numbers, as in /data/day-{SPAN}; the newest is read.",
+        description="A folder of images; a manifest (.csv, .tsv, .txt or .parquet), or a pattern of them such as "
+        "data/*.parquet; TFRecord files (a file, a pattern such as /data/*.tfrecord, or with layout: tfrecord a "
+        "folder); or a dataset included in the installation: 'embedded:digits', scikit-learn's 1,797 handwritten "
+        "digits, or 'embedded:documents', the same digits as overwritten documents in red, green, blue and near "
+        "infrared. {SPAN} and {VERSION} match numbers, as in /data/day-{SPAN}; the newest is read.",
     )
     layout: Layout | None = Field(
         None,
