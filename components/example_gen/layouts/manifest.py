@@ -8,10 +8,12 @@ and the reason; files that no row names are ignored. `table` reads the rows, `pl
 says what the labels mean.
 """
 
+import contextlib
+import gc
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from restem import storage
@@ -50,6 +52,19 @@ class _Row:
     table: int = 0
 
 
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pauses the search for reference cycles: among millions of small objects it takes a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collector()
 def list_images(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
     """Lists the images that a manifest names; takes a second for 100,000 rows.
 
