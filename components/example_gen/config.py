@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from restem.errors import RestemError
+from restem.images.header import MAX_DECODED_BYTES
 from restem.section import Section
 
 # Datasets that are included in the installation, as named in place of a path.
@@ -161,6 +162,12 @@ class DataConfig(Section):
     max_pixels: int = Field(
         100_000_000, ge=1, description="Images with more pixels (width x height) are refused before they are decoded."
     )
+    max_decoded_bytes: int = Field(
+        MAX_DECODED_BYTES,
+        ge=1,
+        description="Images that take more memory when they are decoded (in bytes: pixels x channels x bytes per "
+        "value) are refused before that.",
+    )
     max_bytes: int = Field(
         256 * 2**20, ge=1, le=2**31 - 1, description="Larger files (in bytes) are refused before they are read."
     )
@@ -222,7 +229,9 @@ class DataConfig(Section):
 
     def elsewhere(self, path: str) -> "DataConfig":
         """The configuration for other images with the same limits, without column names, groups and splits."""
-        limits = self.model_dump(include={"test_share", "max_quarantined", "max_pixels", "max_bytes", "allow_leaks"})
+        limits = self.model_dump(
+            include={"test_share", "max_quarantined", "max_pixels", "max_bytes", "max_decoded_bytes", "allow_leaks"}
+        )
         return DataConfig(path=path, **limits)
 
 
