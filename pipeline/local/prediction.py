@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -134,9 +135,11 @@ class Classifier:
         from restem.images import encode_for_serving
 
         try:
-            size = os.path.getsize(path)
-            if size > self._max_bytes:
-                return f"The file has {size:,} bytes; the limit is data.max_bytes ({self._max_bytes:,})."
+            found = os.stat(path)
+            if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for ever
+                return "It is neither a file nor a folder."
+            if found.st_size > self._max_bytes:
+                return f"The file has {found.st_size:,} bytes; the limit is data.max_bytes ({self._max_bytes:,})."
             return encode_for_serving(path)
         except Exception as error:  # a single file ends nothing
             return why_unreadable(path, error)

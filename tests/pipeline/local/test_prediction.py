@@ -1,6 +1,8 @@
 """Predictions of folders and of many files, with a tiny model."""
 
 import csv
+import functools
+import os
 import shutil
 
 import numpy as np
@@ -32,6 +34,20 @@ def folder(tmp_path):
     return folder
 
 
+@pytest.fixture
+def loaded_once(model, monkeypatch):
+    """Loading takes most of a second, and its own tests do it."""
+    monkeypatch.setattr(prediction, "Classifier", lambda *_: _loaded(model))
+
+
+@functools.cache
+def _loaded(model):
+    return CLASSIFIER(str(model), CLASSES, 2**20)
+
+
+CLASSIFIER = prediction.Classifier
+
+
 def call(model, files, out=None, *, emit=lambda event: None, fingerprint="1"):
     request = {"model": str(model), "images": files, "classes": CLASSES, "max_bytes": 2**20}
     return predict({**request, "out": out and str(out), "fingerprint": fingerprint}, emit)
@@ -42,7 +58,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_a_folder_becomes_a_table_with_the_unreadable_files_and_why(model, folder, tmp_path, monkeypatch):
+def test_a_folder_becomes_a_table_with_the_unreadable_files_and_why(loaded_once, model, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(prediction, "PROGRESS_SECONDS", 0.0)
     files = list_files([str(folder)])
     assert len(files) == 41
@@ -64,7 +80,7 @@ def test_a_folder_becomes_a_table_with_the_unreadable_files_and_why(model, folde
     assert [event["done"] for event in events] == list(range(1, 42))
 
 
-def test_an_interrupted_table_is_gone_on_with(model, folder, tmp_path, monkeypatch):
+def test_an_interrupted_table_is_gone_on_with(loaded_once, model, folder, tmp_path, monkeypatch):
     files = list_files([str(folder)])
     whole = call(model, files)
     monkeypatch.setattr(prediction, "BATCH", 8)
@@ -90,7 +106,10 @@ def test_an_interrupted_table_is_gone_on_with(model, folder, tmp_path, monkeypat
     assert found == {answer["path"]: answer.get("label", "") for answer in whole}
 
 
-def test_a_file_beyond_the_limit_is_not_read(model, tmp_path):
+def test_a_pipe_and_a_file_beyond_the_limit_are_not_read(loaded_once, model, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (answer,) = call(model, [str(tmp_path / "pipe.png")])
+    assert answer["error"] == "It is neither a file nor a folder."
     (tmp_path / "large.png").write_bytes(png(1) + b"0" * 2**20)
     (answer,) = call(model, [str(tmp_path / "large.png")])
     assert "the limit is data.max_bytes (1,048,576)" in answer["error"]
