@@ -312,16 +312,16 @@ def _records(path: str, given: Mapping[str, Any]) -> InferredLayout:
             expected="a feature with one encoded image, and a feature with a class, such as label",
             given=f"the features {', '.join(sorted(found)) or 'none'}",
         )
-    features: dict[str, Any] = {"image": image, "label": label, **named}
-    keys: dict = {"path": path, "layout": "tfrecord", **given, "features": features}
+    names: dict[str, Any] = {"image": image, "label": label, **named}
+    keys: dict = {"path": path, "layout": "tfrecord", **given, "features": names}
     reasons = {"features": f"found in {', '.join(sorted(found))}", **dict.fromkeys(given, AS_GIVEN)}
     split = next(iter(_by_last_part(texts, SPLITS)), None)
-    if "split" in features:
-        split = features["split"]
+    if "split" in names:
+        split = names["split"]
     elif split is not None and {value.lower() for value in texts[split]} <= set(SPLIT_NAMES):
         keys["features"]["split"] = split
         reasons["split"] = f"the feature {split} gives the split of each image"
-    used = {features["image"], features["label"], split}
+    used = {names["image"], names["label"], split}
     left = {name: values for name, values in texts.items() if name not in used}
     _roles(keys, reasons, left, given, kind="feature")
     return InferredLayout(DataConfig.model_validate(keys), reasons)
