@@ -86,7 +86,7 @@ class ImageReader:
     def _convert(self, file: ImageFile, data: bytes, header: Header) -> Accepted | Refused:
         """Converts a file that TensorFlow does not decode; the example contains its pixels in a lossless format."""
         try:
-            stored = decodable(data, header)
+            stored = decodable(data, header, self._limits.image.dicom)
         except UnreadableImage as error:
             return Refused(file.path, str(error), len(data))
         example = self._example(file, stored, header, (header.height, header.width, header.channels))

@@ -167,7 +167,7 @@ def _decoded(data: bytes, config: Config, wanted: Requirements, encode: bool) ->
     header = probe(data, max_pixels=config.data.max_pixels, max_bytes=config.data.max_bytes)
     check_suits(header, wanted)
     if not header.in_graph:
-        pixels = read_array(data, header)
+        pixels = read_array(data, header, wanted.dicom)
         return header, to_decodable(pixels) if encode else b""
     try:
         with open_image(data, header) as image:

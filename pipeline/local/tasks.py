@@ -89,13 +89,17 @@ def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
     """
     import tensorflow as tf
 
-    from restem.images import encode_for_serving
+    from restem.images import dicom_reading, encode_for_serving
     from restem.images.header import UnreadableImage
 
+    try:
+        dicom = dicom_reading(request["model"])
+    except (OSError, ValueError, KeyError):  # The folder holds a SavedModel of another program: no DICOM files then.
+        dicom = None
     serve = tf.saved_model.load(request["model"]).signatures["serving_default"]
 
     def classify(paths: list[str]) -> list[dict]:
-        answer = serve(image_bytes=tf.constant([encode_for_serving(path) for path in paths]))
+        answer = serve(image_bytes=tf.constant([encode_for_serving(path, dicom) for path in paths]))
         rows = zip(paths, answer["label"].numpy(), answer["labels"].numpy(), answer["scores"].numpy(), strict=True)
         return [
             {
