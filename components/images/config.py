@@ -296,6 +296,4 @@ class ImageConfig(Section):
         given = self.value_range is not None
         if self.max_upsampling is None:
             return Requirements(channels, given, dicom=self.dicom_reading)
-        return Requirements(
-            channels, given, self.max_upsampling, self.height, self.width, self.fit, self.dicom_reading
-        )
+        return Requirements(channels, given, self.max_upsampling, self.height, self.width, self.fit, self.dicom_reading)

@@ -1,4 +1,4 @@
-"""AVIF: Pillow reads the header. imagecodecs reads the pixels, because Pillow makes RGB of grey and 8 bits of 10 and 12.
+"""AVIF: Pillow reads the header, imagecodecs the pixels, because Pillow makes RGB of grey and 8 bits of 10 and 12.
 
 Both use libavif.
 """

@@ -16,13 +16,14 @@ import io
 import logging
 import warnings
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from restem.images.config import DicomReading
 from restem.images.formats.depth import to_full_range
-from restem.images.header import Header, UnreadableImage, incomplete
+from restem.images.header import Header, UnreadableImage, damaged, incomplete
 
 _MISSING = "DICOM needs an optional package: install it with pip install 'restem[dicom]', or convert it to PNG."
 _GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -33,7 +34,11 @@ _PIXEL_TAGS = [
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "BurnedInAnnotation"),
     *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
     *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
-    *(f"{colour}PaletteColorLookupTable{part}" for colour in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")),
+    *(
+        f"{colour}PaletteColorLookupTable{part}"
+        for colour in ("Red", "Green", "Blue")
+        for part in ("Descriptor", "Data")
+    ),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 ]
@@ -67,7 +72,7 @@ def header(data: bytes) -> Header:
     ds = _open(data, pixels=False)
     if any(name not in ds for name in ("Rows", "Columns", "BitsAllocated", "PhotometricInterpretation")):
         raise UnreadableImage("The DICOM file has no image.")
-    kind, samples = _kind(ds)
+    kind = _kind(ds)
     allocated, stored = int(ds.BitsAllocated), int(ds.get("BitsStored", ds.BitsAllocated))
     if allocated not in (8, 16) or not 1 <= stored <= allocated:
         raise UnreadableImage(f"DICOM files with {allocated} bits per value are not supported: only 8 and 16.")
@@ -109,7 +114,7 @@ def read(data: bytes, header: Header, reading: DicomReading | None) -> np.ndarra
             "image.dicom.allow_burned_in: true."
         )
     frame = _frame(ds, reading)
-    kind, _ = _kind(ds)
+    kind = _kind(ds)
     stored = _decoded(ds, frame)
     if kind == _PALETTE:
         colours = apply_color_lut(stored, ds)
@@ -145,7 +150,7 @@ def read_tags(data: bytes | str, keywords: tuple[str, ...]) -> dict[str, str]:
         raise UnreadableImage(_MISSING)
     try:
         source = io.BytesIO(data) if isinstance(data, bytes) else data
-        ds = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(keywords), force=False)
+        ds = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(keywords), force=True)
         return {name: _text(ds.get(name)) for name in keywords}
     except Exception:  # pydicom may raise anything on damaged bytes, with values in its messages.
         raise UnreadableImage("It cannot be read as a DICOM file.") from None
@@ -193,11 +198,11 @@ def _check_inflated(data: bytes) -> None:
         raise UnreadableImage(incomplete("DICOM"))
 
 
-def _kind(ds: Any) -> tuple[str, int]:
-    """The photometric interpretation, and the number of samples per pixel."""
+def _kind(ds: Any) -> str:
+    """The photometric interpretation, if it has its number of samples per pixel."""
     kind, samples = str(ds.PhotometricInterpretation).strip().upper(), int(ds.get("SamplesPerPixel", 1))
     if (kind in (*_GREY, _PALETTE) and samples == 1) or (kind in _COLOURS and samples == 3):
-        return kind, samples
+        return kind
     raise UnreadableImage(
         f"DICOM files with this photometric interpretation in {samples} channels are not supported: use "
         f"{', '.join(_GREY)}, {_PALETTE} or {_COLOURS[0]}."
@@ -265,7 +270,9 @@ def _by_file(values: np.ndarray, ds: Any) -> np.ndarray:
     if ds.get("VOILUTSequence"):
         entries, first, bits = _table(ds.VOILUTSequence[0])
         if bits == 8 and entries > 256:
-            raise UnreadableImage("DICOM files with a VOI lookup table of more than 256 entries of 8 bits are not read.")
+            raise UnreadableImage(
+                "DICOM files with a VOI lookup table of over 256 entries of 8 bits are not read."
+            )
         inside = np.clip(np.rint(values), first, first + entries - 1).astype(np.int32)
         return apply_voi_lut(inside, ds) / (2.0**bits - 1)
     if ds.get("WindowCenter") is None or ds.get("WindowWidth") is None:
@@ -297,3 +304,38 @@ def _table(item: Any) -> tuple[int, int, int]:
     """Number of entries, first value mapped, and bits of each entry of a lookup table."""
     entries, first, bits = map(int, item.LUTDescriptor)
     return entries or 2**16, first, bits
+
+
+@dataclass(frozen=True)
+class Described:
+    """What `restem init` wants to know of a file.
+
+    stored_range: the smallest and largest value that the file could store, in the modality's units.
+    """
+
+    modality: str
+    frames: int
+    burned_in: bool
+    has_window: bool
+    stored_range: tuple[float, float]
+
+
+def describe(data: bytes) -> Described:
+    """Reads the elements; no pixel is decoded.
+
+    Raises:
+      UnreadableImage: it is damaged, or pydicom is missing.
+    """
+    try:
+        ds = _open(data, pixels=False)
+        frames = int(ds.get("NumberOfFrames") or 1)
+        burned_in = str(ds.get("BurnedInAnnotation", "")).upper() == "YES"
+        _use_functional_groups(ds, 0)
+        window = bool(ds.get("VOILUTSequence")) or ds.get("WindowCenter") is not None
+        low, high = sorted(_output_range(ds))
+        modality = str(read_tags(data, ("Modality",))["Modality"])
+    except UnreadableImage:
+        raise
+    except Exception as error:  # As everywhere: damaged bytes.
+        raise damaged("DICOM", type(error).__name__) from None
+    return Described(modality if modality.isalnum() else "?", frames, burned_in, window, (low, high))

@@ -1,4 +1,4 @@
-"""JPEG 2000, as a codestream (.j2k) or a JP2 file. imagecodecs (OpenJPEG) reads it; Pillow reduces colours to 8 bits."""
+"""JPEG 2000, as a codestream (.j2k) or a JP2 file: imagecodecs (OpenJPEG) reads it."""
 
 import struct
 from collections.abc import Iterator

@@ -8,7 +8,6 @@ import pydicom
 from pydicom import uid
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels import get_encoder
 
 # Searched for in everything that the product writes.
 PATIENT = ("MARKERNAME^ZEBRA", "MARKERID4711", "19330303", "MARKERINSTITUTE")
@@ -43,7 +42,12 @@ def _lossless(pixels: np.ndarray, predictor: int) -> bytes:
 
 
 def dataset(
-    pixels: np.ndarray, *, bits: int | None = None, kind: str | None = None, syntax: str = uid.ExplicitVRLittleEndian, **tags
+    pixels: np.ndarray,
+    *,
+    bits: int | None = None,
+    kind: str | None = None,
+    syntax: str = uid.ExplicitVRLittleEndian,
+    **tags,
 ) -> FileDataset:
     """A data set of [h, w] or [h, w, 3] integers of 8 or 16 bits, or [frames, h, w] with NumberOfFrames in `tags`."""
     meta = FileMetaDataset()
