@@ -2,6 +2,7 @@
 
 import base64
 import io
+from itertools import product
 
 import imagecodecs
 import numpy as np
@@ -63,12 +64,9 @@ def read(data: bytes) -> np.ndarray:
     return read_array(data, probe(data, **LIMITS)).astype(np.int64)
 
 
-@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize(("kind", "bits"), [*product(ENCODERS, (8, 10, 12)), ("JPEG2000", 16), ("JPEGXL", 16)])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("bits", [8, 10, 12, 16])
 def test_pixels_of_every_depth_and_number_of_channels(kind, shape, bits):
-    if kind == "AVIF" and bits == 16:
-        pytest.skip("AVIF has no 16 bits")
     values = noise(SHAPES[shape], bits)
     data = ENCODERS[kind](values, bits)
     header = probe(data, **LIMITS)
@@ -79,11 +77,10 @@ def test_pixels_of_every_depth_and_number_of_channels(kind, shape, bits):
     np.testing.assert_array_equal(np.atleast_3d(imagecodecs.png_decode(stored)), expected)
 
 
-@pytest.mark.parametrize("kind", ["JPEG2000", "AVIF", "PPM"])
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+@pytest.mark.parametrize(
+    ("kind", "mode"), [*product(("JPEG2000", "AVIF"), ("L", "RGB", "RGBA")), ("PPM", "L"), ("PPM", "RGB")]
+)
 def test_pillow_reads_the_same_8_bits(encoded, kind, mode):
-    if kind == "PPM" and mode == "RGBA":
-        pytest.skip("a PPM has no alpha")
     data = encoded(mode, kind)
     found = read(data)
     with Image.open(io.BytesIO(data)) as image:
@@ -130,7 +127,7 @@ def test_pnm(data, expected):
         (b"P5 2 1 70000\n\x00\x07", "header is damaged"),
         (b"P7\nWIDTH 2\nHEIGHT 1\n", "PAM is not supported"),
         (b"PF\n2 1\n-1.0\n" + bytes(24), "PFM is not supported"),
-        (b"\xff\x0a" + b"\xff" * 40, "JPEGXL"),
+        (b"\xff\x0a" + bytes(40), "JPEGXL"),
         (b"\xff\x4f\xff\x51" + bytes(60), "JPEG2000"),
         (b"\0\0\0\x18ftypavif" + bytes(40), "AVIF"),
         (b"\0\0\0\x18ftypmp42" + bytes(40), "video is not supported"),
