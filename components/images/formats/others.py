@@ -60,7 +60,7 @@ def other_header(data: bytes) -> Header | None:
         return None
     try:
         return _function(kind, "header")(data)
-    except UnreadableImage:
+    except (UnreadableImage, MemoryError):
         raise
     except Exception as error:  # The readers may raise anything on damaged bytes.
         raise damaged(kind, _said(kind, error)) from None
@@ -82,7 +82,7 @@ def read_other(data: bytes, header: Header, dicom: DicomReading | None = None) -
     try:
         more = (dicom,) if header.format == DICOM else ()
         pixels = _function(header.format, "read")(data, header, *more)
-    except UnreadableImage:
+    except (UnreadableImage, MemoryError):
         raise
     except Exception as error:  # As above.
         said = _said(header.format, error)
