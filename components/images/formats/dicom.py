@@ -235,7 +235,9 @@ def _decoded(ds: Any, frame: int) -> np.ndarray:
     plugin = dicom_codecs.LABEL if dicom_codecs.is_available(syntax) else ""
     try:
         pixels, _ = decoder.as_array(ds, index=frame, decoding_plugin=plugin)
-    except (ValueError, RuntimeError) as error:
+    except RuntimeError:  # pydicom's, around any error of a decoder
+        raise UnreadableImage("The DICOM file's image data are damaged or cut off.") from None
+    except ValueError as error:
         if "less than expected" in str(error):
             raise UnreadableImage(incomplete("DICOM")) from None
         raise
@@ -270,9 +272,7 @@ def _by_file(values: np.ndarray, ds: Any) -> np.ndarray:
     if ds.get("VOILUTSequence"):
         entries, first, bits = _table(ds.VOILUTSequence[0])
         if bits == 8 and entries > 256:
-            raise UnreadableImage(
-                "DICOM files with a VOI lookup table of over 256 entries of 8 bits are not read."
-            )
+            raise UnreadableImage("DICOM files with a VOI lookup table of over 256 entries of 8 bits are not read.")
         inside = np.clip(np.rint(values), first, first + entries - 1).astype(np.int32)
         return apply_voi_lut(inside, ds) / (2.0**bits - 1)
     if ds.get("WindowCenter") is None or ds.get("WindowWidth") is None:

@@ -27,6 +27,7 @@ _HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
 DECODER_DEPENDENCIES = {one: ("imagecodecs",) for one in (*_JPEG, *_LOSSLESS, *_JPEG_LS, *_JPEG2000, *_HTJ2K)}
 _WITHOUT_LENGTH = {0xD8, 0x01, *range(0xD0, 0xD8)}  # start of image, TEM, restarts
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, SOF55; not DHT, JPG and DAC
+_END_OF_IMAGE, _PADDING = b"\xff\xd9", 16
 _SIZE = struct.Struct(">BHHB")  # precision, height, width, components
 
 
@@ -77,14 +78,15 @@ def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
 
 
 def _decoded(src: bytes, syntax: str, samples: int) -> np.ndarray:
-    if syntax in _JPEG2000:
+    if syntax in (*_JPEG2000, *_HTJ2K):
+        # OpenJPEG decodes HTJ2K as well; imagecodecs.htj2k_decode returns noise for damaged data instead of an error.
         return imagecodecs.jpeg2k_decode(src, numthreads=1)
-    if syntax in _HTJ2K:
-        return imagecodecs.htj2k_decode(src)
     if syntax in _JPEG_LS:
         return imagecodecs.jpegls_decode(src)
     if syntax in _LOSSLESS:
         return imagecodecs.jpegsof3_decode(src)
+    if _END_OF_IMAGE not in src[-_PADDING:]:  # libjpeg would fill what is missing with grey.
+        raise EOFError("the frame is cut off")
     # The same colour space on both sides: pydicom converts, as the DICOM header says.
     space = "GRAYSCALE" if samples == 1 else "YCBCR"
     return imagecodecs.jpeg8_decode(src, colorspace=space, outcolorspace=space)

@@ -236,6 +236,16 @@ def test_what_is_refused_and_that_no_patient_is_named(case):
     assert not any(mark in str(caught.value) for mark in PATIENT)
 
 
+@pytest.mark.parametrize("syntax", [*ENCODERS, uid.RLELossless], ids=lambda one: uid.UID(one).name)
+def test_a_frame_that_is_cut_off_is_refused(syntax):
+    pixels = SMALL if syntax == uid.JPEGBaseline8Bit else DEEP
+    ds = dataset(pixels, syntax=syntax, bits=8 if pixels is SMALL else 12)
+    frame = next(pydicom.encaps.generate_frames(ds.PixelData, number_of_frames=1))
+    ds.PixelData = pydicom.encaps.encapsulate([frame[: len(frame) * 4 // 5]])
+    with pytest.raises(UnreadableImage, match=r"incomplete|damaged"):
+        read(written(ds))
+
+
 def test_a_frame_larger_than_the_header_says_is_not_decoded():
     data = dicom(SMALL, syntax=uid.JPEG2000Lossless)
     ds = pydicom.dcmread(pydicom.filebase.DicomBytesIO(data))
