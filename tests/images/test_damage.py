@@ -54,6 +54,7 @@ FILES = {
     "dicom": dicom(DEEP[..., 0] // 16, bits=12, **WINDOW),
     "dicom jpeg": dicom(DEEP[..., 0] // 16, bits=12, syntax=JPEGExtended12Bit, **WINDOW),
 }
+READING = DicomReading("file", frame=1)
 SLOW = ("jpeg 2000", "jpeg xl", "avif", "dicom", "dicom jpeg")
 
 

@@ -46,6 +46,7 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax
 _MOST_META = 4096
 _MOST_INFLATED = 2**29  # bytes; a deflated file is unpacked as a whole
 _WHITE = 65535
+_MOST_LETTERS = 5  # of a modality
 
 try:
     import pydicom
@@ -76,6 +77,8 @@ def header(data: bytes) -> Header:
     allocated, stored = int(ds.BitsAllocated), int(ds.get("BitsStored", ds.BitsAllocated))
     if allocated not in (8, 16) or not 1 <= stored <= allocated:
         raise UnreadableImage(f"DICOM files with {allocated} bits per value are not supported: only 8 and 16.")
+    if int(ds.get("HighBit", stored - 1)) != stored - 1:
+        raise UnreadableImage("DICOM files whose values do not begin at the lowest bit are not supported.")
     grey = kind in _GREY
     if grey and ("RescaleSlope" in ds) != ("RescaleIntercept" in ds):
         raise UnreadableImage("The DICOM file has a rescale slope without an intercept, or the reverse.")
@@ -338,4 +341,10 @@ def describe(data: bytes) -> Described:
         raise
     except Exception as error:  # As everywhere: damaged bytes.
         raise damaged("DICOM", type(error).__name__) from None
-    return Described(modality if modality.isalnum() else "?", frames, burned_in, window, (low, high))
+    return Described(
+        modality if modality.isalpha() and len(modality) <= _MOST_LETTERS else "?",
+        frames,
+        burned_in,
+        window,
+        (low, high),
+    )

@@ -58,6 +58,9 @@ def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
         width, height, depths = codestream_size(src, max(src.find(b"\xff\x4f\xff\x51", 0, 4096), 0))
         size = (width, height, len(depths))
     else:
+        if _END_OF_IMAGE not in src[-_PADDING:]:
+            # libjpeg would fill what is missing with grey, and CharLS searches for the end behind the buffer.
+            raise EOFError("the frame is cut off")
         size = _jpeg_size(src)
     if size != expected:
         raise ValueError(f"a frame of {size} instead of {expected}")
@@ -85,8 +88,6 @@ def _decoded(src: bytes, syntax: str, samples: int) -> np.ndarray:
         return imagecodecs.jpegls_decode(src)
     if syntax in _LOSSLESS:
         return imagecodecs.jpegsof3_decode(src)
-    if _END_OF_IMAGE not in src[-_PADDING:]:  # libjpeg would fill what is missing with grey.
-        raise EOFError("the frame is cut off")
     # The same colour space on both sides: pydicom converts, as the DICOM header says.
     space = "GRAYSCALE" if samples == 1 else "YCBCR"
     return imagecodecs.jpeg8_decode(src, colorspace=space, outcolorspace=space)

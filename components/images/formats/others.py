@@ -4,8 +4,6 @@ TensorFlow decodes none of them, so their pixels are stored losslessly in a form
 imported for the first file that needs it.
 """
 
-from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -18,16 +16,7 @@ _JPEG2000_STARTS = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n")
 _JPEGXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _AVIF_BRANDS = (b"avif", b"avis")
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-# Format -> the module in this package with its functions `header` and `read`.
-_MODULES = {
-    "JPEG2000": "jpeg2000",
-    "PNM": "pnm",
-    "JPEGXL": "jpegxl",
-    "AVIF": "avif",
-    "HEIC": "heic",
-    DICOM: "dicom",
-}
-OTHERS = frozenset(_MODULES)
+OTHERS = frozenset({"JPEG2000", "PNM", "JPEGXL", "AVIF", "HEIC", DICOM})
 _DICOM_MARK, _DICOM_MARK_AT = b"DICM", 128
 # Files without the preamble begin with the group 0002 or 0008, in little or big endian. The element's number and type
 # are checked as well, because four bytes are not much of a signature.
@@ -59,7 +48,7 @@ def other_header(data: bytes) -> Header | None:
     if kind is None:
         return None
     try:
-        return _function(kind, "header")(data)
+        return _module(kind).header(data)
     except (UnreadableImage, MemoryError):
         raise
     except Exception as error:  # The readers may raise anything on damaged bytes.
@@ -81,7 +70,7 @@ def read_other(data: bytes, header: Header, dicom: DicomReading | None = None) -
     """
     try:
         more = (dicom,) if header.format == DICOM else ()
-        pixels = _function(header.format, "read")(data, header, *more)
+        pixels = _module(header.format).read(data, header, *more)
     except (UnreadableImage, MemoryError):
         raise
     except Exception as error:  # As above.
@@ -97,8 +86,22 @@ def _said(kind: str, error: Exception) -> str:
     return type(error).__name__ if kind == DICOM else in_brackets(error)
 
 
-def _function(kind: str, name: str) -> Callable[..., Any]:
-    return getattr(import_module(f"restem.images.formats.{_MODULES[kind]}"), name)
+def _module(kind: str) -> Any:
+    """The module with the functions `header` and `read`; the imports are spelled out for the fingerprint of the code."""
+    match kind:
+        case "JPEG2000":
+            from restem.images.formats import jpeg2000 as module
+        case "PNM":
+            from restem.images.formats import pnm as module
+        case "JPEGXL":
+            from restem.images.formats import jpegxl as module
+        case "AVIF":
+            from restem.images.formats import avif as module
+        case "HEIC":
+            from restem.images.formats import heic as module
+        case _:
+            from restem.images.formats import dicom as module
+    return module
 
 
 def _isobmff(data: bytes) -> str | None:

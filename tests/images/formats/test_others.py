@@ -172,7 +172,6 @@ def test_formats_are_found_by_content():
 
 
 def test_heic():
-    pytest.importorskip("pi_heif")
     pixels = read(base64.b64decode(HEIC))
     across, down = np.mgrid[0:16, 0:24][::-1]
     np.testing.assert_allclose(pixels, np.stack([10 * across, 15 * down, 0 * down], -1), atol=2)
