@@ -288,8 +288,8 @@ def _output_range(ds: Any) -> tuple[float, float]:
     """The range of apply_voi_lut's results for a window: that of all values that the file could store."""
     if ds.get("ModalityLUTSequence"):
         return 0.0, 2.0 ** _table(ds.ModalityLUTSequence[0])[2] - 1
-    bits = int(ds.BitsStored)
-    low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if ds.PixelRepresentation else (0.0, 2.0**bits - 1)
+    bits = int(ds.get("BitsStored", ds.BitsAllocated))
+    low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if ds.get("PixelRepresentation") else (0.0, 2.0**bits - 1)
     if "RescaleSlope" in ds:
         slope, intercept = float(ds.RescaleSlope), float(ds.RescaleIntercept)
         low, high = low * slope + intercept, high * slope + intercept

@@ -4,7 +4,7 @@ TensorFlow decodes none of them, so their pixels are stored losslessly in a form
 imported for the first file that needs it.
 """
 
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -86,22 +86,32 @@ def _said(kind: str, error: Exception) -> str:
     return type(error).__name__ if kind == DICOM else in_brackets(error)
 
 
-def _module(kind: str) -> Any:
-    """The module with the functions `header` and `read`; the imports are spelled out for the fingerprint of the code."""
+def _module(kind: str) -> ModuleType:
+    """The format's module. The imports are spelled out, because the fingerprint of the code follows them."""
     match kind:
         case "JPEG2000":
-            from restem.images.formats import jpeg2000 as module
+            from restem.images.formats import jpeg2000
+
+            return jpeg2000
         case "PNM":
-            from restem.images.formats import pnm as module
+            from restem.images.formats import pnm
+
+            return pnm
         case "JPEGXL":
-            from restem.images.formats import jpegxl as module
+            from restem.images.formats import jpegxl
+
+            return jpegxl
         case "AVIF":
-            from restem.images.formats import avif as module
+            from restem.images.formats import avif
+
+            return avif
         case "HEIC":
-            from restem.images.formats import heic as module
-        case _:
-            from restem.images.formats import dicom as module
-    return module
+            from restem.images.formats import heic
+
+            return heic
+    from restem.images.formats import dicom
+
+    return dicom
 
 
 def _isobmff(data: bytes) -> str | None:

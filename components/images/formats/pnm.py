@@ -12,6 +12,8 @@ _TEXT = (b"P1", b"P2", b"P3")
 _BITMAPS = (b"P1", b"P4")
 _MOST_HEADER_BYTES = 4096  # with comments
 _MOST = 65535
+_MOST_DIGITS = 5  # of 65535
+_CHUNK_BYTES = 1 << 20  # of text that is split into words at once: a word takes 34 bytes
 _TOKEN = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*([0-9]{1,10})")
 
 
@@ -86,10 +88,26 @@ def _plain(text: bytes, count: int, *, each_digit: bool) -> np.ndarray:
             raise ValueError("digits other than 0 and 1")
         values = digits
     else:
-        words = text.split(None, count)[:count]
-        if any(not word.isdigit() or len(word) > 5 for word in words):
-            raise ValueError("words that are not numbers")
-        values = np.array(words, dtype="S5").astype(np.uint32) if words else np.zeros(0, np.uint32)
+        values = _numbers(text, count)
     if len(values) < count:
         raise UnreadableImage(incomplete("PNM"))
     return values
+
+
+def _numbers(text: bytes, count: int) -> np.ndarray:
+    """Up to `count` numbers of a text, as uint32."""
+    values = np.empty(count, np.uint32)
+    done = at = 0
+    while done < count and at < len(text):
+        end = min(at + _CHUNK_BYTES, len(text))
+        while end < len(text) and not text[end : end + 1].isspace():
+            end += 1
+            if end - at > _CHUNK_BYTES + _MOST_DIGITS:
+                raise ValueError("words that are not numbers")
+        words = text[at:end].split()[: count - done]
+        if any(not word.isdigit() or len(word) > _MOST_DIGITS for word in words):
+            raise ValueError("words that are not numbers")
+        if words:
+            values[done : done + len(words)] = np.array(words, dtype="S5").astype(np.uint32)
+        done, at = done + len(words), end
+    return values[:done]

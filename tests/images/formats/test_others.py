@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from restem.images.arrays import decodable, read_array
+from restem.images.formats import pnm
 from restem.images.formats.others import other_format
 from restem.images.header import UnreadableImage
 from restem.images.probe import probe
@@ -115,6 +116,13 @@ def test_an_avif_is_turned_upright(encoded, orientation):
 def test_pnm(data, expected):
     pixels = np.array(expected)
     np.testing.assert_array_equal(read(data), pixels if pixels.ndim == 3 else pixels[..., None])
+
+
+def test_a_long_text_is_read_in_parts(monkeypatch):
+    monkeypatch.setattr(pnm, "_CHUNK_BYTES", 7)
+    values = noise((20, 30, 3), 8)
+    text = b"P3 30 20 255\n" + b" ".join(b"%d" % value for value in values.ravel())
+    np.testing.assert_array_equal(read(text), values)
 
 
 @pytest.mark.parametrize(

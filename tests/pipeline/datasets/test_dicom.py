@@ -25,3 +25,18 @@ def test_init_proposes_how_dicom_files_are_read(tmp_path):
     assert (config.image.dicom.window, config.image.bits, config.image.channels) == ("full", 16, 1)
     assert (config.data.group, config.data.split) == ("dicom.PatientID", "stratified")
     assert "36 of 36 sampled files name a window" in text
+
+
+def test_init_proposes_nothing_for_grey_and_names_burned_in_annotations_of_colour_files(tmp_path):
+    for place in range(8):
+        kind = tmp_path / "scans" / ("ill" if place % 2 else "well")
+        kind.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(place).integers(0, 256, (40, 40, 3)).astype(np.uint8)
+        ds = dataset(pixels, Modality="US", BurnedInAnnotation="YES" if place < 3 else "NO")
+        ds.PatientID = ""
+        (kind / f"{place}.dcm").write_bytes(written(ds))
+    text = propose(tmp_path / "scans", tmp_path / "own.yaml")
+    assert "dicom: {window: full}  # values in the modality's units (US 8)" in text
+    assert "3 of 8 sampled files say that annotations are burned into their pixels" in text
+    assert "some files have no PatientID" in text
+    assert "value_range" not in text
