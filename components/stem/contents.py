@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .checkpoint.examine import examine
 from .checkpoint.examined import Examined
+from .checkpoint.form import FORMS, KNOWN
 from .checkpoint.layout import BLOCKS
 from .errors import StemError
 
@@ -27,9 +28,9 @@ def check_contents(path: Path, name: str) -> Examined:
 
 def refuse_other(found: Examined, name: str) -> None:
     """Raises StemError if a checkpoint is one of another stock network than this one."""
-    if found.backbone == name or found.backbone not in BLOCKS:
+    if found.backbone == name or found.backbone not in KNOWN:
         return
-    have, expected = (sum(BLOCKS[one]) for one in (found.backbone, name))
+    have, expected = (sum(BLOCKS.get(one) or FORMS[one][1]) for one in (found.backbone, name))
     raise StemError(
         f"{str(found.path)!r} does not contain {name}: it is a {'modified ' if found.own else ''}{found.backbone}"
         + (f". It has {have} blocks, expected {expected}." if have != expected else ".")

@@ -9,15 +9,15 @@ import numpy as np
 
 from .checkpoint.examine import examine
 from .checkpoint.examined import Examined
+from .checkpoint.form import form_of, known_layout
 from .checkpoint.hdf5 import check_stored, opened, read_tensor
 from .checkpoint.head import TOP
-from .checkpoint.layout import layout_of
 from .checkpoint.pytorch import CONVENTION, read_state
 from .contents import refuse_other
 from .errors import StemError
 from .own import load_own
 from .pytorch import build, set_weights
-from .spec import BACKBONES
+from .spec import BACKBONES, OTHER_BACKBONES
 
 
 def load_backbone(
@@ -28,10 +28,11 @@ def load_backbone(
     pooling: str | None = "avg",
     channels: int = 3,
 ) -> keras.Model:
-    """A stock network for any image size, as keras.applications builds it (without preprocessing).
+    """A stock network for any image size, without preprocessing.
 
     Args:
-        name: one of BACKBONES.
+        name: one of BACKBONES. A bottleneck ResNet of a PyTorch checkpoint, and every ResNet18, 26 and 34, has
+            PyTorch's strides and paddings.
         weights: `imagenet` (Keras downloads it once), `none` (random), or a file: `.weights.h5`, `.h5`
             (also Keras's own ImageNet files), `.keras`, `.safetensors` or `.pth` of torchvision and timm,
             with or without the classifier. A .keras file of a
@@ -59,6 +60,8 @@ def load_backbone(
 
 
 def _build(name: str, include_top: bool, pooling: str | None, channels: int = 3, classes: int = 1000) -> keras.Model:
+    if name in OTHER_BACKBONES:
+        return build(form_of(name, channels), include_top=include_top, pooling=pooling, classes=classes)
     make = getattr(keras.applications, name)
     if not include_top:
         return make(include_top=False, weights=None, input_shape=(None, None, channels), pooling=pooling)
@@ -68,7 +71,18 @@ def _build(name: str, include_top: bool, pooling: str | None, channels: int = 3,
     return keras.Model(body.inputs, top(body.outputs[0]), name=body.name)
 
 
+def no_imagenet(name: str) -> str:
+    """Why there are no ImageNet weights of one of OTHER_BACKBONES, and what to give."""
+    low = name.lower()
+    return (
+        f"Keras has no ImageNet weights of {name}. Give a file of torchvision's or timm's: where PyTorch is installed, "
+        f"safetensors.torch.save_file(timm.create_model('{low}', pretrained=True).state_dict(), '{low}.safetensors')."
+    )
+
+
 def _imagenet(name: str, include_top: bool, pooling: str | None) -> keras.Model:
+    if name in OTHER_BACKBONES:
+        raise StemError(no_imagenet(name))
     network = _build(name, include_top, pooling)
     try:
         # With the default input shape, only the download and the reading of the file can fail.
@@ -122,12 +136,13 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
 
 
 def _from_pytorch(found: Examined, include_top: bool, pooling: str | None) -> keras.Model:
-    state = read_state(found)
-    for name, values in state.items():
-        layer, _, role = name.rpartition(".")
-        _refuse_impossible({{"running_var": "moving_variance"}.get(role, role): values}, layer, str(found.path))
-    network = build(found.described, include_top=include_top, pooling=pooling)
-    set_weights(network, found.described, state)
+    values = read_state(found)
+    for name, one in values.items():
+        layer, _, role = name.rpartition("/")
+        _refuse_impossible({role: one}, layer, str(found.path))
+    described = found.described
+    network = build(described.form, include_top=include_top, pooling=pooling, classes=described.classes)
+    set_weights(network, values)
     network.front, network.unsure, network.convention = None, "", CONVENTION
     return network
 
@@ -136,7 +151,8 @@ def _with_settings(network: keras.Model, found: Examined) -> keras.Model:
     """The stock network with the file's settings of its layers: strides, epsilon and others."""
     config, changed = network.get_config(), False
     # Keras counts the names of the pools in the shortcuts of V2 up in a process.
-    pools = [p.name for p in layout_of(found.backbone).parts if p.kind == "MaxPooling2D" and p.name.endswith("_pool")]
+    parts = known_layout(found.backbone).parts
+    pools = [part.name for part in parts if part.kind == "MaxPooling2D" and part.name.endswith("_pool")]
     counted = [e for e in config["layers"] if e["class_name"] == "MaxPooling2D"]
     names = dict(zip((entry["name"] for entry in counted), pools, strict=True))
     for entry in config["layers"]:

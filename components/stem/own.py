@@ -15,7 +15,8 @@ from .saved import StemModel
 
 _LAYERS = {
     *("InputLayer", "Rescaling", "Cropping2D", "Concatenate", "ZeroPadding2D", "Conv2D", "BatchNormalization"),
-    *("Activation", "Add", "MaxPooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Dense"),
+    *("Activation", "Add", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D"),
+    "Dense",
 }
 _VALUES = {"DTypePolicy", "FloatDTypePolicy", "Policy", "__keras_tensor__", "__numpy__", "__tuple__"}
 _NOT_NEEDED = ("_initializer", "_regularizer", "_constraint")

@@ -10,8 +10,9 @@ from ..errors import StemError
 from ..given import Front
 from . import formats
 from .config import Node
+from .form import KNOWN, known_layout
 from .hdf5 import Storage, Stored, Tensor
-from .layout import BLOCKS, FIRST, Layout, layout_of
+from .layout import FIRST, Layout
 from .match import nearest
 
 MAX_CHANNELS = 4096
@@ -75,8 +76,8 @@ def framework(storage: Storage) -> str:
 
 def layouts(backbone: str | None, channels: int = 3) -> list[Layout]:
     # The expected one last: if nothing fits, the message names the first of the nearest.
-    names = sorted(BLOCKS, key=lambda name: name != backbone)
-    return [layout_of(name, channels) for name in names]
+    names = sorted(KNOWN, key=lambda name: name != backbone)
+    return [known_layout(name, channels) for name in names]
 
 
 def chosen(file: str, names: set[str], expected: str | None) -> Layout:
@@ -85,7 +86,7 @@ def chosen(file: str, names: set[str], expected: str | None) -> Layout:
     if not missing and not extra:
         return layout
     if expected:
-        layout, missing, extra = nearest(names, [layout_of(expected)])
+        layout, missing, extra = nearest(names, [known_layout(expected)])
     start = f"{file!r} does not contain {layout.backbone}" if expected else f"{file!r} contains no stock ResNet"
     if not expected:
         start += f"; compared with {layout.backbone}"
@@ -94,7 +95,7 @@ def chosen(file: str, names: set[str], expected: str | None) -> Layout:
         if missing
         else f"it has {len(extra)} layer(s) too many, the first is {extra[0]!r}"
     )
-    raise StemError(f"{start}: {what}. Supported are {', '.join(BLOCKS)}.")
+    raise StemError(f"{start}: {what}. Supported are {', '.join(KNOWN)}.")
 
 
 def channels_of(tensors: dict[str, dict[str, Tensor]], file: str) -> int:

@@ -12,9 +12,10 @@ from ..given import INACTIVE, Found, Placed, before_model, read_front
 from . import hdf5
 from .config import Node
 from .examined import FORMATS, MAX_CHANNELS, Examined, channels_of, chosen, framework, layouts, top_of
+from .form import KNOWN
 from .hdf5 import Storage, Tensor
 from .head import TOP, Head, read_head
-from .layout import BLOCKS, FIRST, Layout
+from .layout import FIRST, Layout
 from .match import arranged, of_node
 from .names import present_name
 from .settings import compare
@@ -123,7 +124,7 @@ def examine_own(path: Path, kind: str, storage: Storage, root: Node, node: Node,
             f"library made, whose preprocessing is inside it. Save that network alone, as in "
             f"model.get_layer({where[-1]!r}).save('resnet.keras')."
         )
-    known = {name.lower(): name for name in BLOCKS}
+    known = {name.lower(): name for name in KNOWN}
     channels = node.config[ENTRY]["report"]["input"]["channels"]
     return Examined(
         path,
