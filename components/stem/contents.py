@@ -8,21 +8,23 @@ from .checkpoint.examine import examine
 from .checkpoint.examined import Examined
 from .checkpoint.form import FORMS, KNOWN
 from .checkpoint.layout import BLOCKS
+from .checkpoint.values import check_values
 from .errors import StemError
 
 
 def check_contents(path: Path, name: str) -> Examined:
-    """Examines a checkpoint, and refuses it if it is not one of this backbone.
+    """Examines a checkpoint with the values of its weights, and refuses it if it is not one of this backbone.
 
     Args:
         path: any file; what it is is decided by its content.
         name: one of BACKBONES.
 
     Raises:
-        StemError: the file is damaged, of a format that is not read, or holds another network.
+        StemError: the file is damaged, of a format that is not read, or holds another network or impossible values.
     """
     found = examine(path, name)
     refuse_other(found, name)
+    check_values(found)
     return found
 
 

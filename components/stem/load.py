@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from .checkpoint.examine import examine
 from .checkpoint.examined import Examined
 from .checkpoint.form import form_of, known_layout
 from .checkpoint.hdf5 import check_stored, opened, read_tensor
 from .checkpoint.head import TOP
-from .checkpoint.pytorch import CONVENTION, read_state
+from .checkpoint.pytorch import CONVENTION
+from .checkpoint.values import read_values, refuse_impossible
 from .contents import refuse_other
 from .errors import StemError
 from .own import load_own
@@ -117,7 +117,7 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
             f"layer behind the ResNet. The file has behind it: {behind}."
         )
     if found.described is not None:
-        return _from_pytorch(found, include_top, pooling)
+        return _from_form(found, include_top, pooling)
     layers = {layer: tensors for layer, tensors in found.tensors.items() if layer != TOP or include_top}
     with opened(path, found.kind) as file:
         for tensors in layers.values():
@@ -128,22 +128,21 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
         for layer in network.layers:
             if layer.weights:
                 values = {role: read_tensor(file, tensor) for role, tensor in layers[layer.name].items()}
-                _refuse_impossible(values, layer.name, str(path))
+                refuse_impossible(values, layer.name, str(path))
                 layer.set_weights([values[weight.name] for weight in layer.weights])
     network.front = found.front
     network.unsure = found.unsure
     return network
 
 
-def _from_pytorch(found: Examined, include_top: bool, pooling: str | None) -> keras.Model:
-    values = read_state(found)
-    for name, one in values.items():
-        layer, _, role = name.rpartition("/")
-        _refuse_impossible({role: one}, layer, str(found.path))
+def _from_form(found: Examined, include_top: bool, pooling: str | None) -> keras.Model:
+    """A network in PyTorch's form, from a state dict or from a preset of KerasHub."""
+    values = read_values(found)
     described = found.described
     network = build(described.form, include_top=include_top, pooling=pooling, classes=described.classes)
     set_weights(network, values)
-    network.front, network.unsure, network.convention = None, "", CONVENTION
+    network.front, network.unsure = found.front, found.unsure
+    network.convention = None if found.storage else CONVENTION
     return network
 
 
@@ -166,18 +165,3 @@ def _with_settings(network: keras.Model, found: Examined) -> keras.Model:
     except Exception as error:  # Keras has many for settings that contradict each other
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise StemError(f"{str(found.path)!r}: the settings of its layers do not fit together: {first}") from error
-
-
-def _refuse_impossible(values: dict[str, np.ndarray], layer: str, file: str) -> None:
-    """Raises StemError if a weight is NaN or infinite, or a variance is negative."""
-    for name, value in values.items():
-        if not np.isfinite(value).all():
-            raise StemError(
-                f"{file!r}: the weight {name!r} of the layer {layer!r} has values that are NaN or infinite. Give a "
-                "checkpoint of a training that did not diverge."
-            )
-        if name == "moving_variance" and value.min() < 0:
-            raise StemError(
-                f"{file!r}: the variance of the layer {layer!r} is negative, so the file is damaged, or its tensors "
-                "are not those of this layer."
-            )

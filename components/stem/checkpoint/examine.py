@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import StemError
 from ..given import find_resnet
-from . import config, formats, hdf5
+from . import config, formats, hdf5, hub
 from .examined import Examined
 from .form import KNOWN, OTHERS
 from .hdf5 import Storage
@@ -28,11 +28,15 @@ def examine(path: Path, backbone: str | None = None) -> Examined:
     Raises:
         StemError: the file is damaged, of a format that is not read, or holds another network.
     """
+    hub.refuse_online(str(path))
     kind = formats.recognise(path)
     if kind in (formats.SAFETENSORS, formats.TORCH):
         return examine_pytorch(path, kind)
     try:
+        path, kind = hub.folder_of(path, kind)
         storage = hdf5.read_storage(path, kind)
+        if hub.backbone_of(storage.config):
+            return hub.examine_hub(path, kind, storage)
         root = config.parse(storage.config) if storage.config else None
         if storage.backend == "theano":
             raise StemError(
