@@ -114,7 +114,7 @@ def _write_torch(model: keras.Model, path: str, images: Iterable[np.ndarray] | N
         model.save(saved)
         command = [sys.executable, "-m", "restem.convert.to_torch", saved, path]
         environment = {**os.environ, "KERAS_BACKEND": "torch"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise RestemError(
             "PyTorch could not write this model",

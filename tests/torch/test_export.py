@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 import components
-import components.stem.saved
+import components.stem.saved  # noqa: F401 - as restem.stem.saved
 from components.convert.to_torch import main
 from components.stem import StemSpec, load_backbone, modify_stem
 

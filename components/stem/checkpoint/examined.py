@@ -53,17 +53,17 @@ class Examined:
     tensors: dict[str, dict[str, Tensor]]
     changes: dict[str, dict[str, Any]]
     channels: int
-    features: int
-    classes: int | None
-    front: Front | None
-    unsure: str
-    left_out: tuple[str, ...]
-    assumed: tuple[str, ...]
+    features: int = 0
+    classes: int | None = None
+    front: Front | None = None
+    unsure: str = ""
+    left_out: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
     own: dict[str, Any] | None = None
     own_path: tuple[str, ...] = ()
     root: Node | None = None
     storage: Storage | None = None
-    described: Any = None  # of a PyTorch checkpoint, see pytorch.py
+    described: Any = None  # of a network in PyTorch's form, see pytorch.py and hub.py
 
 
 def framework(storage: Storage) -> str:
@@ -72,6 +72,12 @@ def framework(storage: Storage) -> str:
     if storage.by_name:
         return "Keras"
     return "Keras 3" if any(layer.name for layer in storage.layers) else "Keras 2.12 to 3.5"
+
+
+def of_keras(path: Path, kind: str, storage: Storage, *, whole: bool, **found: Any) -> Examined:
+    """What was found in a file of Keras's: a whole model, or weights alone. `found`: the other fields."""
+    told = {"format": FORMATS[kind, whole], "framework": framework(storage)}
+    return Examined(path=path, kind=kind, storage=storage, **{**told, **found})
 
 
 def layouts(backbone: str | None, channels: int = 3) -> list[Layout]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from ..errors import StemError
 from ..given import INACTIVE
 from . import config
-from .examined import FORMATS, Examined, channels_of, chosen, framework, top_of
+from .examined import Examined, channels_of, chosen, of_keras, top_of
 from .hdf5 import Storage, Stored
 from .head import TOP
 from .layout import BLOCKS, EPSILON, FIRST, Layout, layout_of
@@ -64,23 +65,24 @@ def examine_weights(path: Path, kind: str, storage: Storage, expected: str | Non
     unsure = _unsure(storage, named[FIRST], left, ahead, channels)
     if storage.config is not None:
         unsure = "the model is of a class of its own, and its configuration does not say what is in front of the ResNet"
-    return Examined(
+    left_out = f"other layers with weights: {', '.join(told[:12])}{', ...' if len(told) > 12 else ''}"
+    whole = storage.config is not None
+    found = of_keras(
         path,
         kind,
-        FORMATS[kind, storage.config is not None] + ("" if storage.config is None else ", of a class of its own"),
-        framework(storage),
-        layout.backbone,
-        tensors,
-        changes,
-        channels,
-        layout.features,
-        classes,
-        None,
-        unsure,
-        (f"other layers with weights: {', '.join(told[:12])}{', ...' if len(told) > 12 else ''}",) if told else (),
-        tuple(assumed),
-        storage=storage,
+        storage,
+        whole=whole,
+        backbone=layout.backbone,
+        tensors=tensors,
+        changes=changes,
+        channels=channels,
+        features=layout.features,
+        classes=classes,
+        unsure=unsure,
+        left_out=(left_out,) if told else (),
+        assumed=tuple(assumed),
     )
+    return dataclasses.replace(found, format=f"{found.format}, of a class of its own") if whole else found
 
 
 def _settings_told(layout: Layout, old: bool) -> str:
