@@ -7,6 +7,7 @@ import json
 import re
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
@@ -66,7 +67,57 @@ def hub_layers(state):
             yield f"{ours}_{place}_bn", norm(f"{theirs}.{second}")
 
 
-def save(folder, state, named=True, files=None, **changes):
+def v2_layers(seed=0):
+    """The same of a ResNetV2 with random weights."""
+    rng = np.random.default_rng(seed)
+
+    def conv(into, filters, side):
+        return [rng.normal(0, (2 / (into * side**2)) ** 0.5, (side, side, into, filters)).astype(np.float32)]
+
+    def norm(size):
+        parts = rng.uniform(0.5, 1.5, size), *rng.normal(0, 0.3, (2, size)), rng.uniform(0.5, 1.5, size)
+        return [part.astype(np.float32) for part in parts]
+
+    yield "conv1_conv", conv(3, 64, 7)
+    into = 64
+    for stage in range(4):
+        name, width = f"stack{stage}_block0", 64 * 2**stage
+        yield f"{name}_pre_activation_bn", norm(into)
+        yield f"{name}_1_conv", conv(into, width, 1)
+        yield f"{name}_1_bn", norm(width)
+        yield f"{name}_2_conv", conv(width, width, 3)
+        yield f"{name}_2_bn", norm(width)
+        yield f"{name}_0_conv", conv(into, 4 * width, 1)
+        yield f"{name}_3_conv", conv(width, 4 * width, 1)
+        into = 4 * width
+    yield "post_bn", norm(into)
+
+
+def v2_forward(arrays, pixels):
+    """KerasHub's ResNetV2: [n, height, width, 3] -> [n, 2048]."""
+
+    def conv(x, name, stride=1):
+        (kernel,) = arrays[name]
+        pad = kernel.shape[0] // 2
+        x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+        return keras.ops.convert_to_numpy(keras.ops.conv(x, kernel, stride, "valid"))
+
+    def relu_norm(x, name):
+        gamma, beta, mean, variance = arrays[name]
+        return np.maximum((x - mean) / np.sqrt(variance + 1e-5) * gamma + beta, 0)
+
+    x = np.pad(conv(pixels, "conv1_conv", 2), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+    x = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))[:, ::2, ::2].max(axis=(-1, -2))
+    for stage in range(4):
+        name, stride = f"stack{stage}_block0", 2 if stage else 1
+        before = relu_norm(x, f"{name}_pre_activation_bn")
+        y = relu_norm(conv(before, f"{name}_1_conv"), f"{name}_1_bn")
+        y = conv(relu_norm(conv(y, f"{name}_2_conv", stride), f"{name}_2_bn"), f"{name}_3_conv")
+        x = conv(before, f"{name}_0_conv", stride) + y
+    return relu_norm(x, "post_bn").mean(axis=(1, 2))
+
+
+def save(folder, state, named=True, files=None, layers=None, **changes):
     """A preset's folder. `changes`: of its configuration."""
     basic, deep = "layer1.0.conv3.weight" not in state, "conv1.0.weight" in state
     config = {
@@ -88,7 +139,7 @@ def save(folder, state, named=True, files=None, **changes):
         (folder / name).write_text(json.dumps(data))
     counts = {}
     with h5py.File(folder / "model.weights.h5", "w") as file:
-        for name, arrays in hub_layers(state):
+        for name, arrays in layers or hub_layers(state):
             kind = "conv2d" if name.endswith("_conv") else "batch_normalization"
             count = counts[kind] = counts.get(kind, -1) + 1
             group = file.create_group(f"layers/{kind}{f'_{count}' if count else ''}/vars")
@@ -116,6 +167,21 @@ def test_the_features_are_those_of_the_formula(tmp_path, case):
     for size in ((32, 32), (33, 46)):
         pixels = np.random.default_rng(1).normal(0, 1, (2, *size, channels)).astype(np.float32)
         assert difference(forward(state, pixels), run(network, pixels)) <= 1e-5
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_v2_has_the_stride_in_the_first_block_and_its_pool_pads_with_minus_infinity(tmp_path, named):
+    layers = [*v2_layers()]
+    v2 = {"use_pre_activation": True, "files": IMAGENET}
+    network = load_backbone("ResNet50V2", save(tmp_path / "preset", state_dict(), named, layers=layers, **v2))
+    for size in ((32, 32), (33, 46)):
+        pixels = np.random.default_rng(1).normal(0, 1, (2, *size, 3)).astype(np.float32)
+        assert difference(v2_forward(dict(layers), pixels), run(network, pixels)) <= 1e-5
+    for fields in ({"channels": 1}, {"kernel": 9, "filters": 80, "batch_norm": True}, {"small_images": True}):
+        assert modify_stem(network, StemSpec(**fields)).report.claim == "exact"
+    fewer = modify_stem(network, StemSpec(filters=32, pool=False))
+    assert fewer.report.claim == "approximate"
+    assert not any(layer.name.startswith("pool1") for layer in fewer.model.layers)
 
 
 def test_the_preprocessing_is_that_of_the_image_converter_and_the_stem_changes_exactly(tmp_path):
@@ -164,14 +230,15 @@ def test_an_old_converter_has_a_mean_and_a_variance(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"use_pre_activation": True}, "ResNetV2"),
+        ({"use_pre_activation": True}, "V2 has bottlenecks"),
+        ({"use_pre_activation": 1}, "use_pre_activation is 1"),
         ({"block_type": "bottleneck_block"}, "no weights for the layer"),
         ({"block_type": "basic_block_vd"}, "no weights for the layer 'stack0_block0_0_conv'"),
         ({"block_type": {}}, "block_type"),
         ({"stackwise_num_blocks": [1, 1, 1, 9]}, r"stackwise_num_blocks is \[1, 1, 1, 9\]"),
         ({"stackwise_num_filters": [64, 128, 256]}, "stackwise_num_filters"),
         ({"stackwise_num_strides": [1, 1, 2, 2]}, "stackwise_num_strides"),
-        ({"input_conv_filters": [32]}, r"has the shape \(7, 7, 3, 64\), expected \(7, 7, 3, 32\)"),
+        ({"input_conv_filters": [32]}, "no weights for the layer 'stack0_block0_0_conv'"),
         ({"input_conv_filters": [10**12]}, "input_conv_filters"),
         ({"input_conv_kernel_sizes": [5]}, "its stem"),
         ({"class_name": "EfficientNetBackbone"}, "KerasHub's EfficientNetBackbone"),
@@ -189,7 +256,7 @@ def test_values_that_are_not_finite_and_a_folder_without_its_configuration_are_r
     with pytest.raises(StemError, match=r"conv3_block1_1_bn.*NaN or infinite"):
         load_backbone("ResNet18", folder)
     (folder / "config.json").unlink()
-    with pytest.raises(StemError, match=r"ResNet of KerasHub.*config\.json"):
+    with pytest.raises(StemError, match=r"ResNet of KerasHub.*folder of its preset"):
         load_backbone("ResNet18", folder / "model.weights.h5")
 
 

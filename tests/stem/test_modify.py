@@ -237,7 +237,7 @@ def test_a_refuted_claim_raises(monkeypatch):
     [
         ("conv2_block1_2_conv", np.nan, "conv2_block1_2_conv.*NaN or infinite"),
         ("conv1_conv", np.inf, "conv1_conv.*NaN or infinite"),
-        ("conv1_conv", 3e38, "finite, but so large"),
+        ("conv1_conv", 1e38, "finite, but so large"),
     ],
 )
 def test_weights_that_are_not_finite_or_too_large_are_named(layer, value, words):

@@ -50,6 +50,7 @@ def examine(path: Path, backbone: str | None = None) -> Examined:
             raise _no_resnet(path, storage)
         if root and found:
             return _asked(examine_whole(path, kind, storage, root, found, backbone))
+        hub.refuse_weights_alone(storage, str(path))
         return _asked(examine_weights(path, kind, storage, backbone))
     except hdf5.ERRORS as error:
         if isinstance(error, StemError):

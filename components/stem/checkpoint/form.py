@@ -44,6 +44,7 @@ class Form:
         stem: filters of the stem's convolutions: one of 7x7, or several of 3x3 (ResNet-C and -D).
         average: a shortcut with a stride is an average pool of 2x2, then a convolution without a stride (ResNet-D).
         shortcut: the first block has a convolution in its shortcut also where the sizes do not need one (KerasHub).
+        preact: BatchNormalization and ReLU stand in front of the convolutions (ResNetV2).
     """
 
     backbone: str
@@ -54,6 +55,7 @@ class Form:
     stem: tuple[int, ...] = (STEM_FILTERS,)
     average: bool = False
     shortcut: bool = False
+    preact: bool = False
 
     @property
     def features(self) -> int:
@@ -73,6 +75,8 @@ class Form:
             parts.append(f"{self.stem[0]} filters in the stem")
         if self.average:
             parts.append("average pooling in its shortcuts (ResNet-D)")
+        if self.preact:
+            parts.append("V2 with the stride in the first block of a stage")
         return ", ".join(parts)
 
 
@@ -95,14 +99,23 @@ def layout_of_form(form: Form) -> Layout:
         side, stride = (7 if len(form.stem) == 1 else 3), (2 if place == 0 else 1)
         x = build.pad(PAD if place == 0 else f"{start}_pad", x, side // 2)
         x = build.conv(FIRST if place == 0 else f"{start}_conv", x, filters, side, strides=stride)
-        x = build.relu(f"{start}_relu", build.norm(f"{start}_bn", x))
-    # PyTorch pads with minus infinity; nothing here is below zero.
-    x = build.pad("pool1_pad", x, 1)
-    x = build.add("MaxPooling2D", "pool1_pool", (x,), pool_size=[3, 3], strides=[2, 2], padding="valid")
+        if not form.preact:
+            x = build.relu(f"{start}_relu", build.norm(f"{start}_bn", x))
+    if form.preact:
+        # Padding with minus infinity, of built-in layers: stride 1 pads both sides alike, then every second pixel.
+        x = build.add("MaxPooling2D", "pool1_pool", (x,), pool_size=[3, 3], strides=[1, 1], padding="same")
+        x = build.add("MaxPooling2D", "pool1_take", (x,), pool_size=[1, 1], strides=[2, 2], padding="valid")
+    else:
+        # PyTorch pads with minus infinity; nothing here is below zero.
+        x = build.pad("pool1_pad", x, 1)
+        x = build.add("MaxPooling2D", "pool1_pool", (x,), pool_size=[3, 3], strides=[2, 2], padding="valid")
     for stage, count in enumerate(form.blocks):
         for block in range(count):
             name = f"conv{stage + 2}_block{block + 1}"
-            x = _block(build, form, stage, name, x, 2 if stage and block == 0 else 1)
+            make = _preact_block if form.preact else _block
+            x = make(build, form, stage, name, x, 2 if stage and block == 0 else 1)
+    if form.preact:
+        x = build.relu("post_relu", build.norm("post_bn", x))
     return Layout(form.backbone, tuple(build.parts), x, build.width[x])
 
 
@@ -135,3 +148,14 @@ def _block(build: Builder, form: Form, stage: int, name: str, x: str, stride: in
         y = build.norm(f"{start}_bn", y)
         y = y if last else build.relu(f"{start}_relu", y)
     return build.relu(f"{name}_out", build.add("Add", f"{name}_add", (before, y)))
+
+
+def _preact_block(build: Builder, form: Form, stage: int, name: str, x: str, stride: int) -> str:
+    width, out = form.width * 2**stage, form.out(stage)
+    before = build.relu(f"{name}_preact_relu", build.norm(f"{name}_preact_bn", x))
+    other = build.conv(f"{name}_0_conv", before, out, 1, strides=stride) if name.endswith("_block1") else x
+    y = build.conv(f"{name}_1_conv", before, width, 1)
+    y = build.pad(f"{name}_2_pad", build.relu(f"{name}_1_relu", build.norm(f"{name}_1_bn", y)), 1)
+    y = build.conv(f"{name}_2_conv", y, width, 3, strides=stride)
+    y = build.relu(f"{name}_2_relu", build.norm(f"{name}_2_bn", y))
+    return build.add("Add", f"{name}_out", (other, build.conv(f"{name}_3_conv", y, out, 1)))

@@ -1,4 +1,4 @@
-"""KerasHub's ResNetBackbone: the folder that save_to_preset writes, or a .keras file. KerasHub itself is not needed.
+"""KerasHub's ResNetBackbone (v1.5, vd, V2): the folder that save_to_preset writes, or a .keras file. KerasHub itself is not needed.
 
 The configuration says which network it is (form.py), and the weights are found by the layers' names, or by their class
 and count in files of older versions of Keras. Nothing in the files is executed.
@@ -19,7 +19,7 @@ from . import formats
 from .examined import MAX_CHANNELS, Examined
 from .form import FORMS, Form, layout_of_form
 from .hdf5 import TEXT_BYTES, Storage, Stored, Tensor
-from .layout import FIRST, WIDTH, Part
+from .layout import BLOCKS, FIRST, WIDTH, Part
 from .pytorch import changes_of
 
 _PACKAGES = ("keras_hub", "keras_nlp")  # KerasHub's former name
@@ -83,6 +83,15 @@ def _is_hubs(data: Any) -> bool:
     return any(package in where for package in _PACKAGES)
 
 
+def refuse_weights_alone(storage: Storage, file: str) -> None:
+    """Raises StemError for the weights of a preset without its configuration."""
+    if any(layer.name == "stack0_block0_1_conv" for layer in storage.layers):
+        raise StemError(
+            f"{file!r} has the weights of a ResNet of KerasHub, but not its configuration: give the folder of its "
+            "preset, which has config.json beside model.weights.h5."
+        )
+
+
 def examine_hub(path: Path, kind: str, storage: Storage) -> Examined:
     """Looks at a preset. `storage.config` is one of `backbone_of`.
 
@@ -125,12 +134,6 @@ def _form(name: str, config: dict[str, Any], file: str) -> Form:
         raise StemError(
             f"{file!r} is KerasHub's {name:.60}, but none of {', '.join(FORMS)}: of KerasHub, {_BACKBONE} is read."
         )
-    if config.get("use_pre_activation"):
-        raise _other(
-            file,
-            "it is a ResNetV2 (use_pre_activation) in KerasHub's form, which has other strides than Keras's; V2 is "
-            "read from keras.applications",
-        )
     block = str(config.get("block_type"))
     basic, average = block.startswith("basic_block"), block.endswith("_vd")
     if block not in ("basic_block", "bottleneck_block", "basic_block_vd", "bottleneck_block_vd"):
@@ -143,6 +146,11 @@ def _form(name: str, config: dict[str, Any], file: str) -> Form:
     if backbone is None:
         has = ", ".join(f"{one} {list(counts)}" for one, (two, counts) in FORMS.items() if two == basic)
         raise _other(file, f"its stackwise_num_blocks is {blocks!s:.60}; known for {block} are {has}")
+    preact = config.get("use_pre_activation", False)
+    if not isinstance(preact, bool) or (preact and block != "bottleneck_block"):
+        raise _other(
+            file, f"its use_pre_activation is {preact!s:.60}, with a block_type of {block} (V2: bottleneck_block)"
+        )
     stem, sides = config.get("input_conv_filters"), config.get("input_conv_kernel_sizes")
     if not isinstance(stem, list) or not all(type(one) is int and 0 < one <= MAX_CHANNELS for one in stem):
         raise _other(file, f"its input_conv_filters is {stem!s:.60}, expected whole numbers")
@@ -150,15 +158,28 @@ def _form(name: str, config: dict[str, Any], file: str) -> Form:
         raise _other(
             file, f"its stem has {len(stem)} filters and the kernels {sides!s:.60}; known are one of 7 and three of 3"
         )
+    if preact and (f"{backbone}V2" not in BLOCKS or sides != [7]):
+        raise _other(
+            file, f"V2 is read with 50, 101 and 152 layers and one 7x7 convolution, not {blocks!s:.60} and {sides}"
+        )
     # KerasHub gives the first block a convolution in its shortcut, but not in networks of plain basic blocks.
-    return Form(backbone, basic, FORMS[backbone][1], stem=tuple(stem), average=average, shortcut=block != "basic_block")
+    return Form(
+        f"{backbone}V2" if preact else backbone,
+        basic,
+        FORMS[backbone][1],
+        stem=tuple(stem),
+        average=average,
+        shortcut=block != "basic_block",
+        preact=preact,
+    )
 
 
 def _name(ours: str) -> str:
     """KerasHub's name of a layer: conv3_block1_0_conv is stack1_block0_0_conv, conv1_2_bn is conv2_bn."""
     block = re.fullmatch(r"conv(\d)_block(\d+)_(.+)", ours)
     if block:
-        return f"stack{int(block[1]) - 2}_block{int(block[2]) - 1}_{block[3]}"
+        rest = block[3].replace("preact_", "pre_activation_")
+        return f"stack{int(block[1]) - 2}_block{int(block[2]) - 1}_{rest}"
     return re.sub(r"^conv1_(\d)_", r"conv\1_", ours)
 
 

@@ -42,7 +42,6 @@ _OTHERS = {
     "DenseNet": "conv1/conv",
     "EfficientNet": "stem_conv",
     "NASNet": "stem_conv1",
-    "ResNet of KerasHub (give the folder of its preset, with config.json)": "stack0_block0_1_conv",
 }
 
 

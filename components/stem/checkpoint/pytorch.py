@@ -172,7 +172,7 @@ def changes_of(form: Form) -> dict[str, dict[str, Any]]:
         known = stock.get(part.name, {})
         keys = {"epsilon", "strides"} if part.kind in ("Conv2D", "BatchNormalization") else set()
         found = {key: part.settings[key] for key in keys & set(known) if known[key] != part.settings[key]}
-        if "strides" in found and part.settings["strides"] == [2, 2]:
+        if "strides" in found and part.settings["strides"] == [2, 2] and part.settings["kernel_size"] == [3, 3]:
             found["padding"] = "1 on each side"
         if found:
             changes[part.name] = found
