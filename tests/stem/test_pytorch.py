@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from restem.stem import Preprocessing, StemError, StemSpec, load_backbone, modify_stem
 from restem.stem.checkpoint.form import FORMS as BLOCKS
+from restem.stem.contents import check_contents
 
 from .networks import difference, randomise, run
 
@@ -188,8 +189,10 @@ def ones(*shape):
     ],
 )
 def test_what_is_not_such_a_network_is_refused_with_the_reason(tmp_path, changes, reason):
-    with pytest.raises(StemError, match=reason):
-        load_backbone("ResNet50", save(changed(**changes), tmp_path))
+    path = save(changed(**changes), tmp_path)
+    for look in (load_backbone, lambda name, path: check_contents(path, name)):  # before a run, too
+        with pytest.raises(StemError, match=reason):
+            look("ResNet50", path)
 
 
 def test_a_cut_file_and_another_depth_are_refused(tmp_path):

@@ -1,7 +1,7 @@
-"""KerasHub's ResNetBackbone (v1.5, vd, V2): the folder that save_to_preset writes, or a .keras file. KerasHub itself is not needed.
+"""KerasHub's ResNetBackbone (v1.5, vd, V2): the folder that save_to_preset writes, or a .keras file.
 
-The configuration says which network it is (form.py), and the weights are found by the layers' names, or by their class
-and count in files of older versions of Keras. Nothing in the files is executed.
+KerasHub itself is not needed. The configuration says which network it is (form.py), and the weights are found by the
+layers' names, or by their class and count in files of older versions of Keras. Nothing in the files is executed.
 """
 
 from __future__ import annotations
