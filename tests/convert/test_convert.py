@@ -133,6 +133,6 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RestemError, match=r"onnx, onnxruntime, tf2onnx are missing.*restem\[export\]"):
         check_installed("onnx")
-    with pytest.raises(RestemError, match=r"torch is missing.*--to torch.*pip install torch"):
+    with pytest.raises(RestemError, match=r"--to torch: .*torch is missing.*pip install torch"):
         check_installed("torch")
     check_installed("tflite")

@@ -213,7 +213,6 @@ def test_a_pickle_is_not_opened_without_pytorch(tmp_path, monkeypatch):
 
 
 RULES = {
-    "grey": {"channels": 1},
     "bands": {"bands": ("nir", "red", "green", "blue")},
     "kernel, BatchNorm": {"kernel": 9, "batch_norm": True},
     "small images": {"small_images": True},

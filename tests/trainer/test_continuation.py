@@ -201,10 +201,6 @@ def test_a_source_of_another_form_goes_on_with_the_layers_of_its_backbone_keras(
     pixels = images.astype(np.float32)
     np.testing.assert_allclose(again.model.predict(pixels), network.model.predict(pixels), atol=1e-5)
     assert set(again.stem_layers) == set(network.stem_layers)
-    # It is pushed again, and goes on again.
-    write_backbone(folder / EXTRA, again, 255)
-    third = continue_network(str(folder), image, stem, classes=["b", "new"], sample=images)
-    np.testing.assert_allclose(third.model.predict(pixels)[:, 0], network.model.predict(pixels)[:, 0], atol=1e-5)
 
 
 def test_the_head_phase_starts_with_the_old_head(train):
