@@ -2,9 +2,10 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -53,19 +54,23 @@ class Survey:
     bands: Bands | None
 
 
-def survey(path: str) -> Survey:
+def survey(path: str, given: Mapping[str, Any] | None = None) -> Survey:
     """Reads up to 400 images, evenly spaced over all files.
+
+    Args:
+        path: local or remote.
+        given: see `infer_layout`.
 
     Raises:
         RestemError: see `check_listing`; or no image can be read.
     """
-    inferred = infer_layout(path)
+    inferred = infer_layout(path, given)
     if inferred.data.group is not None and "split" not in inferred.reasons:
         # By a hash of the group alone, a class with few groups may have no test images.
         data = inferred.data.model_copy(update={"split": "stratified"})
         inferred = replace(inferred, data=data, reasons={**inferred.reasons, "split": GROUPS_SPLIT})
     with tempfile.TemporaryDirectory(prefix="restem-") as scratch:
-        return _survey(inferred, check_listing(path, inferred.data, scratch=scratch))
+        return _survey(inferred, check_listing(inferred.data.path, inferred.data, scratch=scratch))
 
 
 def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
