@@ -39,8 +39,9 @@ class ModelConfig(Section):
     weights: str = Field(
         "imagenet",
         description="Initial weights: 'imagenet' (downloaded by Keras), 'none' (random), 'pretrain' (the pipeline "
-        "first trains a stock RGB network, see the section 'pretrain'), or the path of a checkpoint (.weights.h5, .h5 "
-        "or .keras). To go on from a pushed model, with its stem and its head: 'latest_approved' (the newest usable "
+        "first trains a stock RGB network, see the section 'pretrain'), or the path of a checkpoint: .weights.h5, .h5 "
+        "or .keras of Keras, .safetensors or .pth of torchvision or timm, model.weights.h5 in the folder of a KerasHub "
+        "preset. To go on from a pushed model, with its stem and its head: 'latest_approved' (the newest usable "
         "version under push.destination; while there is none, first_weights), the folder of a pushed model, or a "
         "folder of versions, whose newest is taken.",
         min_length=1,
