@@ -176,6 +176,8 @@ def ones(*shape):
             r"has the shape \(128, 255, 1, 1\), expected \(128, 256, 1, 1\)",
         ),
         ({"layer1__0__conv2__weight": ones(64, 2, 3, 3)}, "grouped"),
+        ({"conv1__bias": ones(63)}, r"conv1\.bias has the shape \(63,\), expected \(64,\)"),
+        ({"fc__bias": ones(4)}, r"fc\.bias has the shape \(4,\), expected \(5,\)"),
         ({"layer1__0__se__fc1__weight": ones(4, 64, 1, 1)}, r"does not have: layer1\.0\.se"),
         ({"layer1__0__conv3__weight": None}, r"does not have: layer1\.0\.bn3"),
         ({"maxpool__0__weight": ones(64, 64, 3, 3)}, "does not have: maxpool"),

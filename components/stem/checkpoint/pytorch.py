@@ -267,6 +267,15 @@ def _check_shapes(described: Described, own: Mapping[str, Shape], file: str) -> 
             if given != shape:
                 what = "is missing" if given is None else f"has the shape {given}"
                 raise _other(file, f"{described.prefix}{module}.{part} {what}, expected {shape}")
+        _check_bias(own, module, shape[0], described.prefix, file)
+    if described.classes is not None:
+        _check_bias(own, "fc", described.classes, described.prefix, file)
+
+
+def _check_bias(own: Mapping[str, Shape], module: str, size: int, prefix: str, file: str) -> None:
+    given = own.get(f"{module}.bias", (size,))
+    if given != (size,):
+        raise _other(file, f"{prefix}{module}.bias has the shape {given}, expected ({size},)")
 
 
 def _other(file: str, why: str) -> StemError:
