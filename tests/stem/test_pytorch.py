@@ -10,6 +10,7 @@ import pytest
 import safetensors.numpy
 
 from restem.stem import Preprocessing, StemError, StemSpec, load_backbone, modify_stem
+from restem.stem.checkpoint import layout
 from restem.stem.checkpoint.form import FORMS as BLOCKS
 from restem.stem.contents import check_contents
 
@@ -244,6 +245,15 @@ def test_a_modified_network_of_every_form_is_read_again_and_without_its_pool(tmp
         pixels = np.random.default_rng(1).uniform(0, 255, (1, 33, 40, 1)).astype(np.float32)
         assert difference(run(modified, pixels), run(again, pixels)) <= 1e-6
         assert modify_stem(again, StemSpec(kernel=9)).report.claim == "exact"
+
+
+@pytest.mark.parametrize("file", ["model.weights.h5", "model.h5"])
+def test_weights_alone_do_not_say_that_their_strides_are_those_of_pytorch(tmp_path, monkeypatch, file):
+    monkeypatch.setitem(layout.BLOCKS, "ResNet50", (1, 1, 1, 1))  # Keras's, with the same names and shapes
+    network = load_backbone("ResNet50", save(state_dict(), tmp_path))
+    network.save_weights(tmp_path / file) if "weights" in file else network.save(tmp_path / file)
+    with pytest.raises(StemError, match="strides may be those of PyTorch" if "weights" in file else "conv2_block1_2"):
+        load_backbone("ResNet50", tmp_path / file)
 
 
 @pytest.mark.parametrize(
