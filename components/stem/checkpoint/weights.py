@@ -105,9 +105,9 @@ def _refuse_other_form(storage: Storage, first: Stored, layout: Layout, file: st
         other = 0 < pools[0] < pools[1] if v2 else pads[0] > pads[1]
     if other:
         raise StemError(
-            f"{file!r} has the weights of a {layout.backbone} whose padding or pooling layers are not Keras's: its strides "
-            "may be those of PyTorch or KerasHub, and weights alone do not say it. Give the file that it was made from "
-            "(.safetensors, .pth, a preset's folder), or a .keras file that restem stem --out wrote."
+            f"{file!r} has the weights of a {layout.backbone} whose padding or pooling layers are not Keras's: its "
+            "strides may be those of PyTorch or KerasHub, and weights alone do not say it. Give the file that it was "
+            "made from (.safetensors, .pth, a preset's folder), or a .keras file that restem stem --out wrote."
         )
 
 
