@@ -264,3 +264,9 @@ def test_values_that_are_not_finite_and_a_folder_without_its_configuration_are_r
 def test_the_name_of_an_online_preset_says_how_to_save_it(name):
     with pytest.raises(StemError, match=r"from_preset\('\w.*'\)\.save_to_preset"):
         load_backbone("ResNet50", name)
+
+
+def test_a_local_folder_may_have_the_name_of_an_online_preset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "resnet_18_imagenet", state_dict(basic=True), files=IMAGENET)
+    assert load_backbone("ResNet18", "resnet_18_imagenet").output_shape == (None, 512)

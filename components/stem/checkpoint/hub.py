@@ -40,8 +40,8 @@ class Preset:
 
 
 def refuse_online(weights: str) -> None:
-    """Raises StemError for the name of a preset that KerasHub would download."""
-    if _ONLINE.fullmatch(weights):
+    """Raises StemError for the name of a preset that KerasHub would download, unless there is such a folder."""
+    if _ONLINE.fullmatch(weights) and not Path(weights).exists():
         name = re.sub(r"^(kaggle|hf):/+", r"\1://", weights)
         raise StemError(
             f"{weights!r} is a preset that KerasHub downloads; here only its local folder is read. Where keras-hub is "
