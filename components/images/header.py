@@ -29,7 +29,8 @@ class Header:
       of bands. A palette counts as RGB (with alpha if it has transparent entries), CMYK as RGB.
     bit_depth: bits per channel, as stored. A palette's colours have 8.
     pages: number of pages of a TIFF; they are channels too.
-    needs_range: the values are floating point or signed, which have no meaning without image.value_range.
+    needs_range: the values are floating point, signed, or have more than 16 bits: they have no meaning without
+      image.value_range.
     in_graph: whether TensorFlow decodes the file; if not, `restem.images.arrays` decodes it during ingestion.
     """
 
@@ -84,8 +85,8 @@ def check_suits(header: Header, wanted: Requirements) -> None:
         raise UnreadableImage(f"It has {has}, but image.bands names {wanted.channels}.")
     if header.needs_range and not wanted.value_range:
         raise UnreadableImage(
-            "Its values are floating point or signed, and black and white are not defined: set "
-            "image.value_range: [black, white]."
+            "Its values are floating point, signed, or have more than 16 bits, and black and white are not defined: "
+            "set image.value_range: [black, white]."
         )
     times = wanted.upsampling(header.height, header.width)
     if wanted.max_upsampling is not None and times > wanted.max_upsampling:
