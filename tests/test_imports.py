@@ -12,6 +12,7 @@ PACKAGES = (
     "restem.schemas",
     "restem",
     "restem.errors",
+    "restem.installed",
     "restem.fingerprint",
     "restem.processor",
     "restem.storage",

@@ -1,5 +1,6 @@
 """The configuration's data section: where the images are, how they are split, and how many bad ones are tolerated."""
 
+import math
 import re
 from typing import Literal
 
@@ -15,7 +16,18 @@ EMBEDDED_DOCUMENTS = "embedded:documents"
 EMBEDDED = (EMBEDDED_DIGITS, EMBEDDED_DOCUMENTS)
 
 Layout = Literal["folders", "manifest", "tfrecord"]
-MANIFESTS = (".csv", ".tsv", ".parquet")
+MANIFESTS = (".csv", ".tsv", ".tab", ".txt", ".parquet")
+# Before the keyword of an element of DICOM files, in data.group and data.metadata.
+DICOM_PREFIX = "dicom."
+GROUP_TAGS = frozenset({"PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "AccessionNumber"})
+# Elements that say nothing about a person: none is in the confidentiality profile of DICOM PS3.15, table E.1-1.
+METADATA_TAGS = frozenset(
+    {
+        *("Modality", "BodyPartExamined", "ViewPosition", "ImageLaterality", "Laterality", "PatientPosition"),
+        *("Manufacturer", "ManufacturerModelName", "PhotometricInterpretation", "PresentationIntentType"),
+        *("KVP", "SliceThickness", "MagneticFieldStrength", "ConvolutionKernel", "ScanningSequence", "EchoTime"),
+    }
+)
 _RECORDS = re.compile(r"\.tfrecords?\b|[*?]")
 _OWN_FEATURES = frozenset(
     {"image_bytes", "path", "label", "label_index", "height", "width", "channels", "bit_depth", "format", "weight"}
@@ -23,12 +35,23 @@ _OWN_FEATURES = frozenset(
 
 
 class ColumnsConfig(Section):
-    """The names of a manifest's columns."""
+    """The names of a manifest's columns; without a header line they are "column 1", "column 2" and so on."""
 
-    path: str = Field("path", min_length=1, description="The image's path, relative to the manifest, or absolute.")
+    path: str = Field(
+        "path",
+        min_length=1,
+        description="The image's path, relative to the manifest (see data.images_folder), or absolute. In a Parquet "
+        "file, the column may have the images themselves, as bytes or as Hugging Face's struct of bytes and path.",
+    )
     label: str = Field("label", min_length=1, description="The image's class.")
-    split: str = Field(
-        "split", min_length=1, description="The image's split, train, val or test; the column is optional."
+    split: str | None = Field(
+        "split",
+        min_length=1,
+        description="The image's split, train, val or test; the column is optional. null ignores a column split.",
+    )
+    one_hot: tuple[str, ...] = Field(
+        (),
+        description="Instead of label: columns that are named like the classes, of which exactly one is 1 in each row.",
     )
 
 
@@ -48,11 +71,11 @@ class DataConfig(Section):
 
     path: str = Field(
         min_length=1,
-        description="A folder of images; a manifest (.csv, .tsv or .parquet); TFRecord files (a file, a pattern such "
-        "as /data/*.tfrecord, or with layout: tfrecord a folder); or a dataset included in the installation: "
-        "'embedded:digits', scikit-learn's 1,797 handwritten digits, or 'embedded:documents', the same digits as "
-        "overwritten documents in red, green, blue and near infrared. "
-        "{SPAN} and {VERSION} match numbers, as in /data/day-{SPAN}; the newest is read.",
+        description="A folder of images; a manifest (.csv, .tsv, .txt or .parquet), or a pattern of them such as "
+        "data/*.parquet; TFRecord files (a file, a pattern such as /data/*.tfrecord, or with layout: tfrecord a "
+        "folder); or a dataset included in the installation: 'embedded:digits', scikit-learn's 1,797 handwritten "
+        "digits, or 'embedded:documents', the same digits as overwritten documents in red, green, blue and near "
+        "infrared. {SPAN} and {VERSION} match numbers, as in /data/day-{SPAN}; the newest is read.",
     )
     layout: Layout | None = Field(
         None,
@@ -61,6 +84,36 @@ class DataConfig(Section):
         "default, the path's name decides.",
     )
     columns: ColumnsConfig = Field(ColumnsConfig(), description="The names of a manifest's columns.")
+    images_folder: str | None = Field(
+        None,
+        min_length=1,
+        description="The folder that a manifest's paths start at: relative to the manifest, absolute, or a URL. The "
+        "default is the manifest's own folder; if the files are not there, they are looked for in its sub-folders.",
+    )
+    delimiter: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="What separates a manifest's fields, such as ';' or '\\t'. By default, it is found.",
+    )
+    header: bool | None = Field(
+        None,
+        description="Whether a manifest's first line has the names of the columns. By default, it has none if it looks "
+        "like the other lines.",
+    )
+    encoding: str | None = Field(
+        None,
+        min_length=1,
+        description="A manifest's encoding, such as cp1252. By default, UTF-8, or UTF-16 where the file shows it.",
+    )
+    label_threshold: float | None = Field(
+        None,
+        description="For labels that are numbers, such as probabilities: the numbers below it are one class, the "
+        "others the second one.",
+    )
+    numbers_are_names: bool = Field(
+        False, description="Whether labels with decimals, such as 1.5, are the names of classes."
+    )
     features: FeaturesConfig = Field(FeaturesConfig(), description="The names of the features in TFRecord files.")
     split: Literal["given", "hash", "stratified"] | None = Field(
         None,
@@ -73,7 +126,8 @@ class DataConfig(Section):
         None,
         min_length=1,
         description="Images of one group stay in one split. The group is a manifest's column, a feature, or a regular "
-        "expression with one group in parentheses that is searched in each path, such as 'patient-(\\d+)'.",
+        "expression with one group in parentheses that is searched in each path, such as 'patient-(\\d+)'. With DICOM "
+        "files, 'dicom.PatientID' (or another identifier) is read from each file; neither it nor its hash is stored.",
     )
     weight: str | None = Field(
         None,
@@ -83,7 +137,8 @@ class DataConfig(Section):
     )
     metadata: tuple[str, ...] = Field(
         (),
-        description="A manifest's columns, or features, that are kept with each image as text, for evaluate.slices.",
+        description="A manifest's columns, or features, that are kept with each image as text, for evaluate.slices. "
+        "With DICOM files also elements of the files that say nothing about a person, such as 'dicom.Modality'.",
     )
     classes: tuple[str, ...] | None = Field(
         None,
@@ -143,13 +198,40 @@ class DataConfig(Section):
         if taken := sorted(set(self.metadata) & _OWN_FEATURES):
             expected = "names that differ from the built-in features of examples"
             raise RestemError("metadata uses reserved names", expected=expected, given=", ".join(taken))
+        _check_tags(self.group, GROUP_TAGS, "data.group")
+        for name in self.metadata:
+            _check_tags(name, METADATA_TAGS, "data.metadata")
+        self._check_table_keys()
         if self.found_layout == "folders":
-            if self.weight is not None or self.metadata:
+            if self.weight is not None or any(not name.startswith(DICOM_PREFIX) for name in self.metadata):
                 what = "a folder of images has no columns, so there is no weight and no metadata"
                 raise RestemError(what, remedy="Write a manifest with one row per image")
-            if self.group is not None:
+            if self.group is not None and not self.group.startswith(DICOM_PREFIX):
                 compiled_group(self.group)
         return self
+
+    def _check_table_keys(self) -> None:
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except LookupError:
+                what = "encoding is not a text encoding that Python knows"
+                raise RestemError(what, expected="for example utf-8, cp1252, shift_jis", given=self.encoding) from None
+        if self.delimiter is not None and self.delimiter in '\r\n"\0':
+            raise RestemError("delimiter cannot separate fields", given=repr(self.delimiter))
+        if len(self.columns.one_hot) == 1:
+            raise RestemError("columns.one_hot has one column", expected="a column for each class, at least two")
+        if self.columns.one_hot and self.columns.label != "label":
+            raise RestemError("columns has both label and one_hot", remedy="Remove one of them")
+        if self.label_threshold is not None and self.numbers_are_names:
+            raise RestemError("label_threshold and numbers_are_names exclude each other", remedy="Remove one of them")
+        if self.label_threshold is not None and not math.isfinite(self.label_threshold):
+            raise RestemError("label_threshold is not a finite number", given=f"{self.label_threshold:g}")
+        if self.found_layout != "manifest":
+            keys = ["images_folder", "delimiter", "header", "encoding"]
+            keys += ["label_threshold", "numbers_are_names"] if self.found_layout == "folders" else []
+            if given := [key for key in keys if getattr(self, key) not in (None, False)]:
+                raise RestemError(f"{given[0]} is only for a manifest", given=f"path: {self.path}")
 
     @property
     def found_layout(self) -> Layout:
@@ -167,6 +249,21 @@ class DataConfig(Section):
             include={"test_share", "max_quarantined", "max_pixels", "max_bytes", "max_decoded_bytes", "allow_leaks"}
         )
         return DataConfig(path=path, **limits)
+
+
+def _check_tags(name: str | None, accepted: frozenset[str], where: str) -> None:
+    """Refuses an element of DICOM files that is not accepted there."""
+    if name is None or not name.startswith(DICOM_PREFIX) or name.removeprefix(DICOM_PREFIX) in accepted:
+        return
+    raise RestemError(
+        "this element of DICOM files is not accepted here, because it may identify a patient"
+        if where == "data.metadata"
+        else "this element of DICOM files does not identify a patient or a study",
+        where=where,
+        expected=", ".join(sorted(DICOM_PREFIX + one for one in accepted)),
+        given=name,
+        remedy="Put what you may use into a column of a manifest",
+    )
 
 
 def looks_like_records(path: str) -> bool:

@@ -132,7 +132,7 @@ class ImageDecoder:
         `held` has the file's content, and is emptied, so that it is not in memory while the pixels are encoded.
         """
         digest = hashlib.sha256(held[0]).digest()
-        pixels = read_array(held.pop(), header)
+        pixels = read_array(held.pop(), header, self._limits.image.dicom)
         return Readable(file, to_decodable(pixels), header, (header.height, header.width, header.channels), digest)
 
     def _decode_alone(self, file: ImageFile, held: list[bytes], header: Header) -> Readable | Refused:
@@ -142,8 +142,8 @@ class ImageDecoder:
         try:
             shape = self._shape(data).numpy().tolist()
         except Exception:  # as in _decode
-            content = data.numpy()
-            return Refused(file.path, explain_failure(content, header.format), len(content))
+            encoded = data.numpy()
+            return Refused(file.path, explain_failure(encoded, header.format), len(encoded))
         return Readable(file, data.numpy(), header, tuple(shape), digest)
 
     def _decode(self, batch: list[tuple[ImageFile, bytes, Header]]) -> Iterator[Readable | Refused]:
