@@ -10,7 +10,7 @@ from restem.example_gen.config import DataConfig
 from restem.example_gen.content import content, refuse
 from restem.example_gen.dataset import ExampleFields, ImageFile, Refused
 from restem.images.arrays import read_array
-from restem.images.config import Requirements
+from restem.images.config import ArrayAxes, Requirements
 from restem.images.container import to_decodable
 from restem.images.formats.pillow import explain_failure
 from restem.images.graph.decode import ShapeOnly, decode_raw
@@ -31,7 +31,7 @@ _NONE = Requirements()
 class Limits:
     """The limits that are checked on the header.
 
-    max_pixels, max_bytes, max_decoded_bytes: as in DataConfig.
+    max_pixels, max_bytes, max_decoded_bytes, array_axes: as in DataConfig.
     image: what the configuration's image section requires of each file.
     """
 
@@ -39,11 +39,12 @@ class Limits:
     max_bytes: int
     image: Requirements = _NONE
     max_decoded_bytes: int = MAX_DECODED_BYTES
+    array_axes: ArrayAxes = "hwc"
 
 
 def limits_of(data: DataConfig, image: Requirements) -> Limits:
     """The limits of a configuration."""
-    return Limits(data.max_pixels, data.max_bytes, image, data.max_decoded_bytes)
+    return Limits(data.max_pixels, data.max_bytes, image, data.max_decoded_bytes, data.array_axes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class ImageDecoder:
             max_pixels=limits.max_pixels,
             max_bytes=limits.max_bytes,
             max_decoded_bytes=limits.max_decoded_bytes,
+            array_axes=limits.array_axes,
         )
         check_suits(header, limits.image)
         return data, header

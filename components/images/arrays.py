@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from restem.images.config import DicomReading
+from restem.images.config import ArrayAxes, DicomReading
 from restem.images.container import to_decodable
 from restem.images.formats import npy, pillow
 from restem.images.formats.others import OTHERS, read_other
@@ -17,7 +17,7 @@ _MAX_BYTES = 2**31 - 1
 _FLOAT32_WHOLE, _FLOAT64_WHOLE = 2**24, 2**53
 
 
-def encode_for_serving(path: str | Path, dicom: DicomReading | None = None) -> bytes:
+def encode_for_serving(path: str | Path, dicom: DicomReading | None = None, *, array_axes: ArrayAxes = "hwc") -> bytes:
     """What a client sends to the served model for a file: `image_bytes`, or the feature of that name in a tf.Example.
 
     PNG, JPEG and the usual GIF and BMP files are sent unchanged. TIFF, WebP, `.npy`, other BMP files, GIF files with
@@ -27,13 +27,14 @@ def encode_for_serving(path: str | Path, dicom: DicomReading | None = None) -> b
     Args:
       path: the file.
       dicom: how the model's configuration reads DICOM files, see `restem.images.dicom_reading`.
+      array_axes: the axes of `.npy` arrays, as data.array_axes in the model's configuration.
 
     Raises:
       UnreadableImage: the file is not an image, or is damaged; the message is a sentence.
       OSError: the file cannot be read.
     """
     data = Path(path).read_bytes()
-    header = probe(data, max_pixels=_MAX_PIXELS, max_bytes=_MAX_BYTES)
+    header = probe(data, max_pixels=_MAX_PIXELS, max_bytes=_MAX_BYTES, array_axes=array_axes)
     check_dicom(header, dicom)
     return decodable(data, header, dicom)
 
@@ -67,7 +68,7 @@ def read_array(data: bytes, header: Header, dicom: DicomReading | None = None) -
       UnreadableImage: the image data are damaged, or contain values that float64 cannot represent.
     """
     if header.format == "NPY":
-        pixels = npy.read_npy(data)
+        pixels = npy.read_npy(data, channels_first=header.channels_first)
     elif header.format == "TIFF":
         from restem.images.formats.tiff import read_tiff
 

@@ -176,6 +176,21 @@ def test_channels_that_come_first_are_suspected():
         check_suits(probe(npy(np.zeros((3, 40, 50), np.uint8)), **LIMITS), Requirements())
 
 
+@pytest.mark.parametrize("shape", [(3, 40, 50), (3, 224, 224), (4, 65, 70)])
+def test_arrays_with_channels_first_are_read_with_array_axes(shape):
+    values = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
+    with pytest.raises(UnreadableImage, match=r"Then set data\.array_axes: chw\."):
+        check_suits(probe(npy(values), **LIMITS), Requirements(channels=shape[0]))
+    header = probe(npy(values), **LIMITS, array_axes="chw")
+    check_suits(header, Requirements(channels=shape[0]))
+    assert (header.height, header.width, header.channels) == (*shape[1:], shape[0])
+    np.testing.assert_array_equal(
+        decode_raw(tf.constant(decodable(npy(values), header)), Depth(8)), np.moveaxis(values, 0, -1)
+    )
+    grey = probe(npy(values[0]), **LIMITS, array_axes="chw")
+    assert decode_raw(tf.constant(decodable(npy(values[0]), grey)), Depth(8)).shape == (*shape[1:], 1)
+
+
 def test_the_limit_on_memory_is_on_decoded_bytes():
     data = npy(np.zeros((40, 50, 3), np.uint16))
     assert probe(data, **LIMITS, max_decoded_bytes=12_000).value_bytes == 2
