@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from restem.errors import RestemError
+from restem.images.config import ArrayAxes
 from restem.images.header import MAX_DECODED_BYTES
 from restem.section import Section
 
@@ -185,6 +186,12 @@ class DataConfig(Section):
         256 * 2**20, ge=1, le=2**31 - 1, description="Larger files (in bytes) are refused before they are read."
     )
 
+    array_axes: ArrayAxes = Field(
+        "hwc",
+        description="The axes of NumPy arrays (.npy) with three dimensions: 'hwc' is height, width, channels; 'chw' is "
+        "channels, height, width, as PyTorch has them.",
+    )
+
     @model_validator(mode="after")
     def _keys_suit_the_layout(self) -> "DataConfig":
         if "{VERSION}" in self.path and "{SPAN}" not in self.path:
@@ -246,7 +253,15 @@ class DataConfig(Section):
     def elsewhere(self, path: str) -> "DataConfig":
         """The configuration for other images with the same limits, without column names, groups and splits."""
         limits = self.model_dump(
-            include={"test_share", "max_quarantined", "max_pixels", "max_bytes", "max_decoded_bytes", "allow_leaks"}
+            include={
+                "test_share",
+                "max_quarantined",
+                "max_pixels",
+                "max_bytes",
+                "max_decoded_bytes",
+                "allow_leaks",
+                "array_axes",
+            }
         )
         return DataConfig(path=path, **limits)
 

@@ -103,7 +103,7 @@ def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig)
     for file in sample[:: max(1, len(sample) // BAND_FILES)]:
         try:
             encoded = content(listing.folder, file, data.max_bytes)
-            header = probe(encoded, max_pixels=data.max_pixels, max_bytes=data.max_bytes)
+            header = probe(encoded, max_pixels=data.max_pixels, max_bytes=data.max_bytes, array_axes=data.array_axes)
             found[find_bands(encoded, header, partial(_pixels, encoded, header))] += 1
         except UnreadableImage:
             continue
