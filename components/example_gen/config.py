@@ -17,6 +17,17 @@ EMBEDDED = (EMBEDDED_DIGITS, EMBEDDED_DOCUMENTS)
 
 Layout = Literal["folders", "manifest", "tfrecord"]
 MANIFESTS = (".csv", ".tsv", ".tab", ".txt", ".parquet")
+# Before the keyword of an element of DICOM files, in data.group and data.metadata.
+DICOM_PREFIX = "dicom."
+GROUP_TAGS = frozenset({"PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "AccessionNumber"})
+# Elements that say nothing about a person: none is in the confidentiality profile of DICOM PS3.15, table E.1-1.
+METADATA_TAGS = frozenset(
+    {
+        *("Modality", "BodyPartExamined", "ViewPosition", "ImageLaterality", "Laterality", "PatientPosition"),
+        *("Manufacturer", "ManufacturerModelName", "PhotometricInterpretation", "PresentationIntentType"),
+        *("KVP", "SliceThickness", "MagneticFieldStrength", "ConvolutionKernel", "ScanningSequence", "EchoTime"),
+    }
+)
 _RECORDS = re.compile(r"\.tfrecords?\b|[*?]")
 _OWN_FEATURES = frozenset(
     {"image_bytes", "path", "label", "label_index", "height", "width", "channels", "bit_depth", "format", "weight"}
@@ -115,7 +126,8 @@ class DataConfig(Section):
         None,
         min_length=1,
         description="Images of one group stay in one split. The group is a manifest's column, a feature, or a regular "
-        "expression with one group in parentheses that is searched in each path, such as 'patient-(\\d+)'.",
+        "expression with one group in parentheses that is searched in each path, such as 'patient-(\\d+)'. With DICOM "
+        "files, 'dicom.PatientID' (or another identifier) is read from each file; neither it nor its hash is stored.",
     )
     weight: str | None = Field(
         None,
@@ -125,7 +137,8 @@ class DataConfig(Section):
     )
     metadata: tuple[str, ...] = Field(
         (),
-        description="A manifest's columns, or features, that are kept with each image as text, for evaluate.slices.",
+        description="A manifest's columns, or features, that are kept with each image as text, for evaluate.slices. "
+        "With DICOM files also elements of the files that say nothing about a person, such as 'dicom.Modality'.",
     )
     classes: tuple[str, ...] | None = Field(
         None,
@@ -185,12 +198,15 @@ class DataConfig(Section):
         if taken := sorted(set(self.metadata) & _OWN_FEATURES):
             expected = "names that differ from the built-in features of examples"
             raise RestemError("metadata uses reserved names", expected=expected, given=", ".join(taken))
+        _check_tags(self.group, GROUP_TAGS, "data.group")
+        for name in self.metadata:
+            _check_tags(name, METADATA_TAGS, "data.metadata")
         self._check_table_keys()
         if self.found_layout == "folders":
-            if self.weight is not None or self.metadata:
+            if self.weight is not None or any(not name.startswith(DICOM_PREFIX) for name in self.metadata):
                 what = "a folder of images has no columns, so there is no weight and no metadata"
                 raise RestemError(what, remedy="Write a manifest with one row per image")
-            if self.group is not None:
+            if self.group is not None and not self.group.startswith(DICOM_PREFIX):
                 compiled_group(self.group)
         return self
 
@@ -233,6 +249,21 @@ class DataConfig(Section):
             include={"test_share", "max_quarantined", "max_pixels", "max_bytes", "max_decoded_bytes", "allow_leaks"}
         )
         return DataConfig(path=path, **limits)
+
+
+def _check_tags(name: str | None, accepted: frozenset[str], where: str) -> None:
+    """Refuses an element of DICOM files that is not accepted there."""
+    if name is None or not name.startswith(DICOM_PREFIX) or name.removeprefix(DICOM_PREFIX) in accepted:
+        return
+    raise RestemError(
+        "this element of DICOM files is not accepted here, because it may identify a patient"
+        if where == "data.metadata"
+        else "this element of DICOM files does not identify a patient or a study",
+        where=where,
+        expected=", ".join(sorted(DICOM_PREFIX + one for one in accepted)),
+        given=name,
+        remedy="Put what you may use into a column of a manifest",
+    )
 
 
 def looks_like_records(path: str) -> bool:

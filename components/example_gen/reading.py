@@ -119,7 +119,8 @@ class ImageDecoder:
     def _convert(self, file: ImageFile, data: bytes, header: Header) -> Readable:
         """Converts a file that TensorFlow does not decode; the result contains its pixels in a lossless format."""
         digest = hashlib.sha256(data).digest()
-        return Readable(file, decodable(data, header), header, (header.height, header.width, header.channels), digest)
+        stored = decodable(data, header, self._limits.image.dicom)
+        return Readable(file, stored, header, (header.height, header.width, header.channels), digest)
 
     def _decode(self, batch: list[tuple[ImageFile, bytes, Header]]) -> Iterator[Readable | Refused]:
         if not batch:

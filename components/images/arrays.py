@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from restem.images.config import DicomReading
 from restem.images.container import to_decodable
 from restem.images.formats import npy, pillow
-from restem.images.header import Header, UnreadableImage
+from restem.images.formats.others import OTHERS, read_other
+from restem.images.header import Header, UnreadableImage, check_dicom
 from restem.images.probe import probe
 
 # Limits for single files that a client sends to a served model.
@@ -15,36 +17,48 @@ _MAX_BYTES = 2**31 - 1
 _FLOAT32_WHOLE = 2**24
 
 
-def encode_for_serving(path: str | Path) -> bytes:
+def encode_for_serving(path: str | Path, dicom: DicomReading | None = None) -> bytes:
     """What a client sends to the served model for a file: `image_bytes`, or the feature of that name in a tf.Example.
 
-    PNG, JPEG and the usual GIF and BMP files are sent unchanged. TIFF, WebP, `.npy`, other BMP files, and GIF files
-    with transparency or several frames are decoded here and encoded losslessly, see `restem.images.container`. So
-    serving the model needs only TensorFlow.
+    PNG, JPEG and the usual GIF and BMP files are sent unchanged. TIFF, WebP, `.npy`, other BMP files, GIF files with
+    transparency or several frames, and all further formats are decoded here and encoded losslessly, see
+    `restem.images.container`. So serving the model needs only TensorFlow.
+
+    Args:
+      path: the file.
+      dicom: how the model's configuration reads DICOM files, see `restem.images.dicom_reading`.
 
     Raises:
       UnreadableImage: the file is not an image, or is damaged; the message is a sentence.
       OSError: the file cannot be read.
     """
     data = Path(path).read_bytes()
-    return decodable(data, probe(data, max_pixels=_MAX_PIXELS, max_bytes=_MAX_BYTES))
+    header = probe(data, max_pixels=_MAX_PIXELS, max_bytes=_MAX_BYTES)
+    check_dicom(header, dicom)
+    return decodable(data, header, dicom)
 
 
-def decodable(data: bytes, header: Header) -> bytes:
+def decodable(data: bytes, header: Header, dicom: DicomReading | None = None) -> bytes:
     """The file unchanged if the graph decodes it, otherwise its pixels in a format that the graph decodes.
 
     Args:
       data: the file's content.
       header: the result of `probe`, which has checked the limits.
+      dicom: how DICOM files are read.
 
     Raises:
       UnreadableImage: the image data are damaged.
     """
-    return data if header.in_graph else to_decodable(read_array(data, header))
+    return data if header.in_graph else to_decodable(read_array(data, header, dicom))
 
 
-def read_array(data: bytes, header: Header) -> np.ndarray:
+def read_array(data: bytes, header: Header, dicom: DicomReading | None = None) -> np.ndarray:
     """The pixels of a file that TensorFlow does not decode.
+
+    Args:
+      data: the file's content.
+      header: the result of `probe`.
+      dicom: how DICOM files are read; None gives the values in the modality's units, as `restem init` needs them.
 
     Returns:
       uint8, uint16, or (header.needs_range) float32 [height, width, channels].
@@ -58,6 +72,8 @@ def read_array(data: bytes, header: Header) -> np.ndarray:
         from restem.images.formats.tiff import read_tiff
 
         pixels = read_tiff(data)
+    elif header.format in OTHERS:
+        pixels = read_other(data, header, dicom)
     else:
         pixels = pillow.read_pixels(data, header)
     return as_stored(pixels)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from restem.images.config import Requirements
+from restem.images.config import DicomReading, Requirements
 
 # Without names, the meaning of at most this many channels is known: RGB and alpha.
 _UNNAMED_CHANNELS = 4
@@ -23,7 +23,8 @@ class UnreadableImage(ValueError):
 class Header:
     """The contents of a file's header.
 
-    format: "PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF" or "NPY", by content; the file's name does not matter.
+    format: "PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "NPY" or a name in `formats.others`, by content; the file's
+      name does not matter.
     width, height: of the upright image in pixels, after applying a JPEG's EXIF orientation.
     channels: what decoding gives before any conversion: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or any number
       of bands. A palette counts as RGB (with alpha if it has transparent entries), CMYK as RGB.
@@ -82,7 +83,9 @@ def check_suits(header: Header, wanted: Requirements) -> None:
     elif header.channels != wanted.channels:
         has = f"{header.channels} channel{'s' if header.channels > 1 else ''}"
         raise UnreadableImage(f"It has {has}, but image.bands names {wanted.channels}.")
-    if header.needs_range and not wanted.value_range:
+    check_dicom(header, wanted.dicom)
+    windowed = wanted.dicom is not None and header.format == "DICOM" and wanted.dicom.window != "full"
+    if header.needs_range and not wanted.value_range and not windowed:
         raise UnreadableImage(
             "Its values are floating point or signed, and black and white are not defined: set "
             "image.value_range: [black, white]."
@@ -92,6 +95,19 @@ def check_suits(header: Header, wanted: Requirements) -> None:
         raise UnreadableImage(
             f"It has {header.width} x {header.height} pixels: image.size would enlarge it {times:.3g} times; the limit "
             f"is image.max_upsampling ({wanted.max_upsampling:g})."
+        )
+
+
+def check_dicom(header: Header, reading: DicomReading | None) -> None:
+    """Refuses a DICOM file if nothing says how it is read.
+
+    Raises:
+      UnreadableImage: it is one, and `reading` is None.
+    """
+    if header.format == "DICOM" and reading is None:
+        raise UnreadableImage(
+            "It is a DICOM file, and how its values become black to white is not defined: set image.dicom, for example "
+            "image.dicom: {window: file}."
         )
 
 

@@ -2,6 +2,7 @@
 
 from restem.images.config import MAX_BANDS
 from restem.images.formats.npy import npy_header
+from restem.images.formats.others import other_header
 from restem.images.formats.pillow import pillow_header
 from restem.images.formats.unread import what_it_is
 from restem.images.header import MAX_DECODED_BYTES, Header, UnreadableImage, check_bytes, damaged
@@ -35,7 +36,7 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int, max_decoded_bytes: in
     elif data.startswith(_NPY_START):
         header = npy_header(data)
     else:
-        header = pillow_header(data)
+        header = pillow_header(data) or other_header(data)
         if header is None:
             raise UnreadableImage(what_it_is(data))
     if header.width < 1 or header.height < 1 or header.channels < 1:

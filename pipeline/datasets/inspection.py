@@ -13,7 +13,7 @@ from restem.example_gen.duplicates import Duplicates, describe_leaks, digest_lin
 from restem.example_gen.listing import check_counts, check_listing
 from restem.images.header import Header
 from restem.pipeline.config import Config
-from restem.pipeline.environment import quiet_tensorflow
+from restem.pipeline.environment.quiet import start_tensorflow
 
 Progress = Callable[[int, int], None]  # files that are done, and all
 
@@ -146,7 +146,7 @@ def check_images(
         encode: whether the checks contain the model's input.
         progress: called after each file with the number of files that are done, and of all.
     """
-    quiet_tensorflow()
+    start_tensorflow()
     from restem.example_gen.reading import ImageDecoder, limits_of
 
     decoder = ImageDecoder(listing.folder, limits_of(config.data, config.image.requirements()))

@@ -23,6 +23,7 @@ from restem.images.formats.pillow import explain_failure, open_image
 from restem.images.header import Header, UnreadableImage
 from restem.images.probe import probe
 from restem.pipeline.config import Config
+from restem.pipeline.datasets.dicom import DicomSurvey, sampled_keys, survey_dicom
 from restem.pipeline.datasets.inspection import ImageCheck, check_images
 from restem.pipeline.datasets.layout import InferredLayout, infer_layout
 
@@ -44,6 +45,7 @@ class Survey:
         refused: the number of unreadable files in the sample.
         colourless: whether all colour images of the sample contain only grey.
         bands: the files' channels, if they are bands.
+        dicom: what was found in DICOM files, if there are any.
     """
 
     inferred: InferredLayout
@@ -52,6 +54,7 @@ class Survey:
     refused: int
     colourless: bool
     bands: Bands | None
+    dicom: DicomSurvey | None = None
 
 
 def survey(path: str, given: Mapping[str, Any] | None = None) -> Survey:
@@ -78,7 +81,8 @@ def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
     step = max(1, len(listing.files) // SAMPLE_FILES)
     sample = listing.files[::step][:SAMPLE_FILES]
     bands = _find_bands(listing, sample, data)
-    config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None))
+    dicom = survey_dicom(listing, sample, data)
+    config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None, **sampled_keys(dicom)))
     checks = list(check_images(listing, sample, config))
     good = [(check.file, check.header) for check in checks if isinstance(check, ImageCheck)]
     refused = [check for check in checks if isinstance(check, Refused)]
@@ -90,7 +94,7 @@ def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
         )
     colour = [(file, header) for file, header in good if header.channels >= 3 and bands is None]
     colourless = all(_is_grey(listing, file, header) for file, header in colour)
-    return Survey(inferred, listing, tuple(header for _, header in good), len(refused), colourless, bands)
+    return Survey(inferred, listing, tuple(header for _, header in good), len(refused), colourless, bands, dicom)
 
 
 def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig) -> Bands | None:

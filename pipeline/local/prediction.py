@@ -90,7 +90,13 @@ class Classifier:
         """
         import tensorflow as tf
 
+        from restem.images import dicom_reading
+
         self._tf = tf
+        try:
+            self._dicom = dicom_reading(folder)
+        except (OSError, ValueError, KeyError):  # It has no record of its configuration: DICOM files are refused.
+            self._dicom = None
         self._max_bytes = max_bytes
         try:
             self._model = tf.saved_model.load(folder)
@@ -140,7 +146,7 @@ class Classifier:
                 return "It is neither a file nor a folder."
             if found.st_size > self._max_bytes:
                 return f"The file has {found.st_size:,} bytes; the limit is data.max_bytes ({self._max_bytes:,})."
-            return encode_for_serving(path)
+            return encode_for_serving(path, self._dicom)
         except Exception as error:  # a single file ends nothing
             return why_unreadable(path, error)
 

@@ -41,9 +41,7 @@ _BMP_BITS_AT = 28
 _BMP_COMPRESSION_AT = 30
 _BMP_COLOURS_USED_AT = 46
 
-NOT_READ = (
-    "this is not a PNG, JPEG, BMP or GIF file; convert TIFF, WebP and NumPy files with restem.images.encode_for_serving"
-)
+NOT_READ = "this is not a PNG, JPEG, BMP or GIF file; convert other formats with restem.images.encode_for_serving"
 BMP_NOT_READ = "only uncompressed BMP files with 8, 24 or 32 bits are supported"
 GIF_NOT_READ = (
     "only GIF files without transparency, whose first frame fills the picture, are supported; convert others with "
