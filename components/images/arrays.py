@@ -101,7 +101,7 @@ def as_stored(pixels: np.ndarray) -> np.ndarray:
         return pixels.astype(np.float32 if largest <= _FLOAT32_WHOLE else np.float64)
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UnreadableImage("It has values that are not finite (NaN or infinity): replace them.")
-    if max(-float(low), float(high)) > np.finfo(np.float32).max:
+    if max(-float(low), float(high)) > float(np.finfo(np.float32).max):
         with np.errstate(over="ignore"):
             pixels = pixels.astype(np.float64)
         if not (np.isfinite(pixels.min()) and np.isfinite(pixels.max())):  # of a longer type

@@ -104,6 +104,8 @@ def export(
       stem: the stem's transfer report as a dict; it is saved there too.
     """
     max_pixels = record.config.get("data", {}).get("max_pixels")
+    if max_pixels is not None:
+        max_pixels = max(max_pixels, image.height * image.width)  # The warm-up's images have the model's own size.
     servable = _Servable(model, image, classes, record.temperature, max_pixels)
     tf.saved_model.save(
         servable,
