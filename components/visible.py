@@ -4,6 +4,7 @@ A name may hold terminal escapes, line breaks, or characters that turn the direc
 reads is not what is there.
 """
 
+import logging
 import re
 
 # Control characters (C0, DEL, C1); line and paragraph separators; what turns the direction of writing, the byte order
@@ -23,6 +24,21 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> str:
     """The same for a message, which keeps its line breaks and tabs."""
     return text if text.isprintable() else _BUT_LINES.sub(_escaped, text)
+
+
+class VisibleFormatter(logging.Formatter):
+    """Formats a log record; control characters in it become escapes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        return visible_lines(super().format(record))
+
+
+def use_for_logs() -> None:
+    """Gives the root logger's handlers this format, after logging.basicConfig."""
+    for handler in logging.getLogger().handlers:
+        old = handler.formatter
+        handler.setFormatter(VisibleFormatter(old._fmt if old else None, old.datefmt if old else None))
 
 
 def _escaped(match: re.Match) -> str:

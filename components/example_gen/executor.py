@@ -29,6 +29,7 @@ from restem.example_gen.content import with_size
 from restem.example_gen.dataset import TITLES, ExampleFields, ImageFile, Listing, Refused
 from restem.example_gen.duplicates import Duplicates, check_leaks, digest_line, find_duplicates
 from restem.example_gen.listing import check_counts, check_listing
+from restem.example_gen.questions import missing_sentence
 from restem.example_gen.reading import Accepted, ImageReader, Limits
 from restem.example_gen.schema import complete_schema
 from restem.images.config import Requirements
@@ -87,7 +88,12 @@ class Executor(BaseBeamExecutor):
         _check_quarantine(refused, len(listing), config)
         check_counts(listing.classes, counts, config.path, given_splits=listing.given_splits, readable=True)
         check_leaks(duplicates, config, config.path)
-        _write_quarantine(quarantine_uri, refused, listing, counts, duplicates, listed_change(config, listing.classes))
+        notes = list(listing.notes)
+        if untested := missing_sentence(listing.classes, counts):
+            _LOG.warning("%s", untested)
+            notes.append(untested)
+        change = listed_change(config, listing.classes)
+        _write_quarantine(quarantine_uri, refused, listing, counts, duplicates, change, notes)
         schema_file = os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), "schema.pbtxt")
         io_utils.write_pbtxt_file(schema_file, complete_schema(fields))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
@@ -241,6 +247,7 @@ def _write_quarantine(
     counts: dict[str, Counter],
     duplicates: Duplicates,
     change: ClassChange | None,
+    notes: list[str],
 ) -> None:
     with fileio.open(os.path.join(uri, Quarantine.LINES), "w") as file:
         file.write("".join(one.to_json() + "\n" for one in refused))
@@ -258,6 +265,7 @@ def _write_quarantine(
         "duplicates": duplicates.counts(),
         "spans": list(listing.spans),
         "class_change": None if change is None else asdict(change),
+        "notes": notes,
     }
     with fileio.open(os.path.join(uri, Quarantine.SUMMARY), "w") as file:
         file.write(json.dumps(summary, indent=2) + "\n")

@@ -9,7 +9,10 @@ from restem.example_gen import spans
 from restem.example_gen.classes import LISTED, listed_change, refuse_missing
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import SHOWN, TEST, TRAIN, Listing, first_few
+from restem.example_gen.labels import merge_labels
 from restem.example_gen.layouts import folder, manifest, records
+from restem.example_gen.questions import notes_on
+from restem.example_gen.selection import Selection
 from restem.example_gen.splits import assign_splits
 
 # data.layout -> the module that lists it and computes its fingerprint.
@@ -31,7 +34,9 @@ def list_data(path: str, config: DataConfig, *, scratch: str | None = None) -> L
     found = spans.newest(path, config.spans)
     listings = [LAYOUTS[config.found_layout].list_images(span.path, base, config, scratch) for span in found]
     merged = merge(base, listings, tuple(span.number for span in found if span.number is not None))
-    return assign_splits(merged, config)
+    if config.found_layout != "folders":
+        merged = Selection(config).of_listing(merged)
+    return assign_splits(merge_labels(merged, config), config)
 
 
 def check_listing(path: str, config: DataConfig, *, scratch: str | None = None) -> Listing:
@@ -47,7 +52,8 @@ def check_listing(path: str, config: DataConfig, *, scratch: str | None = None) 
     change = listed_change(config, listing.classes)
     refuse_missing(change, where=f"{LISTED}, data.path ({path})", allowed=config.allow_class_changes)
     check_counts(listing.classes, listing.counts(), path, given_splits=listing.given_splits)
-    return listing if change is None else replace(listing, notes=(*listing.notes, change.sentence))
+    told = notes_on(listing, grouped=config.group is not None)
+    return replace(listing, notes=(*listing.notes, *told, *([] if change is None else [change.sentence])))
 
 
 def fingerprint(path: str, config: DataConfig) -> str:

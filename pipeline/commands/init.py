@@ -11,10 +11,26 @@ import click
 @click.command()
 @click.argument("data", metavar="DIR|MANIFEST|TFRECORD")
 @click.option("--out", metavar="FILE", help="The file to write. Default: standard output.")
-def init(data: str, out: str | None) -> None:
+@click.option(
+    "--folders",
+    metavar="PATTERN",
+    help="What the folders are, from the top, if their names leave two readings: class, split/class, class/split ...",
+)
+@click.option("--include", metavar="PATTERN", multiple=True, help="Use only images whose path matches, as '*.jpg'.")
+@click.option("--exclude", metavar="PATTERN", multiple=True, help="Leave out images whose path matches.")
+@click.option("--follow-links", is_flag=True, help="Follow symbolic links out of DIR.")
+def init(
+    data: str,
+    out: str | None,
+    folders: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    follow_links: bool,
+) -> None:
     """Look at images and write a configuration that is ready to run, with a reason for each value.
 
-    DIR has one folder per class, or train/ and test/ with one folder per class in each, or TFRecord files. MANIFEST is
+    DIR has one folder per class, or train/ and test/ (in any case, Training/ and Testing/ as well) with one folder per
+    class in each, or TFRecord files. MANIFEST is
     a table (.csv, .tsv, .parquet) with one row per image. TFRECORD is a file of tf.Examples, or a quoted pattern.
     """
     from restem.errors import RestemError
@@ -25,7 +41,9 @@ def init(data: str, out: str | None) -> None:
     if path is not None and path.exists() and (path.is_dir() or path.stat().st_size):
         remedy = "Choose another name, or remove it first"
         raise RestemError("this already exists and is not overwritten", where=f"--out {path}", remedy=remedy)
-    text = propose(os.path.expanduser(data), path, reason=why_not_available(BACKBONE), measure=_measure)
+    decided = {"folders": folders, "include": include, "exclude": exclude, "follow_links": follow_links}
+    given = {key: value for key, value in decided.items() if value}
+    text = propose(os.path.expanduser(data), path, reason=why_not_available(BACKBONE), measure=_measure, given=given)
     if path is None:
         print(text, end="")
         return

@@ -62,10 +62,9 @@ def inspect(
 
 
 def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is imported when it is needed
-    from rich.markup import escape
     from rich.table import Table
 
-    from restem.pipeline.commands.console import in_brackets, plain_console, print_table
+    from restem.pipeline.commands.console import escape, in_brackets, plain_console, print_table
 
     console = plain_console(sys.stdout)
     splits = list(inspection.counts)

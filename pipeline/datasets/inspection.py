@@ -14,6 +14,7 @@ from restem.example_gen.content import content, refuse, with_size
 from restem.example_gen.dataset import TRAIN, ImageFile, Listing, Refused
 from restem.example_gen.duplicates import Duplicates, describe_leaks, digest_line, find_duplicates
 from restem.example_gen.listing import check_counts, check_listing
+from restem.example_gen.questions import missing_sentence
 from restem.images.arrays import read_array
 from restem.images.config import Requirements
 from restem.images.container import to_decodable
@@ -129,7 +130,7 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
         channels,
         duplicates,
         listing.spans,
-        listing.notes,
+        tuple(note for note in (*listing.notes, missing_sentence(listing.classes, counts)) if note),
         tuple(check for checks in kept.values() for check in checks),
         _problem(listing, counts, len(refused), duplicates, config),
     )

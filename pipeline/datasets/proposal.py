@@ -4,8 +4,10 @@ import math
 import os
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from restem import storage
 from restem.evaluator.config import DEFAULT_MARGIN
@@ -13,10 +15,12 @@ from restem.evaluator.figures import about
 from restem.evaluator.paired import needed_images, visible_difference
 from restem.evaluator.terms import EACH_SIDE, POWER
 from restem.example_gen.config import DataConfig
+from restem.example_gen.questions import missing_sentence
 from restem.images.config import RGB
 from restem.pipeline.config import slug
 from restem.pipeline.datasets.offline import BACKBONE, Measure, model_lines, plan, size_reason
 from restem.pipeline.datasets.survey import Survey, survey
+from restem.visible import visible
 from restem.yaml_dialect import dump_inline
 
 SOURCE_SIZE = 224  # pixels; the training size of ImageNet's ResNets
@@ -35,7 +39,14 @@ IMBALANCED = 3  # largest to smallest class
 DISAGREEMENT = 0.1  # assumed share of test images on which only one of two models is right
 
 
-def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Measure | None = None) -> str:
+def propose(
+    path: str | Path,
+    out: Path | None,
+    *,
+    reason: str = "",
+    measure: Measure | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> str:
     """The YAML text of a configuration for the images at `path`.
 
     Args:
@@ -43,6 +54,7 @@ def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Me
         out: the file for the text, so that a path inside its folder can be relative.
         reason: why ImageNet's weights cannot be had; empty: they can.
         measure: how fast this machine trains; needed with a reason.
+        given: keys of the section `data` that the user has decided.
 
     Raises:
         RestemError: the data cannot be used for training.
@@ -50,7 +62,7 @@ def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Me
     path = str(path)
     if not storage.is_remote(path):
         path = str(Path(path).resolve())
-    found = survey(path)
+    found = survey(path, given)
     listing = found.listing
     counts = listing.counts()
     train_images, test_images = (sum(counts[split].values()) for split in ("train", "test"))
@@ -76,6 +88,7 @@ def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Me
         f"# Found: {len(listing.files)} images in {len(listing.classes)} classes ({_layout(found)}); "
         f"{_described(found)}.",
         *_class_lines(counts["train"] + counts["test"]),
+        *_question_lines(found),
         f"name: {_name(path)}",
         "",
         "data:",
@@ -110,7 +123,7 @@ def propose(path: str | Path, out: Path | None, *, reason: str = "", measure: Me
         *_slice_lines(found),
         "",
     ]
-    return "\n".join(line.replace("\n", " ") for line in lines)
+    return "\n".join(visible(line) for line in lines)
 
 
 def _described(found: Survey) -> str:
@@ -134,6 +147,15 @@ def _class_lines(by_class: Counter) -> list[str]:
             f"# The largest class has {ratio:.0f} times as many images as the smallest: accuracy alone is misleading."
         )
     return lines
+
+
+def _question_lines(found: Survey) -> list[str]:
+    """What only the user can decide."""
+    listing = found.listing
+    told = [*found.questions, *listing.notes]
+    if gone := missing_sentence(listing.classes, listing.counts()):
+        told.append(gone)
+    return [f"# Please check: {sentence}" + ("" if sentence.endswith("?") else ".") for sentence in told]
 
 
 def _validation_lines(counts: dict[str, Counter]) -> list[str]:
@@ -196,7 +218,7 @@ def _data_lines(found: Survey) -> list[str]:
     lines = []
     if DataConfig(path=data.path).found_layout != data.found_layout:
         lines.append(f"  layout: {data.found_layout}  # the folder contains such files")
-    for key in ("columns", "features", "group", "weight", "metadata"):
+    for key in ("folders", "include", "exclude", "follow_links", "columns", "features", "group", "weight", "metadata"):
         if key in reasons:
             value = getattr(data, key)
             value = value.model_dump(exclude_unset=True) if key in ("columns", "features") else value

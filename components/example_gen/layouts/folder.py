@@ -4,9 +4,10 @@
     path/train/<class>/...    } given splits
     path/test/<class>/...     }
 
-or as data.folders says, see `arrangement`. The path is local or a URL such as gs://bucket/images. Files may be in sub-folders of a class folder. Hidden files and
-folders are skipped. Files that cannot be examples (a file outside the class folders, a socket, a link that leads out of
-the folder) are listed as refused with the reason. ImageExampleGen quarantines them, so that every file is accounted for.
+or as data.folders says, see `arrangement`. The path is local or a URL such as gs://bucket/images. Files may be in
+sub-folders of a class folder. Hidden files and folders are skipped. Files that cannot be examples (a file outside the
+class folders, a socket, a link that leads out of the folder) are listed as refused with the reason. ImageExampleGen
+quarantines them, so that every file is accounted for.
 """
 
 import hashlib

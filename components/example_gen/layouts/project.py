@@ -9,12 +9,13 @@ from restem.example_gen.dataset import first_few
 
 # Folders of software projects; no class of images is likely to have one of these names.
 _FOLDERS = frozenset(
-    "src doc docs tests lib libs bin build dist include scripts tools notebooks examples node_modules venv env "
-    "__pycache__ site-packages vendor target config configs logs checkpoints runs outputs".split()
+    ["src", "doc", "docs", "tests", "lib", "libs", "bin", "build", "dist", "include", "scripts", "tools", "notebooks"]
+    + ["examples", "node_modules", "venv", "env", "__pycache__", "site-packages", "vendor", "target", "config"]
+    + ["configs", "logs", "checkpoints", "runs", "outputs"]
 )
 _FILES = frozenset(
-    "setup.py setup.cfg pyproject.toml package.json makefile cmakelists.txt cargo.toml go.mod requirements.txt "
-    "environment.yml dockerfile pom.xml build.gradle gemfile".split()
+    ["setup.py", "setup.cfg", "pyproject.toml", "package.json", "makefile", "cmakelists.txt", "cargo.toml", "go.mod"]
+    + ["requirements.txt", "environment.yml", "dockerfile", "pom.xml", "build.gradle", "gemfile"]
 )
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".npy", ".dcm", ".jp2", ".ppm", ".pgm")
 

@@ -88,7 +88,7 @@ MVTEC = [
         (["cat/train", "cat/test", "dog"], r"inside cat.*class/split.*: class "),
         (
             MVTEC,
-            r"class/split .*bottle, cable, without ground_truth.*any/split/class .*broken, good.*data\.path.*bottle",
+            r"class/split .*bottle, cable, without ground_.*any/split/class .*broken, good.*data\.path.*bottle",
         ),
         (
             ["train/good", "test/good", "ground_truth/good"],
@@ -153,5 +153,5 @@ def test_patterns_choose_files_and_the_number_of_others_is_said(make):
     assert listing.classes == ("cat", "dog")
     assert len(listing) == 8
     assert any("6 files are left out by data.include and data.exclude" in note for note in listing.notes)
-    with pytest.raises(RestemError, match="folder is empty.*12 files are left out by data.exclude|14 files are left"):
+    with pytest.raises(RestemError, match=r"folder is empty.*14 files are left out by data\.exclude"):
         check_listing(folder, DataConfig(path=folder, exclude=["*"]))

@@ -136,7 +136,7 @@ def test_a_folder_of_links_names_the_key(tmp_path):
     (tmp_path / "real" / "cat").mkdir(parents=True)
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "cat").symlink_to(tmp_path / "real" / "cat", target_is_directory=True)
-    with pytest.raises(RestemError, match="data.follow_links: true"):
+    with pytest.raises(RestemError, match=r"data\.follow_links: true"):
         listed(str(tmp_path / "links"))
 
 
