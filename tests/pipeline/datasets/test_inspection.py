@@ -84,7 +84,7 @@ def test_two_hundred_classes(write, tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels[label, i]).save(path)
     keys = ("data.split=stratified", "image.max_upsampling=null")
-    with pytest.raises(RestemError, match=r"folders for splits inside .*data\.folders: class"):
+    with pytest.raises(RestemError, match=r"(?s)folders for splits inside .*data\.folders: class"):
         look(write, *keys)
     found = look(write, *keys, "data.folders=class")
     assert (len(found.classes), found.problem) == (200, None)
