@@ -11,8 +11,8 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -104,6 +104,11 @@ class NearDuplicates:
         if not self.complete:
             told.append("There are too many plain images to compare all of them")
         return ". ".join(told)
+
+    def without(self, paths: Collection[str]) -> NearDuplicates:
+        """Without images that are byte-identical to others, which are told elsewhere."""
+        left = [pair for pair in self.pairs if not (pair.first.path in paths and pair.second.path in paths)]
+        return replace(self, pairs=tuple(left))
 
     def examples(self) -> list[str]:
         """Lines with the first pairs."""
@@ -269,14 +274,3 @@ def check_near(found: NearDuplicates, config: DataConfig, where: str) -> None:
         remedy="Look at them (restem inspect --near-duplicates FILE.png), give them the same group (data.group), remove "
         "them, or set data.allow_near_duplicates: true:" + "".join(f"\n  {line}" for line in found.examples()),
     )
-
-
-def thumbnail(look: Look) -> Image.Image:
-    """What was compared, as a picture of 18 x 18 pixels."""
-    return Image.frombytes("L", (SIDE, SIDE), look.values)
-
-
-def read_looks(lines: Iterable[str]) -> list[Look]:
-    """The inverse of one `to_line` for each."""
-    return [Look.from_line(line) for line in lines]
-

@@ -14,6 +14,7 @@ from restem.example_gen.content import content, refuse, with_size
 from restem.example_gen.dataset import TRAIN, ImageFile, Listing, Refused
 from restem.example_gen.duplicates import Duplicates, describe_leaks, digest_line, find_duplicates
 from restem.example_gen.listing import check_counts, check_listing
+from restem.example_gen.near import Look, NearDuplicates, check_near, find_near, look_of
 from restem.example_gen.questions import missing_sentence
 from restem.images.arrays import read_array
 from restem.images.config import Requirements
@@ -32,12 +33,14 @@ class ImageCheck:
 
     digest: the SHA-256 of the file.
     encoded: the model's input, if requested.
+    look: what it looks like, if requested; None if it is too plain to be compared.
     """
 
     file: ImageFile
     header: Header
     digest: bytes
     encoded: bytes = b""
+    look: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Inspection:
         quarantined: all rejected files, sorted by path.
         formats, sizes, channels: number of images by format, by (height, width), by number of channels.
         duplicates: identical images under several names.
+        near: images that look the same in several splits.
         spans: the numbers of the spans, if data.path has {SPAN}.
         notes: notes to the user about the data.
         samples: the first readable training images of every class, up to the requested number.
@@ -63,6 +67,7 @@ class Inspection:
     sizes: Counter
     channels: Counter
     duplicates: Duplicates
+    near: NearDuplicates
     spans: tuple[int, ...]
     notes: tuple[str, ...]
     samples: tuple[ImageCheck, ...]
@@ -79,6 +84,15 @@ class Inspection:
             "channels": {str(channels): images for channels, images in self.channels.items()},
             "duplicates": self.duplicates.counts(),
             "leaks": [[copy.path for copy in group] for group in self.duplicates.leaks],
+            "near_duplicates": [
+                {
+                    "paths": [pair.first.path, pair.second.path],
+                    "splits": [pair.first.split, pair.second.split],
+                    "correlation": round(pair.correlation, 4),
+                    "mirrored": pair.mirrored,
+                }
+                for pair in self.near.pairs
+            ],
             "spans": list(self.spans),
             "notes": list(self.notes),
             "problem": self.problem,
@@ -107,7 +121,9 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
     kept: dict[str, list[ImageCheck]] = {name: [] for name in listing.classes}
     refused = [with_size(listing.folder, one) for one in listing.refused]
     lines = []
-    for check in check_images(listing, listing.files, config, encode=samples > 0):
+    looks: list[Look] = []
+    plain = 0
+    for check in check_images(listing, listing.files, config, encode=samples > 0, look=True):
         if isinstance(check, Refused):
             refused.append(check)
             continue
@@ -117,10 +133,14 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
         sizes[check.header.height, check.header.width] += 1
         channels[check.header.channels] += 1
         lines.append(digest_line(check.digest, file.path, file.label, file.split))
+        plain += check.look is None
+        if check.look is not None:
+            looks.append(Look(file.path, file.label, file.split, check.look))
         if file.split == TRAIN and len(kept[file.label]) < samples:
             kept[file.label].append(check)
     refused.sort(key=lambda one: one.path)
     duplicates = find_duplicates(lambda: lines)
+    near = find_near(looks, plain).without({copy.path for group in duplicates.leaks for copy in group})
     return Inspection(
         listing.classes,
         counts,
@@ -129,15 +149,16 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
         sizes,
         channels,
         duplicates,
+        near,
         listing.spans,
         tuple(note for note in (*listing.notes, missing_sentence(listing.classes, counts)) if note),
         tuple(check for checks in kept.values() for check in checks),
-        _problem(listing, counts, len(refused), duplicates, config),
+        _problem(listing, counts, len(refused), duplicates, near, config),
     )
 
 
 def check_images(
-    listing: Listing, files: Sequence[ImageFile], config: Config, *, encode: bool = False
+    listing: Listing, files: Sequence[ImageFile], config: Config, *, encode: bool = False, look: bool = False
 ) -> Iterator[ImageCheck | Refused]:
     """Decodes images of a listing, in one thread per processor; yields them in order.
 
@@ -146,6 +167,7 @@ def check_images(
         files: the files to decode.
         config: the limits and the model's image format.
         encode: whether the checks contain the model's input.
+        look: whether they contain what the image looks like.
     """
     wanted = config.image.requirements()
 
@@ -155,7 +177,8 @@ def check_images(
             header, encoded = _decoded(data, config, wanted, encode)
         except UnreadableImage as error:
             return refuse(listing.folder, file, error)
-        return ImageCheck(file, header, hashlib.sha256(data).digest(), encoded)
+        seen = look_of(data, header) if look else None
+        return ImageCheck(file, header, hashlib.sha256(data).digest(), encoded, seen)
 
     # Not in the threads: warning filters apply to the whole process.
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -179,7 +202,12 @@ def _decoded(data: bytes, config: Config, wanted: Requirements, encode: bool) ->
 
 
 def _problem(
-    listing: Listing, counts: dict[str, Counter], refused: int, duplicates: Duplicates, config: Config
+    listing: Listing,
+    counts: dict[str, Counter],
+    refused: int,
+    duplicates: Duplicates,
+    near: NearDuplicates,
+    config: Config,
 ) -> str | None:
     files = len(listing)
     if refused > config.data.max_quarantined * files:
@@ -193,4 +221,8 @@ def _problem(
         return str(error)
     if duplicates.leaks and not config.data.allow_leaks:
         return f"{describe_leaks(duplicates.leaks)}\nRemove the copies, or set data.allow_leaks: true."
+    try:
+        check_near(near, config.data, listing.folder)
+    except RestemError as error:
+        return str(error)
     return None
