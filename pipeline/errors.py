@@ -8,9 +8,13 @@ from restem.trainer.memory import filled_the_disk, ran_out_of_memory
 
 
 class WorkFailed(RestemError):
-    """The work itself failed; the message is one paragraph with the path of the log."""
+    """The work itself failed; the message is one paragraph with the path of the log, unless the user can fix it."""
 
     exit_code = 1
+
+    def __init__(self, what: str, *, fixable: bool = False, **parts: str | None) -> None:
+        self.fixable = fixable
+        super().__init__(what, **parts)
 
 
 class Interrupted(BaseException):

@@ -12,7 +12,7 @@ from restem.convert.network import Pixels
 from restem.errors import RestemError
 from restem.example_gen.dataset import ExampleFields, Refused
 from restem.example_gen.listing import check_listing
-from restem.example_gen.reading import ImageReader, Limits
+from restem.example_gen.reading import ImageReader, limits_of
 from restem.images.graph.preprocess import preprocess
 
 BATCH = 32
@@ -69,7 +69,7 @@ class Images:
         if most is not None and most < len(files):
             chosen = np.random.default_rng(0).permutation(len(files))[:most]
             files = [files[i] for i in sorted(chosen.tolist())]
-        limits = Limits(data.max_pixels, data.max_bytes, image.requirements())
+        limits = limits_of(data, image.requirements())
         fields = ExampleFields(self._listing.classes)
         reader = ImageReader(self._listing.folder, limits, fields)
         waiting: list[bytes] = []

@@ -1,5 +1,6 @@
 """The configuration's data section: where the images are, how they are split, and how many bad ones are tolerated."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from restem.errors import RestemError
+from restem.images.header import MAX_DECODED_BYTES
 from restem.section import Section
 
 # Datasets that are included in the installation, as named in place of a path.
@@ -18,7 +20,7 @@ Layout = Literal["folders", "manifest", "tfrecord"]
 # What folders can be, in data.folders.
 CLASS, SPLIT, ANY = "class", "split", "any"
 MOST_FOLDERS = 6
-MANIFESTS = (".csv", ".tsv", ".parquet")
+MANIFESTS = (".csv", ".tsv", ".tab", ".txt", ".parquet")
 _RECORDS = re.compile(r"\.tfrecords?\b|[*?]")
 _OWN_FEATURES = frozenset(
     {"image_bytes", "path", "label", "label_index", "height", "width", "channels", "bit_depth", "format", "weight"}
@@ -26,12 +28,23 @@ _OWN_FEATURES = frozenset(
 
 
 class ColumnsConfig(Section):
-    """The names of a manifest's columns."""
+    """The names of a manifest's columns; without a header line they are "column 1", "column 2" and so on."""
 
-    path: str = Field("path", min_length=1, description="The image's path, relative to the manifest, or absolute.")
+    path: str = Field(
+        "path",
+        min_length=1,
+        description="The image's path, relative to the manifest (see data.images_folder), or absolute. In a Parquet "
+        "file, the column may have the images themselves, as bytes or as Hugging Face's struct of bytes and path.",
+    )
     label: str = Field("label", min_length=1, description="The image's class.")
-    split: str = Field(
-        "split", min_length=1, description="The image's split, train, val or test; the column is optional."
+    split: str | None = Field(
+        "split",
+        min_length=1,
+        description="The image's split, train, val or test; the column is optional. null ignores a column split.",
+    )
+    one_hot: tuple[str, ...] = Field(
+        (),
+        description="Instead of label: columns that are named like the classes, of which exactly one is 1 in each row.",
     )
 
 
@@ -51,11 +64,11 @@ class DataConfig(Section):
 
     path: str = Field(
         min_length=1,
-        description="A folder of images; a manifest (.csv, .tsv or .parquet); TFRecord files (a file, a pattern such "
-        "as /data/*.tfrecord, or with layout: tfrecord a folder); or a dataset included in the installation: "
-        "'embedded:digits', scikit-learn's 1,797 handwritten digits, or 'embedded:documents', the same digits as "
-        "overwritten documents in red, green, blue and near infrared. "
-        "{SPAN} and {VERSION} match numbers, as in /data/day-{SPAN}; the newest is read.",
+        description="A folder of images; a manifest (.csv, .tsv, .txt or .parquet), or a pattern of them such as "
+        "data/*.parquet; TFRecord files (a file, a pattern such as /data/*.tfrecord, or with layout: tfrecord a "
+        "folder); or a dataset included in the installation: 'embedded:digits', scikit-learn's 1,797 handwritten "
+        "digits, or 'embedded:documents', the same digits as overwritten documents in red, green, blue and near "
+        "infrared. {SPAN} and {VERSION} match numbers, as in /data/day-{SPAN}; the newest is read.",
     )
     layout: Layout | None = Field(
         None,
@@ -85,6 +98,36 @@ class DataConfig(Section):
         "links are quarantined.",
     )
     columns: ColumnsConfig = Field(ColumnsConfig(), description="The names of a manifest's columns.")
+    images_folder: str | None = Field(
+        None,
+        min_length=1,
+        description="The folder that a manifest's paths start at: relative to the manifest, absolute, or a URL. The "
+        "default is the manifest's own folder; if the files are not there, they are looked for in its sub-folders.",
+    )
+    delimiter: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="What separates a manifest's fields, such as ';' or '\\t'. By default, it is found.",
+    )
+    header: bool | None = Field(
+        None,
+        description="Whether a manifest's first line has the names of the columns. By default, it has none if it looks "
+        "like the other lines.",
+    )
+    encoding: str | None = Field(
+        None,
+        min_length=1,
+        description="A manifest's encoding, such as cp1252. By default, UTF-8, or UTF-16 where the file shows it.",
+    )
+    label_threshold: float | None = Field(
+        None,
+        description="For labels that are numbers, such as probabilities: the numbers below it are one class, the "
+        "others the second one.",
+    )
+    numbers_are_names: bool = Field(
+        False, description="Whether labels with decimals, such as 1.5, are the names of classes."
+    )
     features: FeaturesConfig = Field(FeaturesConfig(), description="The names of the features in TFRecord files.")
     split: Literal["given", "hash", "stratified"] | None = Field(
         None,
@@ -155,6 +198,12 @@ class DataConfig(Section):
     max_pixels: int = Field(
         100_000_000, ge=1, description="Images with more pixels (width x height) are refused before they are decoded."
     )
+    max_decoded_bytes: int = Field(
+        MAX_DECODED_BYTES,
+        ge=1,
+        description="Images that take more memory when they are decoded (in bytes: pixels x channels x bytes per "
+        "value) are refused before that.",
+    )
     max_bytes: int = Field(
         256 * 2**20, ge=1, le=2**31 - 1, description="Larger files (in bytes) are refused before they are read."
     )
@@ -178,6 +227,7 @@ class DataConfig(Section):
         if taken := sorted(set(self.metadata) & _OWN_FEATURES):
             expected = "names that differ from the built-in features of examples"
             raise RestemError("metadata uses reserved names", expected=expected, given=", ".join(taken))
+        self._check_table_keys()
         if self.found_layout == "folders":
             if self.weight is not None or self.metadata:
                 what = "a folder of images has no columns, so there is no weight and no metadata"
@@ -185,6 +235,29 @@ class DataConfig(Section):
             if self.group is not None:
                 compiled_group(self.group)
         return self
+
+    def _check_table_keys(self) -> None:
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except LookupError:
+                what = "encoding is not a text encoding that Python knows"
+                raise RestemError(what, expected="for example utf-8, cp1252, shift_jis", given=self.encoding) from None
+        if self.delimiter is not None and self.delimiter in '\r\n"\0':
+            raise RestemError("delimiter cannot separate fields", given=repr(self.delimiter))
+        if len(self.columns.one_hot) == 1:
+            raise RestemError("columns.one_hot has one column", expected="a column for each class, at least two")
+        if self.columns.one_hot and self.columns.label != "label":
+            raise RestemError("columns has both label and one_hot", remedy="Remove one of them")
+        if self.label_threshold is not None and self.numbers_are_names:
+            raise RestemError("label_threshold and numbers_are_names exclude each other", remedy="Remove one of them")
+        if self.label_threshold is not None and not math.isfinite(self.label_threshold):
+            raise RestemError("label_threshold is not a finite number", given=f"{self.label_threshold:g}")
+        if self.found_layout != "manifest":
+            keys = ["images_folder", "delimiter", "header", "encoding"]
+            keys += ["label_threshold", "numbers_are_names"] if self.found_layout == "folders" else []
+            if given := [key for key in keys if getattr(self, key) not in (None, False)]:
+                raise RestemError(f"{given[0]} is only for a manifest", given=f"path: {self.path}")
 
     @property
     def folder_parts(self) -> tuple[str, ...] | None:
@@ -220,7 +293,8 @@ class DataConfig(Section):
     def elsewhere(self, path: str) -> "DataConfig":
         """The configuration for other images with the same limits, without column names, groups and splits."""
         limits = self.model_dump(
-            include={"test_share", "max_quarantined", "max_pixels", "max_bytes", "allow_leaks", "follow_links"}
+            include={"test_share", "max_quarantined", "max_pixels", "max_bytes", "max_decoded_bytes", "allow_leaks"}
+            | {"follow_links"}
         )
         return DataConfig(path=path, **limits)
 

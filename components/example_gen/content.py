@@ -41,6 +41,8 @@ def content(folder: str, file: ImageFile, max_bytes: int) -> bytes:
 def _image_of(record: Record) -> bytes:
     from restem.example_gen.layouts.records import BadRecord, feature_values, read_record
 
+    if not record.feature:
+        return read_record(record)
     try:
         (image,) = feature_values(read_record(record), record.feature)
     except BadRecord as error:

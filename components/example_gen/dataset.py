@@ -13,7 +13,7 @@ TITLES = {TRAIN: "training", VAL: "validation", TEST: "test"}  # as in "training
 # What folders, columns and features may call them.
 SPLIT_NAMES = {
     **{"train": TRAIN, "training": TRAIN},
-    **{"val": VAL, "valid": VAL, "validation": VAL},
+    **{"val": VAL, "valid": VAL, "validation": VAL, "validate": VAL, "dev": VAL, "development": VAL},
     **{"test": TEST, "testing": TEST},
 }
 SHOWN = 5  # at most this many names in a message
@@ -23,7 +23,7 @@ SHOWN = 5  # at most this many names in a message
 class Record:
     """The location of a serialized tf.Example: `length` bytes from `offset` in an uncompressed file.
 
-    feature: the name of the feature with the encoded image.
+    feature: the name of the feature with the encoded image; empty if the bytes are the image itself.
     """
 
     file: str

@@ -32,7 +32,7 @@ from restem.example_gen.duplicates import Duplicates, check_leaks, digest_line, 
 from restem.example_gen.listing import check_counts, check_listing
 from restem.example_gen.near import Look, NearDuplicates, check_near, find_near, look_of
 from restem.example_gen.questions import missing_sentence
-from restem.example_gen.reading import Accepted, ImageReader, Limits
+from restem.example_gen.reading import Accepted, ImageReader, Limits, limits_of
 from restem.example_gen.schema import complete_schema
 from restem.images.config import Requirements
 from restem.tfrecords import WriteStoredTFRecords
@@ -76,7 +76,7 @@ class Executor(BaseBeamExecutor):
             _LOG.info("spans: %s", ", ".join(str(number) for number in listing.spans))
             examples.span = listing.spans[-1]
 
-        limits = Limits(config.max_pixels, config.max_bytes, Requirements(**settings["image"]))
+        limits = limits_of(config, Requirements(**settings["image"]))
         fields = ExampleFields(listing.classes, config.weight is not None, tuple(config.metadata))
         with self._make_beam_pipeline() as pipeline:
             _build(pipeline, listing, fields, limits, examples, parts, looks=config.allow_near_duplicates is not None)

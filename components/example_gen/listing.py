@@ -8,7 +8,7 @@ from restem.errors import RestemError
 from restem.example_gen import spans
 from restem.example_gen.classes import LISTED, listed_change, refuse_missing
 from restem.example_gen.config import DataConfig
-from restem.example_gen.dataset import SHOWN, TEST, TRAIN, Listing, first_few
+from restem.example_gen.dataset import SHOWN, TEST, TRAIN, VAL, Listing, first_few
 from restem.example_gen.labels import merge_labels
 from restem.example_gen.layouts import folder, manifest, records
 from restem.example_gen.questions import notes_on
@@ -140,6 +140,8 @@ def check_counts(
     if not sum(counts[TEST].values()):
         if given_splits:
             remedy = "Put some images into the test split"
+            if sum(counts.get(VAL, {}).values()):
+                remedy += "; or, if the validation images are for testing, name their split test"
         else:
             remedy = "Add images, raise data.test_share, or create train/ and test/"
         raise RestemError(

@@ -33,7 +33,7 @@ CORRELATION, CORRELATION_PLAIN = 0.98, 0.995
 _INFORMATIVE = 64  # bits of 128 whose difference is more than noise; a plainer image needs the higher correlation
 _LEAST_RANGE = 8  # grey levels between the darkest and the brightest of the 324; a plainer image is not compared
 _AT_ONCE = 2_000_000  # candidate pairs
-_MOST_PAIRS = 200_000_000  # candidate pairs for one part of the hash; more are not compared, and said
+_MOST_PAIRS = 30_000_000  # candidate pairs for one part of the hash; more are not compared, and said
 _SHOWN = 20
 _ONES = np.array([value.bit_count() for value in range(65536)], np.uint8)
 _TURNS = {
@@ -271,6 +271,6 @@ def check_near(found: NearDuplicates, config: DataConfig, where: str) -> None:
         found.sentence,
         where=f"data.path ({where})",
         expected="images in one split only that look the same; otherwise the test measures memorisation",
-        remedy="Look at them (restem inspect --near-duplicates FILE.png), give them the same group (data.group), remove "
-        "them, or set data.allow_near_duplicates: true:" + "".join(f"\n  {line}" for line in found.examples()),
+        remedy="Look at them (restem inspect --near-duplicates FILE.png), give them the same group (data.group), "
+        "remove them, or set data.allow_near_duplicates: true:" + "".join(f"\n  {line}" for line in found.examples()),
     )

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from restem.example_gen.config import DataConfig
 from restem.example_gen.content import content, refuse
 from restem.example_gen.dataset import ExampleFields, ImageFile, Refused
 from restem.images.arrays import decodable
 from restem.images.config import Requirements
 from restem.images.formats.pillow import explain_failure
-from restem.images.graph.decode import decode_raw
-from restem.images.header import Header, UnreadableImage, check_suits
+from restem.images.graph.decode import ShapeOnly, decode_raw
+from restem.images.header import MAX_DECODED_BYTES, Header, UnreadableImage, check_suits, in_brackets
 from restem.images.probe import probe
 
 # How much is decoded at once: this many files, or fewer if they are large. An image takes 1 to 4 bytes per pixel, and
@@ -28,13 +29,19 @@ _NONE = Requirements()
 class Limits:
     """The limits that are checked on the header.
 
-    max_pixels, max_bytes: as in DataConfig.
+    max_pixels, max_bytes, max_decoded_bytes: as in DataConfig.
     image: what the configuration's image section requires of each file.
     """
 
     max_pixels: int
     max_bytes: int
     image: Requirements = _NONE
+    max_decoded_bytes: int = MAX_DECODED_BYTES
+
+
+def limits_of(data: DataConfig, image: Requirements) -> Limits:
+    """The limits of a configuration."""
+    return Limits(data.max_pixels, data.max_bytes, image, data.max_decoded_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +53,49 @@ class Accepted:
     digest: bytes
 
 
-class ImageReader:
-    """Reads the files of a folder in batches, with one TensorFlow graph for all of them."""
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """A file that the model can read.
 
-    def __init__(self, folder: str, limits: Limits, fields: ExampleFields) -> None:
+    file: path and class.
+    data: what the graph decodes: the file's content, or the output of `decodable`.
+    header: of the file.
+    shape: height, width and channels after decoding.
+    digest: the SHA-256 of the original file.
+    """
+
+    file: ImageFile
+    data: bytes
+    header: Header
+    shape: tuple[int, int, int]
+    digest: bytes
+
+
+class ImageDecoder:
+    """Decides for each file of a folder whether it can be read, in batches, with one TensorFlow graph for all of them.
+
+    `restem inspect`, `restem init` and the pipeline use it, so that all of them accept the same files. Whatever a
+    single file does, it is refused with a reason, and the others are read.
+    """
+
+    def __init__(self, folder: str, limits: Limits) -> None:
         self._folder = folder
         self._limits = limits
-        self._fields = fields
-        self._positions = {name: position for position, name in enumerate(fields.classes)}
         # It has no Python control flow, and autograph takes a second.
         self._shapes = tf.function(_shapes, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
-    def read(self, files: Iterable[ImageFile]) -> Iterator[Accepted | Refused]:
+    def decode(self, files: Iterable[ImageFile]) -> Iterator[Readable | Refused]:
         """One result per file. It keeps at most 64 files in memory, with 32 million pixels or one image."""
         batch: list[tuple[ImageFile, bytes, Header]] = []
         pixels = 0
         for file in files:
             try:
                 data, header = self._load(file)
-            except UnreadableImage as error:
-                yield refuse(self._folder, file, error)
-                continue
-            if not header.in_graph:
-                yield self._convert(file, data, header)
+                if not header.in_graph:
+                    yield self._convert(file, data, header)
+                    continue
+            except Exception as error:
+                yield refuse(self._folder, file, reason_of(error))
                 continue
             if batch and (len(batch) == _BATCH_FILES or pixels + header.pixels > _BATCH_PIXELS):
                 yield from self._decode(batch)
@@ -78,26 +105,28 @@ class ImageReader:
         yield from self._decode(batch)
 
     def _load(self, file: ImageFile) -> tuple[bytes, Header]:
-        data = content(self._folder, file, self._limits.max_bytes)
-        header = probe(data, max_pixels=self._limits.max_pixels, max_bytes=self._limits.max_bytes)
-        check_suits(header, self._limits.image)
+        limits = self._limits
+        data = content(self._folder, file, limits.max_bytes)
+        header = probe(
+            data,
+            max_pixels=limits.max_pixels,
+            max_bytes=limits.max_bytes,
+            max_decoded_bytes=limits.max_decoded_bytes,
+        )
+        check_suits(header, limits.image)
         return data, header
 
-    def _convert(self, file: ImageFile, data: bytes, header: Header) -> Accepted | Refused:
-        """Converts a file that TensorFlow does not decode; the example contains its pixels in a lossless format."""
-        try:
-            stored = decodable(data, header)
-        except UnreadableImage as error:
-            return Refused(file.path, str(error), len(data))
-        example = self._example(file, stored, header, (header.height, header.width, header.channels))
-        return Accepted(file, example.SerializeToString(), hashlib.sha256(data).digest())
+    def _convert(self, file: ImageFile, data: bytes, header: Header) -> Readable:
+        """Converts a file that TensorFlow does not decode; the result contains its pixels in a lossless format."""
+        digest = hashlib.sha256(data).digest()
+        return Readable(file, decodable(data, header), header, (header.height, header.width, header.channels), digest)
 
-    def _decode(self, batch: list[tuple[ImageFile, bytes, Header]]) -> Iterator[Accepted | Refused]:
+    def _decode(self, batch: list[tuple[ImageFile, bytes, Header]]) -> Iterator[Readable | Refused]:
         if not batch:
             return
         try:
             shapes = self._shapes([data for _, data, _ in batch]).numpy()
-        except (tf.errors.OpError, UnicodeDecodeError):  # Messages with raw bytes raise the latter.
+        except Exception:  # TensorFlow's errors; UnicodeDecodeError, because messages may have raw bytes; MemoryError.
             if len(batch) == 1:
                 file, data, header = batch[0]
                 yield Refused(file.path, explain_failure(data, header.format), len(data))
@@ -105,9 +134,35 @@ class ImageReader:
                 for one in batch:
                     yield from self._decode([one])
             return
-        for (file, data, header), (height, width, channels) in zip(batch, shapes.tolist(), strict=True):
-            example = self._example(file, data, header, (height, width, channels))
-            yield Accepted(file, example.SerializeToString(), hashlib.sha256(data).digest())
+        for (file, data, header), shape in zip(batch, shapes.tolist(), strict=True):
+            yield Readable(file, data, header, tuple(shape), hashlib.sha256(data).digest())
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file is refused, as a sentence, whatever was raised."""
+    if isinstance(error, UnreadableImage):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is too little memory to read it."
+    return f"It cannot be read: unexpected {type(error).__name__} ({in_brackets(error)})."
+
+
+class ImageReader:
+    """Turns the files of a folder into examples, or refuses them."""
+
+    def __init__(self, folder: str, limits: Limits, fields: ExampleFields) -> None:
+        self._decoder = ImageDecoder(folder, limits)
+        self._fields = fields
+        self._positions = {name: position for position, name in enumerate(fields.classes)}
+
+    def read(self, files: Iterable[ImageFile]) -> Iterator[Accepted | Refused]:
+        """One result per file; see `ImageDecoder.decode`."""
+        for one in self._decoder.decode(files):
+            if isinstance(one, Refused):
+                yield one
+            else:
+                example = self._example(one.file, one.data, one.header, one.shape)
+                yield Accepted(one.file, example.SerializeToString(), one.digest)
 
     def _example(self, file: ImageFile, data: bytes, header: Header, shape: tuple[int, int, int]) -> tf.train.Example:
         """The raw example as described in schemas/raw_examples.pbtxt.
@@ -142,7 +197,9 @@ class ImageReader:
 
 def _shapes(images: tf.Tensor) -> tf.Tensor:
     """string [N] -> int32 [N, 3]: height, width, channels. It decodes every image completely, several in parallel."""
-    return tf.map_fn(lambda data: tf.shape(decode_raw(data)), images, fn_output_signature=tf.TensorSpec([3], tf.int32))
+    return tf.map_fn(
+        lambda data: decode_raw(data, ShapeOnly()), images, fn_output_signature=tf.TensorSpec([3], tf.int32)
+    )
 
 
 def _bytes(value: bytes) -> tf.train.Feature:

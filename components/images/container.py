@@ -50,7 +50,19 @@ def _png(pixels: np.ndarray) -> bytes:
     # For 16 bits, this gives the same size as libpng's defaults in a tenth of the time, because it does not search for
     # matches in the noisy low bytes.
     how = {"level": 1, "strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.PAETH}
-    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), **how))
+    return bytes(imagecodecs.png_encode(_plain(pixels), **how))
+
+
+def _plain(pixels: np.ndarray) -> np.ndarray:
+    """The array with the strides of its shape, as codecs and Pillow need them.
+
+    NumPy calls an array contiguous whatever the strides of its axes with one element are, such as 0 after [..., None].
+    """
+    size, strides = pixels.itemsize, []
+    for length in reversed(pixels.shape):
+        strides.append(size)
+        size *= length
+    return pixels if pixels.strides == tuple(reversed(strides)) else pixels.copy(order="C")
 
 
 def pack(pixels: np.ndarray) -> bytes:

@@ -10,6 +10,8 @@ from restem.images.config import Requirements
 # Without names, the meaning of at most this many channels is known: RGB and alpha.
 _UNNAMED_CHANNELS = 4
 _MOST_WORDS = 120
+# The default of data.max_decoded_bytes.
+MAX_DECODED_BYTES = 2**30
 ENDS_EARLY = "it ends too early"
 
 
@@ -41,6 +43,13 @@ class Header:
     in_graph: bool = True
 
     @property
+    def value_bytes(self) -> int:
+        """Bytes of each value of the decoded image: 1, 2, or 4 for floating point and everything that becomes it."""
+        if self.needs_range:
+            return max(4, self.bit_depth // 8)
+        return 1 if self.bit_depth <= 8 else 2
+
+    @property
     def pixels(self) -> int:
         """Width times height."""
         return self.width * self.height
@@ -66,7 +75,10 @@ def check_suits(header: Header, wanted: Requirements) -> None:
         if header.pages > 1:
             raise UnreadableImage(f"It has {header.pages} pages: name the channels of each page in image.bands.")
         if header.channels > _UNNAMED_CHANNELS:
-            raise UnreadableImage(f"It has {header.channels} channels: name them in image.bands.")
+            shape = f"{header.height} x {header.width} x {header.channels}"
+            first = header.format == "NPY" and header.height <= _UNNAMED_CHANNELS
+            hint = f" Or do its channels come first ({shape})? Then save np.moveaxis(array, 0, -1)." if first else ""
+            raise UnreadableImage(f"It has {header.channels} channels: name them in image.bands.{hint}")
     elif header.channels != wanted.channels:
         has = f"{header.channels} channel{'s' if header.channels > 1 else ''}"
         raise UnreadableImage(f"It has {has}, but image.bands names {wanted.channels}.")

@@ -4,7 +4,7 @@ from restem.images.config import MAX_BANDS
 from restem.images.formats.npy import npy_header
 from restem.images.formats.pillow import pillow_header
 from restem.images.formats.unread import what_it_is
-from restem.images.header import Header, UnreadableImage, check_bytes, damaged
+from restem.images.header import MAX_DECODED_BYTES, Header, UnreadableImage, check_bytes, damaged
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY_START = b"\x93NUMPY"
@@ -12,13 +12,14 @@ _NPY_START = b"\x93NUMPY"
 _VALUES_PER_PIXEL = 4
 
 
-def probe(data: bytes, *, max_pixels: int, max_bytes: int) -> Header:
+def probe(data: bytes, *, max_pixels: int, max_bytes: int, max_decoded_bytes: int = MAX_DECODED_BYTES) -> Header:
     """Reads a file's header and checks it against the limits.
 
     Args:
       data: the file's content, or at least its header (for TIFF, the whole file).
       max_pixels: the limit for pixels (width x height); the limit for the values in all channels is four times this.
       max_bytes: the limit for the length of data.
+      max_decoded_bytes: the limit for all values of the decoded image in memory.
 
     Raises:
       UnreadableImage: the file is empty, too large, not an image, in an unsupported format, or has a damaged header.
@@ -49,5 +50,11 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int) -> Header:
         raise UnreadableImage(
             f"It has {header.width} x {header.height} pixels in {header.channels} channels; the limit for the values "
             f"in all channels is {_VALUES_PER_PIXEL} times data.max_pixels ({max_pixels:,})."
+        )
+    decoded = header.pixels * header.channels * header.value_bytes
+    if decoded > max_decoded_bytes:
+        raise UnreadableImage(
+            f"It has {header.width} x {header.height} pixels in {header.channels} channels of {header.value_bytes} "
+            f"bytes: {decoded:,} bytes in memory; the limit is data.max_decoded_bytes ({max_decoded_bytes:,})."
         )
     return header

@@ -7,7 +7,6 @@ import click
 
 from restem.convert import FORMATS, INT8
 from restem.pipeline.commands.options import json_option
-from restem.pipeline.commands.predict import saved_model_folder
 
 
 @click.command()
@@ -25,6 +24,7 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
     """
     from restem.errors import RestemError
     from restem.evaluator.figures import count, percent, points
+    from restem.pipeline.local.found_model import find_model
     from restem.pipeline.local.worker import run_in_worker
     from restem.report.formatting import size
 
@@ -32,7 +32,7 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
         raise RestemError(
             "this format has no 8 bits here", where="--int8", expected=f"--to {' or '.join(INT8)}", given=f"--to {kind}"
         )
-    model = saved_model_folder(Path(model_dir))
+    model = find_model(model_dir).path
     target = Path(out or f"{model.name}{'-int8' if int8 else ''}.{kind}").resolve()
     if target.suffix != f".{kind}":
         raise RestemError(f"a {kind} file needs the ending .{kind}", where="--out", given=str(target))

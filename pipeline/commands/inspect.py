@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from restem.pipeline.commands.options import config_option, json_option, set_option
-from restem.pipeline.commands.quiet import quiet
+from restem.pipeline.commands.quiet import Counted, quiet, start_tensorflow
 
 SHOWN_FILES = 20
 SHOWN_CLASSES = 50
@@ -49,7 +49,9 @@ def inspect(
     source = check_source(config)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         wanted = SAMPLES if contact_sheet or augmented else 0
-        inspection = look(prepare(config, RunFolder(Path(folder))), samples=wanted)
+        prepared = prepare(config, RunFolder(Path(folder)))
+        start_tensorflow()
+        inspection = look(prepared, samples=wanted, progress=Counted(sys.stderr))
     if contact_sheet:
         from restem.pipeline.datasets.contact_sheet import write_contact_sheet
 

@@ -1,10 +1,8 @@
 """A picture of what the model sees: training images after preprocessing, one row per class.
 
-The pixels come from `restem.images.graph.preprocess`, as in training and serving. Only this module and
-`augmented_sheet` import TensorFlow, and only to write such a picture.
+The pixels come from `restem.images.graph.preprocess`, as in training and serving.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.images.panels import panels
 from restem.pipeline.datasets.inspection import ImageCheck
-from restem.pipeline.environment import TENSORFLOW_VARIABLES
+from restem.pipeline.environment import quiet_tensorflow
 
 COLUMNS = 8  # images per class
 PANELS = 4  # rows per class: the colours and three more bands
@@ -62,9 +60,7 @@ def save_sheet(sheet: Image.Image, path: Path, where: str) -> None:
 
 def seen_by_the_model(encoded: Sequence[bytes], image: ImageConfig) -> list[np.ndarray]:
     """Encoded images -> the model's input for each: uint8 or uint16 [height, width, channels]."""
-    # Suppress TensorFlow's pages of messages about processors on the terminal.
-    for name, value in {**TENSORFLOW_VARIABLES, "TF_CPP_MIN_LOG_LEVEL": "3"}.items():
-        os.environ.setdefault(name, value)
+    quiet_tensorflow()
     import tensorflow as tf
 
     from restem.images.graph.preprocess import preprocess

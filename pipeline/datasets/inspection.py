@@ -1,30 +1,23 @@
-"""Shows what a configuration would train on: decodes every image as in a run, without TensorFlow, TFX or training."""
+"""Shows what a configuration would train on: decodes every image with the function of a run; trains nothing."""
 
-import hashlib
-import os
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from restem.errors import RestemError
-from restem.example_gen.content import content, refuse, with_size
+from restem.example_gen.content import with_size
 from restem.example_gen.dataset import TRAIN, ImageFile, Listing, Refused
 from restem.example_gen.duplicates import Duplicates, describe_leaks, digest_line, find_duplicates
 from restem.example_gen.listing import check_counts, check_listing
 from restem.example_gen.near import Look, NearDuplicates, check_near, find_near, look_of
 from restem.example_gen.questions import missing_sentence
-from restem.images.arrays import read_array
-from restem.images.config import Requirements
-from restem.images.container import to_decodable
-from restem.images.formats.pillow import explain_failure, open_image
-from restem.images.header import Header, UnreadableImage, check_suits
-from restem.images.probe import probe
+from restem.images.header import Header
 from restem.pipeline.config import Config
+from restem.pipeline.environment import quiet_tensorflow
 
-BATCH_FILES = 256
+Progress = Callable[[int, int], None]  # files that are done, and all
 
 
 @dataclass(frozen=True)
@@ -99,21 +92,22 @@ class Inspection:
         }
 
 
-def inspect(config: Config, *, samples: int = 0) -> Inspection:
+def inspect(config: Config, *, samples: int = 0, progress: Progress = lambda done, total: None) -> Inspection:
     """Decodes all images of `config`; `data.path` is not embedded data.
 
     Args:
         config: the configuration of the run.
         samples: the number of encoded training images to keep for every class.
+        progress: see `check_images`.
 
     Raises:
         RestemError: the dataset as a whole is wrong (see check_listing).
     """
     with tempfile.TemporaryDirectory(prefix="restem-") as scratch:
-        return _inspect(check_listing(config.data.path, config.data, scratch=scratch), config, samples)
+        return _inspect(check_listing(config.data.path, config.data, scratch=scratch), config, samples, progress)
 
 
-def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
+def _inspect(listing: Listing, config: Config, samples: int, progress: Progress) -> Inspection:
     counts: dict[str, Counter] = {split: Counter() for split in listing.counts()}
     formats: Counter = Counter()
     sizes: Counter = Counter()
@@ -123,7 +117,7 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
     lines = []
     looks: list[Look] = []
     plain = 0
-    for check in check_images(listing, listing.files, config, encode=samples > 0, look=True):
+    for check in check_images(listing, listing.files, config, encode=samples > 0, look=True, progress=progress):
         if isinstance(check, Refused):
             refused.append(check)
             continue
@@ -158,9 +152,15 @@ def _inspect(listing: Listing, config: Config, samples: int) -> Inspection:
 
 
 def check_images(
-    listing: Listing, files: Sequence[ImageFile], config: Config, *, encode: bool = False, look: bool = False
+    listing: Listing,
+    files: Sequence[ImageFile],
+    config: Config,
+    *,
+    encode: bool = False,
+    look: bool = False,
+    progress: Progress = lambda done, total: None,
 ) -> Iterator[ImageCheck | Refused]:
-    """Decodes images of a listing, in one thread per processor; yields them in order.
+    """Decodes images of a listing with the function that the pipeline uses. Refused files may come earlier.
 
     Args:
         listing: the listing, with the folder that contains the files.
@@ -168,37 +168,21 @@ def check_images(
         config: the limits and the model's image format.
         encode: whether the checks contain the model's input.
         look: whether they contain what the image looks like.
+        progress: called after each file with the number of files that are done, and of all.
     """
-    wanted = config.image.requirements()
+    quiet_tensorflow()
+    from restem.example_gen.reading import ImageDecoder, limits_of
 
-    def check(file: ImageFile) -> ImageCheck | Refused:
-        try:
-            data = content(listing.folder, file, config.data.max_bytes)
-            header, encoded = _decoded(data, config, wanted, encode)
-        except UnreadableImage as error:
-            return refuse(listing.folder, file, error)
-        seen = look_of(data, header) if look else None
-        return ImageCheck(file, header, hashlib.sha256(data).digest(), encoded, seen)
-
-    # Not in the threads: warning filters apply to the whole process.
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    decoder = ImageDecoder(listing.folder, limits_of(config.data, config.image.requirements()))
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # The ImageCheck has all that matters.
-        for start in range(0, len(files), BATCH_FILES):
-            yield from threads.map(check, files[start : start + BATCH_FILES])
-
-
-def _decoded(data: bytes, config: Config, wanted: Requirements, encode: bool) -> tuple[Header, bytes]:
-    header = probe(data, max_pixels=config.data.max_pixels, max_bytes=config.data.max_bytes)
-    check_suits(header, wanted)
-    if not header.in_graph:
-        pixels = read_array(data, header)
-        return header, to_decodable(pixels) if encode else b""
-    try:
-        with open_image(data, header) as image:
-            image.load()
-    except Exception:  # Pillow's plugins may raise anything for damaged files.
-        raise UnreadableImage(explain_failure(data, header.format)) from None
-    return header, data if encode else b""
+        for done, one in enumerate(decoder.decode(files), start=1):
+            progress(done, len(files))
+            if isinstance(one, Refused):
+                yield one
+            else:
+                seen = look_of(one.data) if look else None
+                yield ImageCheck(one.file, one.header, one.digest, one.data if encode else b"", seen)
 
 
 def _problem(

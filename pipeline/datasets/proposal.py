@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from restem.example_gen.config import DataConfig
 from restem.example_gen.questions import missing_sentence
 from restem.images.config import RGB
 from restem.pipeline.config import slug
+from restem.pipeline.datasets.layout import GIVEN_KEYS
 from restem.pipeline.datasets.offline import BACKBONE, Measure, model_lines, plan, size_reason
 from restem.pipeline.datasets.survey import Survey, survey
 from restem.visible import visible
@@ -35,6 +37,9 @@ MODEL_LINES = (
 )
 OWN_SPLITS = "the folder's own train/ and test/"
 VAL_SHARE, FEW_VAL_IMAGES = 0.1, 3  # of every class
+DEFAULT_QUARANTINED = 0.05
+MOST_LEFT_OUT = 0.15  # share of bad files for which the limit is raised
+SHOWN_REASONS = 3
 IMBALANCED = 3  # largest to smallest class
 DISAGREEMENT = 0.1  # assumed share of test images on which only one of two models is right
 
@@ -54,7 +59,7 @@ def propose(
         out: the file for the text, so that a path inside its folder can be relative.
         reason: why ImageNet's weights cannot be had; empty: they can.
         measure: how fast this machine trains; needed with a reason.
-        given: keys of the section `data` that the user has decided.
+        given: keys of the section `data` that the user has decided, see `infer_layout`.
 
     Raises:
         RestemError: the data cannot be used for training.
@@ -63,6 +68,7 @@ def propose(
     if not storage.is_remote(path):
         path = str(Path(path).resolve())
     found = survey(path, given)
+    path = found.inferred.data.path
     listing = found.listing
     counts = listing.counts()
     train_images, test_images = (sum(counts[split].values()) for split in ("train", "test"))
@@ -218,12 +224,12 @@ def _data_lines(found: Survey) -> list[str]:
     lines = []
     if DataConfig(path=data.path).found_layout != data.found_layout:
         lines.append(f"  layout: {data.found_layout}  # the folder contains such files")
-    for key in ("folders", "include", "exclude", "follow_links", "columns", "features", "group", "weight", "metadata"):
+    for key in GIVEN_KEYS:
         if key in reasons:
             value = getattr(data, key)
             value = value.model_dump(exclude_unset=True) if key in ("columns", "features") else value
             lines.append(f"  {key}: {dump_inline(value)}  # {reasons[key]}")
-    return lines
+    return [*lines, *(f"  # {note}" for note in found.listing.notes)]
 
 
 def _contract_lines(classes: tuple[str, ...]) -> list[str]:
@@ -278,13 +284,26 @@ def _slice_lines(found: Survey) -> list[str]:
 
 
 def _quarantine_lines(found: Survey) -> list[str]:
+    """The limit; it is raised for a few bad files, but never so far that a large part of the data is left out."""
     sampled = len(found.headers) + found.refused
     no_images = len(found.listing.refused)
     files = len(found.listing.files) + no_images
     share = (found.refused / max(1, sampled) * len(found.listing.files) + no_images) / max(1, files)
-    limit = 0.05 if share <= 0.03 else min(1.0, math.ceil(share * 150) / 100)
+    limit = DEFAULT_QUARANTINED if share <= 0.03 else math.ceil(share * 150) / 100
     seen = f"{found.refused} of {sampled} sampled files are unreadable, {no_images} more are not images of a class"
-    return [f"  max_quarantined: {limit:g}  # the run stops if more files are bad; {seen}"]
+    if share <= MOST_LEFT_OUT:
+        return [f"  max_quarantined: {limit:g}  # the run stops if more files are bad; {seen}"]
+    reasons = Counter(_kind(one.reason) for one in found.listing.refused).most_common(SHOWN_REASONS)
+    told = "".join(f"; {count} x {reason}" for reason, count in reasons)
+    return [
+        f"  max_quarantined: {DEFAULT_QUARANTINED:g}  # restem run will STOP: {seen}{told}",
+        f"  # restem inspect names them. If they may really be left out: max_quarantined: {min(1.0, limit):g}",
+    ]
+
+
+def _kind(reason: str) -> str:
+    """A reason without the number of its row."""
+    return re.sub(r"^(Line|Row) \d+: ", "", reason).rstrip(".")
 
 
 def _size(found: Survey) -> tuple[int, int]:

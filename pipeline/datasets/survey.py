@@ -72,21 +72,19 @@ def survey(path: str, given: Mapping[str, Any] | None = None) -> Survey:
     """Reads up to 400 images, chosen at random with a seed.
 
     Args:
-        path: as data.path.
-        given: keys of the section `data` that the user has decided.
+        path: local or remote.
+        given: see `infer_layout`.
 
     Raises:
         RestemError: see `check_listing`; or most files cannot be read.
     """
-    inferred = infer_layout(path)
-    if given:
-        data = DataConfig.model_validate({**inferred.data.model_dump(exclude_unset=True), **given})
-        inferred = replace(inferred, data=data, reasons={**inferred.reasons, **dict.fromkeys(given, "as you decided")})
+    inferred = infer_layout(path, given)
     if inferred.data.group is not None and "split" not in inferred.reasons:
         # By a hash of the group alone, a class with few groups may have no test images.
         data = inferred.data.model_copy(update={"split": "stratified"})
         inferred = replace(inferred, data=data, reasons={**inferred.reasons, "split": GROUPS_SPLIT})
     with tempfile.TemporaryDirectory(prefix="restem-") as scratch:
+        path = inferred.data.path
         listing = check_listing(path, inferred.data, scratch=scratch)
         masks = _masks(listing, inferred.data)
         if masks:
@@ -174,7 +172,7 @@ def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
             expected="a folder of images",
             given=f"{len(refused)} of {len(checks)} sampled files cannot be read; {refused[0].path}: "
             f"{refused[0].reason}",
-            remedy="Check the folder, or leave other files out with data.exclude (restem init: --exclude)",
+            remedy="Check the folder, or leave other files out with data.exclude",
         )
     colour = [(file, header) for file, header in good if header.channels >= 3 and bands is None]
     colourless = all(_is_grey(listing, file, header) for file, header in colour)

@@ -1,9 +1,7 @@
 """The tasks of worker processes: each function is called with a JSON request in a separate process (see worker.py)."""
 
 import os
-import re
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -81,44 +79,12 @@ def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
     return read_outputs(pipeline.metadata_connection_config, runner.executions)
 
 
-def predict(request: dict, emit: Callable[[dict], None]) -> list[dict]:
-    """Classifies images with a pushed model: `request` has `model` (a folder), `images` (files) and `batch_size`.
+def predict(request: dict, emit: Callable[[dict], None]) -> list[dict] | dict[str, int]:
+    """Classifies files with a pushed model; see `restem.pipeline.local.prediction.predict`."""
+    from restem.pipeline.local.prediction import import_less, predict
 
-    Returns one object per image: `path`, `label`, and `scores` (class name to probability, the most probable classes,
-    sorted); or `path` and `error` for a file that the model cannot read.
-    """
-    import tensorflow as tf
-
-    from restem.images import encode_for_serving
-    from restem.images.header import UnreadableImage
-
-    serve = tf.saved_model.load(request["model"]).signatures["serving_default"]
-
-    def classify(paths: list[str]) -> list[dict]:
-        answer = serve(image_bytes=tf.constant([encode_for_serving(path) for path in paths]))
-        rows = zip(paths, answer["label"].numpy(), answer["labels"].numpy(), answer["scores"].numpy(), strict=True)
-        return [
-            {
-                "path": path,
-                "label": label.decode(),
-                "scores": {name.decode(): float(score) for name, score in zip(labels, scores, strict=True)},
-            }
-            for path, label, labels, scores in rows
-        ]
-
-    results = []
-    for start in range(0, len(request["images"]), request["batch_size"]):
-        paths = request["images"][start : start + request["batch_size"]]
-        try:
-            results += classify(paths)
-        except (tf.errors.OpError, OSError, UnreadableImage):
-            # One bad file makes the whole batch fail: classify its files one by one.
-            for path in paths:
-                try:
-                    results += classify([path])
-                except (tf.errors.OpError, OSError, UnreadableImage) as error:
-                    results.append({"path": path, "error": why_unreadable(path, error)})
-    return results
+    import_less()
+    return predict(request, emit)
 
 
 def convert(request: dict, emit: Callable[[dict], None]) -> dict:
@@ -127,27 +93,3 @@ def convert(request: dict, emit: Callable[[dict], None]) -> dict:
 
     done = convert(request["model"], request["kind"], request["out"], int8=request["int8"], images=request["images"])
     return asdict(done)
-
-
-def why_unreadable(path: str, error: Exception) -> str:
-    """Why the model could not read a file, as a sentence about its header, the model's own check, or its data.
-
-    Args:
-        path: the file.
-        error: the exception from TensorFlow or from opening the file.
-    """
-    from restem.images.formats.pillow import explain_failure
-    from restem.images.header import UnreadableImage
-    from restem.images.probe import probe
-
-    if isinstance(error, UnreadableImage):
-        return str(error)
-    try:
-        data = Path(path).read_bytes()
-        header = probe(data, max_pixels=sys.maxsize, max_bytes=sys.maxsize)
-    except UnreadableImage as reason:
-        return str(reason)
-    except OSError as reason:
-        return f"The file cannot be read: {reason.strerror}."
-    checked = re.search(r"assertion failed: \[(.*?)\]\s*$", str(error), re.MULTILINE)
-    return checked[1] if checked else explain_failure(data, header.format)

@@ -97,14 +97,16 @@ def run_worker(
         return last["value"]
     if last.get("event") == "failed":
         message = last["message"] if last["fixable"] else f"{last['message']} See the log: {log}."
-        raise WorkFailed(message)
+        raise WorkFailed(message, fixable=last["fixable"])
     raise WorkFailed(_death(status), remedy=f"The log may have more details: {log}")
 
 
-def run_in_worker(target: str, request: dict[str, Any]) -> Any:
-    """`run_worker` for a short task: its log is a temporary file, which is kept only if the task fails.
+def run_in_worker(
+    target: str, request: dict[str, Any], *, on_event: Callable[[Event], None] = lambda event: None
+) -> Any:
+    """`run_worker` for a short task: its log is a temporary file, which is kept if the user cannot fix its failure.
 
-    Messages of the logger "restem" appear on standard error.
+    Messages of the logger "restem" appear on standard error; `on_event` is called for other events.
     """
     descriptor, name = tempfile.mkstemp(prefix="restem-", suffix=".log")
     os.close(descriptor)
@@ -112,11 +114,17 @@ def run_in_worker(target: str, request: dict[str, Any]) -> Any:
     def show(event: Event) -> None:
         if event["event"] == "log":
             print(event["message"], file=sys.stderr, flush=True)
+        else:
+            on_event(event)
 
     try:
         result = run_worker(target, request, log=Path(name), on_event=show)
     except Interrupted:
         os.unlink(name)
+        raise
+    except WorkFailed as failure:
+        if failure.fixable:
+            os.unlink(name)
         raise
     os.unlink(name)
     return result

@@ -270,6 +270,37 @@ def test_weights_and_metadata_are_features_for_transform(manifest_run):
     assert manifest_run.states["StrictExampleValidator"] == "COMPLETE"
 
 
+def test_images_in_a_parquet_file_become_examples(run, tmp_path):
+    """As Hugging Face's datasets write them; `restem inspect` counts the same."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from restem.pipeline.config import Config
+    from restem.pipeline.datasets.inspection import inspect
+
+    images = [{"bytes": image_bytes(seed=i) if i != 3 else b"no image" * 999, "path": None} for i in range(24)]
+    names = {"info": {"features": {"label": {"names": ["ill", "well"], "_type": "ClassLabel"}}}}
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array(images, kind), "label": [i % 2 for i in range(24)]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(names)}), tmp_path / "all.parquet")
+    data = DataConfig(path=str(tmp_path / "all.parquet"), columns={"path": "image"})
+    done = run(tmp_path / "root", None, data, validate=False)
+    splits = {split: read_examples(done.uris["ImageExampleGen.examples"], split) for split in ("train", "test")}
+    found = {example["path"].decode(): example for split in splits.values() for example in split}
+    assert set(found) == {f"all.parquet#{i + 1}" for i in range(24) if i != 3}
+    for i in set(range(24)) - {3}:
+        example = found[f"all.parquet#{i + 1}"]
+        assert (example["image_bytes"], example["label"]) == (image_bytes(seed=i), [b"ill", b"well"][i % 2])
+    seen = inspect(Config(data=data, image=ImageConfig(size=8)))
+    assert {split: sum(counts.values()) for split, counts in seen.counts.items()} == {
+        split: len(examples) for split, examples in splits.items()
+    }
+    quarantine = (done.uris["ImageExampleGen.quarantine"] / "quarantine.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in quarantine] == seen.to_dict()["quarantined"]
+    assert [one.path for one in seen.quarantined] == ["all.parquet#4"]
+    assert not list(done.uris["ImageExampleGen.quarantine"].rglob("*.images"))
+
+
 def test_examples_of_tfrecord_files_keep_image_and_class(run, tmp_path):
     """With gzip and plain files, other feature names, and a damaged record."""
     for shard, compression in enumerate(("GZIP", "")):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from restem.example_gen import reading
 from restem.example_gen.dataset import ExampleFields, ImageFile, Record, Refused
-from restem.example_gen.reading import Accepted, ImageReader, Limits
+from restem.example_gen.reading import Accepted, ImageDecoder, ImageReader, Limits
 from restem.images.config import Requirements
 
 from .conftest import array, grey16, image_bytes
@@ -49,9 +49,9 @@ def test_a_file_truncated_anywhere_is_refused_with_a_reason(read, kind):
 
 def test_batches_are_limited_in_files_and_pixels(read, monkeypatch):
     batches = []
-    decode = ImageReader._decode
+    decode = ImageDecoder._decode
     monkeypatch.setattr(
-        ImageReader, "_decode", lambda self, batch: (batches.append(len(batch)), decode(self, batch))[1]
+        ImageDecoder, "_decode", lambda self, batch: (batches.append(len(batch)), decode(self, batch))[1]
     )
     monkeypatch.setattr(reading, "_BATCH_FILES", 4)
     monkeypatch.setattr(reading, "_BATCH_PIXELS", 3000)
@@ -59,6 +59,29 @@ def test_batches_are_limited_in_files_and_pixels(read, monkeypatch):
     large = {f"l{index}": image_bytes(size=(50, 50)) for index in range(3)}
     assert all(isinstance(outcome, Accepted) for outcome in read({**small, **large}).values())
     assert batches == [4, 4, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("invalid strides"), "It cannot be read: unexpected ValueError (invalid strides)."),
+        (MemoryError(), "There is too little memory to read it."),
+        (RecursionError("too deep"), "unexpected RecursionError"),
+    ],
+)
+@pytest.mark.parametrize("where", ["probe", "decodable"])
+def test_whatever_a_file_does_the_others_are_read(read, monkeypatch, error, reason, where):
+    real = getattr(reading, where)
+
+    def fail(data, *args, **kwargs):
+        if data == b"BAD" or data[:6] == array()[:6]:
+            raise error
+        return real(data, *args, **kwargs)
+
+    monkeypatch.setattr(reading, where, fail)
+    outcomes = read({"good": image_bytes(), "array": array(), "other": image_bytes(seed=2)})
+    assert reason in outcomes["array"].reason
+    assert all(isinstance(outcomes[name], Accepted) for name in ("good", "other"))
 
 
 def test_a_number_of_channels_other_than_the_named_bands_is_refused(read):

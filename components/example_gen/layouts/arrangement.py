@@ -17,7 +17,7 @@ _SPLITS = {**SPLIT_NAMES, "dev": VAL, "development": VAL, "holdout": TEST, "hold
 # What people append to a split's name, as in training_set or test-images.
 _SUFFIX = re.compile(r"[\s_.-]*(?:set|data|images?|imgs?|split)$")
 _NO_LETTERS = re.compile(r"[^a-z]+")
-_ASK = "Please choose: set one of these keys (restem init has the option --folders)"
+_ASK = "Please choose: set one of these keys"
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def _others(others: Sequence[str], depth: int, where: str) -> RestemError:
         where=where,
         expected="only train/ and test/, and val/ if there is one, each with the class folders inside",
         remedy="Move their images into train/ or test/, move them out of the folder, or leave them out with "
-        f"data.exclude: ['{pattern}'] (restem init: --exclude)",
+        f"data.exclude: ['{pattern}']",
     )
 
 

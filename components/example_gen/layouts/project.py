@@ -9,13 +9,17 @@ from restem.example_gen.dataset import first_few
 
 # Folders of software projects; no class of images is likely to have one of these names.
 _FOLDERS = frozenset(
-    ["src", "doc", "docs", "tests", "lib", "libs", "bin", "build", "dist", "include", "scripts", "tools", "notebooks"]
-    + ["examples", "node_modules", "venv", "env", "__pycache__", "site-packages", "vendor", "target", "config"]
-    + ["configs", "logs", "checkpoints", "runs", "outputs"]
+    (
+        *("src", "doc", "docs", "tests", "lib", "libs", "bin", "build", "dist", "include", "scripts", "tools", "env"),
+        *("notebooks", "examples", "node_modules", "venv", "__pycache__", "site-packages", "vendor", "target"),
+        *("config", "configs", "logs", "checkpoints", "runs", "outputs"),
+    )
 )
 _FILES = frozenset(
-    ["setup.py", "setup.cfg", "pyproject.toml", "package.json", "makefile", "cmakelists.txt", "cargo.toml", "go.mod"]
-    + ["requirements.txt", "environment.yml", "dockerfile", "pom.xml", "build.gradle", "gemfile"]
+    (
+        *("setup.py", "setup.cfg", "pyproject.toml", "package.json", "makefile", "cmakelists.txt", "cargo.toml"),
+        *("go.mod", "requirements.txt", "environment.yml", "dockerfile", "pom.xml", "build.gradle", "gemfile"),
+    )
 )
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".npy", ".dcm", ".jp2", ".ppm", ".pgm")
 
@@ -43,7 +47,7 @@ def looks_like_project(path: str, tops: Sequence[str], files: Sequence[str], whe
         expected="a folder of images for each class",
         given=first_few([f"{name}/" for name in tops]),
         remedy=f"Set data.path to the folder of images{_suggested(path, files)}; if these are classes indeed, set "
-        "data.folders: class (restem init: --folders class)",
+        "data.folders: class",
     )
 
 

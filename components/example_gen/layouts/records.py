@@ -24,6 +24,7 @@ from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig, looks_like_records
 from restem.example_gen.dataset import SPLIT_NAMES, ImageFile, Listing, Record, Refused, relative
+from restem.example_gen.layouts.labels import relabel
 
 _GZIP = b"\x1f\x8b"
 _HEADER, _FOOTER = 12, 4
@@ -95,12 +96,14 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
     if not files and not refused:
         raise RestemError("there are no examples in the files", where=f"data.path ({path})")
     _name_once(files, refused)
+    labels = relabel(files, refused, config, f"data.path ({path})")
     return Listing(
         folder=folder,
         classes=tuple(sorted({file.label for file in files})),
         files=tuple(sorted(files, key=lambda file: file.path)),
         refused=tuple(sorted(refused, key=lambda one: one.path)),
         given_splits=config.features.split is not None,
+        notes=labels.notes,
     )
 
 

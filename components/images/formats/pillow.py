@@ -12,6 +12,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from restem.images.formats.bmp import check_runs
+from restem.images.formats.jpeg import read_unusual_jpeg, unusual_jpeg_header
 from restem.images.header import ENDS_EARLY, Header, UnreadableImage, damaged, in_brackets, incomplete
 
 _PLUGINS = {
@@ -25,6 +27,11 @@ _PLUGINS_BY_FORMAT = {plugin.format: plugin for plugin in _PLUGINS.values()}
 # Colour type in a PNG's header -> channels; a palette (3) gives red, green, blue.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PNG_PALETTE = 3
+_PNG_SIGNATURE_BYTES = 8
+_PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}
+_CMYK_LAYERS = 4
+_EMPTY_COMMENT = b"\x21\xfe\x00"
+_BMP_OFFSET_AT = 10
 _BMP_BITS = (8, 24, 32)
 _BMP_HEADER_BYTES = 40  # The first Windows version; the OS/2 header is shorter.
 _GIF_SIZE_AT = 6
@@ -50,16 +57,16 @@ def pillow_header(data: bytes) -> Header | None:
         return None
     kind = plugin.format
     assert kind is not None
+    if kind == "JPEG" and (unusual := unusual_jpeg_header(data)) is not None:
+        return unusual
     try:
-        image = plugin(io.BytesIO(data))  # As in open_image.
+        image = plugin(io.BytesIO(_without_texts(data) if kind == "PNG" else data))  # As in open_image.
         width, height = image.size
         if kind in ("JPEG", "WEBP") and exif_orientation(image) in (5, 6, 7, 8):
             width, height = height, width
         channels, bit_depth, in_graph = _describe(data, image, kind)
     except Exception as error:  # Pillow's plugins may raise anything on damaged bytes.
         reason = in_brackets(error)
-        if "-bit layers" in reason:
-            raise UnreadableImage(f"JPEG files must have 8 bits per channel ({reason}).") from None
         if kind == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little"):
             raise UnreadableImage(incomplete(kind)) from None
         raise damaged(kind, reason) from None
@@ -72,6 +79,10 @@ def read_pixels(data: bytes, header: Header) -> np.ndarray:
     Raises:
       UnreadableImage: the image data are damaged.
     """
+    if header.format == "JPEG" and unusual_jpeg_header(data) is not None:
+        return read_unusual_jpeg(data)
+    if header.format == "BMP":
+        check_runs(data)
     try:
         with open_image(data, header) as image:
             image.load()
@@ -113,14 +124,15 @@ def _describe(data: bytes, image: Image.Image, kind: str) -> tuple[int, int, boo
         channels = 4 if transparent_palette else _PNG_CHANNELS[colour_type]
         return channels, 8 if colour_type == _PNG_PALETTE else depth, True
     if isinstance(image, JpegImageFile):
-        return (1 if image.layers == 1 else 3), 8, True
+        # Without Adobe's marker TensorFlow takes ink for light. Pillow and OpenCV do not.
+        return (1 if image.layers == 1 else 3), 8, image.layers != _CMYK_LAYERS or "adobe" in image.info
     if kind == "WEBP":
         return len(image.getbands()), 8, False
     if kind == "BMP":  # It always has a palette or RGB; the padding byte of 32 bits is dropped.
         bits = int.from_bytes(data[28:30], "little")
         compressed = int.from_bytes(data[30:34], "little") != 0
         old = int.from_bytes(data[14:18], "little") < _BMP_HEADER_BYTES
-        plain = bits in _BMP_BITS and not compressed and not old
+        plain = bits in _BMP_BITS and not compressed and not old and not _has_more(data, bits)
         return (3 if plain or image.mode != "RGBA" else 4), 8, plain
     assert isinstance(image, GifImageFile)
     return _describe_gif(data, image)
@@ -134,4 +146,29 @@ def _describe_gif(data: bytes, image: GifImageFile) -> tuple[int, int, bool]:
         animated = True
     transparent = "transparency" in image.info
     fills = image.tile[0].extents == (0, 0, *struct.unpack_from("<HH", data, _GIF_SIZE_AT))
-    return (4 if transparent else 3), 8, fills and not (transparent or animated)
+    # TensorFlow's reader refuses an empty comment.
+    comment = data.find(_EMPTY_COMMENT, 0, image.tile[0].offset) >= 0
+    return (4 if transparent else 3), 8, fills and not (transparent or animated or comment)
+
+
+def _has_more(data: bytes, bits: int) -> bool:
+    """Whether a BMP has bytes behind its pixels, such as a colour profile: TensorFlow refuses it."""
+    offset, _, width, height = struct.unpack_from("<IIii", data, _BMP_OFFSET_AT)
+    return len(data) > offset + (abs(width) * bits + 31) // 32 * 4 * abs(height)
+
+
+def _without_texts(data: bytes) -> bytes:
+    """A PNG without its texts and colour profile, which Pillow would unpack, and refuse above 1 MB.
+
+    A damaged file is returned unchanged, so that Pillow finds the damage.
+    """
+    parts, place = [data[:_PNG_SIGNATURE_BYTES]], _PNG_SIGNATURE_BYTES
+    while place + 8 <= len(data):
+        length, name = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        end = place + length + 12
+        if end > len(data) or name == b"IDAT":
+            break
+        if name not in _PNG_TEXTS:
+            parts.append(data[place:end])
+        place = end
+    return data if len(parts) == 1 else b"".join(parts) + data[place:]

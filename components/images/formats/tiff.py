@@ -17,13 +17,18 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
+from restem.images.formats.jpeg import frame
 from restem.images.formats.lzw import check_lzw
 from restem.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
 
 # Our error gives the reason for a damaged file; tifffile would log one line after another.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
-_PALETTE_SHIFT = 8  # A colour map has 16 bits per colour.
+_PALETTE_SHIFT, _PALETTE_8_BITS = 8, 255  # A colour map has 16 bits per colour.
+_REDUCED = 1  # bit of the tag NewSubfileType
+_DNG_VERSION = 50706
+_CR2 = b"CR"  # behind the first 8 bytes of Canon's raw files
+_RAW = {32803, 34892}  # photometric interpretations of sensor data: a colour filter array, linear raw
 _CMYK = 4
 _ORIENTATION = 274
 _BITS_REVERSED = 2  # value of the tag FillOrder
@@ -103,7 +108,10 @@ def read_tiff(data: bytes) -> np.ndarray:
         for one in pages:
             _check_complete(one, len(data))
             _check_stored(one, data)
-        stored = np.stack([one.asarray(squeeze=False, maxworkers=1) for one in pages])
+        # A single page is not copied: it may be as large as the limits allow.
+        arrays = [one.asarray(squeeze=False, maxworkers=1) for one in pages]
+        stored = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+        del arrays
         # [pages, separate samples, depth, height, width, contiguous samples]
         pixels = stored.reshape(len(pages), *page.shaped)
         pixels = pixels.transpose(3, 4, 0, 2, 1, 5).reshape(page.imagelength, page.imagewidth, -1)
@@ -130,12 +138,15 @@ def open_tiff(data: bytes) -> tifffile.TiffFile:
 
 def _first_image(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """The first page and the pages after it with the same size and type. tifffile parses each page on access."""
-    page = file.pages.first
+    _refuse_camera_raw(file)
+    first = _full_page(file)
+    page = file.pages[first]
+    assert isinstance(page, tifffile.TiffPage)
     kind = (page.shaped, page.dtype, page.photometric)
     pages = [page]
     while len(pages) < _MAX_PAGES:
         try:
-            other = file.pages[len(pages)]
+            other = file.pages[first + len(pages)]
         except IndexError:
             _check_last(file, pages[-1].offset)
             break
@@ -147,6 +158,39 @@ def _first_image(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
         raise UnreadableImage(f"TIFF files with {page.bitspersample} bits per channel of this type are not supported.")
     _check_colours(page)
     return pages
+
+
+def _full_page(file: tifffile.TiffFile) -> int:
+    """The number of the first page that is not a reduced image, such as a thumbnail; 0 if all are."""
+    for number in range(_MAX_PAGES):
+        try:
+            page = file.pages[number]
+        except IndexError:
+            break
+        if not page.tags.valueof(254, 0) & _REDUCED:
+            return number
+    return 0
+
+
+def _refuse_camera_raw(file: tifffile.TiffFile) -> None:
+    """Refuses sensor data in a TIFF: their first page is only a small preview.
+
+    Raises:
+      UnreadableImage: it is a camera's raw file.
+    """
+    page = file.pages.first
+    file.filehandle.seek(8)
+    raw = file.filehandle.read(2) == _CR2 or _DNG_VERSION in page.tags or operator.index(page.photometric) in _RAW
+    if not raw and page.subifds:
+        try:
+            raw = any(operator.index(one.photometric) in _RAW for one in page.pages or ())
+        except Exception:  # of damaged directories
+            raw = False
+    if raw:
+        raise UnreadableImage(
+            "It is a camera's raw file (DNG, NEF, CR2, ARW and others are TIFF files with sensor data): develop it, "
+            "and save it as TIFF or PNG."
+        )
 
 
 def _check_last(file: tifffile.TiffFile, directory: int) -> None:
@@ -226,6 +270,8 @@ def _inner_size(data: bytes, compression: int) -> tuple[int, int]:
         if mark != b"Lerc2 ":
             raise ValueError("LERC of an unsupported version, or with additional compression")
         return columns, rows
+    if compression in (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG) and (found := frame(data)) is not None:
+        return found[3], found[2]
     try:
         with Image.open(io.BytesIO(data)) as inner:
             return inner.size
@@ -243,7 +289,11 @@ def _bits(page: tifffile.TiffPage) -> int:
 def _in_full_range(pixels: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
     """Converts stored numbers to pixels: colour map to RGB, ink to light, few bits to 8 or 16."""
     if page.photometric == PHOTOMETRIC.PALETTE:
-        colours = (np.asarray(page.colormap) >> _PALETTE_SHIFT).astype(np.uint8)
+        colours = np.asarray(page.colormap)
+        # Some programs write 8 bits there. libtiff, too, takes a map for one of 8 bits if no value is larger.
+        if colours.max(initial=0) > _PALETTE_8_BITS:
+            colours = colours >> _PALETTE_SHIFT
+        colours = colours.astype(np.uint8)
         indices = np.minimum(pixels.astype(np.int64), colours.shape[1] - 1)
         return colours.T[indices].reshape(*pixels.shape[:2], -1)
     if pixels.dtype == np.bool_:

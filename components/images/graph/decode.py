@@ -94,6 +94,23 @@ class Depth:
         return tf.cast(tf.round(scaled), tf.uint8 if self.bits == 8 else tf.uint16)
 
 
+class ShapeOnly(Depth):
+    """Instead of a depth: `decode_raw` then decodes the whole image, and returns only its shape, int32 [3].
+
+    So a check of the file costs no more memory than the decoded pixels.
+    """
+
+    def of_8_bits(self, values: tf.Tensor) -> tf.Tensor:
+        """The shape."""
+        return tf.shape(values)
+
+    of_16_bits = of_floats = of_8_bits
+
+    def empty(self) -> tf.Tensor:
+        """The graph's output after a failed assertion."""
+        return tf.zeros([3], tf.int32)
+
+
 def decode(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """Decodes one image of any size.
 
@@ -201,6 +218,8 @@ def _decode_bmp(image_bytes: tf.Tensor) -> tf.Tensor:
         colours = tf.where(used == 0, 256, tf.minimum(used, 256))
         entries = tf.io.decode_raw(tf.strings.substr(image_bytes, start, 4 * colours), tf.uint8)
         palette = tf.reverse(tf.reshape(entries, [colours, 4])[:, :3], axis=[1])
+        # An index beyond the palette is black, as in browsers.
+        palette = tf.pad(palette, [[0, 256 - colours], [0, 0]])
         return tf.gather(palette, tf.cast(pixels[..., 0], tf.int32))
 
     return tf.cond(bits == 8, through_palette, lambda: pixels[..., :3])

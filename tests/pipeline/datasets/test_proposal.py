@@ -259,3 +259,52 @@ def test_an_alpha_channel_with_image_content_becomes_a_band(tmp_path):
     assert "the files call the last one alpha, but it has image content; channels: 3 drops it" in text
     check_stem(config)
     assert inspect(config).problem is None
+
+
+def test_a_quarter_of_the_images_is_never_left_out_by_the_proposal(tmp_path):
+    make(tmp_path / "images", [(40, 40)], count=40)
+    rows = [f"images/{'ab'[i % 2]}/{i // 2}.png,{'ab'[i % 2] if i % 4 else 'nan'}" for i in range(80)]
+    (tmp_path / "scans.csv").write_text("\n".join(["path,label", *rows]))
+    config, text = proposal(tmp_path / "scans.csv", tmp_path)
+    assert config.data.max_quarantined == 0.05
+    assert "restem run will STOP" in text
+    assert "20 x the label 'nan' means that it is missing" in text
+    assert "20 of 80 files would go to quarantine" in str(inspect(config).problem)
+
+
+def test_a_table_as_people_have_it_is_proposed_and_inspected_alike(tmp_path):
+    """No header, spaces, names without extension in another folder, a probability as label."""
+    make(tmp_path / "images", [(40, 40)], count=20)
+    levels = ("0.0", "0.3333", "0.6667", "1.0")
+    rows = [f"{'ab'[i % 2]}/{i // 2} {levels[i % 4]}" for i in range(40)]
+    (tmp_path / "scans.csv").write_text("\n".join(rows))
+    with pytest.raises(RestemError, match="numbers to predict"):
+        propose(tmp_path / "scans.csv", None)
+    out = tmp_path / "out.yaml"
+    out.write_text(propose(tmp_path / "scans.csv", out, given={"label_threshold": 0.5}), encoding="utf-8")
+    config, text = load_config(out), out.read_text(encoding="utf-8")
+    assert (config.data.delimiter, config.data.header, config.data.label_threshold) == (" ", False, 0.5)
+    assert "found in images/, such as images/a/0.png for a/0" in text
+    found = inspect(config)
+    assert (found.problem, found.classes, found.quarantined) == (None, ("0.5 or more", "below 0.5"), ())
+    assert sum(sum(counts.values()) for counts in found.counts.values()) == 40
+
+
+def test_a_folder_of_parquet_files_with_images_is_proposed(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = make(tmp_path / "images", [(40, 40)], count=30)
+    (tmp_path / "hub").mkdir()
+    for part, numbers in (("train", range(24)), ("test", range(24, 30))):
+        rows = [(f"{name}/{i}.png", at) for i in numbers for at, name in enumerate("ab")]
+        images = [{"bytes": (folder / path).read_bytes(), "path": path} for path, _ in rows]
+        table = pa.table({"image": images, "label": [label for _, label in rows]})
+        pq.write_table(table, tmp_path / "hub" / f"{part}-00000-of-00001.parquet")
+    config, text = proposal(tmp_path / "hub", tmp_path)
+    assert (config.data.path, config.data.columns.path) == (str(tmp_path / "hub" / "*.parquet"), "image")
+    assert "the names of the tables give the split of each image: 48 and 12 images" in text
+    assert config.name == "hub"
+    found = inspect(config)
+    assert (found.problem, found.classes, found.quarantined) == (None, ("0", "1"), ())
+    assert {split: sum(counts.values()) for split, counts in found.counts.items()} == {"train": 48, "test": 12}

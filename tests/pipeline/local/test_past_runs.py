@@ -34,6 +34,8 @@ RECORD = ModelRecord(
     config={"name": "pets", "train": {"seed": 0, "head": {"epochs": 2}}, "evaluate": {"min_accuracy": 0.1}},
 )
 
+MORE_OUTPUTS: dict[str, list[str]] = {}  # of steps, for the tests of other commands
+
 
 class Root:
     """A root folder with a metadata database."""
@@ -75,6 +77,7 @@ class Root:
             "Baseline": ["model_run"],
             "Evaluator": ["evaluation", "blessing"],
             "Report": ["report"],
+            **MORE_OUTPUTS,
         }
         state = mlmd.Execution.COMPLETE
         for step, keys in outputs.items():

@@ -1,0 +1,183 @@
+"""Files as people have them: each is read as it was meant, or refused with the reason."""
+
+import io
+import struct
+
+import imagecodecs
+import numpy as np
+import pytest
+import tensorflow as tf
+import tifffile
+from PIL import Image, PngImagePlugin
+
+from restem.images.arrays import decodable, read_array
+from restem.images.config import Requirements
+from restem.images.graph.decode import Depth, decode_raw
+from restem.images.header import UnreadableImage, check_suits
+from restem.images.probe import probe
+
+from .test_arrays import npy
+
+LIMITS = {"max_pixels": 100_000, "max_bytes": 1 << 24}
+PICTURE = np.random.default_rng(0).integers(0, 256, (11, 14, 3), np.uint8)
+
+
+def saved(picture: Image.Image, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def seen(data: bytes) -> np.ndarray:
+    """What the graph makes of a file after ingestion."""
+    header = probe(data, **LIMITS)
+    pixels = decode_raw(tf.constant(decodable(data, header)), Depth(16 if header.bit_depth > 8 else 8)).numpy()
+    assert pixels.shape == (header.height, header.width, header.channels)
+    return pixels
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (1, 30), (30, 1), (1, 1), (5, 1, 3), (1, 5, 3)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_arrays_of_every_shape_are_encoded(shape, kind):
+    """NumPy gives axes with one element any stride, such as 0, which codecs do not accept."""
+    values = np.random.default_rng(1).integers(0, 200, shape).astype(kind)
+    np.testing.assert_array_equal(seen(npy(values)), values.reshape(*shape[:2], -1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_narrow_tiff_in_every_orientation(orientation):
+    file = io.BytesIO()
+    row = np.arange(30, dtype=np.uint8)[None]
+    tifffile.imwrite(file, row, extratags=[(274, "H", 1, orientation, True)])
+    assert sorted(seen(file.getvalue()).ravel().tolist()) == list(range(30))
+
+
+@pytest.mark.parametrize("scale", [1, 256, 257])
+def test_a_colour_map_of_8_or_16_bits(scale):
+    colours = np.array([[0, 200, 31], [10, 20, 30], [255, 128, 0]], np.uint16)  # red, green, blue of three entries
+    table = np.zeros((3, 256), np.uint16)
+    table[:, :3] = colours * scale
+    indices = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
+    file = io.BytesIO()
+    tifffile.imwrite(file, indices, photometric="palette", colormap=table)
+    np.testing.assert_array_equal(seen(file.getvalue()), colours.T[indices])
+
+
+def test_the_full_image_is_read_although_a_thumbnail_comes_first():
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(PICTURE[::4, ::4], photometric="rgb", subfiletype=1)
+        writer.write(PICTURE, photometric="rgb")
+    np.testing.assert_array_equal(seen(file.getvalue()), PICTURE)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"photometric": "minisblack", "extratags": [(50706, "B", 4, (1, 4, 0, 0), True)]},  # DNGVersion
+        {"photometric": "cfa"},
+    ],
+)
+def test_raw_files_of_cameras_are_called_by_name(options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, PICTURE[..., 0], **options)
+    with pytest.raises(UnreadableImage, match="camera's raw file"):
+        probe(file.getvalue(), **LIMITS)
+
+
+def test_bytes_behind_the_pixels_of_a_bmp():
+    plain = saved(Image.fromarray(PICTURE), "BMP")
+    for more in (b"abc", bytes(1000)):
+        np.testing.assert_array_equal(seen(plain + more), PICTURE)
+    with pytest.raises(UnreadableImage):
+        read_array(plain[:-40] + b"", probe(plain + b"x", **LIMITS))
+
+
+def test_an_index_beyond_the_palette_of_a_bmp_is_black():
+    data = bytearray(saved(Image.fromarray(PICTURE[..., 0]).convert("P"), "BMP"))
+    (offset,) = struct.unpack_from("<I", data, 10)
+    struct.pack_into("<I", data, 46, 2)  # two colours are used; the others remain in the file
+    pixels = seen(bytes(data))
+    indices = np.array(Image.open(io.BytesIO(saved(Image.fromarray(PICTURE[..., 0]).convert("P"), "BMP"))))
+    assert offset < len(data)
+    assert not pixels[indices > 1].any()
+
+
+@pytest.mark.parametrize("run", [2, 3, 4, 5])
+def test_literal_runs_of_a_bmp_with_4_bits_are_right_or_refused(run):
+    values = [1, 2, 3, 1, 2][:run]
+    packed = bytes((values[i] << 4) | (values[i + 1] if i + 1 < run else 0) for i in range(0, run, 2))
+    packed += bytes(len(packed) % 2)
+    # Literal runs have at least three pixels; two are one encoded run.
+    stream = bytes([run, 0x12]) if run < 3 else bytes([0, run]) + packed
+    stream += bytes([0, 1])
+    palette = b"".join(bytes([16 * i, 15 * i, 14 * i, 0]) for i in range(16))
+    header = struct.pack("<IiiHHIIiiII", 40, run, 1, 1, 4, 2, len(stream), 0, 0, 16, 16)
+    offset = 14 + len(header) + len(palette)
+    data = b"BM" + struct.pack("<IHHI", offset + len(stream), 0, 0, offset) + header + palette + stream
+    expected = [[14 * value, 15 * value, 16 * value] for value in values]
+    if run % 2:
+        with pytest.raises(UnreadableImage, match="decodes wrongly"):
+            seen(data)
+    else:
+        assert seen(data).tolist() == [expected]
+
+
+def test_an_empty_comment_in_a_gif():
+    data = saved(Image.fromarray(PICTURE[..., 0]).convert("P"), "GIF")
+    start = data.index(b"\x2c", 13 + 3 * 2 ** ((data[10] & 7) + 1))
+    np.testing.assert_array_equal(seen(data[:start] + b"\x21\xfe\x00" + data[start:]), seen(data))
+
+
+def test_a_png_with_a_long_text():
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("comment", "x" * 5_000_000, zip=True)
+    np.testing.assert_array_equal(seen(saved(Image.fromarray(PICTURE), "PNG", pnginfo=texts)), PICTURE)
+
+
+def test_cmyk_without_adobes_marker():
+    picture = Image.new("CMYK", (16, 16), (200, 50, 0, 30))
+    marked = saved(picture, "JPEG", quality=95)
+    start = marked.index(b"\xff\xee")
+    plain = marked[:start] + marked[start + 2 + struct.unpack_from(">H", marked, start + 2)[0] :]
+    for data in (marked, plain):
+        expected = np.array(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+        assert np.abs(seen(data).astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_lossless_jpeg(bits):
+    values = np.random.default_rng(2).integers(0, 2**bits, (16, 24)).astype(np.uint8 if bits == 8 else np.uint16)
+    alone = imagecodecs.ljpeg_encode(values, bitspersample=bits)
+    top = 255 if bits == 8 else 65535
+    expected = (values.astype(np.uint64) * top + (2**bits - 1) // 2) // (2**bits - 1)
+    np.testing.assert_array_equal(seen(alone)[..., 0], expected)
+    assert probe(alone, **LIMITS).bit_depth == bits
+    for end in range(0, len(alone), max(1, len(alone) // 20)):
+        with pytest.raises(UnreadableImage):
+            seen(alone[:end])
+
+
+def test_jpeg_with_12_bits_alone_and_inside_tiff():
+    values = (np.add.outer(np.arange(32), np.arange(48)) * 50).astype(np.uint16)
+    alone = imagecodecs.jpeg8_encode(values, bitspersample=12, level=99)
+    decoded = imagecodecs.jpeg8_decode(alone).astype(np.uint64)
+    expected = (decoded * 65535 + 2047) // 4095
+    np.testing.assert_array_equal(seen(alone)[..., 0], expected)
+    assert np.abs(expected / 16.0 - values).max() < 30
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, compression="jpeg", compressionargs={"level": 99, "bitspersample": 12})
+    inside = seen(file.getvalue())[..., 0]
+    assert np.abs(inside / 16.0 - values).max() < 30
+
+
+def test_channels_that_come_first_are_suspected():
+    with pytest.raises(UnreadableImage, match=r"channels come first \(3 x 40 x 50\)"):
+        check_suits(probe(npy(np.zeros((3, 40, 50), np.uint8)), **LIMITS), Requirements())
+
+
+def test_the_limit_on_memory_is_on_decoded_bytes():
+    data = npy(np.zeros((40, 50, 3), np.uint16))
+    assert probe(data, **LIMITS, max_decoded_bytes=12_000).value_bytes == 2
+    with pytest.raises(UnreadableImage, match=r"12,000 bytes in memory; the limit is data\.max_decoded_bytes \(11,999"):
+        probe(data, **LIMITS, max_decoded_bytes=11_999)
