@@ -173,7 +173,7 @@ def _build(
 class ReadImages(beam.DoFn):
     """A group of images -> serialized examples (`train` and `test`); lines of refused files; counts; digests."""
 
-    def __init__(self, folder: str, limits: Limits, fields: ExampleFields, total: int, *, looks: bool) -> None:
+    def __init__(self, folder: str, limits: Limits, fields: ExampleFields, total: int, *, looks: bool = False) -> None:
         self._looks = looks
         self._folder = folder
         self._limits = limits

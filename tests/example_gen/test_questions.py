@@ -94,8 +94,8 @@ def test_other_names_have_no_companions():
 
 
 def test_names_that_are_alike():
-    names = ["Cat", "cat", "ca t", "dog", "ｄog", "cafe\u0301", "café", "fox"]
-    assert alike(names) == (("Cat", "ca t", "cat"), ("café", "café"), ("dog", "ｄog"))
+    names = ["Cat", "cat", "ca t", "dog", "ｄog", "cafe\u0301", "caf\u00e9", "fox"]
+    assert alike(names) == (("Cat", "ca t", "cat"), ("cafe\u0301", "caf\u00e9"), ("dog", "ｄog"))
     (note,) = notes_on(listing(["Cat/1.png", "cat/2.png", "cat/3.png", "dog/4.png"]))
     assert "'Cat' = 'cat'" in note
     assert "data.merge_labels: true" in note
@@ -123,7 +123,7 @@ def test_classes_without_test_or_validation_images_are_named():
     assert missing_sentence(("a",), {TRAIN: Counter(a=1), TEST: Counter(a=1)}) == ""
 
 
-@pytest.mark.parametrize("pattern", [r"((a+)+)b", r"((?:\w+\s*)*)x", r"(.*).*.*.*.*x", r"((?:ab|a)*)c"])
+@pytest.mark.parametrize("pattern", [r"((?:a+)+)b", r"((?:\w+\s*)*)x", r"(.*).*.*.*.*x", r"((?:ab|a)*)c"])
 def test_costly_patterns_for_groups_are_refused(pattern):
     with pytest.raises(RestemError, match="may take very long"):
         compiled_group(pattern)
