@@ -29,6 +29,7 @@ from typing import Any
 from restem.pipeline.environment import TENSORFLOW_VARIABLES
 from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
 from restem.trainer.variables import TRAINING_STEPS
+from restem.visible import use_for_logs, visible_lines
 
 Event = dict[str, Any]
 MIB = 2**20
@@ -177,7 +178,7 @@ class _EventHandler(logging.Handler):
         self.emit_event = emit
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.emit_event({"event": "log", "level": record.levelname, "message": record.getMessage()})
+        self.emit_event({"event": "log", "level": record.levelname, "message": visible_lines(record.getMessage())})
 
 
 def main() -> None:
@@ -198,6 +199,7 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
     )
+    use_for_logs()
     logging.getLogger("restem").setLevel(logging.INFO)
     logging.getLogger("restem").addHandler(_EventHandler(emit))
     try:
