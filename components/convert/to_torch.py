@@ -3,8 +3,8 @@
     python -m restem.convert.to_torch FILE.keras FILE.pt2   writes a .keras file as an ExportedProgram
     python -m restem.convert.to_torch FILE.pt2              answers arrays on standard input on standard output
 
-Keras's exporter needs the backend torch, which is chosen when Keras is imported; and PyTorch and TensorFlow in one process
-can end it.
+Keras's exporter needs the backend torch, which is chosen when Keras is imported. And PyTorch and TensorFlow together
+have ended their process.
 """
 
 import io
