@@ -11,7 +11,7 @@ import io
 import os
 import struct
 import sys
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def write(source: str, target: str) -> None:
         model.export(target, format="torch", input_signature=signature, verbose=False, dynamic_shapes=batch)
 
 
-def answer(path: str, received: BinaryIO, sent: BinaryIO) -> None:
+def answer(path: str, received: IO[bytes], sent: IO[bytes]) -> None:
     """Runs a program on each array that comes, until there are no more."""
     import torch
 
@@ -45,7 +45,7 @@ def answer(path: str, received: BinaryIO, sent: BinaryIO) -> None:
             send(module(torch.from_numpy(pixels)).numpy(), sent)
 
 
-def send(array: np.ndarray, stream: BinaryIO) -> None:
+def send(array: np.ndarray, stream: IO[bytes]) -> None:
     """Writes an array with its length in bytes in front."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
@@ -53,7 +53,7 @@ def send(array: np.ndarray, stream: BinaryIO) -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> np.ndarray | None:
+def receive(stream: IO[bytes]) -> np.ndarray | None:
     """The next array; None if there is none."""
     start = stream.read(_LENGTH.size)
     if len(start) < _LENGTH.size:
