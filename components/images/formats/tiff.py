@@ -172,6 +172,7 @@ def _full_page(file: tifffile.TiffFile) -> int:
             page = file.pages[number]
         except IndexError:
             break
+        assert isinstance(page, tifffile.TiffPage)  # Frames come only where they are asked for.
         if not page.tags.valueof(254, 0) & _REDUCED:
             return number
     return 0
@@ -188,7 +189,7 @@ def _refuse_camera_raw(file: tifffile.TiffFile) -> None:
     raw = file.filehandle.read(2) == _CR2 or _DNG_VERSION in page.tags or operator.index(page.photometric) in _RAW
     if not raw and page.subifds:
         try:
-            raw = any(operator.index(one.photometric) in _RAW for one in page.pages or ())
+            raw = any(operator.index(getattr(one, "photometric", 0)) in _RAW for one in page.pages or ())
         except Exception:  # of damaged directories
             raw = False
     if raw:
