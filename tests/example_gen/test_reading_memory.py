@@ -13,8 +13,8 @@ SHAPE = (4112, 4096)  # pixels: more than those that are decoded together with o
 MOST = 2.5  # times the decoded size
 CHILD = """
 import json, sys
-from restem.pipeline.environment import quiet_tensorflow
-quiet_tensorflow()
+from restem.pipeline.environment.quiet import start_tensorflow
+start_tensorflow()
 from restem.example_gen.dataset import ExampleFields, ImageFile, Refused
 from restem.example_gen.reading import ImageReader, Limits
 from restem.images.config import Requirements
