@@ -11,7 +11,7 @@ from restem.images.config import ImageConfig
 from restem.run_record import ModelInput, ModelRecord
 
 CLASSES = ["dark", "light"]
-MAX_PIXELS = 1500
+MAX_PIXELS = 100_000
 STEM = {"claim": "exact", "error": 1e-7, "weights": [], "dropped": []}
 
 

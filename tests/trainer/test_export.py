@@ -53,12 +53,12 @@ def served(tiny_model):
 def test_the_signatures_for_images_hold_max_pixels(served):
     # 20,000 x 20,000 pixels in a file of a few bytes: it is refused by its header.
     bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 20_000, 20_000, 8, 2, 0, 0, 0) + bytes(4)
-    good = tf.io.encode_png(np.full((30, MAX_PIXELS // 30, 3), 200, np.uint8)).numpy()
+    good = tf.io.encode_png(np.full((100, MAX_PIXELS // 100, 3), 200, np.uint8)).numpy()
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"too large.*20000"):
         served.signatures["serving_default"](image_bytes=tf.constant([good, bomb]))
     answer = served.signatures["serving_lenient"](image_bytes=tf.constant([good, bomb]))
     assert [bool(error) for error in answer["error"].numpy()] == [False, True]
-    larger = tf.io.encode_png(np.full((31, MAX_PIXELS // 30, 3), 200, np.uint8)).numpy()
+    larger = tf.io.encode_png(np.full((101, MAX_PIXELS // 100, 3), 200, np.uint8)).numpy()
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[larger]))
     example = tf.train.Example(features=tf.train.Features(feature={"image_bytes": feature})).SerializeToString()
     # A later run may allow larger images, and this model is then its baseline.
