@@ -13,6 +13,7 @@ import numpy as np
 
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
+from restem.visible import visible
 
 _SHOWN = 20
 
@@ -86,7 +87,8 @@ def find_duplicates(lines: Callable[[], Iterable[str]]) -> Duplicates:
 def describe_leaks(leaks: Sequence[tuple[Copy, ...]]) -> str:
     """The message about identical images in several splits: a sentence, and one line for each of the first leaks."""
     shown = "".join(
-        "\n  " + " = ".join(f"{copy.path} ({copy.split})" for copy in _both_sides(group)) for group in leaks[:_SHOWN]
+        "\n  " + " = ".join(f"{visible(copy.path)} ({copy.split})" for copy in _both_sides(group))
+        for group in leaks[:_SHOWN]
     )
     more = f"\n  and {len(leaks) - _SHOWN} more" if len(leaks) > _SHOWN else ""
     subject = "1 image is" if len(leaks) == 1 else f"{len(leaks)} images are"
