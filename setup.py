@@ -38,6 +38,11 @@ EXTRAS = {
     "kubeflow": ["cronsim>=2.7,<3", "kfp>=2.14,<3", "kfp-kubernetes>=2.14,<3", "kfp-server-api>=2.16,<3"],
     # What the configuration's section `tune` needs.
     "tune": ["keras-tuner>=1.4.8,<1.5"],
+    # DICOM. imagecodecs decodes its JPEG, JPEG-LS and JPEG 2000 (see components/images/formats/dicom_codecs.py), so
+    # that none of pydicom's plug-ins is needed, of which pylibjpeg-libjpeg is under the GPL.
+    "dicom": ["pydicom>=3.0,<4"],
+    # HEIC. pi-heif is pillow-heif without its encoders, which are under the GPL in the binary packages.
+    "heif": ["pi-heif>=1,<2"],
     # What `restem export --to onnx` needs.
     "export": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
     # What the configuration's section `track` needs: MLflow's client.

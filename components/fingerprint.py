@@ -93,4 +93,10 @@ def file_fingerprint(path: str) -> str | None:
     if not Path(path).is_file():
         return None
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        digest = hashlib.file_digest(file, "sha256")
+    if Path(path).name == "model.weights.h5":
+        # A preset of KerasHub has the settings and the preprocessing of its weights in files beside them.
+        for name in ("config.json", "image_converter.json", "preprocessor.json"):
+            beside = Path(path).with_name(name)
+            digest.update(beside.read_bytes() if beside.is_file() else b"")
+    return digest.hexdigest()[:16]

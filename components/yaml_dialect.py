@@ -11,13 +11,13 @@ from restem.visible import visible_lines
 class Loader(yaml.SafeLoader):
     """Reads 1e-4 as a number too; YAML 1.1, which PyYAML implements, requires 1.0e-4.
 
-    A key is never true or false: in YAML 1.1, `on` is true.
+    A key is never true or false, or a date: in YAML 1.1, `on` is true.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Like PyYAML's, with text for the keys on, off, yes and no."""
+        """Like PyYAML's, with text for keys such as on, off, yes, no and 2026-11-27."""
         for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:bool":
+            if key.tag in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"):
                 key.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
 

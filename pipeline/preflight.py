@@ -104,6 +104,7 @@ def check_start(config: Config, classes: tuple[str, ...], root: Path | None) -> 
         stock baseline, because no approved model has the data's classes.
     """
     model = config.model
+    _refuse_presets(model.weights)
     check_storage("model.weights", model.weights)
     check_plain("model.weights", model.weights)
     approved = _approved(config, root)
@@ -346,6 +347,26 @@ def _check_weights(path: Path, config: Config, key: str) -> Any:
             "input is scale * raw + offset, raw 0..255",
         )
     return found
+
+
+def _refuse_presets(weights: str) -> None:
+    """Says how a preset of KerasHub is given: not by its name, and not as a folder."""
+    from restem.stem import StemError
+    from restem.stem.checkpoint.hub import refuse_online
+
+    try:
+        if "://" in weights or not Path(weights).exists():
+            # A configuration's path is relative to its own folder, and so a name has become a path.
+            refuse_online(weights if "://" in weights else Path(weights).name)
+    except StemError as error:
+        raise RestemError(str(error), where="model.weights") from None
+    file = Path(weights) / "model.weights.h5"
+    if file.is_file():
+        raise RestemError(
+            "this is neither a pushed model nor a folder of versions, but the folder of a checkpoint",
+            where=f"model.weights ({weights})",
+            remedy=f"Give the file in it: {file}",
+        )
 
 
 def _refuse_other_formats(path: Path) -> None:

@@ -71,3 +71,13 @@ def test_file_fingerprint_depends_on_the_content(tmp_path):
     checkpoint.write_bytes(b"new")
     assert file_fingerprint(str(checkpoint)) != old
     assert file_fingerprint("imagenet") is None
+
+
+def test_the_fingerprint_of_a_preset_depends_on_the_files_beside_its_weights(tmp_path):
+    checkpoint = tmp_path / "model.weights.h5"
+    checkpoint.write_bytes(b"weights")
+    found = [file_fingerprint(str(checkpoint))]
+    for name in ("config.json", "image_converter.json"):
+        (tmp_path / name).write_text("{}")
+        found.append(file_fingerprint(str(checkpoint)))
+    assert len(set(found)) == 3

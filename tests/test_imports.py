@@ -13,6 +13,7 @@ PACKAGES = (
     "restem",
     "restem.visible",
     "restem.errors",
+    "restem.installed",
     "restem.fingerprint",
     "restem.processor",
     "restem.storage",

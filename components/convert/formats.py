@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
+from restem.convert import ENDINGS
 from restem.errors import RestemError
+from restem.installed import check_packages
 
 Run = Callable[[np.ndarray], np.ndarray]  # pixels float32 [N, height, width, channels] to probabilities [N, classes]
 
@@ -24,12 +28,14 @@ class Format:
       write: writes a model; the images, each float32 [1, height, width, channels], are for 8-bit weights, or None.
       load: reads a file back.
       packages: the Python packages that it needs.
+      install: the command that installs them.
     """
 
     ending: str
     write: Callable[[keras.Model, str, Iterable[np.ndarray] | None], None]
     load: Callable[[str], Run]
     packages: tuple[str, ...] = ()
+    install: str = "pip install 'restem[export]'"
 
 
 def check_installed(name: str) -> None:
@@ -38,14 +44,8 @@ def check_installed(name: str) -> None:
     Raises:
       RestemError: with the command that installs them.
     """
-    missing = [package for package in FORMATS[name].packages if importlib.util.find_spec(package) is None]
-    if missing:
-        raise RestemError(
-            f"the Python package{'s' if len(missing) > 1 else ''} {', '.join(missing)} "
-            f"{'are' if len(missing) > 1 else 'is'} missing",
-            where=f"--to {name}",
-            remedy="pip install 'restem[export]' installs what the formats need",
-        )
+    form = FORMATS[name]
+    check_packages(form.packages, where=f"--to {name}", remedy=f"{form.install} installs what this format needs")
 
 
 def _signature(model: keras.Model, batch: int | None) -> list[keras.InputSpec]:
@@ -108,8 +108,37 @@ def _load_tflite(path: str) -> Run:
     return run
 
 
+def _write_torch(model: keras.Model, path: str, images: Iterable[np.ndarray] | None) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        saved = os.path.join(scratch, "model.keras")
+        model.save(saved)
+        command = [sys.executable, "-m", "restem.convert.to_torch", saved, path]
+        environment = {**os.environ, "KERAS_BACKEND": "torch"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise RestemError(
+            "PyTorch could not write this model",
+            where="--to torch",
+            given=(done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:500],
+            remedy="The other formats do not need PyTorch",
+        )
+
+
+def _load_torch(path: str) -> Run:
+    import torch
+
+    module = torch.export.load(path).module()
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return module(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
+
+    return run
+
+
 FORMATS = {
-    "keras": Format(".keras", _write_keras, _load_keras),
-    "onnx": Format(".onnx", _write_onnx, _load_onnx, ("onnx", "onnxruntime", "tf2onnx")),
-    "tflite": Format(".tflite", _write_tflite, _load_tflite),
+    "keras": Format(ENDINGS["keras"], _write_keras, _load_keras),
+    "onnx": Format(ENDINGS["onnx"], _write_onnx, _load_onnx, ("onnx", "onnxruntime", "tf2onnx")),
+    "tflite": Format(ENDINGS["tflite"], _write_tflite, _load_tflite),
+    "torch": Format(ENDINGS["torch"], _write_torch, _load_torch, ("torch",), "pip install torch"),
 }

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from restem.errors import RestemError
+from restem.images.config import ArrayAxes
 from restem.images.header import MAX_DECODED_BYTES
 from restem.section import Section
 
@@ -21,6 +22,17 @@ Layout = Literal["folders", "manifest", "tfrecord"]
 CLASS, SPLIT, ANY = "class", "split", "any"
 MOST_FOLDERS = 6
 MANIFESTS = (".csv", ".tsv", ".tab", ".txt", ".parquet")
+# Before the keyword of an element of DICOM files, in data.group and data.metadata.
+DICOM_PREFIX = "dicom."
+GROUP_TAGS = frozenset({"PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "AccessionNumber"})
+# Elements that say nothing about a person: none is in the confidentiality profile of DICOM PS3.15, table E.1-1.
+METADATA_TAGS = frozenset(
+    {
+        *("Modality", "BodyPartExamined", "ViewPosition", "ImageLaterality", "Laterality", "PatientPosition"),
+        *("Manufacturer", "ManufacturerModelName", "PhotometricInterpretation", "PresentationIntentType"),
+        *("KVP", "SliceThickness", "MagneticFieldStrength", "ConvolutionKernel", "ScanningSequence", "EchoTime"),
+    }
+)
 _RECORDS = re.compile(r"\.tfrecords?\b|[*?]")
 _OWN_FEATURES = frozenset(
     {"image_bytes", "path", "label", "label_index", "height", "width", "channels", "bit_depth", "format", "weight"}
@@ -140,7 +152,8 @@ class DataConfig(Section):
         None,
         min_length=1,
         description="Images of one group stay in one split. The group is a manifest's column, a feature, or a regular "
-        "expression with one group in parentheses that is searched in each path, such as 'patient-(\\d+)'.",
+        "expression with one group in parentheses that is searched in each path, such as 'patient-(\\d+)'. With DICOM "
+        "files, 'dicom.PatientID' (or another identifier) is read from each file; neither it nor its hash is stored.",
     )
     weight: str | None = Field(
         None,
@@ -150,7 +163,8 @@ class DataConfig(Section):
     )
     metadata: tuple[str, ...] = Field(
         (),
-        description="A manifest's columns, or features, that are kept with each image as text, for evaluate.slices.",
+        description="A manifest's columns, or features, that are kept with each image as text, for evaluate.slices. "
+        "With DICOM files also elements of the files that say nothing about a person, such as 'dicom.Modality'.",
     )
     classes: tuple[str, ...] | None = Field(
         None,
@@ -208,6 +222,12 @@ class DataConfig(Section):
         256 * 2**20, ge=1, le=2**31 - 1, description="Larger files (in bytes) are refused before they are read."
     )
 
+    array_axes: ArrayAxes = Field(
+        "hwc",
+        description="The axes of NumPy arrays (.npy) with three dimensions: 'hwc' is height, width, channels; 'chw' is "
+        "channels, height, width, as PyTorch has them.",
+    )
+
     @model_validator(mode="after")
     def _keys_suit_the_layout(self) -> "DataConfig":
         if "{VERSION}" in self.path and "{SPAN}" not in self.path:
@@ -227,12 +247,15 @@ class DataConfig(Section):
         if taken := sorted(set(self.metadata) & _OWN_FEATURES):
             expected = "names that differ from the built-in features of examples"
             raise RestemError("metadata uses reserved names", expected=expected, given=", ".join(taken))
+        _check_tags(self.group, GROUP_TAGS, "data.group")
+        for name in self.metadata:
+            _check_tags(name, METADATA_TAGS, "data.metadata")
         self._check_table_keys()
         if self.found_layout == "folders":
-            if self.weight is not None or self.metadata:
+            if self.weight is not None or any(not name.startswith(DICOM_PREFIX) for name in self.metadata):
                 what = "a folder of images has no columns, so there is no weight and no metadata"
                 raise RestemError(what, remedy="Write a manifest with one row per image")
-            if self.group is not None:
+            if self.group is not None and not self.group.startswith(DICOM_PREFIX):
                 compiled_group(self.group)
         return self
 
@@ -293,10 +316,33 @@ class DataConfig(Section):
     def elsewhere(self, path: str) -> "DataConfig":
         """The configuration for other images with the same limits, without column names, groups and splits."""
         limits = self.model_dump(
-            include={"test_share", "max_quarantined", "max_pixels", "max_bytes", "max_decoded_bytes", "allow_leaks"}
-            | {"follow_links"}
+            include={
+                "test_share",
+                "max_quarantined",
+                "max_pixels",
+                "max_bytes",
+                "max_decoded_bytes",
+                "allow_leaks",
+                "array_axes",
+                "follow_links",
+            }
         )
         return DataConfig(path=path, **limits)
+
+
+def _check_tags(name: str | None, accepted: frozenset[str], where: str) -> None:
+    """Refuses an element of DICOM files that is not accepted there."""
+    if name is None or not name.startswith(DICOM_PREFIX) or name.removeprefix(DICOM_PREFIX) in accepted:
+        return
+    raise RestemError(
+        "this element of DICOM files is not accepted here, because it may identify a patient"
+        if where == "data.metadata"
+        else "this element of DICOM files does not identify a patient or a study",
+        where=where,
+        expected=", ".join(sorted(DICOM_PREFIX + one for one in accepted)),
+        given=name,
+        remedy="Put what you may use into a column of a manifest",
+    )
 
 
 def looks_like_records(path: str) -> bool:

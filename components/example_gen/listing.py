@@ -9,6 +9,7 @@ from restem.example_gen import spans
 from restem.example_gen.classes import LISTED, listed_change, refuse_missing
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import SHOWN, TEST, TRAIN, VAL, Listing, first_few
+from restem.example_gen.dicom_tags import wants_tags, with_tags, without_tags
 from restem.example_gen.labels import merge_labels
 from restem.example_gen.layouts import folder, manifest, records
 from restem.example_gen.questions import notes_on
@@ -32,11 +33,14 @@ def list_data(path: str, config: DataConfig, *, scratch: str | None = None) -> L
     """
     base = spans.base(path, config.found_layout)[0]
     found = spans.newest(path, config.spans)
-    listings = [LAYOUTS[config.found_layout].list_images(span.path, base, config, scratch) for span in found]
+    tags = wants_tags(config)
+    plain = without_tags(config) if tags else config
+    listings = [LAYOUTS[config.found_layout].list_images(span.path, base, plain, scratch) for span in found]
     merged = merge(base, listings, tuple(span.number for span in found if span.number is not None))
     if config.found_layout != "folders":
         merged = Selection(config).of_listing(merged)
-    return assign_splits(merge_labels(merged, config), config)
+    merged = merge_labels(merged, config)
+    return with_tags(merged, config, assign_splits) if tags else assign_splits(merged, config)
 
 
 def check_listing(path: str, config: DataConfig, *, scratch: str | None = None) -> Listing:
@@ -67,7 +71,8 @@ def fingerprint(path: str, config: DataConfig) -> str:
     """
     base = spans.base(path, config.found_layout)[0]
     layout = LAYOUTS[config.found_layout]
-    return "\n".join(layout.fingerprint(span.path, base, config) for span in spans.newest(path, config.spans))
+    plain = without_tags(config)
+    return "\n".join(layout.fingerprint(span.path, base, plain) for span in spans.newest(path, config.spans))
 
 
 def merge(base: str, listings: Sequence[Listing], numbers: tuple[int, ...] = ()) -> Listing:

@@ -13,6 +13,7 @@ RGB = ("red", "green", "blue")
 GREY = ("grey",)
 
 Fit = Literal["stretch", "pad", "crop"]
+ArrayAxes = Literal["hwc", "chw"]
 Side = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE_PIXELS)]
 BandName = Annotated[str, Field(min_length=1)]
 
@@ -48,6 +49,44 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 
 @dataclass(frozen=True)
+class DicomReading:
+    """How DICOM files are read; see DicomConfig.
+
+    value_range: image.value_range; MONOCHROME1 is inverted within it.
+    """
+
+    window: Literal["full", "file"] | tuple[float, float] = "full"
+    frame: int | None = None
+    allow_burned_in: bool = False
+    value_range: tuple[float, float] | None = None
+
+
+class DicomConfig(Section):
+    """How DICOM files are read."""
+
+    window: Literal["full", "file"] | tuple[float, float] = Field(
+        "full",
+        description="How grey values become black to white. 'full': the values in the modality's units (Hounsfield "
+        "units for CT), with image.value_range as black and white; 'file': the lookup table or window in each file; "
+        "[center, width]: this window in the modality's units. Values outside the window are clipped.",
+    )
+    frame: int | None = Field(
+        None, ge=1, description="The frame of files with several, counted from 1. Without it, these are quarantined."
+    )
+    allow_burned_in: bool = Field(
+        False,
+        description="Whether files are used that say that annotations are burned into their pixels, such as the "
+        "patient's name. Otherwise they are quarantined.",
+    )
+
+    @model_validator(mode="after")
+    def _window_has_a_width(self) -> "DicomConfig":
+        if isinstance(self.window, tuple) and self.window[1] < 1:
+            raise ValueError(f"window must be [center, width] with a width of at least 1; given {list(self.window)}")
+        return self
+
+
+@dataclass(frozen=True)
 class Requirements:
     """What a configuration requires of an image; checked on the file's header, before decoding.
 
@@ -55,6 +94,7 @@ class Requirements:
     value_range: whether image.value_range is given; without it, floating point values have no meaning.
     max_upsampling: images that need more enlargement than this to reach height x width with `fit` are refused; None
       means no limit, and height, width and fit then keep their defaults.
+    dicom: how DICOM files are read, or None to refuse them.
     """
 
     channels: int | None = None
@@ -63,6 +103,13 @@ class Requirements:
     height: int = 1
     width: int = 1
     fit: Fit = "stretch"
+    dicom: DicomReading | None = None
+
+    def __post_init__(self) -> None:
+        """Accepts what JSON keeps of `dicom`."""
+        if isinstance(self.dicom, dict):
+            values = {key: tuple(value) if isinstance(value, list) else value for key, value in self.dicom.items()}
+            object.__setattr__(self, "dicom", DicomReading(**values))
 
     def upsampling(self, height: int, width: int) -> float:
         """The factor by which an image of this size is enlarged: the larger of both directions, the smaller for pad."""
@@ -119,6 +166,11 @@ class ImageConfig(Section):
         "required for floating point and signed values, and also applies to 16-bit images; 8-bit images are not "
         "changed. The default for 16 bits is 0..65535.",
     )
+    dicom: DicomConfig | None = Field(
+        None,
+        description="How DICOM files are read (this needs the optional package, restem[dicom]). Without this section, "
+        "they are quarantined.",
+    )
     normalise: Literal["source", "dataset"] = Field(
         "source",
         description="'source' scales pixels the way the source weights were trained; 'dataset' also matches each "
@@ -170,6 +222,22 @@ class ImageConfig(Section):
         if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
             raise ValueError(f"value_range must be [black, white] with black below white; given {self.value_range}")
         return self
+
+    @model_validator(mode="after")
+    def _window_or_range(self) -> "ImageConfig":
+        if self.value_range is not None and self.dicom is not None and self.dicom.window != "full":
+            raise ValueError(
+                "value_range and dicom.window contradict each other: after a window, values are 0..65535; remove "
+                "value_range, or set dicom.window: full"
+            )
+        return self
+
+    @property
+    def dicom_reading(self) -> DicomReading | None:
+        """How DICOM files are read; None if the section `dicom` is missing."""
+        if self.dicom is None:
+            return None
+        return DicomReading(self.dicom.window, self.dicom.frame, self.dicom.allow_burned_in, self.value_range)
 
     @property
     def height(self) -> int:
@@ -228,5 +296,5 @@ class ImageConfig(Section):
         channels = None if self.bands is None else len(self.bands)
         given = self.value_range is not None
         if self.max_upsampling is None:
-            return Requirements(channels, given)
-        return Requirements(channels, given, self.max_upsampling, self.height, self.width, self.fit)
+            return Requirements(channels, given, dicom=self.dicom_reading)
+        return Requirements(channels, given, self.max_upsampling, self.height, self.width, self.fit, self.dicom_reading)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from restem.images.config import Requirements
+from restem.images.config import DicomReading, Requirements
 
 # Without names, the meaning of at most this many channels is known: RGB and alpha.
 _UNNAMED_CHANNELS = 4
@@ -23,14 +23,17 @@ class UnreadableImage(ValueError):
 class Header:
     """The contents of a file's header.
 
-    format: "PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF" or "NPY", by content; the file's name does not matter.
+    format: "PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "NPY" or a name in `formats.others`, by content; the file's
+      name does not matter.
     width, height: of the upright image in pixels, after applying a JPEG's EXIF orientation.
     channels: what decoding gives before any conversion: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or any number
       of bands. A palette counts as RGB (with alpha if it has transparent entries), CMYK as RGB.
     bit_depth: bits per channel, as stored. A palette's colours have 8.
     pages: number of pages of a TIFF; they are channels too.
-    needs_range: the values are floating point or signed, which have no meaning without image.value_range.
+    needs_range: the values are floating point, signed, or have more than 16 bits: they have no meaning without
+      image.value_range.
     in_graph: whether TensorFlow decodes the file; if not, `restem.images.arrays` decodes it during ingestion.
+    channels_first: whether the axes of a `.npy` array are channels, height, width.
     """
 
     format: str
@@ -41,6 +44,7 @@ class Header:
     pages: int = 1
     needs_range: bool = False
     in_graph: bool = True
+    channels_first: bool = False
 
     @property
     def value_bytes(self) -> int:
@@ -75,23 +79,50 @@ def check_suits(header: Header, wanted: Requirements) -> None:
         if header.pages > 1:
             raise UnreadableImage(f"It has {header.pages} pages: name the channels of each page in image.bands.")
         if header.channels > _UNNAMED_CHANNELS:
-            shape = f"{header.height} x {header.width} x {header.channels}"
-            first = header.format == "NPY" and header.height <= _UNNAMED_CHANNELS
-            hint = f" Or do its channels come first ({shape})? Then save np.moveaxis(array, 0, -1)." if first else ""
-            raise UnreadableImage(f"It has {header.channels} channels: name them in image.bands.{hint}")
+            raise UnreadableImage(f"It has {header.channels} channels: name them in image.bands.{axes_hint(header)}")
     elif header.channels != wanted.channels:
         has = f"{header.channels} channel{'s' if header.channels > 1 else ''}"
-        raise UnreadableImage(f"It has {has}, but image.bands names {wanted.channels}.")
-    if header.needs_range and not wanted.value_range:
         raise UnreadableImage(
-            "Its values are floating point or signed, and black and white are not defined: set "
-            "image.value_range: [black, white]."
+            f"It has {has}, but image.bands names {wanted.channels}.{axes_hint(header, wanted.channels)}"
+        )
+    check_dicom(header, wanted.dicom)
+    windowed = wanted.dicom is not None and header.format == "DICOM" and wanted.dicom.window != "full"
+    if header.needs_range and not wanted.value_range and not windowed:
+        raise UnreadableImage(
+            "Its values are floating point, signed, or have more than 16 bits, and black and white are not defined: "
+            "set image.value_range: [black, white]."
         )
     times = wanted.upsampling(header.height, header.width)
     if wanted.max_upsampling is not None and times > wanted.max_upsampling:
         raise UnreadableImage(
             f"It has {header.width} x {header.height} pixels: image.size would enlarge it {times:.3g} times; the limit "
             f"is image.max_upsampling ({wanted.max_upsampling:g})."
+        )
+
+
+def axes_hint(header: Header, named: int = _UNNAMED_CHANNELS) -> str:
+    """A question with the key to set, to append to a refusal, if an array's first axis may be its channels.
+
+    Args:
+      header: of a file with too many channels.
+      named: how many channels are expected at most.
+    """
+    if header.format != "NPY" or header.channels_first or not 1 < header.height <= named < header.channels:
+        return ""
+    shape = f"{header.height} x {header.width} x {header.channels}"
+    return f" Or do its channels come first ({shape})? Then set data.array_axes: chw."
+
+
+def check_dicom(header: Header, reading: DicomReading | None) -> None:
+    """Refuses a DICOM file if nothing says how it is read.
+
+    Raises:
+      UnreadableImage: it is one, and `reading` is None.
+    """
+    if header.format == "DICOM" and reading is None:
+        raise UnreadableImage(
+            "It is a DICOM file, and how its values become black to white is not defined: set image.dicom, for example "
+            "image.dicom: {window: file}."
         )
 
 

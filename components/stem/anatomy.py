@@ -9,8 +9,9 @@ import keras
 import numpy as np
 
 from .errors import StemError
+from .spec import BACKBONES
 
-CONV = "conv1_conv"
+CONV, SECOND = "conv1_conv", "conv1_2_conv"  # the second one of a deep stem
 # Names of the layers that this library adds between the input and the padding, and after the convolution.
 RESCALE, FIRST, ONES, JOIN, EXTRA_NORM = "stem_rescale", "stem_first", "stem_ones", "stem_join", "stem_bn"
 OWN_LAYERS = (RESCALE, FIRST, ONES, JOIN)
@@ -19,7 +20,7 @@ _PASS = {"Activation", "ReLU", "ZeroPadding2D", "MaxPooling2D"}
 
 @dataclasses.dataclass(frozen=True)
 class Anatomy:
-    """The stem of a keras.applications ResNet.
+    """The stem of a ResNet whose layers have the names of keras.applications.
 
     Attributes:
         family: `V1` (BatchNorm and ReLU right after the first convolution) or `V2`.
@@ -28,12 +29,15 @@ class Anatomy:
         constant: True if the convolution's last input channel is the constant-one channel of such a network.
         chain: (name, class, config) of the layers from the convolution to its readers, in order; each
             works on every channel separately.
-        readers: names of the convolutions that read the end of the chain; None if other layers read it.
+        readers: names of the convolutions that read the end of the chain; None if other layers read it, too.
+        others: these other layers; the first block of a ResNet18 adds the stem's output to its own.
         reader_norms: the BatchNormalization right after a reader, if there is one, by the reader's name.
         kernel: [side, side, channels, filters]; bias: [filters], or None.
         padding: zeros before and after the image, in height and in width.
         stride: stride of the first convolution.
         pool: name of the stem's max pool, or None.
+        pool_pad: name of the zero padding in front of it, or None.
+        deep: other convolutions of a deep stem read the first one, up to the max pool.
     """
 
     family: str
@@ -44,12 +48,15 @@ class Anatomy:
     constant: bool
     chain: tuple[tuple[str, str, dict[str, Any]], ...]
     readers: tuple[str, ...] | None
+    others: tuple[str, ...]
     reader_norms: dict[str, str]
     kernel: np.ndarray
     bias: np.ndarray | None
     padding: tuple[int, int]
     stride: int
     pool: str | None
+    pool_pad: str | None
+    deep: bool
 
     @property
     def norms(self) -> tuple[str, ...]:
@@ -58,7 +65,7 @@ class Anatomy:
 
 
 def read_anatomy(backbone: keras.Model) -> Anatomy:
-    """Finds the stem. Raises StemError if `backbone` is not a keras.applications ResNet (V1 or V2)."""
+    """Finds the stem. Raises StemError if `backbone` is not a ResNet as `load_backbone` loads it."""
     if not isinstance(backbone, keras.Model):
         raise StemError(f"modify_stem takes a Keras model, not {type(backbone).__name__}.")
     try:
@@ -73,8 +80,9 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
         ]
         hint = f" It contains one: pass model.get_layer({inner[0]!r})." if inner else ""
         raise StemError(
-            f"{backbone.name!r} is not a keras.applications ResNet: it has no layer {CONV!r}.{hint} "
-            "Supported: ResNet50, ResNet101, ResNet152 and their V2 variants."
+            f"{backbone.name!r} is not a ResNet with the layer names of keras.applications: it has no layer {CONV!r}."
+            f"{hint} "
+            f"Supported: {', '.join(BACKBONES)}, as restem.stem.load_backbone loads them."
         )
     inputs = {name: sources_of(entry["inbound_nodes"]) for name, entry in layers.items()}
     pad = inputs[CONV][0]
@@ -90,7 +98,8 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
             "Only channels_last networks are supported. Call keras.config.set_image_data_format('channels_last') "
             "before you build the network."
         )
-    chain, readers = _follow(layers, inputs)
+    chain, readers, others = _follow(layers, inputs)
+    pool, pool_pad, deep = _pool(layers, inputs, chain, readers)
     conv = backbone.get_layer(CONV).get_weights()
     (top, bottom), (left, right) = _pairs(layers[pad]["config"]["padding"])
     if (top, bottom) != (left, right) or config["kernel_size"][0] != config["kernel_size"][1]:
@@ -104,6 +113,7 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
         constant=JOIN in before,
         chain=chain,
         readers=readers,
+        others=others,
         reader_norms={
             reader: name
             for reader in readers or ()
@@ -114,7 +124,9 @@ def read_anatomy(backbone: keras.Model) -> Anatomy:
         bias=conv[1] if config["use_bias"] else None,
         padding=(top, bottom),
         stride=config["strides"][0],
-        pool=next((name for name, kind, _ in chain if kind == "MaxPooling2D"), None),
+        pool=pool,
+        pool_pad=pool_pad,
+        deep=deep,
     )
 
 
@@ -131,9 +143,28 @@ def _back_to_input(inputs: dict[str, list[str]], pad: str) -> tuple[tuple[str, .
     return tuple(before), here[0] if here else None
 
 
+def _pool(
+    layers: dict[str, Any],
+    inputs: dict[str, list[str]],
+    chain: tuple[tuple[str, str, dict[str, Any]], ...],
+    readers: tuple[str, ...] | None,
+) -> tuple[str | None, str | None, bool]:
+    """The stem's max pool, the padding in front of it, and whether further convolutions are between."""
+    pool = next((name for name, kind, _ in chain if kind == "MaxPooling2D"), None)
+    deep = SECOND in layers
+    after = list(readers or ())
+    while deep and pool is None and len(after) == 1:  # several layers read the input of the first block
+        here = after[0]
+        pool = here if layers[here]["class_name"] == "MaxPooling2D" else None
+        after = [name for name, sources in inputs.items() if here in sources]
+    before = inputs[pool][0] if pool else None
+    pad = before if before and layers[before]["class_name"] == "ZeroPadding2D" else None
+    return pool, pad, deep
+
+
 def _follow(
     layers: dict[str, Any], inputs: dict[str, list[str]]
-) -> tuple[tuple[tuple[str, str, dict[str, Any]], ...], tuple[str, ...] | None]:
+) -> tuple[tuple[tuple[str, str, dict[str, Any]], ...], tuple[str, ...] | None, tuple[str, ...]]:
     """Follows the layers that keep channels separate, from the first convolution to those that mix channels."""
     chain: list[tuple[str, str, dict[str, Any]]] = []
     here = CONV
@@ -141,9 +172,9 @@ def _follow(
         after = [name for name, sources in inputs.items() if here in sources]
         kinds = {layers[name]["class_name"] for name in after}
         if kinds == {"Conv2D"}:
-            return tuple(chain), tuple(after)
+            return tuple(chain), tuple(after), ()
         if len(after) != 1 or not kinds <= _PASS | {"BatchNormalization"}:
-            return tuple(chain), None
+            return tuple(chain), None, tuple(after)
         here = after[0]
         chain.append((here, layers[here]["class_name"], layers[here]["config"]))
 

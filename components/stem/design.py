@@ -187,9 +187,16 @@ def _apply_filters(
     if spec.filters is None or spec.filters == old:
         return
     if anatomy.readers is None:
+        adds = [name for name in anatomy.others if name.endswith("_add")]
         raise StemError(
-            f"The number of filters of {anatomy.conv!r} can be changed only if convolutions read them; "
-            f"in {backbone.name!r} other layers read them."
+            f"The number of filters of {anatomy.conv!r} can be changed only if convolutions alone read them; in "
+            f"{backbone.name!r} {' and '.join(anatomy.others) or 'other layers'} read them."
+            + (
+                f" {adds[0]!r} is an identity shortcut: it adds the stem's output to that of the first block, which "
+                f"has as many filters. Leave stem.filters at {old}, or use a ResNet of bottleneck blocks (ResNet50)."
+                if adds
+                else ""
+            )
         )
     if spec.filters > old:
         _widen(design, backbone, anatomy, spec, rng)
@@ -230,7 +237,10 @@ def _narrow(design: Design, backbone: keras.Model, anatomy: Anatomy, spec: StemS
     old = design.kernel.shape[3]
     readers = {name: backbone.get_layer(name).get_weights() for name in anatomy.readers}
     if any(w[0].shape[:2] != (1, 1) for w in readers.values()):
-        raise StemError("Filters can be removed only if 1x1 convolutions read them (as in every stock ResNet).")
+        raise StemError(
+            "Filters can be removed only if 1x1 convolutions read them, as in ResNet50 and every other network of "
+            f"bottleneck blocks without a deep stem; here {', '.join(readers)} read them. Filters can be added."
+        )
     norms = {name: backbone.get_layer(name).get_weights() for name in anatomy.norms}
     seen = run_chain(_conv_output(design, calibration), anatomy.chain, norms, spec.pool)
     seen = _sample(seen.reshape(-1, old))
@@ -277,6 +287,11 @@ def _apply_deep(
     """Replaces the convolution. Returns the filters of the new ones before it; empty if the stem is not deep."""
     if not spec.deep:
         return ()
+    if anatomy.deep:
+        raise StemError(
+            "The source has a deep stem already: leave deep out. Channels, kernel, stride and filters change the first "
+            "of its three convolutions."
+        )
     last = design.kernel.shape[3]
     hidden = spec.deep_filters or (max(1, last // 2),) * 2
     target = _conv_output(design, calibration)

@@ -46,6 +46,11 @@ def run_chain(
                 x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
         elif kind == "MaxPooling2D" and pool:
             size, stride = config["pool_size"][0], config["strides"][0]
+            if config["padding"] == "same":  # only with stride 1
+                side = (size - 1) // 2
+                x = np.pad(
+                    x, ((0, 0), (side, size - 1 - side), (side, size - 1 - side), (0, 0)), constant_values=-np.inf
+                )
             windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
             x = windows[:, ::stride, ::stride].max((-2, -1))
     return x

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from .checkpoint.examine import examine
 from .checkpoint.examined import Examined
+from .checkpoint.form import form_of, known_layout
 from .checkpoint.hdf5 import check_stored, opened, read_tensor
 from .checkpoint.head import TOP
-from .checkpoint.layout import layout_of
-from .checkpoint.pytorch import CONVENTION, read_state
+from .checkpoint.pytorch import CONVENTION
+from .checkpoint.values import read_values, refuse_impossible
 from .contents import refuse_other
 from .errors import StemError
 from .own import load_own
 from .pytorch import build, set_weights
-from .spec import BACKBONES
+from .spec import BACKBONES, OTHER_BACKBONES
 
 
 def load_backbone(
@@ -28,10 +28,11 @@ def load_backbone(
     pooling: str | None = "avg",
     channels: int = 3,
 ) -> keras.Model:
-    """A stock network for any image size, as keras.applications builds it (without preprocessing).
+    """A stock network for any image size, without preprocessing.
 
     Args:
-        name: one of BACKBONES.
+        name: one of BACKBONES. A bottleneck ResNet of a PyTorch checkpoint, and every ResNet18, 26 and 34, has
+            PyTorch's strides and paddings.
         weights: `imagenet` (Keras downloads it once), `none` (random), or a file: `.weights.h5`, `.h5`
             (also Keras's own ImageNet files), `.keras`, `.safetensors` or `.pth` of torchvision and timm,
             with or without the classifier. A .keras file of a
@@ -59,6 +60,8 @@ def load_backbone(
 
 
 def _build(name: str, include_top: bool, pooling: str | None, channels: int = 3, classes: int = 1000) -> keras.Model:
+    if name in OTHER_BACKBONES:
+        return build(form_of(name, channels), include_top=include_top, pooling=pooling, classes=classes)
     make = getattr(keras.applications, name)
     if not include_top:
         return make(include_top=False, weights=None, input_shape=(None, None, channels), pooling=pooling)
@@ -68,7 +71,18 @@ def _build(name: str, include_top: bool, pooling: str | None, channels: int = 3,
     return keras.Model(body.inputs, top(body.outputs[0]), name=body.name)
 
 
+def no_imagenet(name: str) -> str:
+    """Why there are no ImageNet weights of one of OTHER_BACKBONES, and what to give."""
+    low = name.lower()
+    return (
+        f"Keras has no ImageNet weights of {name}. Give a file of torchvision's or timm's: where PyTorch is installed, "
+        f"safetensors.torch.save_file(timm.create_model('{low}', pretrained=True).state_dict(), '{low}.safetensors')."
+    )
+
+
 def _imagenet(name: str, include_top: bool, pooling: str | None) -> keras.Model:
+    if name in OTHER_BACKBONES:
+        raise StemError(no_imagenet(name))
     network = _build(name, include_top, pooling)
     try:
         # With the default input shape, only the download and the reading of the file can fail.
@@ -103,7 +117,7 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
             f"layer behind the ResNet. The file has behind it: {behind}."
         )
     if found.described is not None:
-        return _from_pytorch(found, include_top, pooling)
+        return _from_form(found, include_top, pooling)
     layers = {layer: tensors for layer, tensors in found.tensors.items() if layer != TOP or include_top}
     with opened(path, found.kind) as file:
         for tensors in layers.values():
@@ -114,21 +128,21 @@ def _from_file(name: str, path: Path, include_top: bool, pooling: str | None) ->
         for layer in network.layers:
             if layer.weights:
                 values = {role: read_tensor(file, tensor) for role, tensor in layers[layer.name].items()}
-                _refuse_impossible(values, layer.name, str(path))
+                refuse_impossible(values, layer.name, str(path))
                 layer.set_weights([values[weight.name] for weight in layer.weights])
     network.front = found.front
     network.unsure = found.unsure
     return network
 
 
-def _from_pytorch(found: Examined, include_top: bool, pooling: str | None) -> keras.Model:
-    state = read_state(found)
-    for name, values in state.items():
-        layer, _, role = name.rpartition(".")
-        _refuse_impossible({{"running_var": "moving_variance"}.get(role, role): values}, layer, str(found.path))
-    network = build(found.described, include_top=include_top, pooling=pooling)
-    set_weights(network, found.described, state)
-    network.front, network.unsure, network.convention = None, "", CONVENTION
+def _from_form(found: Examined, include_top: bool, pooling: str | None) -> keras.Model:
+    """A network in PyTorch's form, from a state dict or from a preset of KerasHub."""
+    values = read_values(found)
+    described = found.described
+    network = build(described.form, include_top=include_top, pooling=pooling, classes=described.classes)
+    set_weights(network, values)
+    network.front, network.unsure = found.front, found.unsure
+    network.convention = None if found.storage else CONVENTION
     return network
 
 
@@ -136,7 +150,8 @@ def _with_settings(network: keras.Model, found: Examined) -> keras.Model:
     """The stock network with the file's settings of its layers: strides, epsilon and others."""
     config, changed = network.get_config(), False
     # Keras counts the names of the pools in the shortcuts of V2 up in a process.
-    pools = [p.name for p in layout_of(found.backbone).parts if p.kind == "MaxPooling2D" and p.name.endswith("_pool")]
+    parts = known_layout(found.backbone).parts
+    pools = [part.name for part in parts if part.kind == "MaxPooling2D" and part.name.endswith("_pool")]
     counted = [e for e in config["layers"] if e["class_name"] == "MaxPooling2D"]
     names = dict(zip((entry["name"] for entry in counted), pools, strict=True))
     for entry in config["layers"]:
@@ -150,18 +165,3 @@ def _with_settings(network: keras.Model, found: Examined) -> keras.Model:
     except Exception as error:  # Keras has many for settings that contradict each other
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise StemError(f"{str(found.path)!r}: the settings of its layers do not fit together: {first}") from error
-
-
-def _refuse_impossible(values: dict[str, np.ndarray], layer: str, file: str) -> None:
-    """Raises StemError if a weight is NaN or infinite, or a variance is negative."""
-    for name, value in values.items():
-        if not np.isfinite(value).all():
-            raise StemError(
-                f"{file!r}: the weight {name!r} of the layer {layer!r} has values that are NaN or infinite. Give a "
-                "checkpoint of a training that did not diverge."
-            )
-        if name == "moving_variance" and value.min() < 0:
-            raise StemError(
-                f"{file!r}: the variance of the layer {layer!r} is negative, so the file is damaged, or its tensors "
-                "are not those of this layer."
-            )

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from .anatomy import Anatomy, read_anatomy
+from .checkpoint.values import refuse_impossible
 from .design import Design, design_stem
 from .errors import StemError
 from .fate import fate
@@ -76,6 +77,9 @@ def modify_stem(
     if preprocessing not in ("inside", "outside"):
         raise StemError(f"preprocessing must be 'inside' or 'outside', not {preprocessing!r}.")
     anatomy = read_anatomy(backbone)
+    for layer in backbone.layers:
+        values = {one.name: keras.ops.convert_to_numpy(one) for one in layer.weights}
+        refuse_impossible(values, layer.name, backbone.name)
     known = read_source(backbone, anatomy, source)
     design = design_stem(backbone, anatomy, spec, known, images, seed)
     blueprint = design.blueprint
@@ -88,9 +92,13 @@ def modify_stem(
     if report.claim == "exact" and not proof.error <= proof.tolerance:
         raise StemError(
             f"This stem change should keep the function of {backbone.name!r} exactly, but on {proof.probe} the final "
-            f"features differ by {proof.error:.2g} of the largest feature (allowed: {proof.tolerance:.2g}). Either "
-            "the weights are not finite, or this is a bug in the library: please report it with the specification "
-            f"{spec.to_dict()}."
+            f"features differ by {proof.error:.2g} of the largest feature (allowed: {proof.tolerance:.2g}). "
+            + (
+                f"This is a bug in the library: please report it with the specification {spec.to_dict()}."
+                if np.isfinite(proof.error)
+                else "Its weights are finite, but so large that its features are not: the checkpoint is of a training "
+                "that diverged, or model.source is not the preprocessing that it was trained with."
+            )
         )
     model.about = json.dumps({"spec": spec.to_dict(), "report": report.to_dict()})
     changed = {w["name"].split("/")[0] for w in report.weights if w["origin"] != "identical"} | {anatomy.conv}

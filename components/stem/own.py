@@ -8,6 +8,7 @@ from typing import Any
 from .checkpoint.examined import Examined
 from .checkpoint.hdf5 import opened, read_tensor
 from .checkpoint.match import of_node
+from .checkpoint.values import WEIGHTED, refuse_impossible
 from .checkpoint.whole import ENTRY
 from .errors import StemError
 from .given import Placed
@@ -15,11 +16,11 @@ from .saved import StemModel
 
 _LAYERS = {
     *("InputLayer", "Rescaling", "Cropping2D", "Concatenate", "ZeroPadding2D", "Conv2D", "BatchNormalization"),
-    *("Activation", "Add", "MaxPooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Dense"),
+    *("Activation", "Add", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D"),
+    "Dense",
 }
 _VALUES = {"DTypePolicy", "FloatDTypePolicy", "Policy", "__keras_tensor__", "__numpy__", "__tuple__"}
 _NOT_NEEDED = ("_initializer", "_regularizer", "_constraint")
-_WEIGHTED = {"Conv2D", "BatchNormalization", "Dense"}
 
 
 def load_own(found: Examined) -> StemModel:
@@ -40,7 +41,7 @@ def load_own(found: Examined) -> StemModel:
         values = {}
         with opened(found.path, found.kind) as weights:
             for child in node.nodes or ():
-                if child.class_name in _WEIGHTED:
+                if child.class_name in WEIGHTED:
                     stored = of_node(found.storage, found.root, Placed(child, found.own_path), file)
                     values[child.name] = {tensor.role: read_tensor(weights, tensor) for tensor in stored.tensors}
                     kernel = next(iter(values[child.name].values()))
@@ -51,7 +52,10 @@ def load_own(found: Examined) -> StemModel:
             if layer.weights:
                 given = values[layer.name]
                 positions = all(role.isdigit() for role in given)
-                layer.set_weights([*given.values()] if positions else [given[w.name] for w in layer.weights])
+                arrays = [*given.values()] if positions else [given[w.name] for w in layer.weights]
+                names = [weight.name for weight in layer.weights]
+                refuse_impossible(dict(zip(names, arrays, strict=True)), layer.name, file)
+                layer.set_weights(arrays)
         return model
     except StemError:
         raise

@@ -122,10 +122,6 @@ def _before(x: keras.KerasTensor, plan: Blueprint, conv: keras.layers.Layer) -> 
 
 
 def _pool_layers(anatomy: Anatomy) -> tuple[str, ...]:
-    """The max pool and the padding right before it."""
-    names = [name for name, _, _ in anatomy.chain]
-    kinds = [kind for _, kind, _ in anatomy.chain]
-    if anatomy.pool is None:
-        return ()
-    at = names.index(anatomy.pool)
-    return (names[at - 1], names[at]) if at and kinds[at - 1] == "ZeroPadding2D" else (names[at],)
+    """The max pool, the padding right before it, and one after it that only takes every second pixel."""
+    pools = [name for name, kind, _ in anatomy.chain if kind == "MaxPooling2D"]
+    return tuple(dict.fromkeys(name for name in (anatomy.pool_pad, anatomy.pool, *pools) if name))

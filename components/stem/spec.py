@@ -10,7 +10,10 @@ from typing import Any, cast
 
 from .errors import StemError
 
-BACKBONES = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2")
+KERAS_BACKBONES = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2")
+# keras.applications does not have these; they are built in the form of torchvision and timm.
+OTHER_BACKBONES = ("ResNet18", "ResNet26", "ResNet34")
+BACKBONES = (*KERAS_BACKBONES, *OTHER_BACKBONES)
 COLOURS = ("red", "green", "blue")
 GREY = "grey"
 

@@ -1,11 +1,11 @@
 """The configuration section for experiment tracking."""
 
-import importlib.util
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
 from restem.errors import RestemError
+from restem.installed import check_packages
 from restem.section import Section
 
 REMOTE, DATABASE = ("http", "https"), "sqlite"
@@ -81,9 +81,8 @@ def check_installed(config: TrackConfig) -> None:
         {"sqlalchemy": "mlflow", "alembic": "mlflow"} if config.mlflow.is_local else {}
     )
     for package, brings in needed.items():
-        if importlib.util.find_spec(package) is None:
-            raise RestemError(
-                f"the Python package {package} is missing",
-                where="track.mlflow",
-                remedy=f"pip install {brings} installs it; or remove the section track",
-            )
+        check_packages(
+            (package,),
+            where="track.mlflow",
+            remedy=f"pip install {brings} installs it; or remove the section track",
+        )

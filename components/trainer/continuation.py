@@ -2,9 +2,10 @@
 
 A pushed SavedModel holds its variables under the names of the Keras layers (`network_weights` in export.py), and
 assets.extra/network.json what a new network cannot know: the constants of its Rescaling layers, and the logits of a few
-probe images. The network is built anew from the configuration, as for a first training. Only arrays are read from the
-folder, by name and shape; no code and no graph of the pushed model runs. The probe shows that the new network computes
-what the pushed one did.
+probe images. The network is built anew from the configuration, as for a first training; if the source had another form
+than Keras's (PyTorch's strides, a deep stem), from the layers of assets.extra/backbone.keras. Only arrays and the
+settings of built-in layers are read from the folder; no code and no graph of the pushed model runs. The probe shows
+that the new network computes what the pushed one did.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,10 @@ from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.record_files import DamagedRecord, read_json
 from restem.run_record import EXTRA, NETWORK, STEM, StartedFrom, read_classes, read_model
+from restem.stem import load_backbone
+from restem.stem.anatomy import CONV
+from restem.stem.saved import StemModel, describe
+from restem.trainer.backbone import BACKBONE
 from restem.trainer.model_config import AGAIN, ModelConfig, StemConfig
 from restem.trainer.network import Network, build_network, layers_of
 
@@ -139,14 +144,57 @@ def continue_network(
         statistics=(np.full(image.count, 127.0), np.full(image.count, 50.0)),
         sample=sample,
     )
-    _read_weights(network.model, folder)
-    _set_constants(network.model, described["constants"], folder)
-    _check_probe(network.model, image, described, folder)
+    try:
+        _fill(network.model, image, described, folder)
+    except RestemError:
+        # The configuration does not say which form the source had: Keras's, or PyTorch's with other strides.
+        saved = _as_saved(network, record.backbone, image, Path(extra) / BACKBONE, len(theirs))
+        if saved is None:
+            raise
+        network = saved
+        _fill(network.model, image, described, folder)
     model, head = network.model, network.head
     if list(classes) != theirs:
         head = _head_for(network, theirs, classes, sample)
         model = keras.Model(network.features.input, head(network.features.output), name="candidate")
     return Network(model, network.features, head, network.stem_layers, KeptStem(told, folder), continued=True)
+
+
+def _fill(model: keras.Model, image: ImageConfig, described: Mapping[str, Any], folder: str) -> None:
+    """Sets the weights and constants of a pushed model, and checks that it then computes what that one does."""
+    _read_weights(model, folder)
+    _set_constants(model, described["constants"], folder)
+    _check_probe(model, image, described, folder)
+
+
+def _as_saved(built: Network, backbone: str, image: ImageConfig, file: Path, classes: int) -> Network | None:
+    """A network with the layers of a `backbone.keras`; None if there is no such file, or it has another precision.
+
+    Args:
+      built: the network of the configuration; what it has in front of its backbone is kept.
+      backbone: the name of the stock network.
+      file: of the pushed model.
+      classes: of its head.
+    """
+    inner = next((layer for layer in built.features.layers if isinstance(layer, StemModel)), None)
+    if inner is None or not file.is_file():
+        return None
+    saved = load_backbone(backbone, file)
+    if not isinstance(saved, StemModel) or saved.get_layer(CONV).compute_dtype != inner.get_layer(CONV).compute_dtype:
+        return None
+    pixels = keras.Input((image.height, image.width, image.count), name="pixels")
+    front = [layer for layer in layers_of(built.model) if layer.name == "match_statistics"]
+    features = saved(front[0](pixels) if front else pixels)
+    head = keras.layers.Dense(classes, dtype="float32", name="head")
+    changed = [one["name"] for one in (describe(saved) or {})["report"]["weights"] if one["origin"] != "identical"]
+    names = {name.split("/")[0] for name in changed} | {CONV}
+    return Network(
+        keras.Model(pixels, head(features), name="candidate"),
+        keras.Model(pixels, features),
+        head,
+        tuple(layer.name for layer in saved.layers if layer.name in names),
+        built.report,
+    )
 
 
 def _read_weights(model: keras.Model, folder: str) -> None:

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.section import Section
-from restem.stem.spec import StemSpec
+from restem.stem.spec import OTHER_BACKBONES, StemSpec
 from restem.trainer.source_config import SourceBands, SourceChoice, SourceName, source_text
 
 Role = Literal["candidate", "baseline"]
-Backbone = Literal["ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"]
+Backbone = Literal[
+    "ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "ResNet18", "ResNet26", "ResNet34"
+]
 LATEST_APPROVED = "latest_approved"
 CHECKPOINT_SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors", ".pth", ".pt", ".ckpt")
 # The remedy where a training cannot go on from a pushed model.
@@ -22,15 +24,24 @@ AGAIN = (
 )
 
 
+def keras_convention(backbone: str) -> str:
+    """The preprocessing of Keras's own weights, and of the Pretrain step's."""
+    return "tf" if backbone.endswith("V2") else "caffe"
+
+
 class ModelConfig(Section):
     """The network and its initial weights."""
 
-    backbone: Backbone = Field("ResNet50", description="Name of the network in keras.applications.")
+    backbone: Backbone = Field(
+        "ResNet50",
+        description="Name of the network. Keras has no ImageNet weights of ResNet18, 26 and 34: give model.weights.",
+    )
     weights: str = Field(
         "imagenet",
         description="Initial weights: 'imagenet' (downloaded by Keras), 'none' (random), 'pretrain' (the pipeline "
-        "first trains a stock RGB network, see the section 'pretrain'), or the path of a checkpoint (.weights.h5, .h5 "
-        "or .keras). To go on from a pushed model, with its stem and its head: 'latest_approved' (the newest usable "
+        "first trains a stock RGB network, see the section 'pretrain'), or the path of a checkpoint: .weights.h5, .h5 "
+        "or .keras of Keras, .safetensors or .pth of torchvision or timm, model.weights.h5 in the folder of a KerasHub "
+        "preset. To go on from a pushed model, with its stem and its head: 'latest_approved' (the newest usable "
         "version under push.destination; while there is none, first_weights), the folder of a pushed model, or a "
         "folder of versions, whose newest is taken.",
         min_length=1,
@@ -56,6 +67,20 @@ class ModelConfig(Section):
         "(source's input = scale * raw + offset, raw 0..255), and perhaps mean and std of its training images. 'auto' "
         "uses what the checkpoint says, otherwise the convention of keras.applications: caffe for V1, tf for V2.",
     )
+
+    @model_validator(mode="after")
+    def _keras_has_the_weights(self) -> "ModelConfig":
+        if self.source_weights == "imagenet" and self.backbone in OTHER_BACKBONES:
+            key = "first_weights" if self.continues else "weights"
+            raise RestemError(
+                f"Keras has no ImageNet weights of {self.backbone}",
+                expected=f"{key}: none, or the path of a checkpoint of it",
+                given=f"{key}: imagenet",
+                remedy="Give a file of torchvision's or timm's: where PyTorch is installed, "
+                f"safetensors.torch.save_file(timm.create_model('{self.backbone.lower()}', pretrained=True)"
+                f".state_dict(), '{self.backbone.lower()}.safetensors')",
+            )
+        return self
 
     @property
     def continues(self) -> bool:
@@ -112,7 +137,7 @@ class ModelConfig(Section):
         weights, backbone = info.data.get("weights"), info.data.get("backbone")  # None if invalid
         if weights is not None and _is_pushed_model(weights):
             weights = info.data.get("first_weights")
-        keras_source = "tf" if str(backbone).endswith("V2") else "caffe"
+        keras_source = keras_convention(str(backbone))
         if source in ("auto", keras_source) or weights not in ("imagenet", "pretrain"):
             return source
         who = "Keras's ImageNet weights are" if weights == "imagenet" else "The Pretrain step's network is"

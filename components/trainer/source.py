@@ -14,7 +14,7 @@ from restem.stem import Preprocessing, StemSpec, TransferReport
 from restem.stem.anatomy import EXTRA_NORM, read_anatomy
 from restem.stem.plausibility import Plausibility, check_plausibility
 from restem.stem.source import read_source
-from restem.trainer.model_config import ModelConfig
+from restem.trainer.model_config import ModelConfig, keras_convention
 from restem.trainer.source_config import preprocessing_of
 
 log = logging.getLogger("restem")
@@ -40,6 +40,8 @@ class SourceNetwork:
         self.preprocessing: str | Preprocessing = preprocessing_of(model.source)
         self._random = weights == "none"
         self._known = None
+        if model.source == "auto" and model.weights == "pretrain":
+            self.preprocessing = keras_convention(model.backbone)
         if model.source == "auto":
             self._known = KNOWN.get("pretrain" if model.weights == "pretrain" else weights)
 
@@ -65,8 +67,9 @@ class SourceNetwork:
     def stock(self) -> bool:
         """Whether its stem has the shape of the stock one: not so after a change by this library."""
         stem = read_anatomy(self._backbone)
-        shape = (stem.kernel.shape[0], stem.kernel.shape[3], stem.stride)
-        return shape == (7, 64, 2) and stem.pool is not None and EXTRA_NORM not in stem.norms
+        side, filters = stem.kernel.shape[0], stem.kernel.shape[3]
+        usual = (side == 3 and not stem.before) if stem.deep else (side, filters) == (7, 64)
+        return usual and stem.stride == 2 and stem.pool is not None and EXTRA_NORM not in stem.norms
 
     def told(self, report: TransferReport) -> TransferReport:
         """The report, with what is known of the weights' origin."""

@@ -1,6 +1,5 @@
 """The configuration's section `tune`: which keys are tuned, over which values."""
 
-import importlib.util
 import itertools
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -8,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from restem.errors import RestemError
+from restem.installed import check_packages
 from restem.section import Section
 
 Value = bool | int | float | str | None
@@ -85,9 +85,8 @@ def check_installed() -> None:
     Raises:
       RestemError: with the command that installs it.
     """
-    if importlib.util.find_spec("keras_tuner") is None:
-        raise RestemError(
-            "the Python package keras_tuner is missing",
-            where="tune",
-            remedy="pip install 'restem[tune]' installs it; or remove the section tune",
-        )
+    check_packages(
+        ("keras_tuner",),
+        where="tune",
+        remedy="pip install 'restem[tune]' installs it; or remove the section tune",
+    )

@@ -18,6 +18,8 @@ def checkpoint(file: str, as_json: bool) -> None:
     """
     from restem.stem.checkpoint.examine import examine
     from restem.stem.checkpoint.summary import to_dict, to_text
+    from restem.stem.checkpoint.values import check_values
 
     found = examine(Path(file).expanduser())
+    check_values(found)
     print(json.dumps(to_dict(found)) if as_json else to_text(found), flush=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from restem.convert import FORMATS, INT8
+from restem.convert import ENDINGS, FORMATS, INT8
 from restem.pipeline.commands.options import json_option
 
 
@@ -33,9 +33,9 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
             "this format has no 8 bits here", where="--int8", expected=f"--to {' or '.join(INT8)}", given=f"--to {kind}"
         )
     model = find_model(model_dir).path
-    target = Path(out or f"{model.name}{'-int8' if int8 else ''}.{kind}").resolve()
-    if target.suffix != f".{kind}":
-        raise RestemError(f"a {kind} file needs the ending .{kind}", where="--out", given=str(target))
+    target = Path(out or f"{model.name}{'-int8' if int8 else ''}{ENDINGS[kind]}").resolve()
+    if target.suffix != ENDINGS[kind]:
+        raise RestemError(f"a {kind} file needs the ending {ENDINGS[kind]}", where="--out", given=str(target))
     if target.exists():
         raise RestemError("the file exists already", where="--out", given=str(target), remedy="Name another file")
     if not target.parent.is_dir():

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from restem.pipeline.commands.counted import Counted
 from restem.pipeline.commands.options import config_option, json_option, set_option
-from restem.pipeline.commands.quiet import Counted, quiet, start_tensorflow
+from restem.pipeline.environment.quiet import quiet
 
 SHOWN_FILES = 20
 SHOWN_CLASSES = 50
@@ -50,7 +51,6 @@ def inspect(
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:
         wanted = SAMPLES if contact_sheet or augmented else 0
         prepared = prepare(config, RunFolder(Path(folder)))
-        start_tensorflow()
         inspection = look(prepared, samples=wanted, progress=Counted(sys.stderr))
     if contact_sheet:
         from restem.pipeline.datasets.contact_sheet import write_contact_sheet

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from restem.pipeline.commands.options import json_option
-from restem.pipeline.commands.quiet import quiet
+from restem.pipeline.environment.quiet import quiet
 from restem.stem.spec import BACKBONES, EXTRA_BANDS, NARROW_RULES, NORMALISE, SHRINK_RULES
 
 SOURCES = ("auto", "caffe", "tf", "torch", "none", "unit", "radimagenet")

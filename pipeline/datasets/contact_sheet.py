@@ -13,7 +13,7 @@ from restem.errors import RestemError
 from restem.images.config import ImageConfig
 from restem.images.panels import panels
 from restem.pipeline.datasets.inspection import ImageCheck
-from restem.pipeline.environment import quiet_tensorflow
+from restem.pipeline.environment.quiet import start_tensorflow
 
 COLUMNS = 8  # images per class
 PANELS = 4  # rows per class: the colours and three more bands
@@ -60,7 +60,7 @@ def save_sheet(sheet: Image.Image, path: Path, where: str) -> None:
 
 def seen_by_the_model(encoded: Sequence[bytes], image: ImageConfig) -> list[np.ndarray]:
     """Encoded images -> the model's input for each: uint8 or uint16 [height, width, channels]."""
-    quiet_tensorflow()
+    start_tensorflow()
     import tensorflow as tf
 
     from restem.images.graph.preprocess import preprocess

@@ -15,7 +15,7 @@ from restem.example_gen.near import Look, NearDuplicates, check_near, find_near,
 from restem.example_gen.questions import missing_sentence
 from restem.images.header import Header
 from restem.pipeline.config import Config
-from restem.pipeline.environment import quiet_tensorflow
+from restem.pipeline.environment.quiet import start_tensorflow
 
 Progress = Callable[[int, int], None]  # files that are done, and all
 
@@ -170,7 +170,7 @@ def check_images(
         look: whether they contain what the image looks like.
         progress: called after each file with the number of files that are done, and of all.
     """
-    quiet_tensorflow()
+    start_tensorflow()
     from restem.example_gen.reading import ImageDecoder, limits_of
 
     decoder = ImageDecoder(listing.folder, limits_of(config.data, config.image.requirements()))

@@ -19,6 +19,7 @@ from restem.example_gen.config import DataConfig
 from restem.example_gen.questions import missing_sentence
 from restem.images.config import RGB
 from restem.pipeline.config import slug
+from restem.pipeline.datasets.dicom import dicom_lines, group_lines
 from restem.pipeline.datasets.layout import GIVEN_KEYS
 from restem.pipeline.datasets.offline import BACKBONE, Measure, model_lines, plan, size_reason
 from restem.pipeline.datasets.survey import Survey, survey
@@ -100,6 +101,7 @@ def propose(
         "data:",
         f"  path: {dump_inline(_path(path, out))}",
         *_data_lines(found),
+        *group_lines(found.dicom, found.inferred.data, given_splits=listing.given_splits),
         *_contract_lines(listing.classes),
         *_split_lines(found, train_images, test_images),
         *_validation_lines(counts),
@@ -335,7 +337,7 @@ def _channel_lines(found: Survey) -> list[str]:
             "on the training images and normalised to the mean and standard deviation that the source was trained "
             "with, for both candidate and baseline",
         ]
-    return [*_channels(found), *deep]
+    return [*_channels(found), *dicom_lines(found.dicom), *deep]
 
 
 def _channels(found: Survey) -> list[str]:

@@ -27,6 +27,7 @@ from restem.images.formats.pillow import explain_failure, open_image
 from restem.images.header import Header, UnreadableImage
 from restem.images.probe import probe
 from restem.pipeline.config import Config
+from restem.pipeline.datasets.dicom import DicomSurvey, sampled_keys, survey_dicom
 from restem.pipeline.datasets.inspection import ImageCheck, check_images
 from restem.pipeline.datasets.layout import InferredLayout, infer_layout
 
@@ -54,6 +55,7 @@ class Survey:
         refused: the number of unreadable files in the sample.
         colourless: whether all colour images of the sample contain only grey.
         bands: the files' channels, if they are bands.
+        dicom: what was found in DICOM files, if there are any.
         questions: what the user has to decide, as sentences.
         numbers: a number in the names that several images share, if it is not the group already.
     """
@@ -64,6 +66,7 @@ class Survey:
     refused: int
     colourless: bool
     bands: Bands | None
+    dicom: DicomSurvey | None = None
     questions: tuple[str, ...] = ()
     numbers: Recurring | None = None
 
@@ -161,7 +164,8 @@ def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
     data = inferred.data
     sample = _sample(listing.files, SAMPLE_FILES)
     bands = _find_bands(listing, sample, data)
-    config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None))
+    dicom = survey_dicom(listing, sample, data)
+    config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None, **sampled_keys(dicom)))
     checks = list(check_images(listing, sample, config))
     good = [(check.file, check.header) for check in checks if isinstance(check, ImageCheck)]
     refused = [check for check in checks if isinstance(check, Refused)]
@@ -177,7 +181,8 @@ def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
     colour = [(file, header) for file, header in good if header.channels >= 3 and bands is None]
     colourless = all(_is_grey(listing, file, header) for file, header in colour)
     questions = _questions(listing, [file for file, _ in good], data)
-    return Survey(inferred, listing, tuple(header for _, header in good), len(refused), colourless, bands, questions)
+    headers = tuple(header for _, header in good)
+    return Survey(inferred, listing, headers, len(refused), colourless, bands, dicom, questions)
 
 
 def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig) -> Bands | None:
@@ -186,7 +191,7 @@ def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig)
     for file in sample[:: max(1, len(sample) // BAND_FILES)]:
         try:
             encoded = content(listing.folder, file, data.max_bytes)
-            header = probe(encoded, max_pixels=data.max_pixels, max_bytes=data.max_bytes)
+            header = probe(encoded, max_pixels=data.max_pixels, max_bytes=data.max_bytes, array_axes=data.array_axes)
             found[find_bands(encoded, header, partial(_pixels, encoded, header))] += 1
         except UnreadableImage:
             continue

@@ -1,5 +1,6 @@
 """A pushed model of a small ResNet in each format, judged on images in a folder."""
 
+import importlib.util
 from dataclasses import replace
 
 import numpy as np
@@ -78,7 +79,11 @@ def served(folder, files):
     return answer["probabilities"].numpy()
 
 
-@pytest.mark.parametrize(("kind", "limit"), [("keras", 1e-6), ("onnx", 1e-4), ("tflite", 1e-4)])
+# PyTorch is in no set-up of this project; tests/torch has its exporter alone.
+WITH_TORCH = [("torch", 1e-4)] if importlib.util.find_spec("torch") else []
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("keras", 1e-6), ("onnx", 1e-4), ("tflite", 1e-4), *WITH_TORCH])
 def test_a_converted_model_answers_as_the_pushed_one(pushed, tmp_path, kind, limit):
     found = convert(str(pushed), kind, str(tmp_path / f"model.{kind}"))
     assert found.images == 16
@@ -128,4 +133,6 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RestemError, match=r"onnx, onnxruntime, tf2onnx are missing.*restem\[export\]"):
         check_installed("onnx")
+    with pytest.raises(RestemError, match=r"--to torch: .*torch is missing.*pip install torch"):
+        check_installed("torch")
     check_installed("tflite")

@@ -332,3 +332,18 @@ def test_a_folder_that_tensorflow_takes_for_a_pattern_is_refused(write, images, 
         preflight(config, root=tmp_path / name)
     with pytest.raises(RestemError, match=r"push\.destination: TensorFlow takes this path for a pattern"):
         check(write, "model.weights=none", f"push.destination={tmp_path / name}")
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("{folder}/preset", r"the folder of a checkpoint.*Give the file in it: .*preset/model\.weights\.h5"),
+        ("resnet_50_imagenet", r"from_preset\('resnet_50_imagenet'\)\.save_to_preset"),
+        ("kaggle://keras/resnetv1/keras/resnet_18_imagenet/3", r"from_preset\('kaggle://keras.*save_to_preset"),
+    ],
+)
+def test_a_preset_of_kerashub_is_given_by_the_file_in_its_folder(write, images, tmp_path, weights, message):
+    (tmp_path / "preset").mkdir()
+    (tmp_path / "preset" / "model.weights.h5").touch()
+    with pytest.raises(RestemError, match=message):
+        check(write, f"model.weights={weights.format(folder=tmp_path)}")

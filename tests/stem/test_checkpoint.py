@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ Written by `tests/stem/test_checkpoint.py`, which makes each of these files and 
 those of Keras 3.15 and tf_keras 2.21 as they write them, and of Keras 2.13, 3.0 and 3.6 as their sources say. After a
 change, write this table with `RESTEM_WRITE_TABLE=1 .venv/bin/python -m pytest tests/stem/test_checkpoint.py`.
 
-PyTorch's files are not in this list: `tests/torch` compares them with PyTorch itself.
+PyTorch's files and KerasHub's are not in this list: `tests/torch` compares the first with PyTorch itself, and
+`tests/stem/test_hub.py` has the others.
 
 *Read* means: every tensor of the ResNet is bit-identical, and the settings of its layers are the file's.
 """
@@ -41,6 +43,7 @@ def small(patch):
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     small(monkeypatch)
+    monkeypatch.setitem(sys.modules, "torch", None)  # as in an environment without PyTorch
 
 
 with pytest.MonkeyPatch.context() as patch:

@@ -6,8 +6,11 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from restem.pipeline.commands.checkpoint import checkpoint
 from restem.stem import Preprocessing, StemError, StemSpec, load_backbone, modify_stem
+from restem.stem.contents import check_contents
 
 from .networks import as_stock, difference, network, randomise, run
 
@@ -179,5 +182,22 @@ def test_weights_that_are_not_finite_are_named(stock, ending, tmp_path):
     kernel.set_weights([np.full_like(weight, np.nan) for weight in kernel.get_weights()])
     path = tmp_path / f"given{ending}"
     given.save(path) if ending == ".keras" else given.save_weights(path)
+    for look in (load_backbone, lambda name, path: check_contents(path, name)):  # before a run, too
+        with pytest.raises(StemError, match=r"conv2_block1_1_conv.*NaN"):
+            look("ResNet50", path)
     with pytest.raises(StemError, match=r"conv2_block1_1_conv.*NaN"):
-        load_backbone("ResNet50", path)
+        CliRunner().invoke(checkpoint, [str(path)], catch_exceptions=False, standalone_mode=False)
+
+
+@pytest.mark.parametrize(("weight", "words"), [(0, "kernel.*NaN or infinite"), (3, "variance.*negative")])
+def test_impossible_weights_of_a_modified_network_are_named(stock, weight, words, tmp_path):
+    modified = modify_stem(resnet(), StemSpec(channels=1)).model
+    name = "conv2_block1_1_conv" if weight == 0 else "conv2_block1_1_bn"
+    layer = modified.get_layer(name)
+    values = layer.get_weights()
+    values[weight] = np.full_like(values[weight], np.inf if weight == 0 else -1)
+    layer.set_weights(values)
+    modified.save(tmp_path / "modified.keras")
+    for look in (load_backbone, lambda name, path: check_contents(path, name)):
+        with pytest.raises(StemError, match=words):
+            look("ResNet50", tmp_path / "modified.keras")

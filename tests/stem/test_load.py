@@ -151,7 +151,8 @@ def test_imagenet_weights_are_copied(small, monkeypatch):
 
 def test_unknown_names():
     with pytest.raises(StemError, match="Unknown backbone"):
-        load_backbone("ResNet18", "none")
+        load_backbone("ResNet19", "none")
     with pytest.raises(StemError, match="pooling"):
         load_backbone("ResNet50", "none", pooling="min")
-    assert load_module.BACKBONES == ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2")
+    keras_names = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2")
+    assert (*keras_names, "ResNet18", "ResNet26", "ResNet34") == load_module.BACKBONES

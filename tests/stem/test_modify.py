@@ -232,12 +232,20 @@ def test_a_refuted_claim_raises(monkeypatch):
         modify_stem(network(False), StemSpec(channels=1))
 
 
-def test_weights_that_are_not_finite_raise():
+@pytest.mark.parametrize(
+    ("layer", "value", "words"),
+    [
+        ("conv2_block1_2_conv", np.nan, "conv2_block1_2_conv.*NaN or infinite"),
+        ("conv1_conv", np.inf, "conv1_conv.*NaN or infinite"),
+        ("conv1_conv", 1e38, "finite, but so large"),
+    ],
+)
+def test_weights_that_are_not_finite_or_too_large_are_named(layer, value, words):
     original = network(False)
-    kernel, bias = original.get_layer("conv1_conv").get_weights()
-    kernel[0, 0, 0, 0] = np.nan
-    original.get_layer("conv1_conv").set_weights([kernel, bias])
-    with pytest.raises(StemError, match="not finite"):
+    kernel, bias = original.get_layer(layer).get_weights()
+    kernel[0, 0] = value
+    original.get_layer(layer).set_weights([kernel, bias])
+    with pytest.raises(StemError, match=words):
         modify_stem(original, StemSpec(channels=1))
 
 

@@ -20,14 +20,27 @@ CASES = {
     "torchvision wide_resnet50_2": (lambda: torchvision.models.wide_resnet50_2(), "ResNet50"),
     "torchvision wide_resnet101_2": (lambda: torchvision.models.wide_resnet101_2(), "ResNet101"),
     "timm resnet50, 13 bands": (lambda: timm.create_model("resnet50", in_chans=13, num_classes=5), "ResNet50"),
+    "torchvision resnet18": (lambda: torchvision.models.resnet18(), "ResNet18"),
+    "torchvision resnet34": (lambda: torchvision.models.resnet34(), "ResNet34"),
+    "timm resnet18, 2 bands": (lambda: timm.create_model("resnet18", in_chans=2, num_classes=5), "ResNet18"),
+    "timm resnet26": (lambda: timm.create_model("resnet26"), "ResNet26"),
+    "timm resnet18d": (lambda: timm.create_model("resnet18d"), "ResNet18"),
+    "timm resnet26t": (lambda: timm.create_model("resnet26t"), "ResNet26"),
+    "timm resnet34d": (lambda: timm.create_model("resnet34d"), "ResNet34"),
+    "timm resnet50c": (lambda: timm.create_model("resnet50c"), "ResNet50"),
+    "timm resnet50d, 13 bands": (lambda: timm.create_model("resnet50d", in_chans=13), "ResNet50"),
+    "timm resnet50s": (lambda: timm.create_model("resnet50s"), "ResNet50"),
+    "timm resnet101d": (lambda: timm.create_model("resnet101d"), "ResNet101"),
+    "timm wide_resnet50_2": (lambda: timm.create_model("wide_resnet50_2"), "ResNet50"),
     "timm resnet101": (lambda: timm.create_model("resnet101", num_classes=0), "ResNet101"),
 }
 OTHERS = {
-    "resnet18": (lambda: torchvision.models.resnet18(), "blocks of two convolutions"),
+    "resnet10t": (lambda: timm.create_model("resnet10t"), r"\(1, 1, 1, 1\) blocks of two convolutions"),
     "resnext50": (lambda: torchvision.models.resnext50_32x4d(), "grouped"),
-    "resnet50d": (lambda: timm.create_model("resnet50d"), "deep stem"),
+    "ecaresnet50t": (lambda: timm.create_model("ecaresnet50t"), "a ResNet does not have"),
+    "resnetrs50": (lambda: timm.create_model("resnetrs50"), "a ResNet does not have: .*se"),
     "seresnet50": (lambda: timm.create_model("seresnet50"), "a ResNet does not have"),
-    "resnet26": (lambda: timm.create_model("resnet26"), "blocks in its stages"),
+    "resnet200d": (lambda: timm.create_model("resnet200d"), "blocks of three convolutions in its stages"),
     "resnetv2_50": (lambda: timm.create_model("resnetv2_50"), r"no tensor layer1\.0"),
     "vgg": (lambda: torchvision.models.vgg11(), r"no tensor layer1\.0"),
 }
@@ -63,7 +76,7 @@ def test_the_features_are_the_same(case, tmp_path):
     network = randomised(make())
     path = tmp_path / "model.safetensors"
     safetensors.torch.save_file(network.state_dict(), path)
-    channels = network.conv1.in_channels
+    channels = next(m for m in network.modules() if isinstance(m, torch.nn.Conv2d)).in_channels
     read = load_backbone(name, path)
     for size in SIZES:
         pixels = np.random.default_rng(1).normal(0, 1, (2, *size, channels)).astype(np.float32)

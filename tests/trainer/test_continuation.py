@@ -17,6 +17,7 @@ from restem.record_files import read_json
 from restem.run_record import EXTRA, NETWORK
 from restem.trainer import continuation
 from restem.trainer import network as network_module
+from restem.trainer.backbone import write_backbone
 from restem.trainer.continuation import continue_network
 from restem.trainer.export import export
 from restem.trainer.made_of import made_of
@@ -161,6 +162,45 @@ def test_what_does_not_belong_together_is_refused(pushed, monkeypatch):
         monkeypatch.setattr(continuation, "read_json", lambda *_, changed=changed: {**described, **changed})
         with pytest.raises(RestemError, match=message):
             goes_on(model)
+
+
+def with_strides_of_pytorch(seed):
+    """A network with the same weights as Keras's, whose stage has its stride in another convolution."""
+    network = networks.network(False, blocks=(1, 1), seed=seed)
+    config = network.get_config()
+    for layer in config["layers"]:
+        strides = {"conv3_block1_1_conv": (1, 1), "conv3_block1_2_conv": (2, 2)}
+        if layer["name"] in strides:
+            layer["config"]["strides"] = strides[layer["name"]]
+    other = type(network).from_config(config)
+    other.set_weights(network.get_weights())
+    return other
+
+
+def test_a_source_of_another_form_goes_on_with_the_layers_of_its_backbone_keras(monkeypatch, tmp_path):
+    image = ImageConfig.model_validate({"size": 16, "channels": 1, "normalise": "dataset"})
+    stem = StemConfig(kernel=9)
+    images = np.random.default_rng(1).integers(0, 256, (4, 16, 16, 1)).astype(np.uint8)
+    model = ModelConfig(weights="none", source="torch")
+    statistics = (np.full(1, 90.0), np.full(1, 33.0))
+    monkeypatch.setattr(network_module, "load_backbone", lambda name, weights: with_strides_of_pytorch(1))
+    network = network_module.build_network(
+        "candidate", image, model, stem, weights="none", classes=3, statistics=statistics, sample=images
+    )
+    folder = tmp_path / "5"
+    about = replace(record(image), backbone="ResNet50", config={"model": {"source": "torch"}})
+    export(network.model, image, CLASSES, str(folder), about, network.report.to_dict())
+    # Built anew, the network has Keras's strides.
+    monkeypatch.setattr(
+        network_module, "load_backbone", lambda name, weights: networks.network(False, blocks=(1, 1), seed=2)
+    )
+    with pytest.raises(RestemError, match="gives other logits"):
+        continue_network(str(folder), image, stem, classes=CLASSES, sample=images)
+    write_backbone(folder / EXTRA, network, 255)
+    again = continue_network(str(folder), image, stem, classes=CLASSES, sample=images)
+    pixels = images.astype(np.float32)
+    np.testing.assert_allclose(again.model.predict(pixels), network.model.predict(pixels), atol=1e-5)
+    assert set(again.stem_layers) == set(network.stem_layers)
 
 
 def test_the_head_phase_starts_with_the_old_head(train):

@@ -35,7 +35,7 @@ _MORE_NAMES = ("id", "index", "labels", "classes", "name", "score", "probability
 KNOWN = frozenset((*PATHS, *LABELS, *SPLITS, *GROUPS, *WEIGHTS, *_MORE_NAMES))
 IMAGE_EXTENSIONS = (
     *("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "tif", "tiff", "webp", "npy", "dcm", "jp2", "jxl", "heic"),
-    *("heif", "avif", "pgm", "ppm", "pbm", "pnm"),
+    *("j2k", "heif", "avif", "pgm", "ppm", "pbm", "pnm"),
 )
 _SAMPLE_CHARACTERS, _SAMPLE_ROWS = 2**18, 2000
 _AGREE = 0.9  # share of the sample's rows that must have as many fields as the first

@@ -4,17 +4,14 @@ import io
 
 from PIL import Image
 
-_LISTED = "PNG, JPEG, BMP, GIF, WebP, TIFF and NumPy's .npy"
+_LISTED = "PNG, JPEG, BMP, GIF, WebP, TIFF, JPEG 2000, PNM, JPEG XL, AVIF, HEIC, DICOM and NumPy's .npy"
 # Common unsupported formats that Pillow does not know either: (offset, bytes there, name).
 _OTHERS = (
-    (128, b"DICM", "DICOM"),
-    (4, b"ftyphei", "HEIC"),
-    (4, b"ftyphev", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (0, b"SIMPLE  =", "FITS"),
     (344, b"n+1\0", "NIfTI"),
+    (4, b"ftyp", "video"),
+    (0, b"\x1aE\xdf\xa3", "video"),
+    (8, b"AVI LIST", "video"),
     (0, b"NRRD000", "NRRD"),
     (0, b"ZISRAWFILE", "CZI"),
     (0, b"%PDF-", "PDF"),

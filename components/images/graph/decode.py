@@ -41,9 +41,7 @@ _BMP_BITS_AT = 28
 _BMP_COMPRESSION_AT = 30
 _BMP_COLOURS_USED_AT = 46
 
-NOT_READ = (
-    "this is not a PNG, JPEG, BMP or GIF file; convert TIFF, WebP and NumPy files with restem.images.encode_for_serving"
-)
+NOT_READ = "this is not a PNG, JPEG, BMP or GIF file; convert other formats with restem.images.encode_for_serving"
 BMP_NOT_READ = "only uncompressed BMP files with 8, 24 or 32 bits are supported"
 GIF_NOT_READ = (
     "only GIF files without transparency, whose first frame fills the picture, are supported; convert others with "
@@ -76,7 +74,7 @@ class Depth:
         return tf.cast((tf.cast(values, tf.int32) + 128) // 257, tf.uint8)
 
     def of_floats(self, values: tf.Tensor) -> tf.Tensor:
-        """Converts float32 values to this depth; fails without a value range. NaN becomes black."""
+        """Converts float32 or float64 values to this depth; fails without a value range. NaN becomes black."""
         if self.value_range is None:
             with tf.control_dependencies([tf.debugging.Assert(False, [RANGE_NEEDED])]):
                 return self.empty()
@@ -242,7 +240,11 @@ def _decode_container(image_bytes: tf.Tensor, depth: Depth) -> tf.Tensor:
         kind == container.TYPES["uint8"],
         of(tf.uint8, depth.of_8_bits),
         lambda: tf.cond(
-            kind == container.TYPES["uint16"], of(tf.uint16, depth.of_16_bits), of(tf.float32, depth.of_floats)
+            kind == container.TYPES["uint16"],
+            of(tf.uint16, depth.of_16_bits),
+            lambda: tf.cond(
+                kind == container.TYPES["float64"], of(tf.float64, depth.of_floats), of(tf.float32, depth.of_floats)
+            ),
         ),
     )
 

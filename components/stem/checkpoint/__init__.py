@@ -4,6 +4,9 @@ formats.py   what kind of file it is, by content; those that are not read are ca
 hdf5.py      the tensors in an HDF5 file or in the archive of a .keras file, with limits
 config.py    the model's configuration in JSON, of Keras 2 and 3, as plain layers
 layout.py    the layers, settings and shapes of the stock networks
+form.py      the same for ResNets in PyTorch's form
+pytorch.py   checkpoints of torchvision and timm
+hub.py       presets of KerasHub's ResNetBackbone
 names.py     the names that Keras gave to the layers of its ResNets over the years
 match.py     which tensor belongs to which layer
 settings.py  where the file's network differs from the stock one
@@ -12,5 +15,6 @@ operations.py  arithmetic in front of it, as preprocess_input leaves it
 head.py      what stands behind it
 whole.py, weights.py, examine.py, examined.py
              all of this together: for whole models, for weights alone, for any file; and its result
+values.py    the values of the weights, refused if they are impossible
 summary.py   the result for people and for programs
 """

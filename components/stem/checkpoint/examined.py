@@ -10,8 +10,9 @@ from ..errors import StemError
 from ..given import Front
 from . import formats
 from .config import Node
+from .form import KNOWN, known_layout
 from .hdf5 import Storage, Stored, Tensor
-from .layout import BLOCKS, FIRST, Layout, layout_of
+from .layout import FIRST, Layout
 from .match import nearest
 
 MAX_CHANNELS = 4096
@@ -52,17 +53,17 @@ class Examined:
     tensors: dict[str, dict[str, Tensor]]
     changes: dict[str, dict[str, Any]]
     channels: int
-    features: int
-    classes: int | None
-    front: Front | None
-    unsure: str
-    left_out: tuple[str, ...]
-    assumed: tuple[str, ...]
+    features: int = 0
+    classes: int | None = None
+    front: Front | None = None
+    unsure: str = ""
+    left_out: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
     own: dict[str, Any] | None = None
     own_path: tuple[str, ...] = ()
     root: Node | None = None
     storage: Storage | None = None
-    described: Any = None  # of a PyTorch checkpoint, see pytorch.py
+    described: Any = None  # of a network in PyTorch's form, see pytorch.py and hub.py
 
 
 def framework(storage: Storage) -> str:
@@ -73,10 +74,16 @@ def framework(storage: Storage) -> str:
     return "Keras 3" if any(layer.name for layer in storage.layers) else "Keras 2.12 to 3.5"
 
 
+def of_keras(path: Path, kind: str, storage: Storage, *, whole: bool, **found: Any) -> Examined:
+    """What was found in a file of Keras's: a whole model, or weights alone. `found`: the other fields."""
+    told = {"format": FORMATS[kind, whole], "framework": framework(storage)}
+    return Examined(path=path, kind=kind, storage=storage, **{**told, **found})
+
+
 def layouts(backbone: str | None, channels: int = 3) -> list[Layout]:
     # The expected one last: if nothing fits, the message names the first of the nearest.
-    names = sorted(BLOCKS, key=lambda name: name != backbone)
-    return [layout_of(name, channels) for name in names]
+    names = sorted(KNOWN, key=lambda name: name != backbone)
+    return [known_layout(name, channels) for name in names]
 
 
 def chosen(file: str, names: set[str], expected: str | None) -> Layout:
@@ -85,7 +92,7 @@ def chosen(file: str, names: set[str], expected: str | None) -> Layout:
     if not missing and not extra:
         return layout
     if expected:
-        layout, missing, extra = nearest(names, [layout_of(expected)])
+        layout, missing, extra = nearest(names, [known_layout(expected)])
     start = f"{file!r} does not contain {layout.backbone}" if expected else f"{file!r} contains no stock ResNet"
     if not expected:
         start += f"; compared with {layout.backbone}"
@@ -94,7 +101,7 @@ def chosen(file: str, names: set[str], expected: str | None) -> Layout:
         if missing
         else f"it has {len(extra)} layer(s) too many, the first is {extra[0]!r}"
     )
-    raise StemError(f"{start}: {what}. Supported are {', '.join(BLOCKS)}.")
+    raise StemError(f"{start}: {what}. Supported are {', '.join(KNOWN)}.")
 
 
 def channels_of(tensors: dict[str, dict[str, Tensor]], file: str) -> int:

@@ -77,7 +77,7 @@ class Layout:
 
 def layout_of(backbone: str, channels: int = 3) -> Layout:
     """The layout of a backbone whose images have so many channels."""
-    build = _Builder(channels)
+    build = Builder(channels)
     v2 = backbone.endswith("V2")
     blocks = BLOCKS[backbone]
     x = build.add("ZeroPadding2D", PAD, ("input",), padding=[[3, 3], [3, 3]])
@@ -100,10 +100,13 @@ def layout_of(backbone: str, channels: int = 3) -> Layout:
     return Layout(backbone, tuple(build.parts), x, build.width[x])
 
 
-class _Builder:
-    def __init__(self, channels: int) -> None:
+class Builder:
+    """Collects the layers of a network, and how many channels each gives."""
+
+    def __init__(self, channels: int, epsilon: float = EPSILON) -> None:
         self.parts: list[Part] = []
         self.width = {"input": channels}
+        self.epsilon = epsilon
 
     def add(self, kind: str, name: str, inputs: tuple[str, ...], width: int = 0, **settings: Any) -> str:
         self.parts.append(Part(name, kind, inputs, settings, self.width[inputs[0]]))
@@ -127,7 +130,10 @@ class _Builder:
         )
 
     def norm(self, name: str, x: str) -> str:
-        return self.add("BatchNormalization", name, (x,), axis=3, epsilon=EPSILON, center=True, scale=True)
+        return self.add("BatchNormalization", name, (x,), axis=3, epsilon=self.epsilon, center=True, scale=True)
+
+    def pad(self, name: str, x: str, zeros: int) -> str:
+        return self.add("ZeroPadding2D", name, (x,), padding=[[zeros, zeros], [zeros, zeros]])
 
     def relu(self, name: str, x: str) -> str:
         return self.add("Activation", name, (x,), activation="relu")

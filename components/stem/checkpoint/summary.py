@@ -101,7 +101,7 @@ def _preprocessing(found: Examined) -> tuple[bool, str]:
         return bool(reason), f"{told}; {reason}. {_SAY}" if reason else told
     if reason:
         return True, f"must be said: {reason}. {_SAY}"
-    if found.described is not None:
+    if found.described is not None and found.storage is None:
         return False, (
             "not in the file: that of torchvision and timm is assumed (torch: red, green, blue from 0 to 1, minus "
             "ImageNet's mean, divided by its standard deviation). If this network was trained with another one, the "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from ..errors import StemError
 from ..given import INACTIVE
 from . import config
-from .examined import FORMATS, Examined, channels_of, chosen, framework, top_of
+from .examined import Examined, channels_of, chosen, of_keras, top_of
 from .hdf5 import Storage, Stored
 from .head import TOP
 from .layout import BLOCKS, EPSILON, FIRST, Layout, layout_of
@@ -36,6 +37,7 @@ def examine_weights(path: Path, kind: str, storage: Storage, expected: str | Non
             "The file does not name its layers: they are matched by their order and shapes, which fit "
             f"{layout.backbone} in every layer."
         )
+    _refuse_other_form(storage, named[FIRST], layout, file)
     tensors, changes = {}, {}
     for part in layout.weighted:
         tensors[part.name], changed = arranged(part, named[part.name], {}, file, layout.backbone, known=False)
@@ -64,23 +66,49 @@ def examine_weights(path: Path, kind: str, storage: Storage, expected: str | Non
     unsure = _unsure(storage, named[FIRST], left, ahead, channels)
     if storage.config is not None:
         unsure = "the model is of a class of its own, and its configuration does not say what is in front of the ResNet"
-    return Examined(
+    left_out = f"other layers with weights: {', '.join(told[:12])}{', ...' if len(told) > 12 else ''}"
+    whole = storage.config is not None
+    found = of_keras(
         path,
         kind,
-        FORMATS[kind, storage.config is not None] + ("" if storage.config is None else ", of a class of its own"),
-        framework(storage),
-        layout.backbone,
-        tensors,
-        changes,
-        channels,
-        layout.features,
-        classes,
-        None,
-        unsure,
-        (f"other layers with weights: {', '.join(told[:12])}{', ...' if len(told) > 12 else ''}",) if told else (),
-        tuple(assumed),
-        storage=storage,
+        storage,
+        whole=whole,
+        backbone=layout.backbone,
+        tensors=tensors,
+        changes=changes,
+        channels=channels,
+        features=layout.features,
+        classes=classes,
+        unsure=unsure,
+        left_out=(left_out,) if told else (),
+        assumed=tuple(assumed),
     )
+    return dataclasses.replace(found, format=f"{found.format}, of a class of its own") if whole else found
+
+
+def _refuse_other_form(storage: Storage, first: Stored, layout: Layout, file: str) -> None:
+    """Refuses weights with Keras's names and shapes from a network that pads or pools as PyTorch and KerasHub do.
+
+    Such networks have their strides elsewhere. Keras writes the names, or the number, of layers without weights, too.
+    """
+    if layout.backbone not in BLOCKS:
+        return
+    v2 = layout.backbone.endswith("V2")
+    if storage.by_name:
+        other = ("pool1_take" if v2 else "conv2_block1_2_pad") in storage.order
+    else:
+        beside = [kind for container, kind in storage.empty if container == first.container]
+        pads, pools = (
+            (beside.count(config.snake(kind)), sum(part.kind == kind for part in layout.parts))
+            for kind in ("ZeroPadding2D", "MaxPooling2D")
+        )
+        other = 0 < pools[0] < pools[1] if v2 else pads[0] > pads[1]
+    if other:
+        raise StemError(
+            f"{file!r} has the weights of a {layout.backbone} whose padding or pooling layers are not Keras's: its "
+            "strides may be those of PyTorch or KerasHub, and weights alone do not say it. Give the file that it was "
+            "made from (.safetensors, .pth, a preset's folder), or a .keras file that restem stem --out wrote."
+        )
 
 
 def _settings_told(layout: Layout, old: bool) -> str:

@@ -11,10 +11,11 @@ from ..errors import StemError
 from ..given import INACTIVE, Found, Placed, before_model, read_front
 from . import hdf5
 from .config import Node
-from .examined import FORMATS, MAX_CHANNELS, Examined, channels_of, chosen, framework, layouts, top_of
+from .examined import MAX_CHANNELS, Examined, channels_of, chosen, layouts, of_keras, top_of
+from .form import KNOWN
 from .hdf5 import Storage, Tensor
 from .head import TOP, Head, read_head
-from .layout import BLOCKS, FIRST, Layout
+from .layout import FIRST, Layout
 from .match import arranged, of_node
 from .names import present_name
 from .settings import compare
@@ -52,23 +53,20 @@ def examine_whole(path: Path, kind: str, storage: Storage, root: Node, found: Fo
     classes = _add_top(tensors, changes, storage, root, head, layout, file)
     left = [f"the layers behind the ResNet: {', '.join(head.told)}"] if head.told else []
     left += ["the optimizer's state"] if storage.config and "training_config" in storage.config else []
-    return Examined(
+    return of_keras(
         path,
         kind,
-        FORMATS[kind, True],
-        framework(storage),
-        layout.backbone,
-        tensors,
-        changes,
-        channels,
-        layout.features,
-        classes,
-        front,
-        "",
-        tuple(left),
-        (),
+        storage,
+        whole=True,
+        backbone=layout.backbone,
+        tensors=tensors,
+        changes=changes,
+        channels=channels,
+        features=layout.features,
+        classes=classes,
+        front=front,
+        left_out=tuple(left),
         root=root,
-        storage=storage,
     )
 
 
@@ -123,25 +121,18 @@ def examine_own(path: Path, kind: str, storage: Storage, root: Node, node: Node,
             f"library made, whose preprocessing is inside it. Save that network alone, as in "
             f"model.get_layer({where[-1]!r}).save('resnet.keras')."
         )
-    known = {name.lower(): name for name in BLOCKS}
+    known = {name.lower(): name for name in KNOWN}
     channels = node.config[ENTRY]["report"]["input"]["channels"]
-    return Examined(
+    return of_keras(
         path,
         kind,
-        FORMATS[kind, True],
-        framework(storage),
-        known.get(node.name, node.name),
-        {},
-        {},
-        channels if isinstance(channels, int) else 0,
-        0,
-        None,
-        None,
-        "",
-        (),
-        (),
-        node.config[ENTRY],
-        where,
-        root,
         storage,
+        whole=True,
+        backbone=known.get(node.name, node.name),
+        tensors={},
+        changes={},
+        channels=channels if isinstance(channels, int) else 0,
+        own=node.config[ENTRY],
+        own_path=where,
+        root=root,
     )

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import json
 import os
 import shutil
 
@@ -13,6 +14,7 @@ from restem.errors import RestemError
 from restem.pipeline.commands.predict import list_files, progress_text
 from restem.pipeline.local import prediction
 from restem.pipeline.local.prediction import predict, why_unreadable
+from tests.images.formats.dicom_files import dicom
 from tests.tiny_model import CLASSES, export_tiny, png
 
 
@@ -165,3 +167,20 @@ def test_why_a_model_could_not_read_a_file(tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     assert "incomplete" in why_unreadable(str(path), ValueError("Graph execution error"))
     assert "cannot be read" in why_unreadable(str(tmp_path / "gone.png"), ValueError())
+
+
+def test_dicom_files_are_read_as_the_models_configuration_says(model, tmp_path):
+    files = []
+    for kind in ("MONOCHROME1", "MONOCHROME2"):
+        for level in (40, 200):
+            path = tmp_path / f"{kind}-{level}.dcm"
+            path.write_bytes(dicom(np.full((8, 8), level, np.uint8), kind=kind))
+            files.append(str(path))
+    assert all("set image.dicom" in answer["error"] for answer in call(model, files))
+    own = tmp_path / "models" / "1700000001"
+    shutil.copytree(model, own)
+    record = json.loads((own / "assets.extra" / "model.json").read_text())
+    # This window's share of the value x is x / 255.
+    record["config"]["image"] = {"size": 8, "channels": 1, "dicom": {"window": [128, 256]}}
+    (own / "assets.extra" / "model.json").write_text(json.dumps(record))
+    assert [answer["label"] for answer in call(own, files)] == ["light", "dark", "dark", "light"]

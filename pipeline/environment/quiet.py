@@ -1,16 +1,12 @@
-"""What commands show while they work: nothing of TensorFlow's startup messages, and how far they are."""
+"""Keeps TensorFlow's startup messages away from the terminal."""
 
 import contextlib
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from typing import TextIO
 
-from restem.pipeline.environment import quiet_tensorflow
-
-EVERY_SECONDS = 5.0
+from restem.pipeline.environment import TENSORFLOW_VARIABLES
 
 
 @contextlib.contextmanager
@@ -36,25 +32,8 @@ def quiet() -> Iterator[None]:
 def start_tensorflow() -> None:
     """Loads TensorFlow, and lets it look for processors, without messages on the terminal."""
     with quiet():
-        quiet_tensorflow()
+        for name, value in TENSORFLOW_VARIABLES.items():
+            os.environ.setdefault(name, value)
         import tensorflow as tf
 
         tf.constant(0)
-
-
-class Counted:
-    """Prints how many files are done, their rate and the time that is left, every five seconds."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._start = self._told = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Called after each file."""
-        now = time.monotonic()
-        if now - self._told < EVERY_SECONDS:
-            return
-        self._told = now
-        rate = done / (now - self._start)
-        left = (total - done) / rate
-        print(f"{done:,} of {total:,} files, {rate:,.0f} files/s, {left:,.0f} s left", file=self._stream, flush=True)
