@@ -176,14 +176,22 @@ def _absolute(config: Config, folder: Path, overridden: set[KeyPath]) -> Config:
             continue
         from_command_line = any(key in overridden for key in ((section_name,), (section_name, field)))
         base = Path.cwd() if from_command_line else folder
-        config = with_values(config, **{section_name: {field: _resolved(base, value)}})
+        config = with_values(config, **{section_name: {field: _resolved(base, value, f"{section_name}.{field}")}})
     base = Path.cwd() if ("kubeflow",) in overridden or ("kubeflow", "volumes") in overridden else folder
     volumes = tuple(
-        volume.model_copy(update={"holds": _resolved(base, volume.holds)}) if volume.holds else volume
+        volume.model_copy(update={"holds": _resolved(base, volume.holds, "kubeflow.volumes")})
+        if volume.holds
+        else volume
         for volume in config.kubeflow.volumes
     )
     return with_values(config, kubeflow={"volumes": volumes})
 
 
-def _resolved(base: Path, path: str) -> str:
-    return str((base / Path(path).expanduser()).resolve())
+def _resolved(base: Path, path: str, key: str) -> str:
+    try:
+        path.encode()
+        return str((base / Path(path).expanduser()).resolve())
+    except (ValueError, RuntimeError) as error:  # a NUL, or a surrogate; ~ with an unknown user
+        raise RestemError(
+            "this path cannot exist", where=key, given=repr(path), remedy=f"{str(error).splitlines()[0]}"
+        ) from None

@@ -10,6 +10,8 @@ from restem.yaml_dialect import Loader
 
 KeyPath = tuple[str | int, ...]
 MAX_KEYS = 20_000
+MAX_DEPTH = 50
+SHOWN_LETTERS = 200
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,23 @@ class YamlDocument:
 
 def parse_value(text: str) -> Any:
     """Parses one YAML value: "3" is 3, "[a, b]" is a list, "" is null. Raises RestemError."""
+    loader = None
     try:
-        return yaml.load(text, Loader=Loader)  # noqa: S506 - a subclass of SafeLoader
-    except (yaml.YAMLError, ValueError) as error:
+        loader = Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        return loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RestemError(
-            "the value is not valid YAML", given=repr(text), remedy=f"{_problem(error)}; quote it if it is text"
+            "the value is not valid YAML",
+            given=repr(text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}..."),
+            remedy=f"{_problem(error)}; quote it if it is text",
         ) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
 
 
 def parse_document(text: str, name: str) -> YamlDocument:
@@ -43,11 +56,12 @@ def parse_document(text: str, name: str) -> YamlDocument:
         node = loader.get_single_node()
         if node is None:
             return YamlDocument(None)
+        _check_size(node)
         lines: dict[KeyPath, int] = {}
         duplicates: list[tuple[KeyPath, int, int]] = []
-        _collect(loader, node, (), lines, duplicates, seen=set())
+        _collect(loader, node, (), lines, duplicates)
         return YamlDocument(loader.construct_document(node), lines, tuple(duplicates))
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
         raise RestemError(
@@ -60,14 +74,9 @@ def parse_document(text: str, name: str) -> YamlDocument:
 
 # ruamel.yaml reports lines and duplicates, but its loader with lines replaces an alias that refers to itself by null,
 # and stops at the first duplicate without its key path. A walk over its nodes would be the same as this one.
-def _collect(loader: Loader, node: yaml.Node, path: KeyPath, lines: dict, duplicates: list, seen: set) -> None:
-    """Walks the node tree; `seen` contains the ids of the nodes above this one."""
+def _collect(loader: Loader, node: yaml.Node, path: KeyPath, lines: dict, duplicates: list) -> None:
+    """Walks the node tree, whose size is checked."""
     lines.setdefault(path, node.start_mark.line + 1)
-    if id(node) in seen:
-        raise ValueError("an alias refers to itself")
-    if len(lines) > MAX_KEYS:  # aliases of aliases expand to a huge tree from a few lines of text
-        raise ValueError(f"more than {MAX_KEYS:,} values")
-    seen = seen | {id(node)}
     if isinstance(node, yaml.MappingNode):
         first: dict[Any, int] = {}
         for key_node, value_node in node.value:
@@ -79,13 +88,44 @@ def _collect(loader: Loader, node: yaml.Node, path: KeyPath, lines: dict, duplic
                 duplicates.append(((*path, key), first[key], line))
             first.setdefault(key, line)
             lines[(*path, key)] = line
-            _collect(loader, value_node, (*path, key), lines, duplicates, seen)
+            _collect(loader, value_node, (*path, key), lines, duplicates)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _collect(loader, item, (*path, index), lines, duplicates, seen)
+            _collect(loader, item, (*path, index), lines, duplicates)
+
+
+def _check_size(node: yaml.Node) -> None:
+    """Refuses a few lines that stand for a huge tree: aliases of aliases, also in merge keys (<<), and deep nesting.
+
+    Raises:
+        ValueError: with the limit.
+    """
+    sizes: dict[int, int] = {}  # of finished nodes, with all aliases expanded
+    above: set[int] = set()
+
+    def size(node: yaml.Node, depth: int) -> int:
+        if id(node) in sizes:
+            return sizes[id(node)]
+        if id(node) in above:
+            raise ValueError("an alias refers to itself")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} levels")
+        above.add(id(node))
+        inside = node.value if isinstance(node, yaml.MappingNode | yaml.SequenceNode) else []
+        parts = (part for item in inside for part in (item if isinstance(item, tuple) else (item,)))
+        total = 1 + sum(size(part, depth + 1) for part in parts)
+        if total > MAX_KEYS:
+            raise ValueError(f"more than {MAX_KEYS:,} values")
+        above.remove(id(node))
+        sizes[id(node)] = total
+        return total
+
+    size(node, 0)
 
 
 def _problem(error: Exception) -> str:
+    if isinstance(error, RecursionError):  # PyYAML's parser
+        return f"more than {MAX_DEPTH} levels"
     text = getattr(error, "problem", None) or str(error).splitlines()[0]
     context = getattr(error, "context", None)
     return f"{text} ({context})" if context else text

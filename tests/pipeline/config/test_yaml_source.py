@@ -27,6 +27,29 @@ def test_text_that_is_not_yaml_is_rejected_with_its_location(text):
         parse_document(text, "f.yaml")
 
 
+MERGED = "\n".join(["a0: &a0 {k: v}", *(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 9))])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (MERGED, "more than 20,000 values"),
+        ("a: " + "[" * 20_000 + "]" * 20_000, "more than 50 levels"),
+        ("a: " + "[" * 60 + "]" * 60, "more than 50 levels"),
+        ("a: &a {<<: *a}", "refers to itself|undefined alias"),
+    ],
+)
+@pytest.mark.parametrize("parse", [parse_value, lambda text: parse_document(text, "f.yaml")])
+def test_a_few_lines_that_stand_for_a_huge_tree_are_rejected(text, reason, parse):
+    with pytest.raises(RestemError, match=reason) as caught:
+        parse(text)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_date_is_a_text_as_a_key():
+    assert parse_document("2026-11-27: 1\non: 2\n", "f.yaml").data == {"2026-11-27": 1, "on": 2}
+
+
 def test_aliases_that_expand_too_far_are_rejected():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
