@@ -77,12 +77,7 @@ def pack(pixels: np.ndarray) -> bytes:
     # The codec takes any buffer; its annotations say less.
     stream: Any = little_endian.reshape(-1).view(np.uint8)
     # A zlib stream from libdeflate: the same size in a sixth of the time of zlib's default level.
-<<<<<<< HEAD
-    values: Any = little_endian.reshape(-1).view(np.uint8)  # A buffer, without a copy; the stubs know only bytes.
-    return header + imagecodecs.deflate_encode(values, level=1, raw=False)
-=======
     return header + imagecodecs.deflate_encode(stream, level=1, raw=False)
->>>>>>> 82fe202e77dda0de4c5467737f70baaf7e5f0f58
 
 
 def unpack(data: bytes) -> np.ndarray:
