@@ -13,6 +13,7 @@ import numpy as np
 
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
+from restem.visible import visible
 
 _SHOWN = 20
 
@@ -85,9 +86,8 @@ def find_duplicates(lines: Callable[[], Iterable[str]]) -> Duplicates:
 
 def describe_leaks(leaks: Sequence[tuple[Copy, ...]]) -> str:
     """The message about identical images in several splits: a sentence, and one line for each of the first leaks."""
-    shown = "".join(
-        "\n  " + " = ".join(f"{copy.path} ({copy.split})" for copy in _both_sides(group)) for group in leaks[:_SHOWN]
-    )
+    lines = (" = ".join(f"{visible(one.path)} ({one.split})" for one in _both_sides(group)) for group in leaks[:_SHOWN])
+    shown = "".join(f"\n  {line}" for line in lines)
     more = f"\n  and {len(leaks) - _SHOWN} more" if len(leaks) > _SHOWN else ""
     subject = "1 image is" if len(leaks) == 1 else f"{len(leaks)} images are"
     return f"{subject} in more than one split, byte for byte{shown}{more}"

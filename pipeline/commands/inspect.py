@@ -83,6 +83,7 @@ def inspect(
 def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is imported when it is needed
     from rich.table import Table
 
+    from restem.example_gen.dataset import text_of
     from restem.pipeline.commands.console import escape, in_brackets, plain_console, print_table
 
     console = plain_console(sys.stdout)
@@ -112,7 +113,7 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
             f"train and test, {found['conflicts']} with different labels"
         )
     for group in inspection.duplicates.conflicts[:SHOWN_FILES]:
-        console.print(escape("  " + " = ".join(f"{copy.path} ({copy.label})" for copy in group[:5])))
+        console.print(escape("  " + " = ".join(f"{text_of(copy.path)} ({copy.label})" for copy in group[:5])))
     if inspection.near.sentence:
         console.print(escape(f"near-duplicates: {inspection.near.sentence}. To see them: --near-duplicates FILE.png"))
     for line in inspection.near.examples():

@@ -57,7 +57,6 @@ class Survey:
         bands: the files' channels, if they are bands.
         dicom: what was found in DICOM files, if there are any.
         questions: what the user has to decide, as sentences.
-        numbers: a number in the names that several images share, if it is not the group already.
     """
 
     inferred: InferredLayout
@@ -68,7 +67,6 @@ class Survey:
     bands: Bands | None
     dicom: DicomSurvey | None = None
     questions: tuple[str, ...] = ()
-    numbers: Recurring | None = None
 
 
 def survey(path: str, given: Mapping[str, Any] | None = None) -> Survey:
@@ -99,8 +97,8 @@ def survey(path: str, given: Mapping[str, Any] | None = None) -> Survey:
             grouped = _grouped(inferred, numbers)
             # A class may have too few groups for a split of its own: then the question remains.
             with contextlib.suppress(RestemError):
-                listing, inferred, numbers = check_listing(path, grouped.data, scratch=scratch), grouped, None
-        return replace(_survey(inferred, listing), numbers=numbers)
+                listing, inferred = check_listing(path, grouped.data, scratch=scratch), grouped
+        return _survey(inferred, listing)
 
 
 def _decided(inferred: InferredLayout, key: str, value: object, reason: str) -> InferredLayout:
@@ -139,11 +137,11 @@ def _is_two_valued(listing: Listing, file: ImageFile, data: DataConfig) -> bool:
     """Whether nearly all pixels of an image have one of two colours, as a mask has; false if it cannot be read."""
     try:
         encoded = content(listing.folder, file, data.max_bytes)
-        header = probe(encoded, max_pixels=data.max_pixels, max_bytes=data.max_bytes)
+        header = probe(encoded, max_pixels=data.max_pixels, max_bytes=data.max_bytes, array_axes=data.array_axes)
         pixels = _pixels(encoded, header)
-    except UnreadableImage:
+    except Exception:  # It is only a hint; the file itself is judged elsewhere.
         return False
-    if pixels.dtype == np.float32:
+    if pixels.dtype not in (np.uint8, np.uint16):
         return False
     steps = (pixels.reshape(-1, pixels.shape[-1]) >> (4 if pixels.dtype == np.uint8 else 12)).astype(np.int64)
     _, counts = np.unique(steps, axis=0, return_counts=True)

@@ -45,8 +45,8 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         train.repeats is 1), `class_changes` (each a ClassChange, see restem/example_gen/classes.py), `slices` (each
         with column, value, images, and both accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder or
         None), `not_pushed` (why an approved model is not pushed, or None), `report` (a file or None), `quarantined`
-        and `quarantine` (see `read_quarantine`). With the Tuner also `tuned`
-        (see `read_tuned`).
+        and `quarantine` (see `read_quarantine`), `data_notes` (what is doubtful about the data). With the Tuner
+        also `tuned` (see `read_tuned`).
     """
     from restem.evaluator.serving import read_serving
     from restem.evaluator.verdict import read_verdict, with_notes
@@ -169,9 +169,9 @@ def read_run_start(folder: str) -> Any:
 
 
 def read_data_notes(folder: str) -> list[str]:
-    """What is doubtful about the data, in sentences."""
-    with open(Path(folder) / "summary.json", encoding="utf-8") as file:
-        return list(json.load(file).get("notes", []))
+    """What is doubtful about the data, in sentences; none of a run of an earlier version."""
+    file = Path(folder) / "summary.json"
+    return list(json.loads(file.read_text(encoding="utf-8")).get("notes", [])) if file.exists() else []
 
 
 def read_quarantine(folder: str) -> dict[str, Any]:

@@ -51,3 +51,12 @@ def test_a_model_that_never_predicts_a_class_is_noted_and_judged_as_before(predi
     changed = with_notes(verdict, {"candidate": answers(0, 1, 2, 0, 1, 2)}, [ClassChange("version 7", ("d",))])
     assert changed == {**verdict, "reason": verdict["reason"] + " New class d, not in version 7."}
     assert "The baseline never predicts" in with_notes(verdict, {"baseline": answers(0, 0, 1, 1, 1, 0)})["reason"]
+
+
+def test_a_class_without_test_images_is_named_in_the_reason():
+    verdict = {"blessed": True, "reason": explain(METRICS, [MET], blessed=True)}
+    seen = answers(0, 1, 2, 0, 1, 2).at(np.array([0, 1, 4]))
+    assert seen.untested == ("dent",)
+    noted = with_notes(verdict, {"candidate": seen, "baseline": seen})["reason"]
+    assert "There are no test images of dent: nothing is known about it." in noted
+    assert "no test images" not in with_notes(verdict, {"candidate": answers(0, 1, 2, 0, 1, 2)})["reason"]

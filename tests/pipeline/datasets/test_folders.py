@@ -6,6 +6,7 @@ import yaml
 from PIL import Image
 
 from restem.errors import RestemError
+from restem.pipeline.commands.inspect import _show
 from restem.pipeline.config import load_config
 from restem.pipeline.datasets.inspection import inspect
 from restem.pipeline.datasets.near_sheet import write_near_sheet
@@ -30,7 +31,7 @@ def proposed(folder, tmp_path, **given):
     return load_config(out), out.read_text(encoding="utf-8")
 
 
-def test_control_characters_reach_neither_the_proposal_nor_the_console(tmp_path):
+def test_control_characters_reach_neither_the_proposal_nor_the_console(tmp_path, capsys):
     folder = tmp_path / "ima\x1b[31mges"
     classes = ("ca\x1b[2Jt", "do\ng", "\u202efox", "x\x9by")
     fill(folder, *(f"{name}/{i}\x07.png" for name in classes for i in range(6)))
@@ -40,6 +41,11 @@ def test_control_characters_reach_neither_the_proposal_nor_the_console(tmp_path)
     found = inspect(config)
     assert (found.problem, found.quarantined, sum(found.counts["train"].values())) == (None, (), 20)
     assert config.data.path == str(folder)
+    (folder / "loose\x1b[0m.png").write_text("no image")
+    _show(inspect(config), config.data.path)
+    shown = capsys.readouterr().out
+    assert all(character.isprintable() for character in shown.replace("\n", ""))
+    assert r"loose\x1b[0m.png" in shown
 
 
 def test_photographs_and_masks_side_by_side(tmp_path):
