@@ -4,7 +4,6 @@ tifffile gives the stored numbers, and no subsampled ones. Pillow's libtiff conv
 and ranges that the file names (TIFF 6.0, 20 and 21).
 """
 
-import contextlib
 import io
 
 import imagecodecs
@@ -53,7 +52,7 @@ def read_page(data: bytes, page: tifffile.TiffPage, number: int) -> np.ndarray:
       UnreadableImage: pixel data are missing. Otherwise anything, as Pillow does for damaged files.
     """
     _check_segments(data, page)
-    with contextlib.closing(TiffImageFile(io.BytesIO(data))) as image:
+    with TiffImageFile(io.BytesIO(data)) as image:
         image.seek(number)
         # Pillow itself would read uncompressed data without libtiff, as if they were RGB.
         how = ("RGBX", "raw", False, page.offset)
