@@ -1,5 +1,6 @@
 """A pushed model with a few weights, for the tests of the Baseline and the Pusher."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from restem.images.config import ImageConfig
 from restem.run_record import ModelInput, ModelRecord
 
 CLASSES = ["dark", "light"]
+MAX_PIXELS = 100_000
 STEM = {"claim": "exact", "error": 1e-7, "weights": [], "dropped": []}
 
 
@@ -38,7 +40,9 @@ def export_tiny(
     slope = [-1.0 / channels, 1.0 / channels] + [0.0] * (len(classes) - 2)
     offset = [threshold, -threshold] + [-1000.0] * (len(classes) - 2)
     head.set_weights([np.array([slope] * channels), np.array(offset)])
-    export(model, image, classes, str(folder), record(image), STEM)
+    about = record(image)
+    about = replace(about, config={**about.config, "data": {"max_pixels": MAX_PIXELS}})
+    export(model, image, classes, str(folder), about, STEM)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 
 from restem.convert import ENDINGS
+from restem.convert.to_torch import receive, send
 from restem.errors import RestemError
 from restem.installed import check_packages
 
@@ -124,21 +126,36 @@ def _write_torch(model: keras.Model, path: str, images: Iterable[np.ndarray] | N
         )
 
 
-def _load_torch(path: str) -> Run:
-    import torch
+class _TorchProgram:
+    """A program for PyTorch, which runs in a process of its own until this object is gone."""
 
-    module = torch.export.load(path).module()
+    def __init__(self, path: str) -> None:
+        command = [sys.executable, "-m", "restem.convert.to_torch", path]
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
 
-    def run(pixels: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return module(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        try:
+            send(pixels, self._child.stdin)
+            answer = receive(self._child.stdout)
+        except OSError:
+            answer = None
+        if answer is None:
+            raise RestemError("PyTorch could not run the program that it wrote", where="--to torch")
+        return answer
 
-    return run
+    def __del__(self) -> None:
+        for stream in (self._child.stdin, self._child.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._child.wait()
 
 
 FORMATS = {
     "keras": Format(ENDINGS["keras"], _write_keras, _load_keras),
     "onnx": Format(ENDINGS["onnx"], _write_onnx, _load_onnx, ("onnx", "onnxruntime", "tf2onnx")),
     "tflite": Format(ENDINGS["tflite"], _write_tflite, _load_tflite),
-    "torch": Format(ENDINGS["torch"], _write_torch, _load_torch, ("torch",), "pip install torch"),
+    "torch": Format(ENDINGS["torch"], _write_torch, _TorchProgram, ("torch",), "pip install torch"),
 }

@@ -123,8 +123,10 @@ def dicom_lines(found: DicomSurvey | None) -> list[str]:
 
 def group_lines(found: DicomSurvey | None, data: DataConfig, *, given_splits: bool) -> list[str]:
     """The lines of the section data: images of one patient stay together."""
-    if found is None or data.group is not None:
+    if found is None:
         return []
+    if data.group is not None:
+        return ["  # group: dicom.PatientID reads the patient from each file, which is surer than a name or a column"]
     if not found.patients:
         return ["  # group: some files have no PatientID; images of one patient should not be in both splits"]
     if found.patients < FEW_PATIENTS:

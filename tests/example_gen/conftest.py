@@ -111,7 +111,7 @@ BAD = {
     "cat/text.png": (lambda: b"not pixels", "It is text, not an image"),
     "dog/cut.png": (lambda: image_bytes()[:-100], "The PNG file is incomplete"),
     "dog/empty.png": (lambda: b"", "The file is empty (0 bytes)."),
-    "dog/photo.jp2": (lambda: image_bytes(kind="JPEG2000"), "JPEG2000 is not supported"),
+    "dog/photo.pcx": (lambda: image_bytes(kind="PCX"), "PCX is not supported"),
     "dog/large.png": (lambda: image_bytes(size=(120, 120)), "It has 120 x 120 pixels"),
     "README.md": (lambda: b"# About", "It is outside the class folders"),
 }

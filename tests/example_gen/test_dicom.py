@@ -104,5 +104,5 @@ def test_files_without_the_element_are_refused(folder):
 
 @pytest.mark.parametrize("keys", [{"metadata": ("dicom.PatientName",)}, {"group": "dicom.PatientBirthDate"}])
 def test_elements_that_are_not_accepted(keys):
-    with pytest.raises(RestemError, match="element of DICOM files"):
+    with pytest.raises(ValueError, match="element of DICOM files"):
         DataConfig(path="images", **keys)

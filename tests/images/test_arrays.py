@@ -66,8 +66,7 @@ def test_true_and_false_are_white_and_black():
         (npy(VALUES)[:60], "header is damaged"),
         (npy(VALUES)[:-1], "The NPY file is incomplete"),
         (npy(np.full((3, 3), np.nan)), "that are not finite"),
-        (npy(np.full((3, 3), 1e300)), "beyond the range of 32-bit"),
-        (npy(np.full((3, 3), 2**24 + 1)), "values beyond 16,777,216"),
+        (npy(np.full((3, 3), 2**53 + 1)), "whole numbers beyond 9,007,199,254,740,992"),
         (npy(np.zeros((0, 5))), "size 5 x 0"),
     ],
 )

@@ -29,7 +29,7 @@ from .test_arrays import npy
 
 LIMITS = {"max_pixels": 100_000, "max_bytes": 1 << 20}
 CHANGES = 300
-AGREED = int(os.environ.get("RESTEM_DAMAGED_FILES", "600"))
+AGREED = int(os.environ.get("RESTEM_DAMAGED_FILES", "300"))
 BATCH = 500
 IMAGE = {"size": 8, "value_range": (0, 65535), "max_upsampling": None, "dicom": {}}
 NUMBERS = [0, 1, 127, 128, 255]

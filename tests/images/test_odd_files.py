@@ -209,8 +209,8 @@ def test_unsigned_values_of_32_bits_are_scaled_by_value_range():
     tifffile.imwrite(tiff, values)
     for data in (npy(values), npy(values.astype(np.int64)), tiff.getvalue()):
         stored = decodable(data, probe(data, **LIMITS))
-        shown = decode_raw(tf.constant(stored), Depth(8, (4e9, 4e9 + 200))).numpy()[..., 0]
-        assert shown.tolist() == [[0, 128], [255, 255]]
+        shown = decode_raw(tf.constant(stored), Depth(8, (4e9, 4e9 + 255))).numpy()[..., 0]
+        assert shown.tolist() == [[0, 100], [200, 255]]
     huge = npy(np.array([[2**60]]))
     with pytest.raises(UnreadableImage, match="whole numbers beyond 9,007,199,254,740,992"):
         read_array(huge, probe(huge, **LIMITS))

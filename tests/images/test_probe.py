@@ -143,8 +143,8 @@ def header(channels: int = 3, **more) -> Header:
         (
             header(needs_range=True),
             Requirements(),
-            "Its values are floating point or signed, and black and white are not defined: set "
-            "image.value_range: [black, white].",
+            "Its values are floating point, signed, or have more than 16 bits, and black and white are not defined: "
+            "set image.value_range: [black, white].",
         ),
         (header(), ImageConfig(size=80).requirements(), None),
         (
@@ -178,10 +178,10 @@ def _jpeg2000() -> bytes:
         (bytes(2**20 + 1), r"1,048,577 bytes; the limit is data.max_bytes \(1,048,576\)"),
         (b"notes, not pixels\n", "It is text, not an image"),
         (b"\x7fELF\0\0\0\0", "It is not an image"),
-        (_jpeg2000(), "JPEG2000 is not supported"),
+        (_jpeg2000()[:60], r"The JPEG2000 file's header is damaged \("),
         (b"RIFF\0\0\0\0WAVEfmt ", "It is not an image"),
-        (bytes(128) + b"DICM" + bytes(9), "DICOM is not supported: convert it"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC is not supported"),
+        (bytes(128) + b"DICM" + bytes(9), "The DICOM file has no image"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "The HEIC file's header is damaged"),
         (b"SIMPLE  =                    T" + b" " * 99, "FITS is not supported"),
         (b"PK\3\4" + bytes(40), r"It is a ZIP archive \(as .npz is\), not an image .*: unpack it"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "It is a Git LFS pointer"),

@@ -57,7 +57,7 @@ def read_page(data: bytes, page: tifffile.TiffPage, number: int) -> np.ndarray:
         # Pillow itself would read uncompressed data without libtiff, as if they were RGB.
         how = ("RGBX", "raw", False, page.offset)
         image.tile = [ImageFile._Tile("libtiff", (0, 0, page.imagewidth, page.imagelength), 0, how)]
-        image.use_load_libtiff = True
+        image.__dict__["use_load_libtiff"] = True  # missing in Pillow's types
         image.load()  # and turns it upright
         return np.asarray(image.convert("RGB"))
 

@@ -139,11 +139,10 @@ def test_a_truncated_file_is_refused(options, tenth):
         read(cut)
 
 
-@pytest.mark.parametrize("mode", ["YCbCr", "LAB"])
-def test_unsupported_colours_are_named(photo, mode):
+def test_unsupported_colours_are_named(photo):
     buffer = io.BytesIO()
-    Image.fromarray(photo).convert(mode).save(buffer, "TIFF")
-    with pytest.raises(UnreadableImage, match=r"(YCBCR|CIELAB) colours in 3 channel"):
+    Image.fromarray(photo).convert("LAB").save(buffer, "TIFF")
+    with pytest.raises(UnreadableImage, match="CIELAB colours in 3 channel"):
         read(buffer.getvalue())
 
 
