@@ -253,7 +253,7 @@ def _read_near(parts: str) -> NearDuplicates:
             looks.append(Look.from_line(line))
         else:
             plain += 1
-    return find_near(sorted(looks, key=lambda look: look.path), plain)
+    return find_near(looks, plain)
 
 
 def _read_counts(parts: str, splits: tuple[str, ...]) -> dict[str, Counter]:

@@ -177,6 +177,7 @@ def find_near(looks: Sequence[Look], plain: int = 0) -> NearDuplicates:
     """
     if not looks:
         return NearDuplicates(plain=plain)
+    looks = sorted(looks, key=lambda look: look.path)  # so that equally similar images are chosen by their names
     values = np.frombuffer(b"".join(look.values for look in looks), np.uint8).reshape(-1, SIDE, SIDE)
     splits = np.array([SPLITS.index(look.split) for look in looks])
     hashes, informative = _hashes(values)

@@ -121,9 +121,10 @@ def arrange(
     if len(tree.used) < 2:
         return Arrangement()
     inside = _splits_inside(tree, path, where)
-    if inside is None:
-        _refuse_same_names(tree, where)
-    return inside or Arrangement()
+    if inside is not None:
+        return inside
+    _refuse_same_names_inside(tree, where)
+    return Arrangement()
 
 
 def _chosen(tree: _Tree, pattern: tuple[str, ...], where: str) -> Arrangement:
@@ -223,7 +224,7 @@ def _splits_inside(tree: _Tree, path: str, where: str) -> Arrangement | None:
     raise _two_readings(tree, readings, where, also=also, what=f"there are folders for splits inside {_names([top])}")
 
 
-def _refuse_same_names(tree: _Tree, where: str) -> None:
+def _refuse_same_names_inside(tree: _Tree, where: str) -> None:
     """Refuses "classes" that all have folders of the same names, unless most images are not in those."""
     common = set.intersection(*(set(tree.second[top]) for top in tree.used))
     direct = sum(tree.direct[top] for top in tree.used)
