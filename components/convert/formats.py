@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from restem.convert import ENDINGS
+from restem.convert.torch_process import Program
 from restem.errors import RestemError
 from restem.installed import check_packages
 
@@ -124,21 +125,9 @@ def _write_torch(model: keras.Model, path: str, images: Iterable[np.ndarray] | N
         )
 
 
-def _load_torch(path: str) -> Run:
-    import torch
-
-    module = torch.export.load(path).module()
-
-    def run(pixels: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return module(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
-
-    return run
-
-
 FORMATS = {
     "keras": Format(ENDINGS["keras"], _write_keras, _load_keras),
     "onnx": Format(ENDINGS["onnx"], _write_onnx, _load_onnx, ("onnx", "onnxruntime", "tf2onnx")),
     "tflite": Format(ENDINGS["tflite"], _write_tflite, _load_tflite),
-    "torch": Format(ENDINGS["torch"], _write_torch, _load_torch, ("torch",), "pip install torch"),
+    "torch": Format(ENDINGS["torch"], _write_torch, Program, ("torch",), "pip install torch"),
 }
