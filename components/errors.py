@@ -1,5 +1,7 @@
 """The exception for everything that a user can fix: a configuration, a folder of images, a missing file."""
 
+from restem.visible import visible_lines
+
 
 class RestemError(ValueError):
     """An error that the user can fix; shown as one paragraph, never with a stack trace.
@@ -36,7 +38,8 @@ class RestemError(ValueError):
         sides = [f"expected {self.expected}" if self.expected else "", f"given {self.given}" if self.given else ""]
         told = ", ".join(side for side in sides if side)
         parts = [start, told[:1].upper() + told[1:], self.remedy or ""]
-        return " ".join(part if part.endswith((".", "!", "?", ":")) else part + "." for part in parts if part)
+        told = " ".join(part if part.endswith((".", "!", "?", ":")) else part + "." for part in parts if part)
+        return visible_lines(told)
 
     def __reduce__(self):
         """Supports pickling, because Beam sends exceptions between processes."""

@@ -307,6 +307,12 @@ class Evaluation:
         return tuple(self.classes[i] for i in np.flatnonzero((images > 0) & (predictions == 0)))
 
     @property
+    def untested(self) -> tuple[str, ...]:
+        """The classes that have no images."""
+        images = np.bincount(self.labels, minlength=len(self.classes))
+        return tuple(self.classes[i] for i in np.flatnonzero(images == 0))
+
+    @property
     def only_predicted(self) -> str | None:
         """The class that is predicted for every image, though there are images of other classes; else None."""
         if len(set(self.predicted.tolist())) != 1 or len(set(self.labels.tolist())) < 2:

@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from restem.visible import visible_lines
+
 
 class Loader(yaml.SafeLoader):
     """Reads 1e-4 as a number too; YAML 1.1, which PyYAML implements, requires 1.0e-4.
@@ -31,13 +33,19 @@ for _kind in (Loader, _Dumper):
 
 
 def dump(value: Any, *, width: int = 100) -> str:
-    """A value as YAML, one key per line; mappings keep their order."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)  # a safe dumper
+    """A value as YAML, one key per line; mappings keep their order. Control characters in it are escaped."""
+    text = _dumped(value, width=width, unicode=True)
+    return text if visible_lines(text) == text else _dumped(value, width=width, unicode=False)
 
 
 def dump_inline(value: Any) -> str:
-    """A value as YAML on one line."""
-    text = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
-    )
+    """A value as YAML on one line. Control characters in it are escaped."""
+    text = _dumped(value, width=float("inf"), unicode=True, inline=True)
+    text = text if visible_lines(text) == text else _dumped(value, width=float("inf"), unicode=False, inline=True)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _dumped(value: Any, *, width: float, unicode: bool, inline: bool = False) -> str:
+    return yaml.dump(  # a safe dumper
+        value, Dumper=_Dumper, default_flow_style=inline, sort_keys=False, allow_unicode=unicode, width=width
+    )

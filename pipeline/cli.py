@@ -36,7 +36,9 @@ def main() -> None:
 
 
 def _end(message: str, code: int) -> None:
-    print(message, file=sys.stderr, flush=True)
+    from restem.visible import visible_lines
+
+    print(visible_lines(message), file=sys.stderr, flush=True)
     # No teardown: threads of heavy libraries must not delay the exit, and a second Ctrl-C must not show a stack trace.
     sys.stdout.flush()
     os._exit(code)

@@ -4,7 +4,7 @@ import signal
 
 from restem.errors import RestemError
 from restem.stem import StemError
-from restem.trainer.memory import filled_the_disk, ran_out_of_memory
+from restem.trainer.memory import filled_the_disk, full_disk, ran_out_of_memory
 
 
 class WorkFailed(RestemError):
@@ -55,14 +55,17 @@ def explain_failure(error: BaseException) -> tuple[str, bool]:
     step = getattr(error, "step", None)
     lines = [line for line in str(cause).strip().splitlines() if line.strip()]
     text = f"{type(cause).__name__}: {lines[-1].strip()[:500]}" if lines else type(cause).__name__
-    return f"{f'the step {step} failed' if step else 'the work failed'}: {text.rstrip('.')}.{_hint(cause)}", False
+    return f"{f'the step {step} failed' if step else 'the work failed'}: {text.rstrip('.')}.{_hint(chain)}", False
 
 
-def _hint(error: BaseException) -> str:
-    if ran_out_of_memory(error):
-        return " There is too little memory: a smaller train.batch_size or image.size needs less."
-    if filled_the_disk(error):
-        return " The disk is full."
+def _hint(chain: list[BaseException]) -> str:
+    for error in reversed(chain):
+        if filled_the_disk(error):
+            return f" {full_disk(error)}: remove what is not needed, and run again; finished steps are kept."
+        if ran_out_of_memory(error):
+            return " There is too little memory: a smaller train.batch_size or image.size needs less."
+        if type(error).__module__.startswith("ml_metadata"):
+            return " If the metadata database is damaged, restem repair sets it aside."
     return ""
 
 

@@ -375,7 +375,9 @@ def _refuse_presets(weights: str) -> None:
     from restem.stem.checkpoint.hub import refuse_online
 
     try:
-        refuse_online(weights)
+        if "://" in weights or not Path(weights).exists():
+            # A configuration's path is relative to its own folder, and so a name has become a path.
+            refuse_online(weights if "://" in weights else Path(weights).name)
     except StemError as error:
         raise RestemError(str(error), where="model.weights") from None
     file = Path(weights) / "model.weights.h5"

@@ -11,6 +11,7 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGES = (
     "restem.schemas",
     "restem",
+    "restem.visible",
     "restem.errors",
     "restem.installed",
     "restem.fingerprint",

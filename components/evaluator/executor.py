@@ -66,7 +66,8 @@ class Executor(executor.Executor):
         write_decision(evaluation, decision)
         images = read_images(artifact_utils.get_split_uri(input_dict["examples"], "test"))
         baseline = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["baseline_model"]))
-        write_serving(evaluation, measure_serving({"candidate": model, "baseline": baseline}, images))
+        if (cost := measure_serving({"candidate": model, "baseline": baseline}, images)) is not None:
+            write_serving(evaluation, cost)
         if fingerprint(model) != judged:
             where = artifact_utils.get_single_uri(input_dict["model"])
             raise RestemError("the candidate's files changed while it was evaluated", where=where, remedy=CHANGED)

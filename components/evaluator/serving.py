@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -71,8 +72,10 @@ def served_size(folder: str) -> int:
     return sum(size for name, size in file_sizes(folder).items() if not name.startswith(f"{EXTRA}/"))
 
 
-def measure_serving(models: Mapping[str, str], images: Sequence[bytes], *, seconds: float = SECONDS) -> ServingCost:
-    """Measures both models.
+def measure_serving(
+    models: Mapping[str, str], images: Sequence[bytes], *, seconds: float = SECONDS
+) -> ServingCost | None:
+    """Measures both models; None if there is no image that both serve, because one is limited to small ones.
 
     Args:
       models: the folders of the SavedModels, by "candidate" and "baseline".
@@ -88,6 +91,9 @@ def measure_serving(models: Mapping[str, str], images: Sequence[bytes], *, secon
     if not images:
         raise ValueError("there are no images")
     loaded = {role: tf.saved_model.load(folder) for role, folder in models.items()}
+    images = [one for one in images if all(_serves(model, one) for model in loaded.values())]
+    if not images:
+        return None
     costs = {role: Serving(served_size(folder)) for role, folder in models.items()}
     for batch in BATCHES:
         durations: dict[str, list[float]] = {role: [] for role in models}
@@ -113,6 +119,17 @@ def measure_serving(models: Mapping[str, str], images: Sequence[bytes], *, secon
         processor=processor,
         gpu=bool(tf.config.list_physical_devices("GPU")),
     )
+
+
+def _serves(model: Any, image: bytes) -> bool:
+    """Whether an image is not larger than the model's data.max_pixels, which may be smaller than this run's."""
+    import tensorflow as tf
+
+    try:
+        model.signatures["serving_default"](image_bytes=tf.constant([image]))
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True
 
 
 def read_images(uri: str, count: int = BATCHES[-1]) -> list[bytes]:

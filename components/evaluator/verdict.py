@@ -81,7 +81,7 @@ def with_notes(
 ) -> dict[str, Any]:
     """The verdict with notes in its reason, which do not change the decision.
 
-    They are about each model that never predicts a class, and about classes that are new or gone.
+    They are about each model that never predicts a class, and about classes that are new, gone, or have no test images.
 
     Args:
       verdict: see read_verdict.
@@ -90,6 +90,11 @@ def with_notes(
     """
     notes = [note for role, evaluation in evaluations.items() if (note := one_sided(role, evaluation))]
     told = [change.sentence for change in changes]
+    untested = next(iter(evaluations.values())).untested if evaluations else ()
+    if untested:
+        told.append(
+            f"There are no test images of {first_few(untested)}: nothing is known about answers for {_it(untested)}."
+        )
     return {**verdict, "reason": " ".join([verdict["reason"], *told, *notes])}
 
 

@@ -2,11 +2,13 @@
 
 import math
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from restem.errors import RestemError
+from restem.images.config import ArrayAxes
 from restem.images.header import MAX_DECODED_BYTES
 from restem.section import Section
 
@@ -16,6 +18,9 @@ EMBEDDED_DOCUMENTS = "embedded:documents"
 EMBEDDED = (EMBEDDED_DIGITS, EMBEDDED_DOCUMENTS)
 
 Layout = Literal["folders", "manifest", "tfrecord"]
+# What folders can be, in data.folders.
+CLASS, SPLIT, ANY = "class", "split", "any"
+MOST_FOLDERS = 6
 MANIFESTS = (".csv", ".tsv", ".tab", ".txt", ".parquet")
 # Before the keyword of an element of DICOM files, in data.group and data.metadata.
 DICOM_PREFIX = "dicom."
@@ -83,6 +88,27 @@ class DataConfig(Section):
         "its sub-folders train and test; 'manifest': a table with one row per image; 'tfrecord': tf.Examples. By "
         "default, the path's name decides.",
     )
+    folders: str | None = Field(
+        None,
+        min_length=1,
+        description="What the folders at each depth are, from the top: 'class', 'split' (named train, test and maybe "
+        "val, in any case) or 'any', as in 'class', 'split/class', 'class/split', 'any/class' or 'any/split/class'. "
+        "Deeper folders count as part of the last one. By default, the folders' names decide; where they leave two "
+        "readings, the run stops and shows both.",
+    )
+    include: tuple[str, ...] = Field(
+        (),
+        description="Patterns such as '*.jpg' or 'site-?/*'; * also matches slashes. If there are any, only images "
+        "whose path (relative to the folder, or as in the table) matches one are used; the number of others is said.",
+    )
+    exclude: tuple[str, ...] = Field(
+        (), description="Patterns, as in include, of images that are not used, such as '*_mask.png'."
+    )
+    follow_links: bool = Field(
+        False,
+        description="Whether symbolic links in a folder of images are followed out of this folder. Otherwise such "
+        "links are quarantined.",
+    )
     columns: ColumnsConfig = Field(ColumnsConfig(), description="The names of a manifest's columns.")
     images_folder: str | None = Field(
         None,
@@ -146,6 +172,11 @@ class DataConfig(Section):
         description="The names of all classes. The run stops if one of them has no images, unless allow_class_changes "
         "is set. A class that is not listed is trained on, and named in the verdict and the report.",
     )
+    merge_labels: bool | Mapping[str, str] = Field(
+        False,
+        description="Classes that are made one: a mapping such as {Cats: cat}, or true for all whose names differ only "
+        "in case, spaces or Unicode form; these get the name with the most images.",
+    )
     allow_class_changes: bool = Field(
         False,
         description="Whether a class of data.classes, or of the newest version under push.destination, may be missing. "
@@ -165,6 +196,12 @@ class DataConfig(Section):
         "stopping early (train.keep, train.patience). 0 means none, unless the data have a split val.",
     )
     allow_leaks: bool = Field(False, description="Whether byte-identical images may be in more than one split.")
+    allow_near_duplicates: bool | None = Field(
+        None,
+        description="Whether images that look the same (resized, compressed again, mirrored) may be in more than one "
+        "split. false: the run looks for them and stops; true: it looks for them and the report counts them. By "
+        "default, only restem inspect looks for them.",
+    )
     spans: int = Field(1, ge=1, description="How many of the newest spans are read together, if path has {SPAN}.")
     max_quarantined: float = Field(
         0.05,
@@ -185,6 +222,12 @@ class DataConfig(Section):
         256 * 2**20, ge=1, le=2**31 - 1, description="Larger files (in bytes) are refused before they are read."
     )
 
+    array_axes: ArrayAxes = Field(
+        "hwc",
+        description="The axes of NumPy arrays (.npy) with three dimensions: 'hwc' is height, width, channels; 'chw' is "
+        "channels, height, width, as PyTorch has them.",
+    )
+
     @model_validator(mode="after")
     def _keys_suit_the_layout(self) -> "DataConfig":
         if "{VERSION}" in self.path and "{SPAN}" not in self.path:
@@ -195,6 +238,12 @@ class DataConfig(Section):
             )
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise RestemError("classes has duplicate names", expected="each class once", given=", ".join(self.classes))
+        if isinstance(self.merge_labels, Mapping) and (
+            again := sorted(set(self.merge_labels.values()) & set(self.merge_labels))
+        ):
+            what = "merge_labels has names on both sides, so it is unclear which class remains"
+            raise RestemError(what, expected="old name: name of the class that remains", given=", ".join(again))
+        self.folder_parts  # noqa: B018 - refuses what is none
         if taken := sorted(set(self.metadata) & _OWN_FEATURES):
             expected = "names that differ from the built-in features of examples"
             raise RestemError("metadata uses reserved names", expected=expected, given=", ".join(taken))
@@ -234,6 +283,27 @@ class DataConfig(Section):
                 raise RestemError(f"{given[0]} is only for a manifest", given=f"path: {self.path}")
 
     @property
+    def folder_parts(self) -> tuple[str, ...] | None:
+        """`folders` in parts: class, split or any at each depth; None if names decide.
+
+        Raises:
+          RestemError: it is not such a pattern.
+        """
+        if self.folders is None:
+            return None
+        parts = tuple(part.strip() for part in self.folders.split("/"))
+        known = set(parts) <= {CLASS, SPLIT, ANY} and len(parts) <= MOST_FOLDERS
+        if not known or parts.count(CLASS) != 1 or parts.count(SPLIT) > 1:
+            raise RestemError(
+                "this does not say what the folders are",
+                where="data.folders",
+                expected=f"class once, split at most once, and any, with slashes between them, at most {MOST_FOLDERS}",
+                given=repr(self.folders),
+                remedy="For example class, split/class, class/split or any/class",
+            )
+        return parts
+
+    @property
     def found_layout(self) -> Layout:
         """The configured layout, or the one that follows from the path's name."""
         if self.layout is not None:
@@ -246,7 +316,16 @@ class DataConfig(Section):
     def elsewhere(self, path: str) -> "DataConfig":
         """The configuration for other images with the same limits, without column names, groups and splits."""
         limits = self.model_dump(
-            include={"test_share", "max_quarantined", "max_pixels", "max_bytes", "max_decoded_bytes", "allow_leaks"}
+            include={
+                "test_share",
+                "max_quarantined",
+                "max_pixels",
+                "max_bytes",
+                "max_decoded_bytes",
+                "allow_leaks",
+                "array_axes",
+                "follow_links",
+            }
         )
         return DataConfig(path=path, **limits)
 
@@ -290,4 +369,42 @@ def compiled_group(pattern: str) -> re.Pattern:
             expected=r"a pattern that finds the patient, slide or scene in a path, such as 'patient-(\d+)'",
             given=repr(pattern),
         )
+    if _too_costly(re._parser.parse(pattern)):  # type: ignore[attr-defined]  # the parsed form has no public name
+        raise RestemError(
+            "this regular expression may take very long on some paths",
+            where="data.group",
+            expected=f"no repetition inside a repetition, as in (a+)+, and at most {_MOST_REPETITIONS} of * and +",
+            given=repr(pattern),
+            remedy=r"Use bounds, such as \d{1,9}, or [^/_]+ between separators",
+        )
     return compiled
+
+
+_MOST_REPETITIONS = 4
+
+
+def _too_costly(parsed: Any) -> bool:
+    """Whether matching may need more steps than a small power of a path's length."""
+    repeated = _unbounded(parsed)
+    # Alternatives inside a repetition may match the same text in many ways, too.
+    nested = any(_unbounded(one) or any(str(operation) == "BRANCH" for operation, _ in one) for one in repeated)
+    return nested or len(repeated) > _MOST_REPETITIONS
+
+
+def _unbounded(parsed: Any) -> list[Any]:
+    """What is repeated without a bound, or more than a hundred times, in a parsed regular expression."""
+    repeats = []
+    for operation, argument in parsed:
+        name = str(operation)
+        if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") and argument[1] > _FEW_TIMES:
+            repeats.append(argument[2])
+            continue
+        parts = argument if isinstance(argument, tuple | list) else [argument]
+        for part in parts:
+            for inner in part if isinstance(part, list) else [part]:
+                if isinstance(inner, re._parser.SubPattern):  # type: ignore[attr-defined]
+                    repeats += _unbounded(inner)
+    return repeats
+
+
+_FEW_TIMES = 100

@@ -54,14 +54,16 @@ def refuse(folder: str, file: ImageFile, reason: object) -> Refused:
     """The `Refused` entry for a listed image that cannot be read."""
     if file.record is not None:
         return Refused(file.path, str(reason), file.record.length)
-    return with_size(folder, Refused(file.path, str(reason)))
+    return Refused(file.path, str(reason), _size(folder, file.path))
 
 
 def with_size(folder: str, refused: Refused) -> Refused:
     """Adds the stored size if it is missing and can be determined."""
-    if refused.bytes >= 0:
-        return refused
+    return refused if refused.bytes >= 0 else replace(refused, bytes=_size(folder, refused.path))
+
+
+def _size(folder: str, path: str) -> int:
     try:
-        return replace(refused, bytes=storage.status(storage.join(folder, refused.path)).bytes)
+        return storage.status(storage.join(folder, path)).bytes
     except (OSError, ValueError):
-        return refused
+        return -1

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from restem.visible import visible
+
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
 TITLES = {TRAIN: "training", VAL: "validation", TEST: "test"}  # as in "training images"
@@ -35,7 +37,7 @@ class ImageFile:
     """A listed image, before it becomes an example.
 
     path: relative to the listing's folder, with forward slashes; or absolute, or a URL. For a record, its name.
-    label: the class name, unicode-normalised (NFC).
+    label: the class name, unicode-normalised (NFC); control characters in it become escapes, see `visible`.
     split: 'train', 'val' or 'test'; empty until it is decided.
     group: images of one group stay in one split.
     weight: the weight in training.
@@ -52,6 +54,10 @@ class ImageFile:
     metadata: tuple[str, ...] = ()
     record: Record | None = None
     key: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.label.isprintable():
+            object.__setattr__(self, "label", visible(self.label))
 
     def to_json(self) -> str:
         """One line of JSON, without empty fields."""
@@ -70,14 +76,18 @@ class ImageFile:
 class Refused:
     """A file that cannot become an example.
 
-    path: as in `ImageFile`.
-    reason: a sentence for the user.
+    path: as in `ImageFile`, made visible: it is shown, not opened.
+    reason: a sentence for the user, made visible.
     bytes: its size; -1 if unknown.
     """
 
     path: str
     reason: str
     bytes: int = -1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", visible(self.path))
+        object.__setattr__(self, "reason", visible(self.reason))
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -124,6 +134,10 @@ class Listing:
     spans: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not all(name.isprintable() for name in self.classes):
+            object.__setattr__(self, "classes", tuple(sorted({visible(name) for name in self.classes})))
+
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that the images are in: `train`, `test`, and `val` if it has images."""
@@ -149,8 +163,8 @@ def relative(folder: str, path: str) -> str:
 
 
 def text_of(name: str) -> str:
-    """A name in which invalid bytes are escaped."""
-    return name.encode(errors="backslashreplace").decode()
+    """A name in which invalid bytes and control characters are escaped."""
+    return visible(name)
 
 
 def first_few(names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 import apache_beam as beam
+import tensorflow as tf
 from tfx import types
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
@@ -29,6 +30,8 @@ from restem.example_gen.content import with_size
 from restem.example_gen.dataset import TITLES, ExampleFields, ImageFile, Listing, Refused
 from restem.example_gen.duplicates import Duplicates, check_leaks, digest_line, find_duplicates
 from restem.example_gen.listing import check_counts, check_listing
+from restem.example_gen.near import Look, NearDuplicates, check_near, find_near, look_of
+from restem.example_gen.questions import missing_sentence
 from restem.example_gen.reading import Accepted, ImageReader, Limits, limits_of
 from restem.example_gen.schema import complete_schema
 from restem.images.config import Requirements
@@ -38,7 +41,7 @@ _LOG = logging.getLogger("restem")
 _SHOWN = 20
 _GROUP_FILES = 256
 _PROGRESS_SECONDS = 5.0
-_REFUSED, _COUNTED, _DIGESTS = "refused", "counted", "digests"
+_REFUSED, _COUNTED, _DIGESTS, _LOOKS = "refused", "counted", "digests", "looks"
 
 
 class Executor(BaseBeamExecutor):
@@ -76,18 +79,31 @@ class Executor(BaseBeamExecutor):
         limits = limits_of(config, Requirements(**settings["image"]))
         fields = ExampleFields(listing.classes, config.weight is not None, tuple(config.metadata))
         with self._make_beam_pipeline() as pipeline:
-            _build(pipeline, listing, fields, limits, examples, parts)
+            _build(pipeline, listing, fields, limits, examples, parts, looks=config.allow_near_duplicates is not None)
         refused = [Refused.from_json(line) for line in _lines(parts, _REFUSED)]
         refused += [with_size(listing.folder, one) for one in listing.refused]
         refused.sort(key=lambda one: one.path)
         counts = _read_counts(parts, listing.splits)
         duplicates = find_duplicates(lambda: _lines(parts, _DIGESTS))
+        near = _read_near(parts) if config.allow_near_duplicates is not None else None
         fileio.rmtree(parts)
 
         _check_quarantine(refused, len(listing), config)
         check_counts(listing.classes, counts, config.path, given_splits=listing.given_splits, readable=True)
         check_leaks(duplicates, config, config.path)
-        _write_quarantine(quarantine_uri, refused, listing, counts, duplicates, listed_change(config, listing.classes))
+        notes = list(listing.notes)
+        if near is not None:
+            near = near.without({copy.path for group in duplicates.leaks for copy in group})
+            check_near(near, config, config.path)
+            if near.sentence:
+                _LOG.warning("near-duplicates: %s", near.sentence)
+            notes.append(near.sentence or f"Near-duplicates: none in {near.compared:,} images that were compared")
+            notes += near.examples()
+        if untested := missing_sentence(listing.classes, counts):
+            _LOG.warning("%s", untested)
+            notes.append(untested)
+        change = listed_change(config, listing.classes)
+        _write_quarantine(quarantine_uri, refused, listing, counts, duplicates, change, notes)
         schema_file = os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), "schema.pbtxt")
         io_utils.write_pbtxt_file(schema_file, complete_schema(fields))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
@@ -114,8 +130,12 @@ def _build(
     limits: Limits,
     examples: types.Artifact,
     parts: str,
+    *,
+    looks: bool,
 ) -> None:
     """Reads the listed images, and writes the examples of each split, the refused files, counts and digests.
+
+    With `looks` it also writes what each image looks like.
 
     Workers read the listing from a file, because a pipeline that contained a million images would be too large to
     submit. The listing is shuffled by a hash of the paths, so that the examples are shuffled too, and always in the
@@ -131,14 +151,16 @@ def _build(
         | "Group" >> beam.Map(_group)
         | "Shuffle" >> beam.GroupByKey()
         | "ReadImages"
-        >> beam.ParDo(ReadImages(listing.folder, limits, fields, len(listing.files))).with_outputs(
-            *listing.splits, _REFUSED, _COUNTED, _DIGESTS
+        >> beam.ParDo(ReadImages(listing.folder, limits, fields, len(listing.files), looks=looks)).with_outputs(
+            *listing.splits, _REFUSED, _COUNTED, _DIGESTS, _LOOKS
         )
     )
     for split in listing.splits:
         target = os.path.join(artifact_utils.get_split_uri([examples], split), "data_tfrecord")
         _ = outcomes[split] | f"Write[{split}]" >> WriteStoredTFRecords(target)
     _ = outcomes[_REFUSED] | "WriteRefused" >> beam.io.WriteToText(os.path.join(parts, _REFUSED))
+    if looks:
+        _ = outcomes[_LOOKS] | "WriteLooks" >> beam.io.WriteToText(os.path.join(parts, _LOOKS))
     _ = outcomes[_DIGESTS] | "WriteDigests" >> beam.io.WriteToText(os.path.join(parts, _DIGESTS))
     _ = (
         outcomes[_COUNTED]
@@ -151,7 +173,8 @@ def _build(
 class ReadImages(beam.DoFn):
     """A group of images -> serialized examples (`train` and `test`); lines of refused files; counts; digests."""
 
-    def __init__(self, folder: str, limits: Limits, fields: ExampleFields, total: int) -> None:
+    def __init__(self, folder: str, limits: Limits, fields: ExampleFields, total: int, *, looks: bool = False) -> None:
+        self._looks = looks
         self._folder = folder
         self._limits = limits
         self._fields = fields
@@ -174,6 +197,8 @@ class ReadImages(beam.DoFn):
                 yield beam.pvalue.TaggedOutput(file.split, outcome.example)
                 line = digest_line(outcome.digest, file.path, file.label, file.split)
                 yield beam.pvalue.TaggedOutput(_DIGESTS, line)
+                if self._looks:
+                    yield beam.pvalue.TaggedOutput(_LOOKS, _look_line(outcome))
             else:
                 yield beam.pvalue.TaggedOutput(_REFUSED, outcome.to_json())
             self._done += 1
@@ -213,6 +238,24 @@ def _lines(parts: str, name: str) -> Iterator[str]:
             yield from lines
 
 
+def _look_line(accepted: Accepted) -> str:
+    """What an image looks like; an empty line if it is too plain to be compared."""
+    stored = tf.train.Example.FromString(accepted.example).features.feature["image_bytes"].bytes_list.value[0]
+    values = look_of(stored)
+    file = accepted.file
+    return "" if values is None else Look(file.path, file.label, file.split, values).to_line()
+
+
+def _read_near(parts: str) -> NearDuplicates:
+    looks, plain = [], 0
+    for line in _lines(parts, _LOOKS):
+        if line.strip():
+            looks.append(Look.from_line(line))
+        else:
+            plain += 1
+    return find_near(sorted(looks, key=lambda look: look.path), plain)
+
+
 def _read_counts(parts: str, splits: tuple[str, ...]) -> dict[str, Counter]:
     counts: dict[str, Counter] = {split: Counter() for split in splits}
     for split, label, count in map(json.loads, _lines(parts, _COUNTED)):
@@ -241,6 +284,7 @@ def _write_quarantine(
     counts: dict[str, Counter],
     duplicates: Duplicates,
     change: ClassChange | None,
+    notes: list[str],
 ) -> None:
     with fileio.open(os.path.join(uri, Quarantine.LINES), "w") as file:
         file.write("".join(one.to_json() + "\n" for one in refused))
@@ -258,6 +302,7 @@ def _write_quarantine(
         "duplicates": duplicates.counts(),
         "spans": list(listing.spans),
         "class_change": None if change is None else asdict(change),
+        "notes": notes,
     }
     with fileio.open(os.path.join(uri, Quarantine.SUMMARY), "w") as file:
         file.write(json.dumps(summary, indent=2) + "\n")

@@ -10,7 +10,10 @@ from restem.example_gen.classes import LISTED, listed_change, refuse_missing
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import SHOWN, TEST, TRAIN, VAL, Listing, first_few
 from restem.example_gen.dicom_tags import wants_tags, with_tags, without_tags
+from restem.example_gen.labels import merge_labels
 from restem.example_gen.layouts import folder, manifest, records
+from restem.example_gen.questions import notes_on
+from restem.example_gen.selection import Selection
 from restem.example_gen.splits import assign_splits
 
 # data.layout -> the module that lists it and computes its fingerprint.
@@ -34,9 +37,10 @@ def list_data(path: str, config: DataConfig, *, scratch: str | None = None) -> L
     plain = without_tags(config) if tags else config
     listings = [LAYOUTS[config.found_layout].list_images(span.path, base, plain, scratch) for span in found]
     merged = merge(base, listings, tuple(span.number for span in found if span.number is not None))
-    if tags:
-        return with_tags(merged, config, assign_splits)
-    return assign_splits(merged, config)
+    if config.found_layout != "folders":
+        merged = Selection(config).of_listing(merged)
+    merged = merge_labels(merged, config)
+    return with_tags(merged, config, assign_splits) if tags else assign_splits(merged, config)
 
 
 def check_listing(path: str, config: DataConfig, *, scratch: str | None = None) -> Listing:
@@ -52,7 +56,8 @@ def check_listing(path: str, config: DataConfig, *, scratch: str | None = None) 
     change = listed_change(config, listing.classes)
     refuse_missing(change, where=f"{LISTED}, data.path ({path})", allowed=config.allow_class_changes)
     check_counts(listing.classes, listing.counts(), path, given_splits=listing.given_splits)
-    return listing if change is None else replace(listing, notes=(*listing.notes, change.sentence))
+    told = notes_on(listing, grouped=config.group is not None)
+    return replace(listing, notes=(*listing.notes, *told, *([] if change is None else [change.sentence])))
 
 
 def fingerprint(path: str, config: DataConfig) -> str:

@@ -9,8 +9,9 @@ import tensorflow as tf
 from restem.example_gen.config import DataConfig
 from restem.example_gen.content import content, refuse
 from restem.example_gen.dataset import ExampleFields, ImageFile, Refused
-from restem.images.arrays import decodable
-from restem.images.config import Requirements
+from restem.images.arrays import read_array
+from restem.images.config import ArrayAxes, Requirements
+from restem.images.container import to_decodable
 from restem.images.formats.pillow import explain_failure
 from restem.images.graph.decode import ShapeOnly, decode_raw
 from restem.images.header import MAX_DECODED_BYTES, Header, UnreadableImage, check_suits, in_brackets
@@ -20,7 +21,8 @@ from restem.images.probe import probe
 # twice as much while 16 bits are rescaled.
 _BATCH_FILES = 64
 _BATCH_PIXELS = 2**25
-
+# Larger images are decoded alone, and then need at most 2.5 times the memory of their decoded pixels.
+_ALONE_PIXELS = _BATCH_PIXELS // 2
 
 _NONE = Requirements()
 
@@ -29,7 +31,7 @@ _NONE = Requirements()
 class Limits:
     """The limits that are checked on the header.
 
-    max_pixels, max_bytes, max_decoded_bytes: as in DataConfig.
+    max_pixels, max_bytes, max_decoded_bytes, array_axes: as in DataConfig.
     image: what the configuration's image section requires of each file.
     """
 
@@ -37,11 +39,12 @@ class Limits:
     max_bytes: int
     image: Requirements = _NONE
     max_decoded_bytes: int = MAX_DECODED_BYTES
+    array_axes: ArrayAxes = "hwc"
 
 
 def limits_of(data: DataConfig, image: Requirements) -> Limits:
     """The limits of a configuration."""
-    return Limits(data.max_pixels, data.max_bytes, image, data.max_decoded_bytes)
+    return Limits(data.max_pixels, data.max_bytes, image, data.max_decoded_bytes, data.array_axes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,12 @@ class Accepted:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Readable:
     """A file that the model can read.
 
     file: path and class.
-    data: what the graph decodes: the file's content, or the output of `decodable`.
+    data: what the graph decodes: the file's content, or the output of `decodable`; empty after `take`.
     header: of the file.
     shape: height, width and channels after decoding.
     digest: the SHA-256 of the original file.
@@ -69,6 +72,11 @@ class Readable:
     header: Header
     shape: tuple[int, int, int]
     digest: bytes
+
+    def take(self) -> bytes:
+        """The data, which are then no longer kept here: an image may be as large as the limits allow."""
+        data, self.data = self.data, b""
+        return data
 
 
 class ImageDecoder:
@@ -83,6 +91,7 @@ class ImageDecoder:
         self._limits = limits
         # It has no Python control flow, and autograph takes a second.
         self._shapes = tf.function(_shapes, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        self._shape = tf.function(_shape, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
     def decode(self, files: Iterable[ImageFile]) -> Iterator[Readable | Refused]:
         """One result per file. It keeps at most 64 files in memory, with 32 million pixels or one image."""
@@ -91,8 +100,10 @@ class ImageDecoder:
         for file in files:
             try:
                 data, header = self._load(file)
-                if not header.in_graph:
-                    yield self._convert(file, data, header)
+                if not header.in_graph or header.pixels > _ALONE_PIXELS:
+                    held = [data]
+                    del data
+                    yield (self._decode_alone if header.in_graph else self._convert)(file, held, header)
                     continue
             except Exception as error:
                 yield refuse(self._folder, file, reason_of(error))
@@ -112,15 +123,30 @@ class ImageDecoder:
             max_pixels=limits.max_pixels,
             max_bytes=limits.max_bytes,
             max_decoded_bytes=limits.max_decoded_bytes,
+            array_axes=limits.array_axes,
         )
         check_suits(header, limits.image)
         return data, header
 
-    def _convert(self, file: ImageFile, data: bytes, header: Header) -> Readable:
-        """Converts a file that TensorFlow does not decode; the result contains its pixels in a lossless format."""
-        digest = hashlib.sha256(data).digest()
-        stored = decodable(data, header, self._limits.image.dicom)
-        return Readable(file, stored, header, (header.height, header.width, header.channels), digest)
+    def _convert(self, file: ImageFile, held: list[bytes], header: Header) -> Readable:
+        """Converts a file that TensorFlow does not decode; the result contains its pixels in a lossless format.
+
+        `held` has the file's content, and is emptied, so that it is not in memory while the pixels are encoded.
+        """
+        digest = hashlib.sha256(held[0]).digest()
+        pixels = read_array(held.pop(), header, self._limits.image.dicom)
+        return Readable(file, to_decodable(pixels), header, (header.height, header.width, header.channels), digest)
+
+    def _decode_alone(self, file: ImageFile, held: list[bytes], header: Header) -> Readable | Refused:
+        """Decodes a large image. Its content is in memory only once; `held` is emptied."""
+        digest = hashlib.sha256(held[0]).digest()
+        data = tf.constant(held.pop())
+        try:
+            shape = self._shape(data).numpy().tolist()
+        except Exception:  # as in _decode
+            encoded = data.numpy()
+            return Refused(file.path, explain_failure(encoded, header.format), len(encoded))
+        return Readable(file, data.numpy(), header, tuple(shape), digest)
 
     def _decode(self, batch: list[tuple[ImageFile, bytes, Header]]) -> Iterator[Readable | Refused]:
         if not batch:
@@ -162,7 +188,7 @@ class ImageReader:
             if isinstance(one, Refused):
                 yield one
             else:
-                example = self._example(one.file, one.data, one.header, one.shape)
+                example = self._example(one.file, one.take(), one.header, one.shape)
                 yield Accepted(one.file, example.SerializeToString(), one.digest)
 
     def _example(self, file: ImageFile, data: bytes, header: Header, shape: tuple[int, int, int]) -> tf.train.Example:
@@ -177,7 +203,7 @@ class ImageReader:
         height, width, channels = shape
         weight = {"weight": _float(file.weight)} if self._fields.weighted else {}
         metadata = zip(self._fields.metadata, file.metadata, strict=True)
-        return tf.train.Example(
+        example = tf.train.Example(
             features=tf.train.Features(
                 feature={
                     "image_bytes": _bytes(data),
@@ -194,6 +220,12 @@ class ImageReader:
                 }
             )
         )
+        del data  # The example has a copy, and its serialization will be another one.
+        return example
+
+
+def _shape(image: tf.Tensor) -> tf.Tensor:
+    return decode_raw(image, ShapeOnly())
 
 
 def _shapes(images: tf.Tensor) -> tf.Tensor:

@@ -6,14 +6,14 @@ the formats that TensorFlow does not decode, with the readers in `formats/`.
 
 from pathlib import Path
 
-from restem.images.config import DicomReading, ImageConfig
+from restem.images.config import ArrayAxes, DicomReading, ImageConfig
 
 
-def encode_for_serving(path: str | Path, dicom: DicomReading | None = None) -> bytes:
+def encode_for_serving(path: str | Path, dicom: DicomReading | None = None, *, array_axes: ArrayAxes = "hwc") -> bytes:
     """The bytes that a client sends to the served model for a file; see `restem.images.arrays.encode_for_serving`."""
     from restem.images import arrays  # imports NumPy and Pillow, which checking a configuration does not need
 
-    return arrays.encode_for_serving(path, dicom)
+    return arrays.encode_for_serving(path, dicom, array_axes=array_axes)
 
 
 def dicom_reading(model: str | Path) -> DicomReading | None:
@@ -27,4 +27,15 @@ def dicom_reading(model: str | Path) -> DicomReading | None:
     return ImageConfig.model_validate(read_model(Path(model) / EXTRA).config["image"]).dicom_reading
 
 
-__all__ = ["DicomReading", "ImageConfig", "dicom_reading", "encode_for_serving"]
+def array_axes(model: str | Path) -> ArrayAxes:
+    """The axes of `.npy` arrays in a pushed model's configuration, for `encode_for_serving`.
+
+    Args:
+      model: the folder of one version.
+    """
+    from restem.run_record import EXTRA, read_model
+
+    return read_model(Path(model) / EXTRA).config.get("data", {}).get("array_axes", "hwc")
+
+
+__all__ = ["DicomReading", "ImageConfig", "array_axes", "dicom_reading", "encode_for_serving"]

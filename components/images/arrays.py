@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from restem.images.config import DicomReading
+from restem.images.config import ArrayAxes, DicomReading
 from restem.images.container import to_decodable
 from restem.images.formats import npy, pillow
 from restem.images.formats.others import OTHERS, read_other
@@ -14,10 +14,10 @@ from restem.images.probe import probe
 # Limits for single files that a client sends to a served model.
 _MAX_PIXELS = 2**30
 _MAX_BYTES = 2**31 - 1
-_FLOAT32_WHOLE = 2**24
+_FLOAT32_WHOLE, _FLOAT64_WHOLE = 2**24, 2**53
 
 
-def encode_for_serving(path: str | Path, dicom: DicomReading | None = None) -> bytes:
+def encode_for_serving(path: str | Path, dicom: DicomReading | None = None, *, array_axes: ArrayAxes = "hwc") -> bytes:
     """What a client sends to the served model for a file: `image_bytes`, or the feature of that name in a tf.Example.
 
     PNG, JPEG and the usual GIF and BMP files are sent unchanged. TIFF, WebP, `.npy`, other BMP files, GIF files with
@@ -27,13 +27,14 @@ def encode_for_serving(path: str | Path, dicom: DicomReading | None = None) -> b
     Args:
       path: the file.
       dicom: how the model's configuration reads DICOM files, see `restem.images.dicom_reading`.
+      array_axes: the axes of `.npy` arrays, as data.array_axes in the model's configuration.
 
     Raises:
       UnreadableImage: the file is not an image, or is damaged; the message is a sentence.
       OSError: the file cannot be read.
     """
     data = Path(path).read_bytes()
-    header = probe(data, max_pixels=_MAX_PIXELS, max_bytes=_MAX_BYTES)
+    header = probe(data, max_pixels=_MAX_PIXELS, max_bytes=_MAX_BYTES, array_axes=array_axes)
     check_dicom(header, dicom)
     return decodable(data, header, dicom)
 
@@ -61,13 +62,13 @@ def read_array(data: bytes, header: Header, dicom: DicomReading | None = None) -
       dicom: how DICOM files are read; None gives the values in the modality's units, as `restem init` needs them.
 
     Returns:
-      uint8, uint16, or (header.needs_range) float32 [height, width, channels].
+      uint8, uint16, or (header.needs_range) float32 or float64 [height, width, channels].
 
     Raises:
-      UnreadableImage: the image data are damaged, or contain values that float32 cannot represent.
+      UnreadableImage: the image data are damaged, or contain values that float64 cannot represent.
     """
     if header.format == "NPY":
-        pixels = npy.read_npy(data)
+        pixels = npy.read_npy(data, channels_first=header.channels_first)
     elif header.format == "TIFF":
         from restem.images.formats.tiff import read_tiff
 
@@ -80,23 +81,30 @@ def read_array(data: bytes, header: Header, dicom: DicomReading | None = None) -
 
 
 def as_stored(pixels: np.ndarray) -> np.ndarray:
-    """uint8 and uint16 unchanged, true and false as 255 and 0, everything else as float32.
+    """uint8 and uint16 unchanged, true and false as 255 and 0, everything else as float32, or float64 if it is needed.
+
+    float64 is for integers beyond 2**24, such as those of 32 bits, and for values beyond the range of float32.
 
     Raises:
-      UnreadableImage: values are not finite, or are integers too large for float32 to represent exactly.
+      UnreadableImage: values are not finite, or are integers too large for float64 to represent exactly.
     """
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype in (np.uint8, np.uint16):
         return pixels
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * 255
+    low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)  # NaN, if there is one
     if np.issubdtype(pixels.dtype, np.integer):
-        if pixels.size and (pixels.max() > _FLOAT32_WHOLE or pixels.min() < -_FLOAT32_WHOLE):
-            raise UnreadableImage(f"It has values beyond {_FLOAT32_WHOLE:,}: scale them to 16 bits, or to floats.")
-    elif not np.isfinite(pixels).all():
+        largest = max(-int(low), int(high))
+        if largest > _FLOAT64_WHOLE:
+            raise UnreadableImage(f"It has whole numbers beyond {_FLOAT64_WHOLE:,}: scale them to 16 bits.")
+        return pixels.astype(np.float32 if largest <= _FLOAT32_WHOLE else np.float64)
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise UnreadableImage("It has values that are not finite (NaN or infinity): replace them.")
-    with np.errstate(over="ignore"):
-        values = pixels.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise UnreadableImage("It has values beyond the range of 32-bit floating point: scale them.")
-    return values
+    if max(-float(low), float(high)) > float(np.finfo(np.float32).max):
+        with np.errstate(over="ignore"):
+            pixels = pixels.astype(np.float64)
+        if not (np.isfinite(pixels.min()) and np.isfinite(pixels.max())):  # of a longer type
+            raise UnreadableImage("It has values beyond the range of 64-bit floating point: scale them.")
+        return pixels
+    return pixels.astype(np.float32, copy=False)

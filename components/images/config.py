@@ -13,6 +13,7 @@ RGB = ("red", "green", "blue")
 GREY = ("grey",)
 
 Fit = Literal["stretch", "pad", "crop"]
+ArrayAxes = Literal["hwc", "chw"]
 Side = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE_PIXELS)]
 BandName = Annotated[str, Field(min_length=1)]
 

@@ -30,8 +30,10 @@ class Header:
       of bands. A palette counts as RGB (with alpha if it has transparent entries), CMYK as RGB.
     bit_depth: bits per channel, as stored. A palette's colours have 8.
     pages: number of pages of a TIFF; they are channels too.
-    needs_range: the values are floating point or signed, which have no meaning without image.value_range.
+    needs_range: the values are floating point, signed, or have more than 16 bits: they have no meaning without
+      image.value_range.
     in_graph: whether TensorFlow decodes the file; if not, `restem.images.arrays` decodes it during ingestion.
+    channels_first: whether the axes of a `.npy` array are channels, height, width.
     """
 
     format: str
@@ -42,6 +44,7 @@ class Header:
     pages: int = 1
     needs_range: bool = False
     in_graph: bool = True
+    channels_first: bool = False
 
     @property
     def value_bytes(self) -> int:
@@ -76,19 +79,18 @@ def check_suits(header: Header, wanted: Requirements) -> None:
         if header.pages > 1:
             raise UnreadableImage(f"It has {header.pages} pages: name the channels of each page in image.bands.")
         if header.channels > _UNNAMED_CHANNELS:
-            shape = f"{header.height} x {header.width} x {header.channels}"
-            first = header.format == "NPY" and header.height <= _UNNAMED_CHANNELS
-            hint = f" Or do its channels come first ({shape})? Then save np.moveaxis(array, 0, -1)." if first else ""
-            raise UnreadableImage(f"It has {header.channels} channels: name them in image.bands.{hint}")
+            raise UnreadableImage(f"It has {header.channels} channels: name them in image.bands.{axes_hint(header)}")
     elif header.channels != wanted.channels:
         has = f"{header.channels} channel{'s' if header.channels > 1 else ''}"
-        raise UnreadableImage(f"It has {has}, but image.bands names {wanted.channels}.")
+        raise UnreadableImage(
+            f"It has {has}, but image.bands names {wanted.channels}.{axes_hint(header, wanted.channels)}"
+        )
     check_dicom(header, wanted.dicom)
     windowed = wanted.dicom is not None and header.format == "DICOM" and wanted.dicom.window != "full"
     if header.needs_range and not wanted.value_range and not windowed:
         raise UnreadableImage(
-            "Its values are floating point or signed, and black and white are not defined: set "
-            "image.value_range: [black, white]."
+            "Its values are floating point, signed, or have more than 16 bits, and black and white are not defined: "
+            "set image.value_range: [black, white]."
         )
     times = wanted.upsampling(header.height, header.width)
     if wanted.max_upsampling is not None and times > wanted.max_upsampling:
@@ -96,6 +98,19 @@ def check_suits(header: Header, wanted: Requirements) -> None:
             f"It has {header.width} x {header.height} pixels: image.size would enlarge it {times:.3g} times; the limit "
             f"is image.max_upsampling ({wanted.max_upsampling:g})."
         )
+
+
+def axes_hint(header: Header, named: int = _UNNAMED_CHANNELS) -> str:
+    """A question with the key to set, to append to a refusal, if an array's first axis may be its channels.
+
+    Args:
+      header: of a file with too many channels.
+      named: how many channels are expected at most.
+    """
+    if header.format != "NPY" or header.channels_first or not 1 < header.height <= named < header.channels:
+        return ""
+    shape = f"{header.height} x {header.width} x {header.channels}"
+    return f" Or do its channels come first ({shape})? Then set data.array_axes: chw."
 
 
 def check_dicom(header: Header, reading: DicomReading | None) -> None:

@@ -1,11 +1,11 @@
 """Detects a file's format and reads its header. No pixel is decoded, so a decompression bomb costs nothing."""
 
-from restem.images.config import MAX_BANDS
+from restem.images.config import MAX_BANDS, ArrayAxes
 from restem.images.formats.npy import npy_header
 from restem.images.formats.others import other_header
 from restem.images.formats.pillow import pillow_header
 from restem.images.formats.unread import what_it_is
-from restem.images.header import MAX_DECODED_BYTES, Header, UnreadableImage, check_bytes, damaged
+from restem.images.header import MAX_DECODED_BYTES, Header, UnreadableImage, axes_hint, check_bytes, damaged
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY_START = b"\x93NUMPY"
@@ -13,7 +13,14 @@ _NPY_START = b"\x93NUMPY"
 _VALUES_PER_PIXEL = 4
 
 
-def probe(data: bytes, *, max_pixels: int, max_bytes: int, max_decoded_bytes: int = MAX_DECODED_BYTES) -> Header:
+def probe(
+    data: bytes,
+    *,
+    max_pixels: int,
+    max_bytes: int,
+    max_decoded_bytes: int = MAX_DECODED_BYTES,
+    array_axes: ArrayAxes = "hwc",
+) -> Header:
     """Reads a file's header and checks it against the limits.
 
     Args:
@@ -21,6 +28,7 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int, max_decoded_bytes: in
       max_pixels: the limit for pixels (width x height); the limit for the values in all channels is four times this.
       max_bytes: the limit for the length of data.
       max_decoded_bytes: the limit for all values of the decoded image in memory.
+      array_axes: the axes of `.npy` arrays: height, width, channels, or channels, height, width.
 
     Raises:
       UnreadableImage: the file is empty, too large, not an image, in an unsupported format, or has a damaged header.
@@ -34,7 +42,7 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int, max_decoded_bytes: in
 
         header = tiff_header(data, max_pixels)
     elif data.startswith(_NPY_START):
-        header = npy_header(data)
+        header = npy_header(data, channels_first=array_axes == "chw")
     else:
         header = pillow_header(data) or other_header(data)
         if header is None:
@@ -46,7 +54,7 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int, max_decoded_bytes: in
             f"It has {header.width} x {header.height} pixels; the limit is data.max_pixels ({max_pixels:,})."
         )
     if header.channels > MAX_BANDS:
-        raise UnreadableImage(f"It has {header.channels:,} channels; the limit is {MAX_BANDS}.")
+        raise UnreadableImage(f"It has {header.channels:,} channels; the limit is {MAX_BANDS}.{axes_hint(header)}")
     if header.pixels * header.channels > max_pixels * _VALUES_PER_PIXEL:
         raise UnreadableImage(
             f"It has {header.width} x {header.height} pixels in {header.channels} channels; the limit for the values "

@@ -108,6 +108,7 @@ class DataSummary:
     conflicts: int = 0  # those of them in several classes
     spans: tuple[int, ...] = ()  # the numbers of the spans that were read
     class_change: ClassChange | None = None  # how the classes differ from data.classes
+    notes: tuple[str, ...] = ()  # what is doubtful about the data
 
 
 @dataclass(frozen=True)

@@ -254,4 +254,5 @@ def _read_data_summary(uri: str) -> DataSummary:
         conflicts=summary["duplicates"]["conflicts"],
         spans=tuple(summary["spans"]),
         class_change=ClassChange.from_dict(change) if (change := summary.get("class_change")) else None,
+        notes=tuple(summary.get("notes", ())),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from restem.report import formatting
+from restem.visible import visible_lines
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,7 +23,7 @@ def environment(escape: Callable[[Any], str] | None = None) -> Environment:
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("restem.report", "."),
         autoescape=escape is None,  # noqa: S701 - else `finalize` escapes every value
-        finalize=escape,
+        finalize=escape or _visible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -30,3 +31,8 @@ def environment(escape: Callable[[Any], str] | None = None) -> Environment:
     for name in ("percent", "points", "count", "images", "duration", "reason"):
         templates.filters[name] = getattr(formatting, name)
     return templates
+
+
+def _visible(value: Any) -> Any:
+    """Control characters in names become escapes; markup that the templates made stays as it is."""
+    return visible_lines(value) if type(value) is str else value

@@ -22,7 +22,12 @@ class _Servable(tf.Module):
     """The network with its signatures."""
 
     def __init__(
-        self, model: keras.Model, image: ImageConfig, classes: list[str], temperature: float | None = None
+        self,
+        model: keras.Model,
+        image: ImageConfig,
+        classes: list[str],
+        temperature: float | None = None,
+        max_pixels: int | None = None,
     ) -> None:
         super().__init__()
         # Under these names the variables are in the SavedModel, for a later training (continuation.py). The model
@@ -32,12 +37,13 @@ class _Servable(tf.Module):
         # A constant of the graph: a later training goes on from the weights, so without it.
         self._temperature = temperature
         self._image = image
+        self._max_pixels = max_pixels
         self._classes = classes
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Maps encoded images, string [N], to probabilities and labels."""
-        return self.answer(preprocess(image_bytes, self._image))
+        return self.answer(preprocess(image_bytes, self._image, self._max_pixels))
 
     @tf.function(autograph=False)
     def answer(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -51,14 +57,18 @@ class _Servable(tf.Module):
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Maps serialized raw tf.Examples, string [N], to the same outputs."""
+        """Maps serialized raw tf.Examples, string [N], to the same outputs.
+
+        It has no limit on pixels: ingestion has checked the examples, and with the limits of the current run. A later
+        run may allow larger images, and this model must still answer for them as a baseline.
+        """
         features = tf.io.parse_example(examples, {"image_bytes": tf.io.FixedLenFeature([], tf.string)})
-        return self.serving_default(features["image_bytes"])
+        return self.answer(preprocess(features["image_bytes"], self._image))
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_lenient(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """The same for images of which some cannot be read: they have empty labels, zeros, and a reason in `error`."""
-        pixels, error = preprocess_readable(image_bytes, self._image)
+        pixels, error = preprocess_readable(image_bytes, self._image, self._max_pixels)
         read = error == ""
         answers = {
             name: tf.where(read if value.shape.rank == 1 else read[:, None], value, tf.zeros([], value.dtype))
@@ -80,7 +90,8 @@ def export(
     Signatures: `serving_default` takes `image_bytes` (string [N], encoded images) and returns `probabilities` (float32
     [N, classes]), `label` (string [N], the most probable class), `labels` and `scores` (string and float32
     [N, min(5, classes)], the most probable first). `serving_lenient` also returns `error` (string [N]), and does not
-    fail if an image cannot be read. `serve_examples` takes `examples` (string [N], serialized raw
+    fail if an image cannot be read. Both refuse images with more than the configuration's data.max_pixels before they
+    decode them. `serve_examples` takes `examples` (string [N], serialized raw
     tf.Examples with the feature `image_bytes`) and returns the same as `serving_default`.
 
     Args:
@@ -92,7 +103,10 @@ def export(
         a temperature, both signatures divide the logits by it.
       stem: the stem's transfer report as a dict; it is saved there too.
     """
-    servable = _Servable(model, image, classes, record.temperature)
+    max_pixels = record.config.get("data", {}).get("max_pixels")
+    if max_pixels is not None:
+        max_pixels = max(max_pixels, image.height * image.width)  # The warm-up's images have the model's own size.
+    servable = _Servable(model, image, classes, record.temperature, max_pixels)
     tf.saved_model.save(
         servable,
         folder,

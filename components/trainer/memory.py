@@ -3,14 +3,20 @@
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from restem.errors import RestemError
 
 # What TensorFlow's allocators, XLA, cuDNN and CUDA say. The class of the error does not tell: ResourceExhaustedError
 # also stands for a full disk, a quota, and too many open files, and XLA uses InternalError as well.
 MEMORY = re.compile(r"\bOOM\b|out of memory|OUT_OF_MEMORY|ALLOC_FAILED|failed to allocate", re.IGNORECASE)
+FULL = re.compile(
+    "|".join(re.escape(os.strerror(code)) for code in (errno.ENOSPC, errno.EDQUOT)) + "|database or disk is full"
+)
+PATH = re.compile(r"/[^\s;:,'\"]+")
 MIB = 2**20
 
 
@@ -24,10 +30,23 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 def filled_the_disk(error: BaseException) -> bool:
     """Whether the error says that a disk is full, or a quota on it used up."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    if isinstance(error, OSError):
-        return error.errno in full
-    return type(error).__name__ == "ResourceExhaustedError" and any(os.strerror(code) in str(error) for code in full)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # TensorFlow, SQLite and Beam's workers raise their own errors with these words.
+    return FULL.search(str(error)) is not None
+
+
+def full_disk(error: BaseException) -> str:
+    """The end of a message about a full disk: which disk it is, if the error names a path, and what is free there."""
+    named = getattr(error, "filename", None)
+    found = [named] if isinstance(named, str) else PATH.findall(str(error))
+    for path in found:
+        folder = Path(path)
+        while not folder.is_dir() and folder != folder.parent:
+            folder = folder.parent
+        if folder != folder.parent:
+            return f"The disk of {folder} is full ({shutil.disk_usage(folder).free / MIB:,.0f} MiB free)"
+    return "The disk is full"
 
 
 @contextmanager

@@ -23,11 +23,10 @@ def compare(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
     runs/digits@2026-11-26T18. With a single folder its newest runs are compared. The first run is what the others are
     compared with.
     """
-    from rich.markup import escape
     from rich.table import Table
 
     from restem.evaluator.figures import NOTHING, percent, points
-    from restem.pipeline.commands.console import print_table
+    from restem.pipeline.commands.console import escape, print_table
     from restem.pipeline.local.past_runs import find_runs, labels, read_compared
     from restem.report.comparison import page, text
 

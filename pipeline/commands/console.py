@@ -5,12 +5,13 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from restem.example_gen.dataset import first_few
+from restem.visible import visible_lines
 
 START_UP = "start-up"
 EXPENSIVE = 1.5  # times the baseline's operations: from there on the summary names it
@@ -87,6 +88,11 @@ class RunConsole:
         self._progress.add_task(escape(text), total=None)
 
 
+def escape(text: str) -> str:
+    """Text for a console: neither rich's markup nor control characters in it have an effect."""
+    return markup.escape(visible_lines(text))
+
+
 def plain_console(stream: TextIO) -> Console:
     """A console for results; in a file or a pipe, lines do not break at 80 columns."""
     return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDE)
@@ -126,6 +132,8 @@ def print_summary(summary: dict[str, Any], stream: TextIO) -> None:
         if names:
             told = f"never predicts {first_few(names)}" if only is None else f"predicts {only} for every test image"
             table.add_row("[yellow]warning[/yellow]", escape(f"the {role} {told}"))
+    for note in summary.get("data_notes", []):
+        table.add_row("[yellow]data[/yellow]", escape(note))
     if (summary["cost"]["operations_ratio"] or 0) > EXPENSIVE:
         table.add_row("cost", escape(summary["cost"]["sentence"]))
     if "tuned" in summary:

@@ -19,13 +19,14 @@ from restem.errors import RestemError
     "overrides",
     multiple=True,
     metavar="data.KEY=VALUE",
-    help="What only you know of the data, e.g. data.columns.label=species or data.label_threshold=0.5. Repeatable.",
+    help="What only you know of the data, e.g. data.folders=class/split or data.columns.label=species. Repeatable.",
 )
 def init(data: str, out: str | None, overrides: tuple[str, ...]) -> None:
     """Look at images and write a configuration that is ready to run, with a reason for each value.
 
-    DIR has one folder per class, or train/ and test/ with one folder per class in each, or TFRecord files. MANIFEST is
-    a table (.csv, .tsv, .txt, .parquet) with one row per image. TFRECORD is a file of tf.Examples, or a quoted pattern.
+    DIR has one folder per class, or train/ and test/ (in any case, or Training/ and Testing/) with one folder per class
+    in each, or TFRecord files. MANIFEST is a table (.csv, .tsv, .txt, .parquet) with one row per image. TFRECORD is a
+    file of tf.Examples, or a quoted pattern.
     """
     from pydantic import ValidationError
 

@@ -21,9 +21,19 @@ SAMPLES = 8  # images per class that are kept for the pictures
 @set_option
 @click.option("--contact-sheet", metavar="FILE.png", help="Write a picture of what the model sees, one row per class.")
 @click.option("--augmented", metavar="FILE.png", help="Write a picture of what train.augment does to some images.")
+@click.option(
+    "--near-duplicates",
+    metavar="FILE.png",
+    help="Write a picture of images in different splits that look the same, side by side.",
+)
 @json_option
 def inspect(
-    config_path: str, overrides: tuple[str, ...], contact_sheet: str | None, augmented: str | None, as_json: bool
+    config_path: str,
+    overrides: tuple[str, ...],
+    contact_sheet: str | None,
+    augmented: str | None,
+    near_duplicates: str | None,
+    as_json: bool,
 ) -> None:
     """Show classes, splits, identical images, and the files that would go to quarantine. Trains nothing."""
     from restem.pipeline.config import load_config
@@ -48,6 +58,13 @@ def inspect(
         with quiet():
             write_contact_sheet(Path(contact_sheet).expanduser(), inspection.samples, config.image)
         print(f"Wrote {contact_sheet}.", file=sys.stderr)
+    if near_duplicates:
+        from restem.pipeline.datasets.near_sheet import write_near_sheet
+
+        if write_near_sheet(Path(near_duplicates).expanduser(), inspection.near):
+            print(f"Wrote {near_duplicates}.", file=sys.stderr)
+        else:
+            print(f"{near_duplicates} is not written: no images look the same.", file=sys.stderr)
     if augmented:
         with quiet():
             write_augmented_sheet(Path(augmented).expanduser(), inspection.samples, config.image, config.train)
@@ -64,10 +81,9 @@ def inspect(
 
 
 def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is imported when it is needed
-    from rich.markup import escape
     from rich.table import Table
 
-    from restem.pipeline.commands.console import in_brackets, plain_console, print_table
+    from restem.pipeline.commands.console import escape, in_brackets, plain_console, print_table
 
     console = plain_console(sys.stdout)
     splits = list(inspection.counts)
@@ -97,6 +113,10 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
         )
     for group in inspection.duplicates.conflicts[:SHOWN_FILES]:
         console.print(escape("  " + " = ".join(f"{copy.path} ({copy.label})" for copy in group[:5])))
+    if inspection.near.sentence:
+        console.print(escape(f"near-duplicates: {inspection.near.sentence}. To see them: --near-duplicates FILE.png"))
+    for line in inspection.near.examples():
+        console.print(escape(f"  {line}"))
     for note in inspection.notes:
         console.print(escape(note))
     console.print(f"quarantined: {len(inspection.quarantined)}")

@@ -175,11 +175,6 @@ def progress_text(event: dict) -> str:
     return f"{event['done']:,} of {event['total']:,} images{failed}, {rate} images/s, about {time_left} left"
 
 
-def _visible(text: str) -> str:
-    """A text in which control characters, and bytes that are no text, are escaped."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
 def _tell_table(counts: dict[str, int], model: Path, target: Path, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"model": str(model), "out": str(target), **counts}))
@@ -196,6 +191,7 @@ def _show(results: list[dict], model: Path, *, as_json: bool) -> int:
     from rich.table import Table
 
     from restem.pipeline.commands.console import print_table
+    from restem.visible import visible
 
     failed = [result for result in results if "error" in result]
     for result in results:
@@ -208,9 +204,9 @@ def _show(results: list[dict], model: Path, *, as_json: bool) -> int:
         table.add_column(name, overflow="fold")
     for result in results:
         if "error" in result:
-            table.add_row(escape(_visible(result["path"])), "[red]unreadable[/red]", escape(_visible(result["error"])))
+            table.add_row(escape(visible(result["path"])), "[red]unreadable[/red]", escape(visible(result["error"])))
         else:
             scores = ", ".join(f"{name} {score:.3f}" for name, score in result["scores"].items())
-            table.add_row(*(escape(_visible(text)) for text in (result["path"], result["label"], scores)))
+            table.add_row(*(escape(visible(text)) for text in (result["path"], result["label"], scores)))
     print_table(table, sys.stdout)
     return 1 if failed else 0

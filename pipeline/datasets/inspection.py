@@ -11,6 +11,8 @@ from restem.example_gen.content import with_size
 from restem.example_gen.dataset import TRAIN, ImageFile, Listing, Refused
 from restem.example_gen.duplicates import Duplicates, describe_leaks, digest_line, find_duplicates
 from restem.example_gen.listing import check_counts, check_listing
+from restem.example_gen.near import Look, NearDuplicates, check_near, find_near, look_of
+from restem.example_gen.questions import missing_sentence
 from restem.images.header import Header
 from restem.pipeline.config import Config
 from restem.pipeline.environment.quiet import start_tensorflow
@@ -24,12 +26,14 @@ class ImageCheck:
 
     digest: the SHA-256 of the file.
     encoded: the model's input, if requested.
+    look: what it looks like, if requested; None if it is too plain to be compared.
     """
 
     file: ImageFile
     header: Header
     digest: bytes
     encoded: bytes = b""
+    look: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Inspection:
         quarantined: all rejected files, sorted by path.
         formats, sizes, channels: number of images by format, by (height, width), by number of channels.
         duplicates: identical images under several names.
+        near: images that look the same in several splits.
         spans: the numbers of the spans, if data.path has {SPAN}.
         notes: notes to the user about the data.
         samples: the first readable training images of every class, up to the requested number.
@@ -55,6 +60,7 @@ class Inspection:
     sizes: Counter
     channels: Counter
     duplicates: Duplicates
+    near: NearDuplicates
     spans: tuple[int, ...]
     notes: tuple[str, ...]
     samples: tuple[ImageCheck, ...]
@@ -71,6 +77,15 @@ class Inspection:
             "channels": {str(channels): images for channels, images in self.channels.items()},
             "duplicates": self.duplicates.counts(),
             "leaks": [[copy.path for copy in group] for group in self.duplicates.leaks],
+            "near_duplicates": [
+                {
+                    "paths": [pair.first.path, pair.second.path],
+                    "splits": [pair.first.split, pair.second.split],
+                    "correlation": round(pair.correlation, 4),
+                    "mirrored": pair.mirrored,
+                }
+                for pair in self.near.pairs
+            ],
             "spans": list(self.spans),
             "notes": list(self.notes),
             "problem": self.problem,
@@ -100,7 +115,9 @@ def _inspect(listing: Listing, config: Config, samples: int, progress: Progress)
     kept: dict[str, list[ImageCheck]] = {name: [] for name in listing.classes}
     refused = [with_size(listing.folder, one) for one in listing.refused]
     lines = []
-    for check in check_images(listing, listing.files, config, encode=samples > 0, progress=progress):
+    looks: list[Look] = []
+    plain = 0
+    for check in check_images(listing, listing.files, config, encode=samples > 0, look=True, progress=progress):
         if isinstance(check, Refused):
             refused.append(check)
             continue
@@ -110,10 +127,14 @@ def _inspect(listing: Listing, config: Config, samples: int, progress: Progress)
         sizes[check.header.height, check.header.width] += 1
         channels[check.header.channels] += 1
         lines.append(digest_line(check.digest, file.path, file.label, file.split))
+        plain += check.look is None
+        if check.look is not None:
+            looks.append(Look(file.path, file.label, file.split, check.look))
         if file.split == TRAIN and len(kept[file.label]) < samples:
             kept[file.label].append(check)
     refused.sort(key=lambda one: one.path)
     duplicates = find_duplicates(lambda: lines)
+    near = find_near(looks, plain).without({copy.path for group in duplicates.leaks for copy in group})
     return Inspection(
         listing.classes,
         counts,
@@ -122,10 +143,11 @@ def _inspect(listing: Listing, config: Config, samples: int, progress: Progress)
         sizes,
         channels,
         duplicates,
+        near,
         listing.spans,
-        listing.notes,
+        tuple(note for note in (*listing.notes, missing_sentence(listing.classes, counts)) if note),
         tuple(check for checks in kept.values() for check in checks),
-        _problem(listing, counts, len(refused), duplicates, config),
+        _problem(listing, counts, len(refused), duplicates, near, config),
     )
 
 
@@ -135,6 +157,7 @@ def check_images(
     config: Config,
     *,
     encode: bool = False,
+    look: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Iterator[ImageCheck | Refused]:
     """Decodes images of a listing with the function that the pipeline uses. Refused files may come earlier.
@@ -144,6 +167,7 @@ def check_images(
         files: the files to decode.
         config: the limits and the model's image format.
         encode: whether the checks contain the model's input.
+        look: whether they contain what the image looks like.
         progress: called after each file with the number of files that are done, and of all.
     """
     start_tensorflow()
@@ -157,11 +181,17 @@ def check_images(
             if isinstance(one, Refused):
                 yield one
             else:
-                yield ImageCheck(one.file, one.header, one.digest, one.data if encode else b"")
+                seen = look_of(one.data) if look else None
+                yield ImageCheck(one.file, one.header, one.digest, one.data if encode else b"", seen)
 
 
 def _problem(
-    listing: Listing, counts: dict[str, Counter], refused: int, duplicates: Duplicates, config: Config
+    listing: Listing,
+    counts: dict[str, Counter],
+    refused: int,
+    duplicates: Duplicates,
+    near: NearDuplicates,
+    config: Config,
 ) -> str | None:
     files = len(listing)
     if refused > config.data.max_quarantined * files:
@@ -175,4 +205,8 @@ def _problem(
         return str(error)
     if duplicates.leaks and not config.data.allow_leaks:
         return f"{describe_leaks(duplicates.leaks)}\nRemove the copies, or set data.allow_leaks: true."
+    try:
+        check_near(near, config.data, listing.folder)
+    except RestemError as error:
+        return str(error)
     return None

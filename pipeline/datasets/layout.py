@@ -37,7 +37,8 @@ MOST_NUMBERS = 10  # different ones in a column of classes without a usual name
 SHOWN = 5  # values of a column in a message
 # The keys of the section that `restem init --set data.KEY=VALUE` takes: they say what the data mean.
 TABLE_KEYS = ("images_folder", "delimiter", "header", "encoding", "label_threshold", "numbers_are_names")
-GIVEN_KEYS = ("columns", "features", "group", "weight", "metadata", *TABLE_KEYS)
+FOLDER_KEYS = ("folders", "include", "exclude", "follow_links", "merge_labels")
+GIVEN_KEYS = (*FOLDER_KEYS, "columns", "features", "group", "weight", "metadata", *TABLE_KEYS)
 AS_GIVEN = "as given to restem init"
 
 

@@ -16,12 +16,14 @@ from restem.evaluator.figures import about
 from restem.evaluator.paired import needed_images, visible_difference
 from restem.evaluator.terms import EACH_SIDE, POWER
 from restem.example_gen.config import DataConfig
+from restem.example_gen.questions import missing_sentence
 from restem.images.config import RGB
 from restem.pipeline.config import slug
 from restem.pipeline.datasets.dicom import dicom_lines, group_lines
 from restem.pipeline.datasets.layout import GIVEN_KEYS
 from restem.pipeline.datasets.offline import BACKBONE, Measure, model_lines, plan, size_reason
 from restem.pipeline.datasets.survey import Survey, survey
+from restem.visible import visible
 from restem.yaml_dialect import dump_inline
 
 SOURCE_SIZE = 224  # pixels; the training size of ImageNet's ResNets
@@ -93,6 +95,7 @@ def propose(
         f"# Found: {len(listing.files)} images in {len(listing.classes)} classes ({_layout(found)}); "
         f"{_described(found)}.",
         *_class_lines(counts["train"] + counts["test"]),
+        *_question_lines(found),
         f"name: {_name(path)}",
         "",
         "data:",
@@ -128,7 +131,7 @@ def propose(
         *_slice_lines(found),
         "",
     ]
-    return "\n".join(line.replace("\n", " ") for line in lines)
+    return "\n".join(visible(line) for line in lines)
 
 
 def _described(found: Survey) -> str:
@@ -152,6 +155,15 @@ def _class_lines(by_class: Counter) -> list[str]:
             f"# The largest class has {ratio:.0f} times as many images as the smallest: accuracy alone is misleading."
         )
     return lines
+
+
+def _question_lines(found: Survey) -> list[str]:
+    """What only the user can decide."""
+    listing = found.listing
+    told = [*found.questions, *listing.notes]
+    if gone := missing_sentence(listing.classes, listing.counts()):
+        told.append(gone)
+    return [f"# Please check: {sentence}" + ("" if sentence.endswith("?") else ".") for sentence in told]
 
 
 def _validation_lines(counts: dict[str, Counter]) -> list[str]:

@@ -90,13 +90,13 @@ class Classifier:
         """
         import tensorflow as tf
 
-        from restem.images import dicom_reading
+        from restem.images import array_axes, dicom_reading
 
         self._tf = tf
         try:
-            self._dicom = dicom_reading(folder)
+            self._dicom, self._axes = dicom_reading(folder), array_axes(folder)
         except (OSError, ValueError, KeyError):  # It has no record of its configuration: DICOM files are refused.
-            self._dicom = None
+            self._dicom, self._axes = None, "hwc"
         self._max_bytes = max_bytes
         try:
             self._model = tf.saved_model.load(folder)
@@ -146,7 +146,7 @@ class Classifier:
                 return "It is neither a file nor a folder."
             if found.st_size > self._max_bytes:
                 return f"The file has {found.st_size:,} bytes; the limit is data.max_bytes ({self._max_bytes:,})."
-            return encode_for_serving(path, self._dicom)
+            return encode_for_serving(path, self._dicom, array_axes=self._axes)
         except Exception as error:  # a single file ends nothing
             return why_unreadable(path, error)
 

@@ -92,6 +92,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "report": find_report(uri("Report", "report")) if "Report" in outputs else None,
         **({"tuned": read_tuned(uri("Tuner", "tuner_results"))} if "Tuner" in outputs else {}),
         **read_quarantine(uri("ImageExampleGen", "quarantine")),
+        "data_notes": read_data_notes(uri("ImageExampleGen", "quarantine")),
     }
 
 
@@ -165,6 +166,12 @@ def read_run_start(folder: str) -> Any:
 
     file = Path(folder) / FILE
     return Start.from_json(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def read_data_notes(folder: str) -> list[str]:
+    """What is doubtful about the data, in sentences."""
+    with open(Path(folder) / "summary.json", encoding="utf-8") as file:
+        return list(json.load(file).get("notes", []))
 
 
 def read_quarantine(folder: str) -> dict[str, Any]:

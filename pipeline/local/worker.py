@@ -14,6 +14,7 @@ import importlib
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -28,8 +29,10 @@ from typing import Any
 from restem.pipeline.environment import TENSORFLOW_VARIABLES
 from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
 from restem.trainer.variables import TRAINING_STEPS
+from restem.visible import use_for_logs, visible_lines
 
 Event = dict[str, Any]
+MIB = 2**20
 STOP_SECONDS = 20.0  # for the step of a training that is running, and its checkpoint
 
 
@@ -146,14 +149,24 @@ def _stop(process: subprocess.Popen) -> None:
 
 
 def _death(status: int) -> str:
+    if status >= 0:
+        return f"the worker process ended early with exit code {status}{_memory()}"
+    told = f"the worker process was killed by {signal.Signals(-status).name}{_memory()}"
     if status == -signal.SIGKILL:
-        return (
-            "the worker process was killed, probably because the machine ran out of memory; "
-            "a smaller train.batch_size or image.size needs less"
-        )
-    if status < 0:
-        return f"the worker process was killed by {signal.Signals(-status).name}"
-    return f"the worker process ended early with exit code {status}"
+        told += "; if the machine ran out of memory, a smaller train.batch_size or image.size needs less"
+    return told
+
+
+def _memory() -> str:
+    """What a worker needed at most, and what the machine has left now, in brackets."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kilobytes elsewhere
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:  # not Linux
+        return f" (it had used up to {peak / MIB:,.0f} MiB)"
+    available = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
+    return f" (it had used up to {peak / MIB:,.0f} MiB; the machine has {available / MIB:,.0f} MiB available now)"
 
 
 # --- the worker process --------------------------------------------------------------------------------------------
@@ -165,7 +178,7 @@ class _EventHandler(logging.Handler):
         self.emit_event = emit
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.emit_event({"event": "log", "level": record.levelname, "message": record.getMessage()})
+        self.emit_event({"event": "log", "level": record.levelname, "message": visible_lines(record.getMessage())})
 
 
 def main() -> None:
@@ -186,6 +199,7 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
     )
+    use_for_logs()
     logging.getLogger("restem").setLevel(logging.INFO)
     logging.getLogger("restem").addHandler(_EventHandler(emit))
     try:

@@ -115,7 +115,7 @@ BAD = {
     "dog/large.png": (lambda: image_bytes(size=(120, 120)), "It has 120 x 120 pixels"),
     "README.md": (lambda: b"# About", "It is outside the class folders"),
 }
-ODD_CONFIG = DataConfig(path="unused", max_quarantined=0.5, max_pixels=10_000)
+ODD_CONFIG = DataConfig(path="unused", max_quarantined=0.5, max_pixels=10_000, allow_near_duplicates=True)
 
 
 @pytest.fixture(scope="session")

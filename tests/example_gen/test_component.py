@@ -364,3 +364,16 @@ def test_the_same_image_in_both_splits_stops_the_run_unless_allowed(run, tmp_pat
     assert counts == {"groups": 3, "leaks": 3, "conflicts": 1}
     lines = [json.loads(line) for line in (uri / "duplicates.jsonl").read_text().splitlines()]
     assert [line["copies"][0]["path"] for line in lines if line["conflict"]] == ["test/a/2.png"]
+
+
+def test_the_quarantine_tells_what_inspect_tells_of_near_duplicates(odd_run, odd_folder):
+    """The run was asked to look for them (data.allow_near_duplicates); it finds the same as inspect."""
+    from restem.pipeline.config import Config
+    from restem.pipeline.datasets.inspection import inspect
+
+    summary = json.loads((odd_run.uris["ImageExampleGen.quarantine"] / "summary.json").read_text(encoding="utf-8"))
+    data = ODD_CONFIG.model_copy(update={"path": str(odd_folder)})
+    found = inspect(Config(data=data, image=ImageConfig(size=32))).near
+    assert found.pairs
+    assert found.sentence in summary["notes"]
+    assert [note for note in summary["notes"] if " ~ " in note] == found.examples()

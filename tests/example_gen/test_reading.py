@@ -69,7 +69,7 @@ def test_batches_are_limited_in_files_and_pixels(read, monkeypatch):
         (RecursionError("too deep"), "unexpected RecursionError"),
     ],
 )
-@pytest.mark.parametrize("where", ["probe", "decodable"])
+@pytest.mark.parametrize("where", ["probe", "read_array"])
 def test_whatever_a_file_does_the_others_are_read(read, monkeypatch, error, reason, where):
     real = getattr(reading, where)
 

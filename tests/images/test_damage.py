@@ -1,4 +1,9 @@
-"""Files with changed bytes: each is either read with the size in its header, or refused with a sentence."""
+"""Files with changed bytes: each is either read with the size in its header, or refused with a sentence.
+
+RESTEM_DAMAGED_FILES sets how many files `restem inspect` and a run must agree on; the default takes a few seconds.
+"""
+
+import os
 
 import imagecodecs
 import numpy as np
@@ -6,12 +11,16 @@ import pytest
 import tensorflow as tf
 from pydicom.uid import JPEGExtended12Bit
 
+from restem.example_gen.dataset import ExampleFields, ImageFile, Listing, Refused
+from restem.example_gen.reading import Accepted, ImageReader, limits_of
 from restem.images.arrays import decodable
 from restem.images.config import DicomReading
 from restem.images.formats.pillow import explain_failure
 from restem.images.graph.decode import Depth, decode_raw
 from restem.images.header import UnreadableImage
 from restem.images.probe import probe
+from restem.pipeline.config import Config
+from restem.pipeline.datasets.inspection import ImageCheck, check_images
 
 from .formats.dicom_files import dicom
 from .formats.test_dicom import WINDOW
@@ -20,6 +29,9 @@ from .test_arrays import npy
 
 LIMITS = {"max_pixels": 100_000, "max_bytes": 1 << 20}
 CHANGES = 300
+AGREED = int(os.environ.get("RESTEM_DAMAGED_FILES", "600"))
+BATCH = 500
+IMAGE = {"size": 8, "value_range": (0, 65535), "max_upsampling": None, "dicom": {}}
 NUMBERS = [0, 1, 127, 128, 255]
 
 
@@ -106,3 +118,38 @@ def test_changed_bytes_are_read_or_refused(encoded, kind):
         assert len(reason) < 400
         assert not any(word in reason for word in ("tuple", "instance", "object at", "NoneType", "unsupported operand"))
     assert refused > 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_inspect_and_run_agree_on_changed_bytes(encoded, tmp_path):
+    """`restem inspect` (check_images) and the step of a run (ImageReader) have the same verdict and reason."""
+    config = Config(data={"path": str(tmp_path)}, image=IMAGE)
+    decided = {Refused: 0, Accepted: 0}
+    for start in range(0, AGREED, BATCH):
+        files = []
+        for number in range(start, min(start + BATCH, AGREED)):
+            file = FILES[list(FILES)[number % len(FILES)]]
+            whole = file if isinstance(file, bytes) else encoded(file[0], file[1], **file[2])
+            name = f"{number % BATCH}"
+            (tmp_path / name).write_bytes(changed(whole, np.random.default_rng([7, number])))
+            files.append(ImageFile(name, "a", "train"))
+        listing = Listing(str(tmp_path), ("a",), tuple(files), (), given_splits=False)
+        inspected = {_path(one): one for one in check_images(listing, files, config)}
+        limits = limits_of(config.data, config.image.requirements())
+        # In another order and other batches than above.
+        reader = ImageReader(str(tmp_path), limits, ExampleFields(("a",)))
+        for one in reader.read(files[::-1]):
+            decided[type(one)] += 1
+            other = inspected.pop(_path(one))
+            if isinstance(one, Refused):
+                assert other == one
+            else:
+                assert isinstance(other, ImageCheck)
+                assert other.digest == one.digest
+        assert not inspected
+    assert sum(decided.values()) == AGREED
+    assert min(decided.values()) > AGREED / 20
+
+
+def _path(one: Refused | Accepted | ImageCheck) -> str:
+    return one.path if isinstance(one, Refused) else one.file.path

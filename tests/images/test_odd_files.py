@@ -176,8 +176,76 @@ def test_channels_that_come_first_are_suspected():
         check_suits(probe(npy(np.zeros((3, 40, 50), np.uint8)), **LIMITS), Requirements())
 
 
+@pytest.mark.parametrize("shape", [(3, 40, 50), (3, 224, 224), (4, 65, 70)])
+def test_arrays_with_channels_first_are_read_with_array_axes(shape):
+    values = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
+    with pytest.raises(UnreadableImage, match=r"Then set data\.array_axes: chw\."):
+        check_suits(probe(npy(values), **LIMITS), Requirements(channels=shape[0]))
+    header = probe(npy(values), **LIMITS, array_axes="chw")
+    check_suits(header, Requirements(channels=shape[0]))
+    assert (header.height, header.width, header.channels) == (*shape[1:], shape[0])
+    np.testing.assert_array_equal(
+        decode_raw(tf.constant(decodable(npy(values), header)), Depth(8)), np.moveaxis(values, 0, -1)
+    )
+    grey = probe(npy(values[0]), **LIMITS, array_axes="chw")
+    assert decode_raw(tf.constant(decodable(npy(values[0]), grey)), Depth(8)).shape == (*shape[1:], 1)
+
+
 def test_the_limit_on_memory_is_on_decoded_bytes():
     data = npy(np.zeros((40, 50, 3), np.uint16))
     assert probe(data, **LIMITS, max_decoded_bytes=12_000).value_bytes == 2
     with pytest.raises(UnreadableImage, match=r"12,000 bytes in memory; the limit is data\.max_decoded_bytes \(11,999"):
         probe(data, **LIMITS, max_decoded_bytes=11_999)
+
+
+def test_unsigned_values_of_32_bits_are_scaled_by_value_range():
+    """Between these, float32 has steps of 256."""
+    values = np.array([[4_000_000_000, 4_000_000_100], [4_000_000_200, 4_294_967_295]], np.uint32)
+    header = probe(npy(values), **LIMITS)
+    with pytest.raises(UnreadableImage, match=r"more than 16 bits.*image\.value_range"):
+        check_suits(header, Requirements())
+    check_suits(header, Requirements(value_range=True))
+    tiff = io.BytesIO()
+    tifffile.imwrite(tiff, values)
+    for data in (npy(values), npy(values.astype(np.int64)), tiff.getvalue()):
+        stored = decodable(data, probe(data, **LIMITS))
+        shown = decode_raw(tf.constant(stored), Depth(8, (4e9, 4e9 + 200))).numpy()[..., 0]
+        assert shown.tolist() == [[0, 128], [255, 255]]
+    huge = npy(np.array([[2**60]]))
+    with pytest.raises(UnreadableImage, match="whole numbers beyond 9,007,199,254,740,992"):
+        read_array(huge, probe(huge, **LIMITS))
+    large = npy(np.array([[0.0, 1e300]]))
+    shown = decode_raw(tf.constant(decodable(large, probe(large, **LIMITS))), Depth(8, (0.0, 1e300))).numpy()
+    assert shown.ravel().tolist() == [0, 255]
+
+
+def ycbcr(picture: np.ndarray, across: int, down: int, compression: int) -> bytes:
+    """A TIFF with luma and colour differences, which no installed library writes subsampled without JPEG."""
+    values = np.asarray(Image.fromarray(picture).convert("YCbCr")).astype(int)
+    height, width = picture.shape[:2]
+    values = np.pad(values, ((0, -height % down), (0, -width % across), (0, 0)), mode="edge")
+    blocks = values.reshape(values.shape[0] // down, down, values.shape[1] // across, across, 3).swapaxes(1, 2)
+    luma = blocks[..., 0].reshape(*blocks.shape[:2], -1)
+    data = np.concatenate([luma, blocks[..., 1:].mean((2, 3)).round().astype(int)], -1).astype(np.uint8).tobytes()
+    pack = {1: bytes, 5: imagecodecs.lzw_encode, 8: imagecodecs.zlib_encode, 32773: imagecodecs.packbits_encode}
+    data = bytes(pack[compression](data))
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 0), (259, 3, 1, compression), (262, 3, 1, 6)]
+    tags += [(273, 4, 1, 0), (277, 3, 1, 3), (278, 4, 1, height), (279, 4, 1, len(data)), (284, 3, 1, 1)]
+    tags += [(530, 3, 2, across | down << 16)]
+    behind = 8 + 2 + 12 * len(tags) + 4
+    start = {258: behind, 273: behind + 6}
+    entries = b"".join(struct.pack("<HHII", tag, kind, count, start.get(tag, v)) for tag, kind, count, v in tags)
+    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4) + struct.pack("<3H", 8, 8, 8) + data
+
+
+@pytest.mark.parametrize("compression", [1, 5, 8, 32773])
+@pytest.mark.parametrize(("across", "down"), [(1, 1), (2, 1), (2, 2)])
+def test_luma_and_colour_differences_in_a_tiff(across, down, compression):
+    smooth = np.add.outer(np.arange(13) * 9, np.arange(18) * 7)[..., None] // 2 + np.array([0, 30, 60])
+    picture = smooth.astype(np.uint8)
+    data = ycbcr(picture, across, down, compression)
+    difference = np.abs(seen(data).astype(int) - picture)
+    assert difference.max() <= (2 if (across, down) == (1, 1) else 12)
+    for cut in (1, 30, 100):
+        with pytest.raises(UnreadableImage):
+            seen(data[:-cut])

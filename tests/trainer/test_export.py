@@ -1,4 +1,6 @@
 import json
+import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +43,24 @@ def test_images_of_other_sizes_and_formats_are_converted(network, image, tmp_pat
     serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     wide = tf.io.encode_jpeg(np.full((30, 50, 3), 200, np.uint8))
     assert serve(image_bytes=wide[tf.newaxis])["probabilities"].shape == (1, 3)
+
+
+def test_the_signatures_for_images_hold_max_pixels(network, image, tmp_path):
+    limited = replace(record(image), config={"data": {"max_pixels": 1500}})
+    export(network.model, image, CLASSES, str(tmp_path / "model"), limited, {})
+    model = tf.saved_model.load(str(tmp_path / "model"))
+    # 20,000 x 20,000 pixels in a file of a few bytes: it is refused by its header.
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 20_000, 20_000, 8, 2, 0, 0, 0) + bytes(4)
+    good = tf.io.encode_png(np.full((30, 50, 3), 200, np.uint8)).numpy()
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"too large.*20000"):
+        model.signatures["serving_default"](image_bytes=tf.constant([good, bomb]))
+    answer = model.signatures["serving_lenient"](image_bytes=tf.constant([good, bomb]))
+    assert [bool(error) for error in answer["error"].numpy()] == [False, True]
+    larger = tf.io.encode_png(np.full((31, 50, 3), 200, np.uint8)).numpy()
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[larger]))
+    example = tf.train.Example(features=tf.train.Features(feature={"image_bytes": feature})).SerializeToString()
+    # A later run may allow larger images, and this model is then its baseline.
+    assert model.signatures["serve_examples"](examples=tf.constant([example]))["scores"].shape == (1, 3)
 
 
 @pytest.fixture(scope="module")

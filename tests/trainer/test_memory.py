@@ -46,7 +46,7 @@ def test_memory_and_disk_are_told_apart_though_tensorflow_raises_the_same_class(
     assert (ran_out_of_memory(memory), filled_the_disk(memory)) == (True, False)
     assert (ran_out_of_memory(disk), filled_the_disk(disk)) == (False, True)
     assert "too little memory" in explain_failure(memory)[0]
-    assert "The disk is full" in explain_failure(disk)[0]
+    assert "The disk of /dev is full" in explain_failure(disk)[0]
 
 
 @pytest.mark.parametrize(

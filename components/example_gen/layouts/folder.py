@@ -4,9 +4,10 @@
     path/train/<class>/...    } given splits
     path/test/<class>/...     }
 
-The path is local or a URL such as gs://bucket/images. Files may be in sub-folders of a class folder. Hidden files and
-folders are skipped. Files that cannot be examples (a file outside the class folders, a socket) are listed as refused
-with the reason. ImageExampleGen quarantines them, so that every file is accounted for.
+or as data.folders says, see `arrangement`. The path is local or a URL such as gs://bucket/images. Files may be in
+sub-folders of a class folder. Hidden files and folders are skipped. Files that cannot be examples (a file outside the
+class folders, a socket, a link that leads out of the folder) are listed as refused with the reason. ImageExampleGen
+quarantines them, so that every file is accounted for.
 """
 
 import hashlib
@@ -19,22 +20,18 @@ from dataclasses import replace
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig, compiled_group
-from restem.example_gen.dataset import (
-    SPLIT_NAMES,
-    TEST,
-    TRAIN,
-    ImageFile,
-    Listing,
-    Refused,
-    first_few,
-    relative,
-    text_of,
-)
+from restem.example_gen.dataset import ImageFile, Listing, Refused, first_few, relative
+from restem.example_gen.layouts.arrangement import Arrangement, arrange
+from restem.example_gen.selection import Selection
 
 # Files that operating systems leave behind. They are skipped like names that begin with a dot.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"})
-_SPLIT_FOLDERS = frozenset({"train", "test", "val", "validation"})
-_FILE, _FOLDER, _OTHER = "file", "folder", "other"
+_FILE, _FOLDER, _OTHER, _OUTSIDE, _LOOP = "file", "folder", "other", "outside", "loop"
+_REASONS = {
+    _OTHER: "It is neither a file nor a folder, or it is a broken link.",
+    _OUTSIDE: "It is a link that leads out of the data folder: set data.follow_links: true to follow such links.",
+    _LOOP: "It is a link to a folder that contains it.",
+}
 
 
 def list_images(path: str, folder: str, config: DataConfig, scratch: str | None = None) -> Listing:
@@ -54,40 +51,43 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
       RestemError: the folder does not exist, is empty, or has no class folders; train/ without test/ or vice versa;
         class folders next to train/ and test/; or no path matches the group's pattern.
     """
-    found = sorted((name, kind) for name, kind, _ in _walk(path))
+    selection = Selection(config)
+    found = selection.of_folder(sorted((name, kind) for name, kind, _ in _walk(path, folder, config.follow_links)))
     where = f"data.path ({path})"
     folders = [name for name, kind in found if kind == _FOLDER]
     files = [name for name, kind in found if kind != _FOLDER]
-    split_folders = _split_folders(sorted({name.split("/")[0] for name in folders}), files, where)
+    arrangement = arrange(path, folders, files, config.folder_parts, where)
 
     classes: set[str] = set()
     for name in folders:
         parts = name.split("/")
-        if split_folders and len(parts) == 2 and parts[0] in split_folders:
-            classes.add(_normalise(parts[1]))
-        elif not split_folders and len(parts) == 1:
-            classes.add(_normalise(parts[0]))
+        if arrangement.is_class(parts):
+            classes.add(_normalise(parts[arrangement.class_at]))
 
     images: list[ImageFile] = []
     refused: list[Refused] = []
     for name, kind in found:
         if kind != _FOLDER:
-            placed = _place(name, kind, split_folders)
+            placed = _place(name, kind, arrangement)
             if isinstance(placed, Refused):
                 refused.append(placed)
             else:
                 images.append(placed)
 
     if not files and not classes:
-        raise RestemError("the folder is empty", where=where, expected="a folder of images for each class")
+        raise RestemError(
+            "the folder is empty", where=where, expected="a folder of images for each class", given=selection.note
+        )
     if not classes:
-        inside = f" (in {', '.join(sorted(split_folders))})" if split_folders else ""
+        inside = f" (in {', '.join(sorted(arrangement.splits))})" if arrangement.splits else ""
         raise RestemError(
             f"there are no class folders{inside}",
             where=where,
             expected="a folder for each class, named like the class, that contains its images",
             given=f"{len(files)} files without such a folder, among them {first_few(files)}" if files else "no files",
-            remedy="Sort the images into one folder per class",
+            remedy="Set data.follow_links: true if the class folders are links to other folders"
+            if any(kind == _OUTSIDE for _, kind in found)
+            else "Sort the images into one folder per class",
         )
     prefix = relative(folder, path)
     if prefix:
@@ -95,10 +95,11 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
         refused = [replace(one, path=f"{prefix}/{one.path}") for one in refused]
     return Listing(
         folder=folder,
-        classes=tuple(sorted(text_of(name) for name in classes)),
+        classes=tuple(sorted(classes)),
         files=grouped_by_path(images, config.group),
         refused=tuple(refused),
-        given_splits=bool(split_folders),
+        given_splits=bool(arrangement.splits),
+        notes=tuple(note for note in (arrangement.note, selection.note) if note),
     )
 
 
@@ -154,7 +155,7 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
     Args:
       path: the folder of images.
       folder: the folder that the images' paths are relative to; the position of `path` in it counts.
-      config: not used; the layouts share this signature.
+      config: its follow_links.
 
     Returns:
       64 hexadecimal digits that cover every file's relative path, size in bytes and modification time.
@@ -163,8 +164,11 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
       RestemError: the folder does not exist.
     """
     digest = hashlib.sha256(relative(folder, path).encode(errors="surrogateescape") + b"\0")
-    for name, kind, known in sorted(_walk(path), key=lambda one: one[0]):
+    for name, kind, known in sorted(_walk(path, folder, config.follow_links), key=lambda one: one[0]):
         if kind == _FOLDER:
+            continue
+        if kind in (_OUTSIDE, _LOOP):  # Its target is not part of the data.
+            digest.update(os.fsencode(name) + b"\0" + kind.encode() + b"\0")
             continue
         try:
             status = known or storage.status(storage.join(path, name))
@@ -175,48 +179,28 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
     return digest.hexdigest()
 
 
-def _place(name: str, kind: str, split_folders: dict[str, str]) -> ImageFile | Refused:
+def _place(name: str, kind: str, arrangement: Arrangement) -> ImageFile | Refused:
     parts = name.split("/")
     if not _is_text(name):
-        return Refused(text_of(name), "Its name is not valid UTF-8: rename it.")
-    if kind == _OTHER:
-        return Refused(name, "It is neither a file nor a folder, or it is a broken link.")
-    if split_folders:
-        if parts[0] not in split_folders or len(parts) < 3:
-            return Refused(name, "It is outside the class folders, so its class is unknown.")
-        return ImageFile(name, _normalise(parts[1]), split_folders[parts[0]])
-    if len(parts) < 2:
-        return Refused(name, "It is outside the class folders, so its class is unknown.")
-    return ImageFile(name, _normalise(parts[0]), "")
+        return Refused(name, "Its name is not valid UTF-8: rename it.")
+    if kind != _FILE:
+        return Refused(name, _REASONS[kind])
+    split = arrangement.split_of(parts[:-1])
+    if split is None or len(parts) <= len(arrangement.parts):
+        what = "outside the class folders, so its class is"
+        if len(parts) > arrangement.class_at + 1:
+            what = "outside the folders for splits, so its split is"
+        return Refused(name, f"It is {what} unknown.")
+    return ImageFile(name, _normalise(parts[arrangement.class_at]), split)
 
 
-def _split_folders(top_folders: list[str], files: list[str], where: str) -> dict[str, str]:
-    """The top folders that are splits: name as written -> 'train', 'val' or 'test'; empty if there are none."""
-    found = {name: SPLIT_NAMES[name.lower()] for name in top_folders if name.lower() in _SPLIT_FOLDERS}
-    if not {TRAIN, TEST} & set(found.values()):
-        return {}
-    missing = [split for split in (TRAIN, TEST) if split not in found.values()]
-    if missing:
-        raise RestemError(
-            f"there is {first_few(sorted(found))}/ without {missing[0]}/",
-            where=where,
-            expected="both train/ and test/ with the class folders inside (val/ is optional), or only class folders",
-            given=first_few([f"{name}/" for name in top_folders]),
-            remedy=f"Create {missing[0]}/ next to it, or move the class folders up to let Restem split the images",
-        )
-    used = {name.split("/")[0] for name in files if "/" in name}
-    if others := [f"{name}/" for name in top_folders if name not in found and name in used]:
-        raise RestemError(
-            f"there are other folders next to train/ and test/: {first_few(others)}",
-            where=where,
-            expected="only train/ and test/, and val/ if there is one, each with the class folders inside",
-            remedy="Move their images into train/ or test/, or move them out of the folder",
-        )
-    return found
-
-
-def _walk(root: str) -> Iterator[tuple[str, str, storage.Status | None]]:
+def _walk(root: str, inside: str, follow: bool) -> Iterator[tuple[str, str, storage.Status | None]]:
     """Everything in a folder that is not hidden: relative path with forward slashes, kind, state if known.
+
+    Args:
+      root: the folder.
+      inside: links that lead out of this folder are not followed, unless `follow` is set.
+      follow: data.follow_links.
 
     Raises:
       RestemError: the folder does not exist or cannot be read.
@@ -224,7 +208,7 @@ def _walk(root: str) -> Iterator[tuple[str, str, storage.Status | None]]:
     if storage.is_remote(root):
         yield from _walk_remote(root)
     elif os.path.isdir(root):
-        yield from ((name, kind, None) for name, kind in _walk_here(root))
+        yield from ((name, kind, None) for name, kind in _walk_here(root, inside, follow))
     else:
         what = "this is a file, not a folder" if os.path.exists(root) else "there is no such folder"
         expected = "a folder with a folder of images for each class"
@@ -262,9 +246,10 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
 
-def _walk_here(root: str) -> Iterator[tuple[str, str]]:
-    """Follows links, except to a folder that contains them, which would be an endless loop."""
+def _walk_here(root: str, inside: str, follow: bool) -> Iterator[tuple[str, str]]:
+    """Follows links in the folder, and others if asked to, but never to a folder that contains them."""
     status = os.stat(root)
+    home = None if follow else os.path.realpath(inside)
     waiting = [("", frozenset({(status.st_dev, status.st_ino)}))]
     while waiting:
         folder, ancestors = waiting.pop()
@@ -282,21 +267,26 @@ def _walk_here(root: str) -> Iterator[tuple[str, str]]:
             if _is_hidden(entry.name):
                 continue
             relative = f"{folder}/{entry.name}" if folder else entry.name
-            kind = _kind(entry)
+            kind = _kind(entry, home)
             if kind == _FOLDER:
                 status = entry.stat()
                 identity = (status.st_dev, status.st_ino)
                 if identity in ancestors:
+                    yield relative, _LOOP
                     continue
                 waiting.append((relative, ancestors | {identity}))
             yield relative, kind
 
 
-def _kind(entry: os.DirEntry) -> str:
+def _kind(entry: os.DirEntry, home: str | None) -> str:
+    """What an entry is; a link is what it leads to, or _OUTSIDE if that is not in the folder `home`."""
     try:
-        if entry.is_dir():
-            return _FOLDER
-        return _FILE if entry.is_file() else _OTHER
+        kind = _FOLDER if entry.is_dir() else _FILE if entry.is_file() else _OTHER
+        if home is not None and kind != _OTHER and entry.is_symlink():
+            target = os.path.realpath(entry.path)
+            if os.path.commonpath([home, target]) not in (home, target):
+                return _OUTSIDE
+        return kind
     except OSError:  # a link to itself
         return _OTHER
 

@@ -46,6 +46,7 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax
 _MOST_META = 4096
 _MOST_INFLATED = 2**29  # bytes; a deflated file is unpacked as a whole
 _WHITE = 65535
+_AT_ONCE = 1 << 20  # pixels
 _MOST_LETTERS = 5  # of a modality
 
 try:
@@ -125,18 +126,30 @@ def read(data: bytes, header: Header, reading: DicomReading | None) -> np.ndarra
     if kind not in _GREY:
         return to_full_range(stored, 2 ** int(ds.get("BitsStored", ds.BitsAllocated)) - 1)
     _use_functional_groups(ds, frame)
+    in_units = reading is None or reading.window == "full"
+    pixels = np.empty((*stored.shape, 1), np.float32 if in_units else np.uint16)
+    step = max(1, _AT_ONCE // stored.shape[1])
+    for row in range(0, len(stored), step):  # pydicom computes with 64 bits
+        pixels[row : row + step, :, 0] = _shown(stored[row : row + step], ds, reading, inverted=kind == "MONOCHROME1")
+    return pixels
+
+
+def _shown(stored: np.ndarray, ds: Any, reading: DicomReading | None, *, inverted: bool) -> np.ndarray:
+    """Stored grey values -> values in the modality's units, or 0..65535 after a window."""
     values = _in_units(stored, ds)
+    if not np.isfinite(values).all():
+        raise ValueError("values that are not finite")
     if reading is None:
-        return values.astype(np.float32)[..., None]
+        return values
     if reading.window == "full":
-        if kind == "MONOCHROME1":
-            if reading.value_range is None:
-                raise UnreadableImage("It is MONOCHROME1, which cannot be inverted without image.value_range.")
-            values = sum(reading.value_range) - values.astype(np.float64)
-        return values.astype(np.float32)[..., None]
+        if not inverted:
+            return values
+        if reading.value_range is None:
+            raise UnreadableImage("It is MONOCHROME1, which cannot be inverted without image.value_range.")
+        return sum(reading.value_range) - values.astype(np.float64)
     share = _by_file(values, ds) if reading.window == "file" else _by_window(values, *reading.window)
     share = np.clip(share, 0.0, 1.0)
-    return np.round(_WHITE * (1.0 - share if kind == "MONOCHROME1" else share)).astype(np.uint16)[..., None]
+    return np.round(_WHITE * (1.0 - share if inverted else share))
 
 
 def read_tags(data: bytes | str, keywords: tuple[str, ...]) -> dict[str, str]:

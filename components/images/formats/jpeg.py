@@ -8,6 +8,7 @@ import struct
 import imagecodecs
 import numpy as np
 
+from restem.images.formats.rows import by_rows
 from restem.images.header import Header, UnreadableImage, in_brackets, incomplete
 
 _LOSSLESS = 0xC3
@@ -68,9 +69,9 @@ def read_unusual_jpeg(data: bytes) -> np.ndarray:
 
 
 def in_full_range(pixels: np.ndarray, bits: int) -> np.ndarray:
-    """uint8 or uint16 values of so many bits, scaled to 0..255 or 0..65535 and rounded."""
+    """uint8 or uint16 values [height, width, channels] of so many bits, scaled to 0..255 or 0..65535 and rounded."""
     top, most = (255, 2**bits - 1) if bits <= 8 else (65535, 2**bits - 1)
     kind = np.uint8 if bits <= 8 else np.uint16
     if most == top:
         return pixels.astype(kind, copy=False)
-    return ((pixels.astype(np.uint32) * top + most // 2) // most).astype(kind)
+    return by_rows(lambda rows: (rows.astype(np.uint32) * top + most // 2) // most, pixels, pixels.shape[2], kind)

@@ -9,8 +9,10 @@ from restem.images.header import Header, UnreadableImage, damaged, in_brackets, 
 _NPY_HEADER_BYTES = 10_000
 
 
-def npy_header(data: bytes) -> Header:
+def npy_header(data: bytes, *, channels_first: bool = False) -> Header:
     """The header of a .npy file that holds numbers [height, width] or [height, width, channels].
+
+    With `channels_first` the second is [channels, height, width].
 
     Raises:
       UnreadableImage: the shape or type differs, or the header is damaged.
@@ -21,11 +23,21 @@ def npy_header(data: bytes) -> Header:
     if len(shape) not in (2, 3):
         given = " x ".join(map(str, shape)) or "a single number"
         raise UnreadableImage(f"The array must have 2 or 3 dimensions (height, width, channels); it is {given}.")
-    height, width, channels = (*shape, 1)[:3]
-    return Header("NPY", width, height, channels, 8 * dtype.itemsize, needs_range=needs_range(dtype), in_graph=False)
+    channels_first &= len(shape) == 3
+    height, width, channels = (*shape[1:], shape[0]) if channels_first else (*shape, 1)[:3]
+    return Header(
+        "NPY",
+        width,
+        height,
+        channels,
+        8 * dtype.itemsize,
+        needs_range=needs_range(dtype),
+        in_graph=False,
+        channels_first=channels_first,
+    )
 
 
-def read_npy(data: bytes) -> np.ndarray:
+def read_npy(data: bytes, *, channels_first: bool = False) -> np.ndarray:
     """The array [height, width, channels] in the file's dtype.
 
     Raises:
@@ -38,7 +50,9 @@ def read_npy(data: bytes) -> np.ndarray:
         pixels = np.load(io.BytesIO(data), allow_pickle=False, max_header_size=_NPY_HEADER_BYTES)
     except Exception as error:
         raise UnreadableImage(f"The NPY file's data are damaged ({in_brackets(error)}).") from None
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    if pixels.ndim == 2:
+        return pixels[..., None]
+    return pixels.transpose(1, 2, 0) if channels_first else pixels
 
 
 def _npy_layout(data: bytes) -> tuple[tuple[int, ...], np.dtype, int]:

@@ -18,8 +18,8 @@ _AVIF_BRANDS = (b"avif", b"avis")
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 OTHERS = frozenset({"JPEG2000", "PNM", "JPEGXL", "AVIF", "HEIC", DICOM})
 _DICOM_MARK, _DICOM_MARK_AT = b"DICM", 128
-# Files without the preamble begin with the group 0002 or 0008, in little or big endian. The element's number and type
-# are checked as well, because four bytes are not much of a signature.
+# Files without the preamble begin with the group 0002 or 0008, in little endian. The element's number and type are
+# checked as well, because two bytes are no signature.
 _DICOM_GROUPS = (b"\x02\x00", b"\x08\x00")
 
 

@@ -3,6 +3,7 @@
 import io
 import struct
 
+import imagecodecs
 import numpy as np
 from PIL import Image, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
@@ -36,6 +37,7 @@ _BMP_BITS = (8, 24, 32)
 _BMP_HEADER_BYTES = 40  # The first Windows version; the OS/2 header is shorter.
 _GIF_SIZE_AT = 6
 _EXIF_ORIENTATION = 274
+_BLOCK_ROWS = 64
 
 
 def open_image(data: bytes, header: Header) -> ImageFile:
@@ -85,11 +87,37 @@ def read_pixels(data: bytes, header: Header) -> np.ndarray:
         check_runs(data)
     try:
         with open_image(data, header) as image:
+            if isinstance(image, WebPImageFile) and not getattr(image, "is_animated", False):
+                return _read_webp(data, image, header)
             image.load()
             upright = image if exif_orientation(image) == 1 else ImageOps.exif_transpose(image)
-            return np.asarray(upright.convert("RGBA" if header.channels == 4 else "RGB"))
+            return _in_blocks(upright, "RGBA" if header.channels == 4 else "RGB")
     except Exception:  # Pillow's plugins may raise anything on damaged bytes.
         raise UnreadableImage(explain_failure(data, header.format)) from None
+
+
+def _read_webp(data: bytes, image: WebPImageFile, header: Header) -> np.ndarray:
+    """A WebP file with one frame. Pillow needs seven times its size in memory."""
+    orientation = exif_orientation(image)
+    image.close()
+    pixels = np.asarray(imagecodecs.webp_decode(data, hasalpha=header.channels == 4))
+    return pixels if orientation == 1 else np.asarray(ImageOps.exif_transpose(_oriented(pixels, orientation)))
+
+
+def _oriented(pixels: np.ndarray, orientation: int) -> Image.Image:
+    image = Image.fromarray(pixels)
+    image.getexif()[_EXIF_ORIENTATION] = orientation
+    return image
+
+
+def _in_blocks(image: Image.Image, mode: str) -> np.ndarray:
+    """The pixels [height, width, channels] in this mode, a few rows at a time: Pillow would copy the image thrice."""
+    width, height = image.size
+    result = np.empty((height, width, len(mode)), np.uint8)
+    for top in range(0, height, _BLOCK_ROWS):
+        bottom = min(top + _BLOCK_ROWS, height)
+        result[top:bottom] = np.asarray(image.crop((0, top, width, bottom)).convert(mode))
+    return result
 
 
 def explain_failure(data: bytes, kind: str) -> str:

@@ -17,8 +17,10 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
+from restem.images.formats import ycbcr
 from restem.images.formats.jpeg import frame
 from restem.images.formats.lzw import check_lzw
+from restem.images.formats.rows import by_rows
 from restem.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
 
 # Our error gives the reason for a damaged file; tifffile would log one line after another.
@@ -57,6 +59,7 @@ _FILES = {
     COMPRESSION.WEBP,
     COMPRESSION.LERC,
 }
+_JPEG = (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG)
 _LERC = struct.Struct("<6s4x4xII")  # The Lerc2 signature, version and checksum, rows and columns.
 
 
@@ -108,6 +111,8 @@ def read_tiff(data: bytes) -> np.ndarray:
         for one in pages:
             _check_complete(one, len(data))
             _check_stored(one, data)
+        if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG:
+            return np.concatenate([ycbcr.read_page(data, one, one.index) for one in pages], -1)
         # A single page is not copied: it may be as large as the limits allow.
         arrays = [one.asarray(squeeze=False, maxworkers=1) for one in pages]
         stored = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
@@ -167,6 +172,7 @@ def _full_page(file: tifffile.TiffFile) -> int:
             page = file.pages[number]
         except IndexError:
             break
+        assert isinstance(page, tifffile.TiffPage)  # Frames come only where they are asked for.
         if not page.tags.valueof(254, 0) & _REDUCED:
             return number
     return 0
@@ -183,7 +189,7 @@ def _refuse_camera_raw(file: tifffile.TiffFile) -> None:
     raw = file.filehandle.read(2) == _CR2 or _DNG_VERSION in page.tags or operator.index(page.photometric) in _RAW
     if not raw and page.subifds:
         try:
-            raw = any(operator.index(one.photometric) in _RAW for one in page.pages or ())
+            raw = any(operator.index(getattr(one, "photometric", 0)) in _RAW for one in page.pages or ())
         except Exception:  # of damaged directories
             raw = False
     if raw:
@@ -214,7 +220,7 @@ def _check_colours(page: tifffile.TiffPage) -> None:
         or (kind == PHOTOMETRIC.RGB and samples >= 3)
         or (kind == PHOTOMETRIC.PALETTE and samples == 1 and page.colormap is not None)
         or (kind == PHOTOMETRIC.SEPARATED and samples == _CMYK and page.dtype == np.uint8)
-        or (kind == PHOTOMETRIC.YCBCR and page.compression in (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG))
+        or (kind == PHOTOMETRIC.YCBCR and (page.compression in _JPEG or ycbcr.is_supported(page)))
     )
     if not known:
         name = getattr(kind, "name", operator.index(kind))
@@ -270,7 +276,7 @@ def _inner_size(data: bytes, compression: int) -> tuple[int, int]:
         if mark != b"Lerc2 ":
             raise ValueError("LERC of an unsupported version, or with additional compression")
         return columns, rows
-    if compression in (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG) and (found := frame(data)) is not None:
+    if compression in _JPEG and (found := frame(data)) is not None:
         return found[3], found[2]
     try:
         with Image.open(io.BytesIO(data)) as inner:
@@ -293,23 +299,36 @@ def _in_full_range(pixels: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
         # Some programs write 8 bits there. libtiff, too, takes a map for one of 8 bits if no value is larger.
         if colours.max(initial=0) > _PALETTE_8_BITS:
             colours = colours >> _PALETTE_SHIFT
-        colours = colours.astype(np.uint8)
-        indices = np.minimum(pixels.astype(np.int64), colours.shape[1] - 1)
-        return colours.T[indices].reshape(*pixels.shape[:2], -1)
+        table = np.ascontiguousarray(colours.astype(np.uint8).T)
+        last = len(table) - 1
+        return by_rows(
+            lambda rows: table[np.minimum(rows, last)].reshape(*rows.shape[:2], -1),
+            pixels,
+            3 * pixels.shape[2],
+            np.uint8,
+        )
     if pixels.dtype == np.bool_:
-        pixels = pixels.astype(np.uint8) * 255
-    elif pixels.dtype in (np.uint8, np.uint16) and _bits(page) < 8 * pixels.dtype.itemsize:
-        top, most = np.iinfo(pixels.dtype).max, 2 ** _bits(page) - 1
-        pixels = ((pixels.astype(np.uint64) * top + most // 2) // most).astype(pixels.dtype)
-    if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype in (np.uint8, np.uint16):
-        return np.iinfo(pixels.dtype).max - pixels
-    if tuple(page.extrasamples) == (EXTRASAMPLE.ASSOCALPHA,) and pixels.dtype in (np.uint8, np.uint16):
-        return _colours_alone(pixels, page.samplesperpixel)
+        pixels = pixels.view(np.uint8) * np.uint8(255)
+    kind, channels = pixels.dtype, pixels.shape[2]
+    if kind not in (np.uint8, np.uint16):
+        return pixels
+    if _bits(page) < 8 * kind.itemsize and page.dtype != np.bool_:
+        top, most = np.iinfo(kind).max, 2 ** _bits(page) - 1
+        pixels = by_rows(lambda rows: (rows.astype(np.uint64) * top + most // 2) // most, pixels, channels, kind)
+    if page.photometric == PHOTOMETRIC.MINISWHITE:
+        return by_rows(lambda rows: np.iinfo(kind).max - rows, pixels, channels, kind)
+    if tuple(page.extrasamples) == (EXTRASAMPLE.ASSOCALPHA,):
+        return by_rows(lambda rows: _colours_alone(rows, page.samplesperpixel), pixels, channels, kind)
     if page.photometric == PHOTOMETRIC.SEPARATED:
-        light = 255 - pixels.astype(np.uint32).reshape(*pixels.shape[:2], -1, _CMYK)
-        rgb = (light[..., :3] * light[..., 3:] + 127) // 255
-        return rgb.astype(np.uint8).reshape(*pixels.shape[:2], -1)
+        return by_rows(_light, pixels, channels // _CMYK * 3, np.uint8)
     return pixels
+
+
+def _light(ink: np.ndarray) -> np.ndarray:
+    """Cyan, magenta, yellow, black -> red, green, blue."""
+    light = 255 - ink.astype(np.uint32).reshape(*ink.shape[:2], -1, _CMYK)
+    rgb = (light[..., :3] * light[..., 3:] + 127) // 255
+    return rgb.astype(np.uint8).reshape(*ink.shape[:2], -1)
 
 
 def _colours_alone(pixels: np.ndarray, samples: int) -> np.ndarray:

@@ -74,7 +74,7 @@ class Depth:
         return tf.cast((tf.cast(values, tf.int32) + 128) // 257, tf.uint8)
 
     def of_floats(self, values: tf.Tensor) -> tf.Tensor:
-        """Converts float32 values to this depth; fails without a value range. NaN becomes black."""
+        """Converts float32 or float64 values to this depth; fails without a value range. NaN becomes black."""
         if self.value_range is None:
             with tf.control_dependencies([tf.debugging.Assert(False, [RANGE_NEEDED])]):
                 return self.empty()
@@ -240,7 +240,11 @@ def _decode_container(image_bytes: tf.Tensor, depth: Depth) -> tf.Tensor:
         kind == container.TYPES["uint8"],
         of(tf.uint8, depth.of_8_bits),
         lambda: tf.cond(
-            kind == container.TYPES["uint16"], of(tf.uint16, depth.of_16_bits), of(tf.float32, depth.of_floats)
+            kind == container.TYPES["uint16"],
+            of(tf.uint16, depth.of_16_bits),
+            lambda: tf.cond(
+                kind == container.TYPES["float64"], of(tf.float64, depth.of_floats), of(tf.float32, depth.of_floats)
+            ),
         ),
     )
 

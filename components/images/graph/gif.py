@@ -21,7 +21,16 @@ _SIZES_AT = 5  # in a frame's descriptor, after its marker and position
 
 
 def is_plain(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Whether a GIF's first frame is opaque and fills the picture: bool scalar; False if the GIF is incomplete.
+    """Whether a GIF's first frame is opaque and fills the picture: bool scalar; False if the GIF is incomplete."""
+    position, transparent = first_frame(image_bytes)
+    frame = bytes_at(image_bytes, position, _SIZES_AT + 4)
+    size = first_bytes(image_bytes, _PICTURE_BYTES)[6:10]
+    fills = tf.reduce_all(tf.equal(frame, tf.concat([[_FRAME, 0, 0, 0, 0], size], 0)))
+    return fills & ~transparent
+
+
+def first_frame(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The offset of a GIF's first frame, int32 scalar, and whether that frame has a transparent colour, bool scalar.
 
     It scans the blocks before the first frame: extensions, each a chain of sub-blocks with their lengths.
     """
@@ -44,9 +53,7 @@ def is_plain(image_bytes: tf.Tensor) -> tf.Tensor:
     # Each step moves forward, and the zeros after the file's end stop the loop.
     begin = (start, tf.constant(False), tf.constant(False))
     position, _, transparent = tf.while_loop(is_before_the_frame, step, begin)
-    frame = bytes_at(image_bytes, position, _SIZES_AT + 4)
-    fills = tf.reduce_all(tf.equal(frame, tf.concat([[_FRAME, 0, 0, 0, 0], picture[6:10]], 0)))
-    return fills & ~transparent
+    return position, transparent
 
 
 def picture_size(image_bytes: tf.Tensor) -> tf.Tensor:

@@ -16,12 +16,15 @@ DAMAGED = "the image is damaged, too large, or does not have the channels that t
 
 
 @tf.autograph.experimental.do_not_convert
-def preprocess_readable(image_bytes: tf.Tensor, config: ImageConfig) -> tuple[tf.Tensor, tf.Tensor]:
+def preprocess_readable(
+    image_bytes: tf.Tensor, config: ImageConfig, max_pixels: int | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """`preprocess` that does not stop at an image which cannot be read.
 
     Args:
       image_bytes: string [N], encoded images.
       config: size, fit, channels, depth.
+      max_pixels: as for `preprocess`.
 
     Returns:
       Pixels as `preprocess` returns them, black for an unreadable image; and the reasons, string [N], empty for a
@@ -31,7 +34,10 @@ def preprocess_readable(image_bytes: tf.Tensor, config: ImageConfig) -> tuple[tf
     count = tf.shape(image_bytes, out_type=tf.int64)[0]
     readable = (
         tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
-        .map(lambda position, data: (position, preprocess_one(data, config)), num_parallel_calls=tf.data.AUTOTUNE)
+        .map(
+            lambda position, data: (position, preprocess_one(data, config, max_pixels)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
         .ignore_errors()
         .batch(tf.maximum(count, 1))
     )

@@ -59,13 +59,21 @@ def check_values(found: Examined) -> None:
         for child in node.nodes or ():
             if child.class_name in WEIGHTED:
                 stored = of_node(found.storage, found.root, Placed(child, found.own_path), file)
+                names = ROLES[child.class_name]
                 for place, tensor in enumerate(stored.tensors):
-                    role = "moving_variance" if child.class_name == NORM and place == 3 else tensor.role
+                    # The format of .weights.h5 has their positions alone.
+                    named = tensor.role.isdigit() and place < len(names)
+                    role = names[place] if named else tensor.role
                     refuse_impossible({role: read_tensor(weights, tensor)}, child.name, file)
 
 
-NORM = "BatchNormalization"
-WEIGHTED = {"Conv2D", NORM, "Dense"}  # layers of a network that this library made
+# The weights of the layers of a network that this library made, in Keras's order.
+ROLES = {
+    "Conv2D": ("kernel", "bias"),
+    "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+    "Dense": ("kernel", "bias"),
+}
+WEIGHTED = set(ROLES)
 
 
 def refuse_impossible(values: Mapping[str, np.ndarray], layer: str, file: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from restem.pipeline.config.beam import BUCKET, RUNNERS
 from restem.pipeline.environment import TENSORFLOW_VARIABLES
 from restem.pipeline.kubeflow.container.training_job import TRAINING_JOB, run_training_job
+from restem.visible import use_for_logs
 
 # The folders that Kubeflow's launcher downloads to and uploads from.
 LAUNCHER_FOLDERS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
@@ -48,6 +49,7 @@ def log_to_stderr() -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
     )
+    use_for_logs()
 
 
 @contextlib.contextmanager

@@ -102,14 +102,51 @@ def test_every_other_file_is_refused_with_its_reason(make, tmp_path):
     assert "not valid UTF-8" in reasons["b/caf\\udce9.png"]
 
 
-def test_links_to_folders_are_followed_without_endless_loops(make, tmp_path):
-    folder = make("a/1.png", "b/1.png")
-    (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
+@pytest.fixture
+def linked(make, tmp_path):
+    """Links: to a file and a folder outside, to a folder inside, and to a folder that contains the link."""
+    folder = make("a/1.png", "b/1.png", "b/more/3.png")
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     outside.mkdir()
     (outside / "2.png").touch()
+    (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "a" / "inside").symlink_to(tmp_path / "b" / "more", target_is_directory=True)
     (tmp_path / "b" / "linked").symlink_to(outside, target_is_directory=True)
-    assert [file.path for file in listed(folder).files] == ["a/1.png", "b/1.png", "b/linked/2.png"]
+    (tmp_path / "b" / "one.png").symlink_to(outside / "2.png")
+    return folder
+
+
+def test_links_out_of_the_folder_are_followed_only_if_asked(linked):
+    inside = ["a/1.png", "a/inside/3.png", "b/1.png", "b/more/3.png"]
+    listing = listed(linked)
+    assert [file.path for file in listing.files] == inside
+    reasons = {one.path: one.reason for one in listing.refused}
+    assert set(reasons) == {"a/up", "b/linked", "b/one.png"}
+    assert reasons["a/up"] == "It is a link to a folder that contains it."
+    assert all("data.follow_links: true" in reasons[name] for name in ("b/linked", "b/one.png"))
+
+    followed = CONFIG.model_copy(update={"follow_links": True})
+    listing = list_images(linked, linked, followed)
+    assert [file.path for file in listing.files] == sorted([*inside, "b/linked/2.png", "b/one.png"])
+    assert [one.path for one in listing.refused] == ["a/up"]
+    assert fingerprint(linked, linked, CONFIG) != fingerprint(linked, linked, followed)
+
+
+def test_a_folder_of_links_names_the_key(tmp_path):
+    (tmp_path / "real" / "cat").mkdir(parents=True)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "cat").symlink_to(tmp_path / "real" / "cat", target_is_directory=True)
+    with pytest.raises(RestemError, match=r"data\.follow_links: true"):
+        listed(str(tmp_path / "links"))
+
+
+def test_control_characters_in_names_are_shown_as_escapes(make):
+    listing = listed(make("ca\x1b[31mt/1.png", "do\ng/1.png", "do\ng/\u202egnp.exe", "loose\x1b[0m.png"))
+    assert listing.classes == (r"ca\x1b[31mt", r"do\ng")
+    assert {file.label for file in listing.files} == set(listing.classes)
+    # The path is not changed, so that the file is found; where it is refused, it is only shown.
+    assert "ca\x1b[31mt/1.png" in {file.path for file in listing.files}
+    assert [one.path for one in listing.refused] == [r"loose\x1b[0m.png"]
 
 
 @pytest.mark.parametrize(

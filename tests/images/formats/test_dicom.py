@@ -131,6 +131,15 @@ def test_a_window_of_the_configuration_is_the_standards_linear_function(kind):
     np.testing.assert_allclose(read(data, DicomReading(window=(1000, 800)))[..., 0], expected, atol=0.5)
 
 
+def test_large_images_are_computed_in_parts(monkeypatch):
+    from restem.images.formats import dicom as module
+
+    data = dicom(DEEP, bits=12, kind="MONOCHROME1", **RESCALED, **WINDOW)
+    whole = read(data, FILE)
+    monkeypatch.setattr(module, "_AT_ONCE", 100)
+    np.testing.assert_array_equal(read(data, FILE), whole)
+
+
 def test_files_with_different_slopes_are_comparable():
     values = ramp(0, 2000)
     fine = read(dicom(values * 2, bits=12, RescaleSlope="0.5", RescaleIntercept="-1000"), FULL)

@@ -83,7 +83,7 @@ def test_paths_are_relative_to_the_file_or_to_the_current_folder(write, tmp_path
         ("train: {all: {epochs: 1, learning_rate: 2}}", "train.all.learning_rate", "more than 0, at most 1", "2"),
         ("data: {path: 3}", "data.path", "text", "3"),
         ("data: {path: x, max_quarantined: 5}", "data.max_quarantined", "at least 0, at most 1", "5"),
-        ("model: {backbone: ResNet7}", "model.backbone", "'ResNet50'", "'ResNet7'"),
+        ("model: {backbone: ResNet20}", "model.backbone", "'ResNet50'", "'ResNet20'"),
         ("beam: {args: --x}", "beam.args", "a list", "'--x'"),
         ("train: 3", "train", "a section", "3"),
         ("name: Not Good", "name", "lowercase letters", "'Not Good'"),

@@ -83,6 +83,9 @@ def test_two_hundred_classes(write, tmp_path):
             path = tmp_path / "images" / f"Klasse {label} ä" / ("test" if i == 3 else "") / f"{i} 犬.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels[label, i]).save(path)
-    found = look(write, "data.split=stratified", "image.max_upsampling=null")
+    keys = ("data.split=stratified", "image.max_upsampling=null")
+    with pytest.raises(RestemError, match=r"(?s)folders for splits inside .*data\.folders: class"):
+        look(write, *keys)
+    found = look(write, *keys, "data.folders=class")
     assert (len(found.classes), found.problem) == (200, None)
     assert {split: sum(counts.values()) for split, counts in found.counts.items()} == {"train": 600, "test": 200}

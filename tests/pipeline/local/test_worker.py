@@ -117,5 +117,29 @@ def test_the_failed_step_is_named():
 
 def test_a_full_disk_is_named():
     message, fixable = explain_failure(OSError(28, "No space left on device"))
-    assert "The disk is full." in message
+    assert "The disk is full: remove what is not needed" in message
     assert not fixable
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device", "FOLDER/pipeline/x"),
+        RuntimeError("FOLDER/part-0; No space left on device [while running 'Write']"),
+        ValueError("FOLDER/metadata.sqlite: database or disk is full"),
+    ],
+)
+def test_which_disk_is_full_and_what_is_free_is_said(tmp_path, error):
+    if isinstance(error, OSError):
+        error = OSError(28, error.strerror, error.filename.replace("FOLDER", str(tmp_path)))
+    else:
+        error = type(error)(str(error).replace("FOLDER", str(tmp_path)))
+    try:
+        try:
+            raise error
+        except Exception as cause:
+            raise RuntimeError("a library failed") from cause
+    except RuntimeError as wrapped:
+        message, _ = explain_failure(wrapped)
+    assert f"The disk of {tmp_path} is full (" in message
+    assert " MiB free)" in message
