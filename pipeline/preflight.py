@@ -314,7 +314,27 @@ def check_checkpoint(config: Config) -> str:
     weights = config.model.source_weights
     if weights not in KEYWORDS["model", key]:
         check_source(config)
+    else:
+        _check_form(config, None)
     return key
+
+
+def _check_form(config: Config, found: Any) -> None:
+    """Rejects changes of the stem that this network does not allow; `found` is its checkpoint, or None."""
+    from restem.stem import StemError
+    from restem.stem.allowed import check_allowed, form_before_reading
+    from restem.trainer.model_config import stem_spec
+
+    form = form_before_reading(config.model.backbone, found)
+    if form is None:
+        return
+    for values in config.tune.combinations("stem") if config.tune else ({},):
+        changed = with_values(config, stem=values)
+        measured = dict.fromkeys(config.image.names, (0.0, 1.0))  # Placeholders: the values are not checked.
+        try:
+            check_allowed(stem_spec(changed.stem, config.image, measured=measured), form)
+        except StemError as error:
+            raise RestemError(str(error), where="stem" if not values else f"stem, with {values} of tune.over") from None
 
 
 def _check_weights(path: Path, config: Config, key: str) -> Any:
@@ -410,6 +430,7 @@ def check_source(config: Config) -> str:
             return usual if weights != "none" else f"{usual} (the weights are random)"
         return "as given in model.source"
     found = _check_weights(Path(weights), config, key)
+    _check_form(config, found)
     try:
         return declared_source(found, preprocessing_of(source))
     except StemError as error:

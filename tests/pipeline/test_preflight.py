@@ -21,6 +21,12 @@ def test_a_good_folder_passes(write, images):
     check(write)
 
 
+def test_a_stem_that_the_network_does_not_allow_is_refused(write, images):
+    check(write, "model.backbone=ResNet18", "stem.kernel=9")
+    with pytest.raises(RestemError, match=r"stem: The number of filters of ResNet18.*identity shortcut"):
+        check(write, "model.backbone=ResNet18", "stem.filters=128")
+
+
 def test_dataflow_cannot_reach_a_run_on_this_machine(write, images):
     arguments = "beam.args=[--project=p, --region=r, --temp_location=gs://b/t, --sdk_container_image=i]"
     with pytest.raises(RestemError, match=r"beam\.runner: .*restem kubeflow run"):

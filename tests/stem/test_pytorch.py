@@ -10,6 +10,7 @@ import pytest
 import safetensors.numpy
 
 from restem.stem import Preprocessing, StemError, StemSpec, load_backbone, modify_stem
+from restem.stem.allowed import check_allowed, form_before_reading
 from restem.stem.checkpoint import layout
 from restem.stem.checkpoint.form import FORMS as BLOCKS
 from restem.stem.contents import check_contents
@@ -267,9 +268,11 @@ def test_weights_alone_do_not_say_that_their_strides_are_those_of_pytorch(tmp_pa
 )
 def test_what_a_form_does_not_allow_is_refused_with_the_reason(tmp_path, form, fields, reason):
     name, options = FORMS[form]
-    network = load_backbone(name, save(state_dict(**options), tmp_path))
+    path = save(state_dict(**options), tmp_path)
     with pytest.raises(StemError, match=reason):
-        modify_stem(network, StemSpec(**fields))
+        modify_stem(load_backbone(name, path), StemSpec(**fields))
+    with pytest.raises(StemError):  # known before anything is built
+        check_allowed(StemSpec(**fields), form_before_reading(name, check_contents(path, name)))
 
 
 def test_a_network_that_keras_does_not_have_is_built_saved_and_read(tmp_path):
