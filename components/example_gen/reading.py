@@ -21,7 +21,7 @@ from restem.images.probe import probe
 # twice as much while 16 bits are rescaled.
 _BATCH_FILES = 64
 _BATCH_PIXELS = 2**25
-# Larger images are decoded alone, and then need at most 2.5 times the memory of their decoded pixels.
+# Larger images are decoded alone, so that their content is in memory only once while TensorFlow decodes them.
 _ALONE_PIXELS = _BATCH_PIXELS // 2
 
 _NONE = Requirements()
