@@ -73,6 +73,12 @@ def survey_dicom(listing: Listing, sample: Sequence[ImageFile], data: DataConfig
     )
 
 
+def names_patients(listing: Listing, sample: Sequence[ImageFile], data: DataConfig) -> bool:
+    """Whether the files are DICOM files of enough patients to keep each in one split."""
+    found = survey_dicom(listing, sample, data)
+    return found is not None and found.patients >= FEW_PATIENTS
+
+
 def _range(found: list[tuple[float, float]], stored: list[tuple[float, float]]) -> tuple[float, float] | None:
     """What the files could store, so that nothing is clipped; the values' own range if that is far smaller."""
     if not found:

@@ -27,7 +27,7 @@ from restem.images.formats.pillow import explain_failure, open_image
 from restem.images.header import Header, UnreadableImage
 from restem.images.probe import probe
 from restem.pipeline.config import Config
-from restem.pipeline.datasets.dicom import DicomSurvey, sampled_keys, survey_dicom
+from restem.pipeline.datasets.dicom import DicomSurvey, names_patients, sampled_keys, survey_dicom
 from restem.pipeline.datasets.inspection import ImageCheck, check_images
 from restem.pipeline.datasets.layout import InferredLayout, infer_layout
 
@@ -93,7 +93,10 @@ def survey(path: str, given: Mapping[str, Any] | None = None) -> Survey:
             inferred = _decided(inferred, "exclude", (*inferred.data.exclude, *masks), why)
             listing = check_listing(path, inferred.data, scratch=scratch)
         numbers = None if inferred.data.group else recurring(listing.files)
-        if numbers is not None and not listing.given_splits and numbers.numbers >= MIN_GROUPS:
+        proposed = numbers is not None and not listing.given_splits and numbers.numbers >= MIN_GROUPS
+        # The patient in the files is surer than a number in their names.
+        if proposed and not names_patients(listing, _sample(listing.files, SAMPLE_FILES), inferred.data):
+            assert numbers is not None
             grouped = _grouped(inferred, numbers)
             # A class may have too few groups for a split of its own: then the question remains.
             with contextlib.suppress(RestemError):

@@ -16,7 +16,7 @@ def test_init_proposes_how_dicom_files_are_read(tmp_path):
             keys = {"RescaleSlope": "1", "RescaleIntercept": "-1024", "WindowCenter": "40", "WindowWidth": "400"}
             ds = dataset(pixels, bits=12, Modality="CT", **keys)
             ds.PatientID = f"{PATIENT[1]}-{patient}"
-            (kind / f"{chr(97 + patient)}{'xyz'[number]}.dcm").write_bytes(written(ds))
+            (kind / f"{patient}-{number}.dcm").write_bytes(written(ds))
     text = propose(tmp_path / "scans", tmp_path / "own.yaml")
     assert not any(mark in text for mark in PATIENT)
     (tmp_path / "own.yaml").write_text(text)
