@@ -58,5 +58,5 @@ def test_a_class_without_test_images_is_named_in_the_reason():
     seen = answers(0, 1, 2, 0, 1, 2).at(np.array([0, 1, 4]))
     assert seen.untested == ("dent",)
     noted = with_notes(verdict, {"candidate": seen, "baseline": seen})["reason"]
-    assert "There are no test images of dent: nothing is known about it." in noted
+    assert "There are no test images of dent: nothing is known about answers for it." in noted
     assert "no test images" not in with_notes(verdict, {"candidate": answers(0, 1, 2, 0, 1, 2)})["reason"]

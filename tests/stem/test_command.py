@@ -98,7 +98,7 @@ def test_a_deep_stem_with_its_filters(loaded):
         (["--images", "no.npy", "--weights", "none"], "no such file"),
         (["--band-statistics", "nir=3"], "BAND=MEAN,STD"),
         (["--cifar", "--kernel", "5"], "leave out kernel"),
-        (["--backbone", "ResNet18"], "ResNet18"),
+        (["--backbone", "ResNet20"], "ResNet20"),
     ],
 )
 def test_errors_are_raised_before_anything_is_loaded(loaded, args, words):
