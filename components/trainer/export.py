@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from restem.images.config import ImageConfig
 from restem.images.graph.lenient import preprocess_readable
-from restem.images.graph.preprocess import preprocess
+from restem.images.graph.preprocess import preprocess_each, preprocess_one
+from restem.images.graph.received import checked
 from restem.record_files import write_json
 from restem.run_record import CLASSES, EXTRA, NETWORK, STEM, ModelRecord, write_model
 from restem.trainer.continuation import describe_network, named_weights
@@ -37,13 +38,23 @@ class _Servable(tf.Module):
         # A constant of the graph: a later training goes on from the weights, so without it.
         self._temperature = temperature
         self._image = image
-        self._max_pixels = max_pixels
+        one = [tf.TensorSpec([], tf.string)]
+
+        @tf.function(autograph=False, input_signature=one)
+        def pixels_of(data: tf.Tensor) -> tf.Tensor:
+            return preprocess_one(data, image)
+
+        @tf.function(autograph=False, input_signature=one)
+        def pixels_of_a_client(data: tf.Tensor) -> tf.Tensor:
+            return pixels_of(data if max_pixels is None else checked(data, max_pixels))
+
+        self._pixels_of, self._pixels_of_a_client = pixels_of, pixels_of_a_client
         self._classes = classes
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Maps encoded images, string [N], to probabilities and labels."""
-        return self.answer(preprocess(image_bytes, self._image, self._max_pixels))
+        return self.answer(preprocess_each(image_bytes, self._image, self._pixels_of_a_client))
 
     @tf.function(autograph=False)
     def answer(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -63,12 +74,12 @@ class _Servable(tf.Module):
         run may allow larger images, and this model must still answer for them as a baseline.
         """
         features = tf.io.parse_example(examples, {"image_bytes": tf.io.FixedLenFeature([], tf.string)})
-        return self.answer(preprocess(features["image_bytes"], self._image))
+        return self.answer(preprocess_each(features["image_bytes"], self._image, self._pixels_of))
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_lenient(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """The same for images of which some cannot be read: they have empty labels, zeros, and a reason in `error`."""
-        pixels, error = preprocess_readable(image_bytes, self._image, self._max_pixels)
+        pixels, error = preprocess_readable(image_bytes, self._image, self._pixels_of_a_client)
         read = error == ""
         answers = {
             name: tf.where(read if value.shape.rank == 1 else read[:, None], value, tf.zeros([], value.dtype))

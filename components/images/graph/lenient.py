@@ -3,12 +3,13 @@
 The images go through a tf.data pipeline, because only `ignore_errors` can go on after a decoder's error.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from restem.images import container
 from restem.images.config import ImageConfig
 from restem.images.graph.decode import NOT_READ
-from restem.images.graph.preprocess import preprocess_one
 
 STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", container.SIGNATURE)
 EMPTY = "the image is empty (0 bytes)"
@@ -17,14 +18,14 @@ DAMAGED = "the image is damaged, too large, or does not have the channels that t
 
 @tf.autograph.experimental.do_not_convert
 def preprocess_readable(
-    image_bytes: tf.Tensor, config: ImageConfig, max_pixels: int | None = None
+    image_bytes: tf.Tensor, config: ImageConfig, of_one: Callable[[tf.Tensor], tf.Tensor]
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """`preprocess` that does not stop at an image which cannot be read.
 
     Args:
       image_bytes: string [N], encoded images.
       config: size, fit, channels, depth.
-      max_pixels: as for `preprocess`.
+      of_one: `preprocess_one` of this configuration, as a function of one image.
 
     Returns:
       Pixels as `preprocess` returns them, black for an unreadable image; and the reasons, string [N], empty for a
@@ -35,12 +36,17 @@ def preprocess_readable(
     readable = (
         tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
         .map(
-            lambda position, data: (position, preprocess_one(data, config, max_pixels)),
+            lambda position, data: (position, of_one(data)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         .ignore_errors()
         .batch(tf.maximum(count, 1))
     )
+    # The optimizations of long pipelines cost a second for each call.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    readable = readable.with_options(options)
     none = (tf.zeros([0], tf.int64), tf.zeros((0, *shape), config.dtype))
     positions, pixels = readable.reduce(none, lambda _, batch: batch)
     # Integers of 32 bits: scatter_nd has no 16 bits on every device.

@@ -5,43 +5,43 @@ returns what Transform stores for the Trainer. If that is JPEG (image.store), th
 JPEG compression.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from restem.images.config import ImageConfig
 from restem.images.graph.channels import background
 from restem.images.graph.decode import decode
-from restem.images.graph.received import checked
 from restem.images.graph.stored import decode_pixels, encode_pixels
 
 
 @tf.autograph.experimental.do_not_convert  # There is no Python control flow here; searching for it takes seconds.
-def preprocess(image_bytes: tf.Tensor, config: ImageConfig, max_pixels: int | None = None) -> tf.Tensor:
+def preprocess(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """Decodes images of any size and converts them to the model's size, channels and depth.
 
     Args:
       image_bytes: string [N], encoded images (PNG, JPEG, BMP, GIF, or other formats after `encode_for_serving`).
       config: size, fit, channels, depth.
-      max_pixels: for files that ingestion has not checked: larger images are refused before they are decoded.
 
     Returns:
       config.dtype [N, config.height, config.width, config.count], values 0..config.white, channels as config.names.
 
     Raises:
-      tf.errors.InvalidArgumentError: an image cannot be decoded, or is too large.
+      tf.errors.InvalidArgumentError: an image cannot be decoded.
     """
-    shape = [config.height, config.width, config.count]
-    return tf.map_fn(
-        lambda one: preprocess_one(one, config, max_pixels),
-        image_bytes,
-        fn_output_signature=tf.TensorSpec(shape, config.dtype),
-    )
+    return preprocess_each(image_bytes, config, lambda one: preprocess_one(one, config))
 
 
 @tf.autograph.experimental.do_not_convert
-def preprocess_one(image_bytes: tf.Tensor, config: ImageConfig, max_pixels: int | None = None) -> tf.Tensor:
+def preprocess_each(image_bytes: tf.Tensor, config: ImageConfig, of_one: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """`preprocess` with a function for one image; a tf.function is only once in a saved graph that calls it often."""
+    shape = [config.height, config.width, config.count]
+    return tf.map_fn(of_one, image_bytes, fn_output_signature=tf.TensorSpec(shape, config.dtype))
+
+
+@tf.autograph.experimental.do_not_convert
+def preprocess_one(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """`preprocess` for one image, a string scalar: for tf.data, which already loops over images."""
-    if max_pixels is not None:
-        image_bytes = checked(image_bytes, max_pixels)
     pixels = _prepared(image_bytes, config)
     return decode_pixels(encode_pixels(pixels, config), config) if config.store == "jpeg" else pixels
 
