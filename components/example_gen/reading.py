@@ -230,9 +230,7 @@ def _shape(image: tf.Tensor) -> tf.Tensor:
 
 def _shapes(images: tf.Tensor) -> tf.Tensor:
     """string [N] -> int32 [N, 3]: height, width, channels. It decodes every image completely, several in parallel."""
-    return tf.map_fn(
-        lambda data: decode_raw(data, ShapeOnly()), images, fn_output_signature=tf.TensorSpec([3], tf.int32)
-    )
+    return tf.map_fn(_shape, images, fn_output_signature=tf.TensorSpec([3], tf.int32))
 
 
 def _bytes(value: bytes) -> tf.train.Feature:

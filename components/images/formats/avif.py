@@ -10,6 +10,7 @@ import numpy as np
 from PIL.AvifImagePlugin import AvifImageFile
 
 from restem.images.formats.depth import to_full_range
+from restem.images.formats.orientation import upright
 from restem.images.formats.pillow import exif_orientation
 from restem.images.header import Header
 
@@ -43,18 +44,7 @@ def read(data: bytes, header: Header) -> np.ndarray:
     pixels = np.atleast_3d(imagecodecs.avif_decode(data, index=0, numthreads=1))
     if pixels.ndim == 4:
         pixels = pixels[0]
-    return upright(to_full_range(pixels, 2**header.bit_depth - 1), turn)
-
-
-def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Applies an orientation of EXIF (TIFF 6.0)."""
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray(upright(to_full_range(pixels, 2**header.bit_depth - 1), turn))
 
 
 def _depth(data: bytes) -> tuple[int, bool]:

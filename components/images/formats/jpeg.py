@@ -8,6 +8,7 @@ import struct
 import imagecodecs
 import numpy as np
 
+from restem.images.formats.depth import to_full_range
 from restem.images.formats.rows import by_rows
 from restem.images.header import Header, UnreadableImage, in_brackets, incomplete
 
@@ -65,13 +66,7 @@ def read_unusual_jpeg(data: bytes) -> np.ndarray:
         pixels = np.asarray(pixels).reshape(height, width, components)
     except Exception as error:  # the codecs raise their own errors
         raise UnreadableImage(f"The JPEG file's image data are damaged ({in_brackets(error)}).") from None
-    return in_full_range(pixels, precision)
-
-
-def in_full_range(pixels: np.ndarray, bits: int) -> np.ndarray:
-    """uint8 or uint16 values [height, width, channels] of so many bits, scaled to 0..255 or 0..65535 and rounded."""
-    top, most = (255, 2**bits - 1) if bits <= 8 else (65535, 2**bits - 1)
-    kind = np.uint8 if bits <= 8 else np.uint16
-    if most == top:
-        return pixels.astype(kind, copy=False)
-    return by_rows(lambda rows: (rows.astype(np.uint32) * top + most // 2) // most, pixels, pixels.shape[2], kind)
+    most = 2**precision - 1
+    return by_rows(
+        lambda rows: to_full_range(rows, most), pixels, components, np.uint8 if precision <= 8 else np.uint16
+    )

@@ -18,8 +18,10 @@ from PIL import Image, UnidentifiedImageError
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from restem.images.formats import ycbcr
+from restem.images.formats.depth import to_full_range
 from restem.images.formats.jpeg import frame
 from restem.images.formats.lzw import check_lzw
+from restem.images.formats.orientation import upright
 from restem.images.formats.rows import by_rows
 from restem.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
 
@@ -120,7 +122,7 @@ def read_tiff(data: bytes) -> np.ndarray:
         # [pages, separate samples, depth, height, width, contiguous samples]
         pixels = stored.reshape(len(pages), *page.shaped)
         pixels = pixels.transpose(3, 4, 0, 2, 1, 5).reshape(page.imagelength, page.imagewidth, -1)
-        return _turned(_in_full_range(pixels, page), _orientation(page))
+        return upright(_in_full_range(pixels, page), _orientation(page))
 
 
 @contextlib.contextmanager
@@ -313,8 +315,8 @@ def _in_full_range(pixels: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
     if kind not in (np.uint8, np.uint16):
         return pixels
     if _bits(page) < 8 * kind.itemsize and page.dtype != np.bool_:
-        top, most = np.iinfo(kind).max, 2 ** _bits(page) - 1
-        pixels = by_rows(lambda rows: (rows.astype(np.uint64) * top + most // 2) // most, pixels, channels, kind)
+        most = 2 ** _bits(page) - 1
+        pixels = by_rows(lambda rows: to_full_range(rows, most), pixels, channels, kind)
     if page.photometric == PHOTOMETRIC.MINISWHITE:
         return by_rows(lambda rows: np.iinfo(kind).max - rows, pixels, channels, kind)
     if tuple(page.extrasamples) == (EXTRASAMPLE.ASSOCALPHA,):
@@ -344,14 +346,3 @@ def _orientation(page: tifffile.TiffPage) -> int:
     tag = page.tags.get(_ORIENTATION)
     value = 1 if tag is None else tag.value
     return int(value) if value in range(1, 9) else 1
-
-
-def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Applies the tag Orientation of TIFF 6.0, which has the same numbers as in EXIF."""
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels
