@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from restem.example_gen.classes import ClassChange, compare_classes
 from restem.files import file_sizes
 from restem.pusher.versions import missing
 from restem.record_files import DamagedRecord
@@ -49,10 +50,9 @@ def _unloadable(folder: str, classes: int) -> str | None:
 
 
 def _difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
-    more = [name for name in theirs if name not in set(ours)]
-    fewer = [name for name in ours if name not in set(theirs)]
-    parts = [f"only the model has {_listed(more)}" if more else ""]
-    parts += [f"only this run has {_listed(fewer)}" if fewer else ""]
+    change = compare_classes("the model", theirs, ours) or ClassChange("the model")
+    parts = [f"only the model has {_listed(change.missing)}" if change.missing else ""]
+    parts += [f"only this run has {_listed(change.added)}" if change.added else ""]
     difference = "; ".join(part for part in parts if part) or "the order is different"
     return f"its classes differ from this run's: {difference}"
 

@@ -64,6 +64,12 @@ class Anatomy:
         return tuple(name for name, kind, _ in self.chain if kind == "BatchNormalization")
 
 
+def has_statistics(norm: keras.layers.BatchNormalization) -> bool:
+    """False if a BatchNormalization's statistics are the initial ones, as in a network that was never trained."""
+    mean, variance = (keras.ops.convert_to_numpy(one) for one in (norm.moving_mean, norm.moving_variance))
+    return not (np.all(mean == 0) and np.all(variance == 1))
+
+
 def read_anatomy(backbone: keras.Model) -> Anatomy:
     """Finds the stem. Raises StemError if `backbone` is not a ResNet as `load_backbone` loads it."""
     if not isinstance(backbone, keras.Model):

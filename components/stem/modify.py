@@ -8,7 +8,7 @@ import json
 import keras
 import numpy as np
 
-from .anatomy import Anatomy, read_anatomy
+from .anatomy import Anatomy, has_statistics, read_anatomy
 from .checkpoint.values import refuse_impossible
 from .design import Design, design_stem
 from .errors import StemError
@@ -155,12 +155,7 @@ def _report(
 def _is_trained(backbone: keras.Model) -> bool:
     """False if all BatchNormalization statistics are the initial ones, as in a network with random weights."""
     norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
-
-    def initial(layer: keras.Layer) -> bool:
-        mean, variance = (keras.ops.convert_to_numpy(one) for one in (layer.moving_mean, layer.moving_variance))
-        return bool(np.all(mean == 0) and np.all(variance == 1))
-
-    return not norms or not all(initial(layer) for layer in norms)
+    return not norms or any(has_statistics(layer) for layer in norms)
 
 
 def _about(design: Design, channels: Channels, spec: StemSpec) -> str:

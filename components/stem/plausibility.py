@@ -23,7 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .anatomy import Anatomy, read_anatomy
+from .anatomy import Anatomy, has_statistics, read_anatomy
 from .preprocessing import PREPROCESSING, Preprocessing
 from .rules.channels import plan_channels
 from .source import Source, read_source
@@ -165,10 +165,10 @@ def _stored(backbone: keras.Model, anatomy: Anatomy) -> tuple[tuple[np.ndarray, 
     if not anatomy.norms:
         return None, "no BatchNormalization follows the first convolution."
     layer = backbone.get_layer(anatomy.norms[0])
+    if not has_statistics(layer):
+        return None, f"{layer.name} has no statistics yet (random weights)."
     mean = np.asarray(keras.ops.convert_to_numpy(layer.moving_mean), np.float64)
     variance = np.asarray(keras.ops.convert_to_numpy(layer.moving_variance), np.float64)
-    if np.all(mean == 0) and np.all(variance == 1):
-        return None, f"{layer.name} has no statistics yet (random weights)."
     return (mean, np.sqrt(np.maximum(variance, 0))), None
 
 
