@@ -44,6 +44,7 @@ PACKAGES = (
     "restem.pipeline.errors",
     "restem.pipeline.config",
     "restem.pipeline.imagenet",
+    "restem.pipeline.preflight_network",
     "restem.pipeline.preflight",
     "restem.pipeline.pipeline",
     "restem.pipeline.datasets",

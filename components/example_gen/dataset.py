@@ -162,12 +162,7 @@ def relative(folder: str, path: str) -> str:
     return "" if path == folder else path.removeprefix(folder + "/")
 
 
-def text_of(name: str) -> str:
-    """A name in which invalid bytes and control characters are escaped."""
-    return visible(name)
-
-
 def first_few(names: Sequence[str]) -> str:
     """The first few of many names."""
-    shown = ", ".join(text_of(name) for name in names[:SHOWN])
+    shown = ", ".join(visible(name) for name in names[:SHOWN])
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

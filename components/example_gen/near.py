@@ -19,12 +19,13 @@ from PIL import Image
 
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
-from restem.example_gen.dataset import SPLITS, text_of
+from restem.example_gen.dataset import SPLITS
 from restem.images.arrays import read_array
 from restem.images.container import SIGNATURE, unpack
 from restem.images.formats.pillow import exif_orientation, open_image
 from restem.images.header import Header
 from restem.images.probe import probe
+from restem.visible import visible
 
 SIDE = 18
 _FLAT = 4  # of 255 grey levels: smaller differences are noise
@@ -113,7 +114,7 @@ class NearDuplicates:
     def examples(self) -> list[str]:
         """Lines with the first pairs."""
         return [
-            f"{text_of(pair.first.path)} ({pair.first.split}) ~ {text_of(pair.second.path)} ({pair.second.split})"
+            f"{visible(pair.first.path)} ({pair.first.split}) ~ {visible(pair.second.path)} ({pair.second.split})"
             f"{', mirrored' if pair.mirrored else ''}, correlation {pair.correlation:.3f}"
             for pair in self.pairs[:_SHOWN]
         ]

@@ -9,7 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from restem.example_gen.dataset import TEST, TITLES, VAL, ImageFile, Listing, first_few, text_of
+from restem.example_gen.dataset import TEST, TITLES, VAL, ImageFile, Listing, first_few
+from restem.visible import visible
 
 MASK_QUESTION = "Are these masks, not images?"
 _LOOKED_AT, _BLOCKS = 20_000, 20  # names in which a pattern is looked for, in so many blocks of neighbours
@@ -58,7 +59,7 @@ def notes_on(listing: Listing, *, grouped: bool = False) -> tuple[str, ...]:
     told = [*_alike(listing.classes), *_companions(listing.files)]
     if not grouped and (found := recurring(listing.files)) is not None and found.shared:
         told.append(
-            f"{found.shared:,} of {found.numbers:,} numbers in the names, such as {text_of(found.example)}, are in "
+            f"{found.shared:,} of {found.numbers:,} numbers in the names, such as {visible(found.example)}, are in "
             "more than one split. If the number is a patient, slide or scene, the test measures recognition of it: set "
             f"data.group: '{found.pattern}'" + (" and make new splits" if listing.given_splits else "")
         )

@@ -3,7 +3,8 @@
 from restem.pipeline.config import Config
 from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
 from restem.pipeline.local.worker import run_in_worker
-from restem.pipeline.preflight import check_comparison, check_stem
+from restem.pipeline.preflight import check_comparison
+from restem.pipeline.preflight_network import check_stem
 
 
 def compile_config(config: Config) -> str:

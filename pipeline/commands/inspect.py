@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from restem.pipeline.commands.counted import Counted
 from restem.pipeline.commands.options import config_option, json_option, set_option
+from restem.pipeline.commands.progress_text import Counted
 from restem.pipeline.environment.quiet import quiet
 
 SHOWN_FILES = 20
@@ -39,7 +39,8 @@ def inspect(
     from restem.pipeline.config import load_config
     from restem.pipeline.datasets.inspection import inspect as look
     from restem.pipeline.local.folder import RunFolder, prepare
-    from restem.pipeline.preflight import check_images, check_released_classes, check_source
+    from restem.pipeline.preflight import check_images, check_released_classes
+    from restem.pipeline.preflight_network import check_source
 
     config = load_config(config_path, overrides)
     if augmented:
@@ -83,8 +84,8 @@ def inspect(
 def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is imported when it is needed
     from rich.table import Table
 
-    from restem.example_gen.dataset import text_of
     from restem.pipeline.commands.console import escape, in_brackets, plain_console, print_table
+    from restem.visible import visible
 
     console = plain_console(sys.stdout)
     splits = list(inspection.counts)
@@ -113,7 +114,7 @@ def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is import
             f"train and test, {found['conflicts']} with different labels"
         )
     for group in inspection.duplicates.conflicts[:SHOWN_FILES]:
-        console.print(escape("  " + " = ".join(f"{text_of(copy.path)} ({copy.label})" for copy in group[:5])))
+        console.print(escape("  " + " = ".join(f"{visible(copy.path)} ({copy.label})" for copy in group[:5])))
     if inspection.near.sentence:
         console.print(escape(f"near-duplicates: {inspection.near.sentence}. To see them: --near-duplicates FILE.png"))
     for line in inspection.near.examples():

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from restem.pipeline.commands.options import json_option
+from restem.pipeline.commands.progress_text import progress_text
 
 MOST_SHOWN = 1000  # images whose answers are printed
 
@@ -163,16 +164,6 @@ class _Progress:
         text = progress_text(event)
         self._stream.write(f"\r\033[K{text}" if self._stream.isatty() else f"{text}\n")
         self._stream.flush()
-
-
-def progress_text(event: dict) -> str:
-    """The progress as a line: "1,200 of 5,000 images, 3 unreadable, 85 images/s, about 1 min left"."""
-    speed = (event["done"] - event["kept"]) / max(event["seconds"], 1e-9)
-    left = (event["total"] - event["done"]) / max(speed, 1e-9)
-    failed = f", {event['failed']:,} unreadable" if event["failed"] else ""
-    time_left = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min" if left < 5400 else f"{left / 3600:.1f} h"
-    rate = f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}"
-    return f"{event['done']:,} of {event['total']:,} images{failed}, {rate} images/s, about {time_left} left"
 
 
 def _tell_table(counts: dict[str, int], model: Path, target: Path, *, as_json: bool) -> int:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from restem.example_gen.dataset import text_of
 from restem.example_gen.near import SIDE, Look, NearDuplicates
 from restem.pipeline.datasets.contact_sheet import BACKGROUND, CAPTION, INK, MARGIN, save_sheet
+from restem.visible import visible
 
 ROWS = 40
 SCALE = 5  # an image of 18 x 18 grey values is shown five times as large
@@ -47,5 +47,5 @@ def write_near_sheet(path: Path, found: NearDuplicates) -> bool:
 
 
 def _caption(look: Look) -> str:
-    text = f"{look.split}: {text_of(look.path)}"
+    text = f"{look.split}: {visible(look.path)}"
     return text if len(text) <= LETTERS else f"{text[: LETTERS // 2]} ... {text[-LETTERS // 2 :]}"

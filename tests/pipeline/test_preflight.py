@@ -6,7 +6,8 @@ import pytest
 from restem.errors import RestemError
 from restem.pipeline import imagenet as module
 from restem.pipeline.config import load_config
-from restem.pipeline.preflight import check_source, preflight
+from restem.pipeline.preflight import preflight
+from restem.pipeline.preflight_network import check_source
 from restem.record_files import write_json
 from restem.run_record import ModelInput, ModelRecord
 from restem.stem.checkpoint import layout

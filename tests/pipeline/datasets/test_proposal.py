@@ -9,7 +9,8 @@ from restem.errors import RestemError
 from restem.pipeline.config import load_config
 from restem.pipeline.datasets.inspection import inspect
 from restem.pipeline.datasets.proposal import propose
-from restem.pipeline.preflight import check_images, check_stem
+from restem.pipeline.preflight import check_images
+from restem.pipeline.preflight_network import check_stem
 
 
 def make(folder, sizes, *, colour=True, grey_in_colour=False, count=20):

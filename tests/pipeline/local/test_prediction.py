@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from restem.errors import RestemError
-from restem.pipeline.commands.predict import list_files, progress_text
+from restem.pipeline.commands.predict import list_files
+from restem.pipeline.commands.progress_text import progress_text
 from restem.pipeline.local import prediction
 from restem.pipeline.local.prediction import predict, why_unreadable
 from tests.images.formats.dicom_files import dicom
