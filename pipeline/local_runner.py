@@ -35,10 +35,9 @@ def main() -> None:
         def before() -> None:
             nonlocal tell
             tell = stack.enter_context(notifying(config, str(folder.root)))
-            preflight(config, root=folder.root)
+            warnings = preflight(config, root=folder.root)
             stack.enter_context(folder.locked())
-            warning = check_database(folder.root)
-            if warning:
+            for warning in filter(None, (*warnings, check_database(folder.root))):
                 print(f"restem: {warning}", file=sys.stderr)
             prepare(config, folder)
 

@@ -186,9 +186,11 @@ class Checkpoints:
         tf.io.gfile.rename(f"{self._folder}/{name}.unfinished", f"{self._folder}/{name}", overwrite=True)
 
     def _read(self, name: str) -> dict[str, np.ndarray]:
-        with tf.io.gfile.GFile(f"{self._folder}/{name}", "rb") as file:
-            with np.load(file, allow_pickle=False) as arrays:
-                return dict(arrays)
+        with (
+            tf.io.gfile.GFile(f"{self._folder}/{name}", "rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
+            return dict(arrays)
 
 
 class _Stream(io.RawIOBase):
