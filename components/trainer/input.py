@@ -1,5 +1,10 @@
-"""The images of a split, for training and for evaluation."""
+"""The images of a split, for training and for evaluation.
 
+Whatever engine wrote the examples, with whatever parallelism and into whatever files: where the images are kept in
+memory, their order depends on their paths alone, and so do the weights that a training with a seed gives.
+"""
+
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,13 +29,14 @@ class Split:
     """One split of examples, in a fixed order.
 
     Attributes:
-      encoded: string [], unbatched.
+      encoded: string [], unbatched, in the order of the files.
       decode: one element of `encoded` to pixels, uint8 or uint16 [height, width, channels].
       labels: int64 [count].
       paths: unicode [count].
       weights: in training, float32 [count]; none: every example counts the same.
       in_memory: whether all decoded pixels are kept in memory.
       shuffled: otherwise, how many images are shuffled at once; none: all.
+      places: of each element of `encoded`, its position in the split, int64 [count]; none: they are in this order.
     """
 
     encoded: tf.data.Dataset
@@ -40,6 +46,7 @@ class Split:
     weights: np.ndarray | None = None
     in_memory: bool = True
     shuffled: int | None = None
+    places: np.ndarray | None = None
 
     @property
     def count(self) -> int:
@@ -55,9 +62,18 @@ class Split:
 
     @cached_property
     def _pixels(self) -> tf.Tensor:
-        decoded = self.encoded.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE).batch(256)
+        decoded = self.encoded.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE)
+        shape, dtype = decoded.element_spec.shape, decoded.element_spec.dtype
+        pixels, done = np.empty([self.count, *shape], dtype.as_numpy_dtype), 0
+        for batch in decoded.batch(256).as_numpy_iterator():
+            pixels[self._places[done : done + len(batch)]] = batch
+            done += len(batch)
         with tf.device("CPU"):
-            return tf.concat(list(decoded), axis=0)
+            return tf.convert_to_tensor(pixels)
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        return np.arange(self.count) if self.places is None else self.places
 
     def pixels(self, batch_size: int) -> tf.data.Dataset:
         """The images as a network takes them, float32 [batch, height, width, channels]."""
@@ -148,12 +164,14 @@ class Split:
         if count >= self.count:
             return self
         weights = None if self.weights is None else self.weights[:count]
+        kept = self._places < count
         return replace(
             self,
-            encoded=self.encoded.take(count),
+            encoded=self.encoded.take(count) if self.places is None else self._only(kept),
             labels=self.labels[:count],
             paths=self.paths[:count],
             weights=weights,
+            places=None if self.places is None else self._places[kept],
         )
 
     def sample(self, count: int, seed: int) -> np.ndarray:
@@ -162,11 +180,14 @@ class Split:
 
     def at(self, chosen: np.ndarray) -> np.ndarray:
         """The images at these positions, [len(chosen), height, width, channels], in the split's order."""
-        wanted = np.zeros(self.count, bool)
-        wanted[chosen] = True
+        wanted = np.isin(self._places, chosen)
+        pixels = np.stack(list(self._only(wanted).map(self.decode).as_numpy_iterator()))
+        return pixels[np.argsort(self._places[wanted])]
+
+    def _only(self, wanted: np.ndarray) -> tf.data.Dataset:
+        """Those of `encoded` at which `wanted`, bool [count], is true."""
         examples = tf.data.Dataset.zip(self.encoded, tf.data.Dataset.from_tensor_slices(wanted))
-        pixels = examples.filter(lambda _, wanted: wanted).map(lambda encoded, _: self.decode(encoded))
-        return np.stack(list(pixels.as_numpy_iterator()))
+        return examples.filter(lambda _, wanted: wanted).map(lambda encoded, _: encoded)
 
     def channel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """The channels' mean and standard deviation in grey levels, float64 [channels] each; one pass over the images.
@@ -204,6 +225,13 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
     known = {name: np.concatenate([batch[name] for batch in batches]) for name in columns} if batches else None
     count = len(known["label_index"]) if known else 0
     size = sum(tf.io.gfile.stat(file).length for file in found) / max(1, count)
+    in_memory = count * image.height * image.width * image.count * image.bits // 8 <= CACHE_BYTES
+    places = None
+    if known and in_memory:
+        order = _order_of(known["path"], known["label_index"])
+        known = {name: column[order] for name, column in known.items()}
+        places = np.empty(count, np.int64)
+        places[order] = np.arange(count)
     image_column = {encoded: tf.io.FixedLenFeature([], tf.string)}
     return Split(
         encoded=records.map(
@@ -214,9 +242,16 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
         labels=known["label_index"] if known else np.zeros(0, np.int64),
         paths=np.array([path.decode() for path in known["path"]] if known else [], str),
         weights=known["weight"] if known and weighted else None,
-        in_memory=count * image.height * image.width * image.count * image.bits // 8 <= CACHE_BYTES,
+        in_memory=in_memory,
         shuffled=max(1, int(SHUFFLED_BYTES / max(1, size))),
+        places=places,
     )
+
+
+def _order_of(paths: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """An order of examples that depends on their paths (bytes) alone and mixes the classes: positions, int64 [count]."""
+    digests = np.array([int.from_bytes(hashlib.blake2b(path, digest_size=8).digest()) for path in paths], np.uint64)
+    return np.lexsort((labels, digests))
 
 
 def arrays_as_split(
