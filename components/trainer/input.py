@@ -249,7 +249,7 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
 
 
 def _order_of(paths: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """An order of examples that depends on their paths (bytes) alone and mixes the classes: positions, int64 [count]."""
+    """An order of examples that depends on their paths (bytes) alone, and mixes classes: positions, int64 [count]."""
     digests = np.array([int.from_bytes(hashlib.blake2b(path, digest_size=8).digest()) for path in paths], np.uint64)
     return np.lexsort((labels, digests))
 
