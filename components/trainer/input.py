@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from restem.images.config import ImageConfig
-from restem.images.graph.preprocess import preprocess_one
+from restem.images.graph.preprocess import preprocess_marked_one, preprocess_one
 from restem.images.graph.statistics import ChannelSums, channel_sums, mean_and_std
-from restem.images.graph.stored import decode_pixels
+from restem.images.graph.stored import decode_missing, decode_pixels
 
 # Decoded pixels are kept in memory up to this; beyond it they are decoded in every pass.
 CACHE_BYTES = 2 * 2**30
@@ -31,6 +31,7 @@ class Split:
       weights: in training, float32 [count]; none: every example counts the same.
       in_memory: whether all decoded pixels are kept in memory.
       shuffled: otherwise, how many images are shuffled at once; none: all.
+      marked: pixels, and which of them have no data, bool of the same shape, unbatched; none: all have data.
     """
 
     encoded: tf.data.Dataset
@@ -40,6 +41,7 @@ class Split:
     weights: np.ndarray | None = None
     in_memory: bool = True
     shuffled: int | None = None
+    marked: tf.data.Dataset | None = None
 
     @property
     def count(self) -> int:
@@ -154,6 +156,7 @@ class Split:
             labels=self.labels[:count],
             paths=self.paths[:count],
             weights=weights,
+            marked=None if self.marked is None else self.marked.take(count),
         )
 
     def sample(self, count: int, seed: int) -> np.ndarray:
@@ -171,15 +174,18 @@ class Split:
     def channel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """The channels' mean and standard deviation in grey levels, float64 [channels] each; one pass over the images.
 
-        The sums are whole numbers: the same in any order.
+        The sums are whole numbers: the same in any order. Pixels without data are left out (image.nodata).
         """
-        sums = self.images.batch(32).map(
-            lambda pixels: tuple(tf.reduce_sum(part, axis=0) for part in channel_sums(pixels)),
-            num_parallel_calls=tf.data.AUTOTUNE,
+        sums = (
+            (self.images if self.marked is None else self.marked)
+            .batch(32)
+            .map(
+                lambda *images: tuple(tf.reduce_sum(part, axis=0) for part in channel_sums(*images)),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
         )
         total = ChannelSums(*(sum(part) for part in zip(*sums.as_numpy_iterator(), strict=True)))
-        height, width, _ = self.images.element_spec.shape
-        return mean_and_std(total, self.count * height * width)
+        return mean_and_std(total)
 
 
 def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = False) -> Split:
@@ -205,6 +211,13 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
     count = len(known["label_index"]) if known else 0
     size = sum(tf.io.gfile.stat(file).length for file in found) / max(1, count)
     image_column = {encoded: tf.io.FixedLenFeature([], tf.string)}
+
+    def read_marked(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if image.store == "none":
+            return preprocess_marked_one(tf.io.parse_single_example(record, image_column)[encoded], image)
+        parsed = tf.io.parse_single_example(record, {**image_column, "missing": tf.io.FixedLenFeature([], tf.string)})
+        return decode_pixels(parsed[encoded], image), decode_missing(parsed["missing"], image)
+
     return Split(
         encoded=records.map(
             lambda record: tf.io.parse_single_example(record, image_column)[encoded],
@@ -216,6 +229,7 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
         weights=known["weight"] if known and weighted else None,
         in_memory=count * image.height * image.width * image.count * image.bits // 8 <= CACHE_BYTES,
         shuffled=max(1, int(SHUFFLED_BYTES / max(1, size))),
+        marked=None if image.nodata is None else records.map(read_marked, num_parallel_calls=tf.data.AUTOTUNE),
     )
 
 
