@@ -145,7 +145,9 @@ def _nodata_lines(found: ValueSurvey) -> list[str]:
             f"  # nodata: {found.found} would be right for some files: {why}. But {found.unfit} of {found.files} have "
             "no exact values (JPEG and others), and would be quarantined"
         ]
-    shown = "shown black, and in no channel's statistics; remove this line if these pixels are data"
+    shown = "shown black, and in no channel's statistics"
+    if found.declared:
+        shown += "; remove this line if these pixels are data"
     return [
         f"  nodata: {found.nodata}  # {why}; {shown}",
         "  max_nodata: 0.5  # files in which a larger share of the pixels has no data are quarantined",

@@ -11,6 +11,7 @@ How files are converted:
   The second of two channels and the fourth of four are alpha. With `bands`, the file's channels are used unchanged,
   including alpha.
 - CMYK and YCCK JPEG: RGB = `(255 - ink)(255 - black) / 255`; no colour profile is applied.
+- No data (`nodata`): black, or the background, see `restem.images.graph.missing`.
 - GIF: the first frame, if it is opaque and fills the picture. BMP: 8 bits with palette or grey, 24 bits, 32 bits
   (the fourth byte is padding and is dropped).
 - A JPEG's EXIF orientation is applied. Embedded gamma or colour profiles are not.
