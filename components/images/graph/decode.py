@@ -61,11 +61,14 @@ class Depth:
     value_range: the stored values for black and white, for files with more than 8 bits.
     nodata: if given, results have twice as many channels: behind the file's there is one more for each, with 1 where
       it has no data and 0 elsewhere.
+    strict: whether images are refused in which pixels without data cannot be told from others: with NaN or infinity
+      that `nodata` does not mark, or JPEGs if it needs exact values. Otherwise NaN is black.
     """
 
     bits: int = 8
     value_range: tuple[float, float] | None = None
     nodata: Nodata | None = None
+    strict: tf.Tensor | bool = True
 
     def of_8_bits(self, values: tf.Tensor) -> tf.Tensor:
         """Converts uint8 values, 0..255, to this depth."""
@@ -73,10 +76,10 @@ class Depth:
 
     def of_lossy(self, values: tf.Tensor) -> tf.Tensor:
         """Converts a JPEG's uint8 values; fails if a stored value or a mask must be found in them."""
-        if self.nodata is None or not self.nodata.needs_exact_values:
-            return self.of_8_bits(values)
-        with tf.control_dependencies([tf.debugging.Assert(False, [missing.LOSSY])]):
-            return self.empty()
+        if self.nodata is not None and self.nodata.needs_exact_values:
+            with tf.control_dependencies([tf.debugging.Assert(tf.logical_not(self.strict), [missing.LOSSY])]):
+                values = tf.identity(values)
+        return self.of_8_bits(values)
 
     def of_16_bits(self, values: tf.Tensor) -> tf.Tensor:
         """Converts uint16 values to this depth."""
@@ -87,16 +90,13 @@ class Depth:
         return self._marked(values, tf.cast((tf.cast(values, tf.int32) + 128) // 257, tf.uint8))
 
     def of_floats(self, values: tf.Tensor) -> tf.Tensor:
-        """Converts float32 or float64 values to this depth; fails without a value range.
-
-        It also fails if values are NaN or infinity and `nodata` does not mark them.
-        """
+        """Converts float32 or float64 values to this depth; fails without a value range, and for unmarked NaN."""
         if self.value_range is None:
             with tf.control_dependencies([tf.debugging.Assert(False, [RANGE_NEEDED])]):
                 return self.empty()
         marked = tf.zeros_like(values, tf.bool) if self.nodata is None else missing.marks(values, self.nodata)
-        unknown = tf.reduce_any(missing.not_finite(values, marked))
-        with tf.control_dependencies([tf.debugging.Assert(~unknown, [missing.NOT_FINITE])]):
+        known = ~tf.reduce_any(missing.not_finite(values, marked))
+        with tf.control_dependencies([tf.debugging.Assert(known | tf.logical_not(self.strict), [missing.NOT_FINITE])]):
             values = tf.identity(values)
         return self._marked(values, self._between(values, *self.value_range))
 
@@ -113,7 +113,6 @@ class Depth:
         top = 2**self.bits - 1
         # With 64 bits, rounding errors in the formula never change the grey level.
         scaled = (tf.cast(values, tf.float64) - black) * (top / (white - black))
-        # NaN is no data, and filled later.
         scaled = tf.where(tf.math.is_nan(scaled), tf.zeros([], tf.float64), tf.clip_by_value(scaled, 0.0, float(top)))
         return tf.cast(tf.round(scaled), tf.uint8 if self.bits == 8 else tf.uint16)
 
@@ -150,12 +149,13 @@ class Counts(Depth):
         return tf.zeros([5], tf.int64)
 
 
-def decode(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
+def decode(image_bytes: tf.Tensor, config: ImageConfig, *, strict: tf.Tensor | bool = True) -> tf.Tensor:
     """Decodes one image of any size.
 
     Args:
       image_bytes: string scalar, the encoded file.
       config: the channels and depth of the result; its size is not used.
+      strict: see `Depth`.
 
     Returns:
       uint8 or uint16 (config.dtype) [height, width, config.count], values 0..config.white, in the order of
@@ -166,13 +166,14 @@ def decode(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
         number of channels differs from config.bands.
     """
     if config.nodata is not None:
-        return decode_marked(image_bytes, config)[..., : config.count]
-    pixels = decode_raw(image_bytes, Depth(config.bits, config.value_range), transparent_colour=_is_blended(config))
+        return decode_marked(image_bytes, config, strict=strict)[..., : config.count]
+    depth = Depth(config.bits, config.value_range, strict=strict)
+    pixels = decode_raw(image_bytes, depth, transparent_colour=_is_blended(config))
     pixels = pick_bands(pixels, config) if config.bands is not None else to_channels(pixels, config)
     return tf.ensure_shape(pixels, [None, None, config.count])
 
 
-def decode_marked(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
+def decode_marked(image_bytes: tf.Tensor, config: ImageConfig, *, strict: tf.Tensor | bool = True) -> tf.Tensor:
     """`decode` with image.nodata, and which values have no data.
 
     Returns:
@@ -182,7 +183,7 @@ def decode_marked(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     Raises:
       tf.errors.InvalidArgumentError: as `decode`; or the file is a JPEG, and image.nodata needs exact values.
     """
-    depth = Depth(config.bits, config.value_range, config.nodata_rule)
+    depth = Depth(config.bits, config.value_range, config.nodata_rule, strict)
     both = decode_raw(image_bytes, depth, transparent_colour=_is_blended(config))
     channels = tf.shape(both)[-1] // 2
     filled = missing.fill(both[..., :channels], both[..., channels:] != 0, config)

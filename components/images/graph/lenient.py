@@ -15,7 +15,10 @@ from restem.images.graph.missing import LOSSY
 JPEG = b"\xff\xd8\xff"
 STARTS = (JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", container.SIGNATURE)
 EMPTY = "the image is empty (0 bytes)"
-DAMAGED = "the image is damaged, too large, has values that are not finite, or does not have the channels that the model needs"
+DAMAGED = (
+    "the image is damaged, too large, has values that are not finite, or does not have the channels that the model "
+    "needs"
+)
 
 
 @tf.autograph.experimental.do_not_convert

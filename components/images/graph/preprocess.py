@@ -42,9 +42,12 @@ def preprocess_each(image_bytes: tf.Tensor, config: ImageConfig, of_one: Callabl
 
 
 @tf.autograph.experimental.do_not_convert
-def preprocess_one(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """`preprocess` for one image, a string scalar: for tf.data, which already loops over images."""
-    pixels = _prepared(image_bytes, config)
+def preprocess_one(image_bytes: tf.Tensor, config: ImageConfig, *, strict: tf.Tensor | bool = True) -> tf.Tensor:
+    """`preprocess` for one image, a string scalar: for tf.data, which already loops over images.
+
+    With `strict` it refuses images in which pixels without data cannot be told from others, see `decode.Depth`.
+    """
+    pixels = _prepared(image_bytes, config, strict)
     return decode_pixels(encode_pixels(pixels, config), config) if config.store == "jpeg" else pixels
 
 
@@ -83,8 +86,8 @@ def to_stored_marked(image_bytes: tf.Tensor, config: ImageConfig) -> tuple[tf.Te
     return tf.map_fn(of_one, image_bytes, fn_output_signature=(tf.string, tf.string))
 
 
-def _prepared(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    return _fitted(decode(image_bytes, config), config)
+def _prepared(image_bytes: tf.Tensor, config: ImageConfig, strict: tf.Tensor | bool = True) -> tf.Tensor:
+    return _fitted(decode(image_bytes, config, strict=strict), config)
 
 
 def _prepared_marked(image_bytes: tf.Tensor, config: ImageConfig) -> tuple[tf.Tensor, tf.Tensor]:
