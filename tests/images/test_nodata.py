@@ -1,5 +1,6 @@
 """Pixels without data: the same in ingestion, Transform, the Trainer's reader, and both signatures of the model."""
 
+import imagecodecs
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -367,3 +368,20 @@ def test_a_share_is_written_so_that_it_differs_from_the_limit(share, limit, text
 )
 def test_declared_values(text, value):
     assert declared_value(text) == value
+
+
+@pytest.mark.parametrize(
+    ("data", "altered"),
+    [
+        (imagecodecs.jpeg2k_encode(DEEP[..., 0], reversible=True, codecformat="j2k"), False),
+        (imagecodecs.jpeg2k_encode(DEEP[..., 0], reversible=True, codecformat="jp2"), False),
+        (imagecodecs.jpeg2k_encode(DEEP[..., 0], level=30, codecformat="jp2"), True),
+        (b"P5 2 1 255\n\0\1", False),
+        (b"P5 2 1 200\n\0\1", True),
+        (tiff(DEEP[..., 0], compression="deflate"), False),
+        (written(tifffile.imwrite, DEEP[..., 0], photometric="miniswhite"), True),
+    ],
+    ids=["j2k", "jp2", "jp2-lossy", "pgm", "pgm-200", "tiff", "miniswhite"],
+)
+def test_which_files_keep_their_values(data, altered):
+    assert bool(probe(data, **LIMITS).altered) == altered
