@@ -16,7 +16,7 @@ STEM = {"claim": "exact", "error": 1e-7, "weights": [], "dropped": []}
 
 
 def export_tiny(
-    folder: Path, classes: list[str] = CLASSES, *, size: int = 8, channels: int = 1, threshold: float = 128.0
+    folder: Path, classes: list[str] = CLASSES, *, size: int = 8, channels: int = 1, threshold: float = 128.0, **keys
 ) -> Path:
     """Exports a network that predicts "light" if an image's mean is above the threshold; other classes are unlikely.
 
@@ -26,13 +26,14 @@ def export_tiny(
         size: height and width of the input in pixels.
         channels: 1 is grey and 3 is colour; other numbers are bands.
         threshold: 0..255.
+        keys: of the configuration's section image.
     """
     import keras
 
     from restem.trainer.export import export
 
     bands = None if channels in (1, 3) else tuple(f"b{i}" for i in range(channels))
-    image = ImageConfig(size=size, bands=bands) if bands else ImageConfig(size=size, channels=channels)
+    image = ImageConfig(size=size, **({"bands": bands} if bands else {"channels": channels}), **keys)
     pixels = keras.Input((size, size, channels))
     mean = keras.layers.GlobalAveragePooling2D()(pixels)
     head = keras.layers.Dense(len(classes))

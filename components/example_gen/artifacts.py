@@ -11,7 +11,9 @@ class Quarantine(Artifact):
     - `summary.json`: `files` (all files that were checked), `quarantined`, `classes` (names in the order of
       label_index), `splits`: name -> `images` and `by_class` (class name -> images), `duplicates`: the number of
       `groups` of identical images, of `leaks` (groups in both splits) and of `conflicts` (groups with different
-      labels), and `spans` (the span numbers that were read).
+      labels), `spans` (the span numbers that were read), and `nodata`: the `rule` (image.nodata), how many `files` have
+      pixels without data, their mean `share`, the `largest_share` with its path, and the values that other files
+      `declared`.
     - `duplicates.jsonl`: one object per group of identical images: `leak`, `conflict`, `copies` (path, label, split).
     """
 

@@ -30,18 +30,20 @@ from restem.example_gen.content import with_size
 from restem.example_gen.dataset import TITLES, ExampleFields, ImageFile, Listing, Refused
 from restem.example_gen.duplicates import Duplicates, check_leaks, digest_line, find_duplicates
 from restem.example_gen.listing import check_counts, check_listing
+from restem.example_gen.missing import Missing, MissingCounts
 from restem.example_gen.near import Look, NearDuplicates, check_near, find_near, look_of
 from restem.example_gen.questions import missing_sentence
 from restem.example_gen.reading import Accepted, ImageReader, Limits, limits_of
 from restem.example_gen.schema import complete_schema
 from restem.images.config import Requirements
+from restem.images.nodata import Nodata
 from restem.tfrecords import WriteStoredTFRecords
 
 _LOG = logging.getLogger("restem")
 _SHOWN = 20
 _GROUP_FILES = 256
 _PROGRESS_SECONDS = 5.0
-_REFUSED, _COUNTED, _DIGESTS, _LOOKS = "refused", "counted", "digests", "looks"
+_REFUSED, _COUNTED, _DIGESTS, _LOOKS, _MISSING = "refused", "counted", "digests", "looks", "missing"
 
 
 class Executor(BaseBeamExecutor):
@@ -86,6 +88,9 @@ class Executor(BaseBeamExecutor):
         counts = _read_counts(parts, listing.splits)
         duplicates = find_duplicates(lambda: _lines(parts, _DIGESTS))
         near = _read_near(parts) if config.allow_near_duplicates is not None else None
+        missing = MissingCounts(limits.image.nodata)
+        for line in _lines(parts, _MISSING):
+            missing.add(Missing.from_line(line))
         fileio.rmtree(parts)
 
         _check_quarantine(refused, len(listing), config)
@@ -99,11 +104,14 @@ class Executor(BaseBeamExecutor):
                 _LOG.warning("near-duplicates: %s", near.sentence)
             notes.append(near.sentence or f"Near-duplicates: none in {near.compared:,} images that were compared")
             notes += near.examples()
+        for sentence in missing.sentences(sum(sum(counts[split].values()) for split in listing.splits)):
+            _LOG.warning("%s", sentence)
+            notes.append(sentence)
         if untested := missing_sentence(listing.classes, counts):
             _LOG.warning("%s", untested)
             notes.append(untested)
         change = listed_change(config, listing.classes)
-        _write_quarantine(quarantine_uri, refused, listing, counts, duplicates, change, notes)
+        _write_quarantine(quarantine_uri, refused, listing, counts, duplicates, change, notes, missing)
         schema_file = os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), "schema.pbtxt")
         io_utils.write_pbtxt_file(schema_file, complete_schema(fields))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
@@ -152,7 +160,7 @@ def _build(
         | "Shuffle" >> beam.GroupByKey()
         | "ReadImages"
         >> beam.ParDo(ReadImages(listing.folder, limits, fields, len(listing.files), looks=looks)).with_outputs(
-            *listing.splits, _REFUSED, _COUNTED, _DIGESTS, _LOOKS
+            *listing.splits, _REFUSED, _COUNTED, _DIGESTS, _LOOKS, _MISSING
         )
     )
     for split in listing.splits:
@@ -161,6 +169,7 @@ def _build(
     _ = outcomes[_REFUSED] | "WriteRefused" >> beam.io.WriteToText(os.path.join(parts, _REFUSED))
     if looks:
         _ = outcomes[_LOOKS] | "WriteLooks" >> beam.io.WriteToText(os.path.join(parts, _LOOKS))
+    _ = outcomes[_MISSING] | "WriteMissing" >> beam.io.WriteToText(os.path.join(parts, _MISSING))
     _ = outcomes[_DIGESTS] | "WriteDigests" >> beam.io.WriteToText(os.path.join(parts, _DIGESTS))
     _ = (
         outcomes[_COUNTED]
@@ -197,8 +206,11 @@ class ReadImages(beam.DoFn):
                 yield beam.pvalue.TaggedOutput(file.split, outcome.example)
                 line = digest_line(outcome.digest, file.path, file.label, file.split)
                 yield beam.pvalue.TaggedOutput(_DIGESTS, line)
+                if outcome.missing or outcome.declares is not None:
+                    seen = Missing(file.path, outcome.missing, outcome.declares)
+                    yield beam.pvalue.TaggedOutput(_MISSING, seen.to_line())
                 if self._looks:
-                    yield beam.pvalue.TaggedOutput(_LOOKS, _look_line(outcome))
+                    yield beam.pvalue.TaggedOutput(_LOOKS, _look_line(outcome, self._limits.image.nodata))
             else:
                 yield beam.pvalue.TaggedOutput(_REFUSED, outcome.to_json())
             self._done += 1
@@ -238,10 +250,10 @@ def _lines(parts: str, name: str) -> Iterator[str]:
             yield from lines
 
 
-def _look_line(accepted: Accepted) -> str:
+def _look_line(accepted: Accepted, rule: Nodata | None) -> str:
     """What an image looks like; an empty line if it is too plain to be compared."""
     stored = tf.train.Example.FromString(accepted.example).features.feature["image_bytes"].bytes_list.value[0]
-    values = look_of(stored)
+    values = look_of(stored, rule=rule)
     file = accepted.file
     return "" if values is None else Look(file.path, file.label, file.split, values).to_line()
 
@@ -285,6 +297,7 @@ def _write_quarantine(
     duplicates: Duplicates,
     change: ClassChange | None,
     notes: list[str],
+    missing: MissingCounts,
 ) -> None:
     with fileio.open(os.path.join(uri, Quarantine.LINES), "w") as file:
         file.write("".join(one.to_json() + "\n" for one in refused))
@@ -300,6 +313,7 @@ def _write_quarantine(
             for split in listing.splits
         },
         "duplicates": duplicates.counts(),
+        "nodata": missing.to_dict(),
         "spans": list(listing.spans),
         "class_change": None if change is None else asdict(change),
         "notes": notes,

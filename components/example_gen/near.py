@@ -14,6 +14,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 
@@ -24,7 +25,9 @@ from restem.images.arrays import read_array
 from restem.images.container import SIGNATURE, unpack
 from restem.images.formats.pillow import exif_orientation, open_image
 from restem.images.header import Header
+from restem.images.nodata import Nodata
 from restem.images.probe import probe
+from restem.images.values import filled
 from restem.visible import visible
 
 SIDE = 18
@@ -120,15 +123,16 @@ class NearDuplicates:
         ]
 
 
-def look_of(data: bytes, header: Header | None = None) -> bytes | None:
+def look_of(data: bytes, header: Header | None = None, *, rule: Nodata | None = None) -> bytes | None:
     """What an image looks like, as in `Look`; None if it cannot be decoded here or is too plain to be compared.
 
     Args:
       data: an image file, or the bytes that an example stores.
       header: the file's, if it is known.
+      rule: which values are no data (image.nodata); they look like the mean of the others.
     """
     try:
-        grey = _grey(data, header)
+        grey = _grey(data, header, rule)
     except Exception:  # Only a hint depends on it, and decoders may raise anything; the image itself was read before.
         return None
     if not np.isfinite(grey).all():
@@ -139,13 +143,15 @@ def look_of(data: bytes, header: Header | None = None) -> bytes | None:
     return np.round((grey - low) * (255 / (high - low))).astype(np.uint8).tobytes()
 
 
-def _grey(data: bytes, header: Header | None) -> np.ndarray:
+def _grey(data: bytes, header: Header | None, rule: Nodata | None = None) -> np.ndarray:
     """float32 [18, 18] in steps of 8-bit grey levels, whatever the image's depth."""
     if data.startswith(SIGNATURE):
-        return _reduced(unpack(data))
+        return _reduced(filled(unpack(data), rule, "mean"))
     header = header or probe(data, max_pixels=2**40, max_bytes=2**31)
     if not header.in_graph:
-        return _reduced(read_array(data, header))
+        return _reduced(filled(read_array(data, header, finite=rule is None), rule, "mean"))
+    if rule is not None and rule.needs_exact_values and header.format == "PNG":
+        return _reduced(filled(np.atleast_3d(imagecodecs.png_decode(data)), rule, "mean"))
     with open_image(data, header) as opened:
         turns = _TURNS.get(exif_orientation(opened), []) if header.format == "JPEG" else []
         opened.draft("L", (4 * SIDE, 4 * SIDE))  # JPEG: decodes a smaller picture

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import tensorflow as tf
 
@@ -13,8 +14,18 @@ from restem.images.arrays import read_array
 from restem.images.config import ArrayAxes, Requirements
 from restem.images.container import to_decodable
 from restem.images.formats.pillow import explain_failure
-from restem.images.graph.decode import ShapeOnly, decode_raw
-from restem.images.header import MAX_DECODED_BYTES, Header, UnreadableImage, check_suits, in_brackets
+from restem.images.graph.decode import Counts, Depth, ShapeOnly, decode_raw
+from restem.images.graph.missing import counts
+from restem.images.header import (
+    MAX_DECODED_BYTES,
+    Header,
+    UnreadableImage,
+    check_finite,
+    check_share,
+    check_suits,
+    in_brackets,
+)
+from restem.images.nodata import Nodata
 from restem.images.probe import probe
 
 # How much is decoded at once: this many files, or fewer if they are large. An image takes 1 to 4 bytes per pixel, and
@@ -49,11 +60,17 @@ def limits_of(data: DataConfig, image: Requirements) -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An accepted file: its serialized tf.Example, and the SHA-256 of the original file."""
+    """An accepted file: its serialized tf.Example, the SHA-256 of the original file, and what it says of no data.
+
+    missing: the share of its pixels without data.
+    declares: the value that the file itself declares as no data, or None.
+    """
 
     file: ImageFile
     example: bytes
     digest: bytes
+    missing: float = 0.0
+    declares: str | None = None
 
 
 @dataclass(slots=True)
@@ -65,6 +82,7 @@ class Readable:
     header: of the file.
     shape: height, width and channels after decoding.
     digest: the SHA-256 of the original file.
+    missing: the share of the pixels without data, in at least one channel that the model sees (image.nodata).
     """
 
     file: ImageFile
@@ -72,6 +90,7 @@ class Readable:
     header: Header
     shape: tuple[int, int, int]
     digest: bytes
+    missing: float = 0.0
 
     def take(self) -> bytes:
         """The data, which are then no longer kept here: an image may be as large as the limits allow."""
@@ -90,8 +109,11 @@ class ImageDecoder:
         self._folder = folder
         self._limits = limits
         # It has no Python control flow, and autograph takes a second.
-        self._shapes = tf.function(_shapes, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-        self._shape = tf.function(_shape, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+        self._nodata = limits.image.nodata
+        depth = ShapeOnly() if self._nodata is None else Counts(nodata=self._nodata)
+        one, many = (partial(function, depth=depth) for function in (_shape, _shapes))
+        self._shapes = tf.function(many, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        self._shape = tf.function(one, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
     def decode(self, files: Iterable[ImageFile]) -> Iterator[Readable | Refused]:
         """One result per file. It keeps at most 64 files in memory, with 32 million pixels or one image."""
@@ -128,14 +150,18 @@ class ImageDecoder:
         check_suits(header, limits.image)
         return data, header
 
-    def _convert(self, file: ImageFile, held: list[bytes], header: Header) -> Readable:
+    def _convert(self, file: ImageFile, held: list[bytes], header: Header) -> Readable | Refused:
         """Converts a file that TensorFlow does not decode; the result contains its pixels in a lossless format.
 
         `held` has the file's content, and is emptied, so that it is not in memory while the pixels are encoded.
         """
         digest = hashlib.sha256(held[0]).digest()
-        pixels = read_array(held.pop(), header, self._limits.image.dicom)
-        return Readable(file, to_decodable(pixels), header, (header.height, header.width, header.channels), digest)
+        rule = self._nodata
+        finite = rule is None or not rule.allows_not_finite
+        pixels = read_array(held.pop(), header, self._limits.image.dicom, finite=finite)
+        shape = (header.height, header.width, header.channels)
+        missing = 0.0 if rule is None else _share(counts(pixels, rule).numpy().tolist(), rule)
+        return Readable(file, to_decodable(pixels), header, shape, digest, missing)
 
     def _decode_alone(self, file: ImageFile, held: list[bytes], header: Header) -> Readable | Refused:
         """Decodes a large image. Its content is in memory only once; `held` is emptied."""
@@ -146,7 +172,18 @@ class ImageDecoder:
         except Exception:  # as in _decode
             encoded = data.numpy()
             return Refused(file.path, explain_failure(encoded, header.format), len(encoded))
-        return Readable(file, data.numpy(), header, tuple(shape), digest)
+        return self._readable(file, data.numpy(), header, shape, digest)
+
+    def _readable(
+        self, file: ImageFile, data: bytes, header: Header, found: list[int], digest: bytes
+    ) -> Readable | Refused:
+        """A decoded file, unless too many of its pixels have no data. `found`: its shape, or its `missing.counts`."""
+        height, width, channels, *_ = found
+        try:
+            missing = 0.0 if self._nodata is None else _share(found, self._nodata)
+        except UnreadableImage as error:
+            return Refused(file.path, str(error), len(data))
+        return Readable(file, data, header, (height, width, channels), digest, missing)
 
     def _decode(self, batch: list[tuple[ImageFile, bytes, Header]]) -> Iterator[Readable | Refused]:
         if not batch:
@@ -162,7 +199,7 @@ class ImageDecoder:
                     yield from self._decode([one])
             return
         for (file, data, header), shape in zip(batch, shapes.tolist(), strict=True):
-            yield Readable(file, data, header, tuple(shape), hashlib.sha256(data).digest())
+            yield self._readable(file, data, header, shape, hashlib.sha256(data).digest())
 
 
 def reason_of(error: Exception) -> str:
@@ -189,7 +226,7 @@ class ImageReader:
                 yield one
             else:
                 example = self._example(one.file, one.take(), one.header, one.shape)
-                yield Accepted(one.file, example.SerializeToString(), one.digest)
+                yield Accepted(one.file, example.SerializeToString(), one.digest, one.missing, one.header.nodata)
 
     def _example(self, file: ImageFile, data: bytes, header: Header, shape: tuple[int, int, int]) -> tf.train.Example:
         """The raw example as described in schemas/raw_examples.pbtxt.
@@ -224,13 +261,34 @@ class ImageReader:
         return example
 
 
-def _shape(image: tf.Tensor) -> tf.Tensor:
-    return decode_raw(image, ShapeOnly())
+def _shape(image: tf.Tensor, depth: Depth) -> tf.Tensor:
+    return decode_raw(image, depth)
 
 
-def _shapes(images: tf.Tensor) -> tf.Tensor:
-    """string [N] -> int32 [N, 3]: height, width, channels. It decodes every image completely, several in parallel."""
-    return tf.map_fn(_shape, images, fn_output_signature=tf.TensorSpec([3], tf.int32))
+def _shapes(images: tf.Tensor, depth: Depth) -> tf.Tensor:
+    """string [N] -> integers [N, 3 or 5]: height, width, channels, or the counts of `missing.counts`.
+
+    It decodes every image completely, several in parallel.
+    """
+    empty = depth.empty()
+    signature = tf.TensorSpec(empty.shape, empty.dtype)
+    return tf.map_fn(lambda one: _shape(one, depth), images, fn_output_signature=signature)
+
+
+def _share(found: list[int], rule: Nodata) -> float:
+    """The share of pixels without data.
+
+    Args:
+      found: the result of `missing.counts`.
+      rule: of the configuration.
+
+    Raises:
+      UnreadableImage: it is too large, or other values are not finite.
+    """
+    height, width, _, missing, not_finite = found
+    check_finite(not_finite, rule)
+    check_share(missing, height * width, rule)
+    return missing / max(1, height * width)
 
 
 def _bytes(value: bytes) -> tf.train.Feature:

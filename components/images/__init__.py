@@ -7,13 +7,20 @@ the formats that TensorFlow does not decode, with the readers in `formats/`.
 from pathlib import Path
 
 from restem.images.config import ArrayAxes, DicomReading, ImageConfig
+from restem.images.nodata import Nodata
 
 
-def encode_for_serving(path: str | Path, dicom: DicomReading | None = None, *, array_axes: ArrayAxes = "hwc") -> bytes:
+def encode_for_serving(
+    path: str | Path,
+    dicom: DicomReading | None = None,
+    *,
+    array_axes: ArrayAxes = "hwc",
+    nodata: Nodata | None = None,
+) -> bytes:
     """The bytes that a client sends to the served model for a file; see `restem.images.arrays.encode_for_serving`."""
     from restem.images import arrays  # imports NumPy and Pillow, which checking a configuration does not need
 
-    return arrays.encode_for_serving(path, dicom, array_axes=array_axes)
+    return arrays.encode_for_serving(path, dicom, array_axes=array_axes, nodata=nodata)
 
 
 def dicom_reading(model: str | Path) -> DicomReading | None:
@@ -27,6 +34,17 @@ def dicom_reading(model: str | Path) -> DicomReading | None:
     return ImageConfig.model_validate(read_model(Path(model) / EXTRA).config["image"]).dicom_reading
 
 
+def nodata_rule(model: str | Path) -> Nodata | None:
+    """Which values are no data for a pushed model, for `encode_for_serving`; None if every value is data.
+
+    Args:
+      model: the folder of one version.
+    """
+    from restem.run_record import EXTRA, read_model
+
+    return ImageConfig.model_validate(read_model(Path(model) / EXTRA).config["image"]).nodata_rule
+
+
 def array_axes(model: str | Path) -> ArrayAxes:
     """The axes of `.npy` arrays in a pushed model's configuration, for `encode_for_serving`.
 
@@ -38,4 +56,12 @@ def array_axes(model: str | Path) -> ArrayAxes:
     return read_model(Path(model) / EXTRA).config.get("data", {}).get("array_axes", "hwc")
 
 
-__all__ = ["DicomReading", "ImageConfig", "array_axes", "dicom_reading", "encode_for_serving"]
+__all__ = [
+    "DicomReading",
+    "ImageConfig",
+    "Nodata",
+    "array_axes",
+    "dicom_reading",
+    "encode_for_serving",
+    "nodata_rule",
+]

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from restem.images.nodata import MOST_BANDS, MaskBand, Nodata, NodataKey, checked_nodata
 from restem.section import Section
 
 MAX_SIDE_PIXELS = 4096
-MAX_BANDS = 64
+MAX_BANDS = MOST_BANDS
 RGB = ("red", "green", "blue")
 GREY = ("grey",)
 
@@ -95,6 +96,7 @@ class Requirements:
     max_upsampling: images that need more enlargement than this to reach height x width with `fit` are refused; None
       means no limit, and height, width and fit then keep their defaults.
     dicom: how DICOM files are read, or None to refuse them.
+    nodata: which values are no data, and how many pixels a file may miss; None: every value is data.
     """
 
     channels: int | None = None
@@ -104,9 +106,12 @@ class Requirements:
     width: int = 1
     fit: Fit = "stretch"
     dicom: DicomReading | None = None
+    nodata: Nodata | None = None
 
     def __post_init__(self) -> None:
-        """Accepts what JSON keeps of `dicom`."""
+        """Accepts what JSON keeps of `dicom` and `nodata`."""
+        if isinstance(self.nodata, dict):
+            object.__setattr__(self, "nodata", Nodata(**self.nodata))
         if isinstance(self.dicom, dict):
             values = {key: tuple(value) if isinstance(value, list) else value for key, value in self.dicom.items()}
             object.__setattr__(self, "dicom", DicomReading(**values))
@@ -153,7 +158,8 @@ class ImageConfig(Section):
     background: Annotated[str, AfterValidator(_is_colour)] | None = Field(
         None,
         description="A colour as in HTML ('white', '#ff8000') that is blended with transparent images; it also fills "
-        "the border of 'fit: pad'. By default, transparency is dropped and the stored colour is used. Not with bands.",
+        "the border of 'fit: pad' and pixels without data ('nodata'). By default, transparency is dropped and the "
+        "stored colour is used. Not with bands.",
     )
     bits: Literal[8, 16] = Field(
         8,
@@ -165,6 +171,22 @@ class ImageConfig(Section):
         description="The stored values for black and white, for example [0, 4095]; values outside are clipped. It is "
         "required for floating point and signed values, and also applies to 16-bit images; 8-bit images are not "
         "changed. The default for 16 bits is 0..65535.",
+    )
+    nodata: Annotated[NodataKey | None, BeforeValidator(checked_nodata)] = Field(
+        None,
+        description="Which values are no data, as at the border of a satellite image: a number, compared with the "
+        "stored values before 'value_range'; 'nan' for NaN and infinity; or {band: N} for a mask band, a channel of "
+        "the file whose zeros mark them (its number from 1, or its name in 'bands'); the model does not see it. They "
+        "are shown black, or as 'background', and are in no channel's statistics. Without the key, NaN and infinity "
+        "are refused, and every other value is data.",
+    )
+    max_nodata: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Files in which a larger share of the pixels has no data, in at least one channel that the model "
+        "sees, are quarantined. Beyond the default, half, the image shows more filling than data. The pushed model "
+        "accepts every share.",
     )
     dicom: DicomConfig | None = Field(
         None,
@@ -193,6 +215,38 @@ class ImageConfig(Section):
                 "store: jpeg supports only 8-bit grey or red, green, blue; use 'lossless' or 'none' for "
                 + (f"{self.bits} bits" if self.bits != 8 else f"the channels {', '.join(self.names)}")
             )
+        return self
+
+    @model_validator(mode="after")
+    def _nodata_can_be_found(self) -> "ImageConfig":
+        if self.nodata is None:
+            return self
+        if self.dicom is not None:
+            raise ValueError(
+                "nodata and dicom contradict each other: the values of DICOM files pass a lookup table or a window "
+                "and may be inverted, so a stored value cannot be found in them; leave one of them out"
+            )
+        if not isinstance(self.nodata, MaskBand):
+            return self
+        band = self.nodata.band
+        if self.bands is None:
+            if isinstance(band, str):
+                raise ValueError(
+                    f"nodata names the band {band!r}, but there are no bands: name the file's channels in image.bands, "
+                    "or give the mask's number, counted from 1"
+                )
+            return self
+        named = ", ".join(self.bands)
+        if (isinstance(band, str) and band not in self.bands) or (isinstance(band, int) and band > len(self.bands)):
+            raise ValueError(
+                f"nodata names the band {band!r}, but bands are {named}; expected one of these names, or a number from "
+                f"1 to {len(self.bands)}"
+            )
+        mask = self.bands[self._mask] if self._mask is not None else ""
+        if self.select is not None and mask in self.select:
+            raise ValueError(f"{mask} is the mask of nodata, so the model cannot see it: remove it from select")
+        if not self.names:
+            raise ValueError(f"bands names nothing but {mask}, the mask of nodata: name the image's channels too")
         return self
 
     @model_validator(mode="after")
@@ -260,8 +314,28 @@ class ImageConfig(Section):
     def names(self) -> tuple[str, ...]:
         """The names of the model's channels in order: ('grey',), ('red', 'green', 'blue'), or the (selected) bands."""
         if self.bands is not None:
-            return self.bands if self.select is None else self.select
+            mask = self._mask
+            return self.select or tuple(name for place, name in enumerate(self.bands) if place != mask)
         return GREY if self.count == 1 else RGB
+
+    @property
+    def _mask(self) -> int | None:
+        """The place of the mask band among the file's channels, from 0."""
+        if not isinstance(self.nodata, MaskBand):
+            return None
+        band = self.nodata.band
+        if isinstance(band, int):
+            return band - 1
+        return self.bands.index(band) if self.bands and band in self.bands else None
+
+    @property
+    def nodata_rule(self) -> Nodata | None:
+        """Which values of a file are no data; None: all are data."""
+        if self.nodata is None:
+            return None
+        value = self.nodata if isinstance(self.nodata, float) else None
+        seen = None if self.bands is None else tuple(self.bands.index(name) for name in self.names)
+        return Nodata(value, self.nodata == "nan", self._mask, seen, self.max_nodata)
 
     @property
     def white(self) -> int:
@@ -285,6 +359,8 @@ class ImageConfig(Section):
         alpha.
         """
         changes = {"size": size, "bits": 8, "normalise": "source", "channels": 3, "select": None, "store": "none"}
+        if self._mask is not None:
+            changes |= {"nodata": {"band": self._mask + 1}}  # A name has no meaning without bands.
         if self.bands is not None and set(RGB) <= set(self.bands):
             changes |= {"select": RGB}
         else:
@@ -294,7 +370,9 @@ class ImageConfig(Section):
     def requirements(self) -> Requirements:
         """The requirements for files. Ingestion depends only on these, so other changes do not make it run again."""
         channels = None if self.bands is None else len(self.bands)
-        given = self.value_range is not None
+        given, dicom, nodata = self.value_range is not None, self.dicom_reading, self.nodata_rule
         if self.max_upsampling is None:
-            return Requirements(channels, given, dicom=self.dicom_reading)
-        return Requirements(channels, given, self.max_upsampling, self.height, self.width, self.fit, self.dicom_reading)
+            return Requirements(channels, given, dicom=dicom, nodata=nodata)
+        return Requirements(
+            channels, given, self.max_upsampling, self.height, self.width, self.fit, dicom=dicom, nodata=nodata
+        )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from restem.images.config import DicomReading, Requirements
+from restem.images.nodata import Nodata
 
 # Without names, the meaning of at most this many channels is known: RGB and alpha.
 _UNNAMED_CHANNELS = 4
@@ -13,6 +14,10 @@ _MOST_WORDS = 120
 # The default of data.max_decoded_bytes.
 MAX_DECODED_BYTES = 2**30
 ENDS_EARLY = "it ends too early"
+LOSSY = "It is a {}, whose values were changed by compression"
+_WHOLE_BYTES = 8  # bits
+_LOSSLESS = "use the original file, or one without loss (TIFF with LZW or Deflate, PNG without a palette, .npy)"
+_NOT_FINITE = "set image.nodata: nan, or replace them"
 
 
 class UnreadableImage(ValueError):
@@ -34,6 +39,9 @@ class Header:
       image.value_range.
     in_graph: whether TensorFlow decodes the file; if not, `restem.images.arrays` decodes it during ingestion.
     channels_first: whether the axes of a `.npy` array are channels, height, width.
+    altered: why the pixels may have other values than those that were stored or meant, as a sentence without a full
+      stop; empty: they are the same, except for the scaling of few bits.
+    nodata: the value that the file declares as no data, as image.nodata takes it; None if it declares none.
     """
 
     format: str
@@ -45,6 +53,8 @@ class Header:
     needs_range: bool = False
     in_graph: bool = True
     channels_first: bool = False
+    altered: str = ""
+    nodata: str | None = None
 
     @property
     def value_bytes(self) -> int:
@@ -86,6 +96,7 @@ def check_suits(header: Header, wanted: Requirements) -> None:
             f"It has {has}, but image.bands names {wanted.channels}.{axes_hint(header, wanted.channels)}"
         )
     check_dicom(header, wanted.dicom)
+    check_nodata(header, wanted.nodata)
     windowed = wanted.dicom is not None and header.format == "DICOM" and wanted.dicom.window != "full"
     if header.needs_range and not wanted.value_range and not windowed:
         raise UnreadableImage(
@@ -124,6 +135,60 @@ def check_dicom(header: Header, reading: DicomReading | None) -> None:
             "It is a DICOM file, and how its values become black to white is not defined: set image.dicom, for example "
             "image.dicom: {window: file}."
         )
+
+
+def check_nodata(header: Header, rule: Nodata | None) -> None:
+    """Refuses a file in which the pixels without data cannot be found.
+
+    Raises:
+      UnreadableImage: its values are not those that were stored, or it has no mask band.
+    """
+    if rule is None or not rule.needs_exact_values:
+        return
+    if header.altered:
+        raise UnreadableImage(f"{header.altered}, so image.nodata ({rule.text}) cannot be found in it: {_LOSSLESS}.")
+    if rule.mask is not None and rule.mask >= header.channels:
+        raise UnreadableImage(
+            f"It has {header.channels} channel{'s' if header.channels > 1 else ''}, but image.nodata says that channel "
+            f"{rule.mask + 1} is the mask."
+        )
+    if rule.value and header.bit_depth < _WHOLE_BYTES * 2 and header.bit_depth != _WHOLE_BYTES:
+        top = 255 if header.bit_depth < _WHOLE_BYTES else 65535
+        raise UnreadableImage(
+            f"Its values have {header.bit_depth} bits and are scaled to 0..{top} as it is read, so image.nodata "
+            f"({rule.text}) cannot be found in it: only 0 can, or a mask band ({{band: N}})."
+        )
+
+
+def check_finite(not_finite: int, rule: Nodata | None) -> None:
+    """Refuses a file with values that are not finite and are not no data.
+
+    Raises:
+      UnreadableImage: not_finite, the number of such values, is not 0.
+    """
+    if not_finite:
+        hidden = f" where the mask of image.nodata ({rule.text}) is not 0" if rule and rule.mask is not None else ""
+        raise UnreadableImage(f"It has values that are not finite (NaN or infinity){hidden}: {_NOT_FINITE}.")
+
+
+def check_share(missing: int, pixels: int, rule: Nodata) -> None:
+    """Refuses a file with too many pixels without data.
+
+    Raises:
+      UnreadableImage: more than image.max_nodata.
+    """
+    share = missing / max(1, pixels)
+    if share > rule.most:
+        raise UnreadableImage(
+            f"{percent(share, rule.most)} of its pixels have no data (image.nodata: {rule.text}); the limit is "
+            f"image.max_nodata ({rule.most:g})."
+        )
+
+
+def percent(share: float, beside: float = 0.0) -> str:
+    """A share in percent, with as many decimals as tell it from the share `beside`: 3%, 62.5%, 50.0001%."""
+    places = next((n for n in range(8) if round(share * 100, n) not in (0, round(beside * 100, n))), 0)
+    return f"{share * 100:.{max(places, 0 if share in (0, 1) else 1)}f}%"
 
 
 def damaged(kind: str, what: str) -> UnreadableImage:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from restem.images.container import SIGNATURE, unpack
+from restem.images.nodata import Nodata
 from restem.images.panels import panels
 from restem.images.small import encode_small
+from restem.images.values import filled
 
 MAX_PICTURES = 4  # per image: its colours and three more bands
 MAX_PIXELS = 100_000_000  # larger images are not decoded for a thumbnail
@@ -35,13 +37,13 @@ def data_uri(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
+def thumbnail(encoded: bytes, names: Sequence[str] = (), rule: Nodata | None = None) -> Thumbnail | None:
     """Pictures of an encoded image (PNG, JPEG, BMP, GIF's first frame, raw container); None if it cannot be decoded.
 
     Small images keep every pixel (PNG; the page enlarges them without smoothing), large ones are reduced (JPEG), see
     restem.images.small. `names` are the channels' names in the file's order, see `restem.images.panels`; at most
     `MAX_PICTURES` pictures are created. Depths other than 8 bits are stretched from a picture's darkest to its
-    brightest value.
+    brightest value; pixels without data (`rule`) are as dark as the darkest.
     """
     from PIL import Image
 
@@ -56,6 +58,8 @@ def thumbnail(encoded: bytes, names: Sequence[str] = ()) -> Thumbnail | None:
                 if image.mode in ("P", "1", "CMYK", "YCbCr", "LAB", "HSV"):
                     image, names = image.convert("RGB"), ()
                 pixels = np.asarray(image)
+        if rule is not None:
+            pixels = filled(np.atleast_3d(pixels), rule, "min")
         shown = panels(pixels, names)
         pictures = [
             (caption if len(shown) > 1 else "", data_uri(*encode_small(panel)))

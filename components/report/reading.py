@@ -21,6 +21,8 @@ from restem.evaluator.serving import ServingCost
 from restem.evaluator.verdict import with_notes
 from restem.example_gen.classes import ClassChange
 from restem.example_gen.dataset import Refused
+from restem.images.config import ImageConfig
+from restem.images.nodata import Nodata
 from restem.pusher.classes import class_change
 from restem.pusher.release import read_release
 from restem.record_files import read_json
@@ -82,13 +84,15 @@ def read_report_data(
     """
     candidate, baseline = read_run(candidate_uri), read_run(baseline_uri)
     candidate, baseline = on_the_same_images(candidate, baseline)
-    bands = tuple((candidate.model.config.get("image") or {}).get("bands") or ())
+    image = candidate.model.config.get("image") or {}
+    bands = tuple(image.get("bands") or ())
+    rule = None if image.get("nodata") is None else ImageConfig.model_validate(image).nodata_rule
     near = neighbours_of(candidate_uri)
     also = {near.paths[i] for part in shown_paths(near, candidate.evaluation) for i in part} if near else set()
     thumbnails: dict[str, Thumbnail] = {}
 
     def pictures(paths: set[str]) -> dict[str, Thumbnail]:
-        thumbnails.update(_find_pictures(examples_uri, paths | also, bands))  # in one pass over the images
+        thumbnails.update(_find_pictures(examples_uri, paths | also, bands, rule))  # in one pass over the images
         return thumbnails
 
     answers = choose_answers(candidate.evaluation, baseline.evaluation, pictures)
@@ -195,7 +199,9 @@ def _slice(entry: Mapping[str, Any]) -> Slice:
     return Slice(**{name: value for name, value in entry.items() if name not in ("columns", "values")})
 
 
-def _find_pictures(examples_uri: str, wanted: set[str], bands: tuple[str, ...]) -> dict[str, Thumbnail]:
+def _find_pictures(
+    examples_uri: str, wanted: set[str], bands: tuple[str, ...], rule: Nodata | None
+) -> dict[str, Thumbnail]:
     """Thumbnails of the wanted paths, read in one pass that stops when all are found."""
     found: dict[str, Thumbnail] = {}
     missing = set(wanted)
@@ -203,7 +209,7 @@ def _find_pictures(examples_uri: str, wanted: set[str], bands: tuple[str, ...]) 
         for path, encoded in _test_images(examples_uri):
             if path in missing:
                 missing.discard(path)
-                picture = thumbnail(encoded, bands)
+                picture = thumbnail(encoded, bands, rule)
                 if picture is not None:
                     found[path] = picture
                 if not missing:

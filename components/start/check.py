@@ -142,6 +142,7 @@ def _sections(backbone: str, source: SourceName | SourceBands, image: ImageConfi
         "image.background": image.background,
         "image.bits": image.bits,
         "image.value_range": image.value_range,
+        "image.nodata": None if image.nodata_rule is None else image.nodata_rule.text,
         "image.normalise": image.normalise,
         "image.store": f"jpeg with quality {image.jpeg_quality}" if image.store == "jpeg" else "lossless",
         **{

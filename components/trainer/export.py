@@ -38,17 +38,19 @@ class _Servable(tf.Module):
         # A constant of the graph: a later training goes on from the weights, so without it.
         self._temperature = temperature
         self._image = image
-        one = [tf.TensorSpec([], tf.string)]
+        one = tf.TensorSpec([], tf.string)
 
-        @tf.function(autograph=False, input_signature=one)
-        def pixels_of(data: tf.Tensor) -> tf.Tensor:
-            return preprocess_one(data, image)
+        # One function for both kinds of requests: a second one would double the time in which the model loads.
+        @tf.function(autograph=False, input_signature=[one, tf.TensorSpec([], tf.bool)])
+        def pixels_of(data: tf.Tensor, strict: tf.Tensor) -> tf.Tensor:
+            return preprocess_one(data, image, strict=strict)
 
-        @tf.function(autograph=False, input_signature=one)
+        @tf.function(autograph=False, input_signature=[one])
         def pixels_of_a_client(data: tf.Tensor) -> tf.Tensor:
-            return pixels_of(data if max_pixels is None else checked(data, max_pixels))
+            return pixels_of(data if max_pixels is None else checked(data, max_pixels), tf.constant(True))
 
-        self._pixels_of, self._pixels_of_a_client = pixels_of, pixels_of_a_client
+        self._pixels_of: Callable[[tf.Tensor], tf.Tensor] = lambda data: pixels_of(data, tf.constant(False))
+        self._pixels_of_a_client = pixels_of_a_client
         self._classes = classes
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
@@ -70,8 +72,9 @@ class _Servable(tf.Module):
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Maps serialized raw tf.Examples, string [N], to the same outputs.
 
-        It has no limit on pixels: ingestion has checked the examples, and with the limits of the current run. A later
-        run may allow larger images, and this model must still answer for them as a baseline.
+        It has no limit on pixels, and refuses neither NaN nor JPEGs because of image.nodata: ingestion has checked
+        the examples, with the limits and the image.nodata of the current run. A later run may allow other images, and
+        this model must still answer for them as a baseline.
         """
         features = tf.io.parse_example(examples, {"image_bytes": tf.io.FixedLenFeature([], tf.string)})
         return self.answer(preprocess_each(features["image_bytes"], self._image, self._pixels_of))

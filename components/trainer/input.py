@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from restem.images.config import ImageConfig
-from restem.images.graph.preprocess import preprocess_one
+from restem.images.graph.preprocess import preprocess_marked_one, preprocess_one
 from restem.images.graph.statistics import ChannelSums, channel_sums, mean_and_std
-from restem.images.graph.stored import decode_pixels
+from restem.images.graph.stored import decode_missing, decode_pixels
 
 # Decoded pixels are kept in memory up to this; beyond it they are decoded in every pass.
 CACHE_BYTES = 2 * 2**30
@@ -37,6 +37,7 @@ class Split:
       in_memory: whether all decoded pixels are kept in memory.
       shuffled: otherwise, how many images are shuffled at once; none: all.
       places: of each element of `encoded`, its position in the split, int64 [count]; none: they are in this order.
+      marked: pixels, and which of them have no data, bool of the same shape, unbatched; none: all have data.
     """
 
     encoded: tf.data.Dataset
@@ -47,6 +48,7 @@ class Split:
     in_memory: bool = True
     shuffled: int | None = None
     places: np.ndarray | None = None
+    marked: tf.data.Dataset | None = None
 
     @property
     def count(self) -> int:
@@ -165,13 +167,18 @@ class Split:
             return self
         weights = None if self.weights is None else self.weights[:count]
         kept = self._places < count
+
+        def part(dataset: tf.data.Dataset) -> tf.data.Dataset:
+            return dataset.take(count) if self.places is None else _only(dataset, kept)
+
         return replace(
             self,
-            encoded=self.encoded.take(count) if self.places is None else self._only(kept),
+            encoded=part(self.encoded),
             labels=self.labels[:count],
             paths=self.paths[:count],
             weights=weights,
             places=None if self.places is None else self._places[kept],
+            marked=None if self.marked is None else part(self.marked),
         )
 
     def sample(self, count: int, seed: int) -> np.ndarray:
@@ -181,26 +188,24 @@ class Split:
     def at(self, chosen: np.ndarray) -> np.ndarray:
         """The images at these positions, [len(chosen), height, width, channels], in the split's order."""
         wanted = np.isin(self._places, chosen)
-        pixels = np.stack(list(self._only(wanted).map(self.decode).as_numpy_iterator()))
+        pixels = np.stack(list(_only(self.encoded, wanted).map(self.decode).as_numpy_iterator()))
         return pixels[np.argsort(self._places[wanted])]
-
-    def _only(self, wanted: np.ndarray) -> tf.data.Dataset:
-        """Those of `encoded` at which `wanted`, bool [count], is true."""
-        examples = tf.data.Dataset.zip(self.encoded, tf.data.Dataset.from_tensor_slices(wanted))
-        return examples.filter(lambda _, wanted: wanted).map(lambda encoded, _: encoded)
 
     def channel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """The channels' mean and standard deviation in grey levels, float64 [channels] each; one pass over the images.
 
-        The sums are whole numbers: the same in any order.
+        The sums are whole numbers: the same in any order. Pixels without data are left out (image.nodata).
         """
-        sums = self.images.batch(32).map(
-            lambda pixels: tuple(tf.reduce_sum(part, axis=0) for part in channel_sums(pixels)),
-            num_parallel_calls=tf.data.AUTOTUNE,
+        sums = (
+            (self.images if self.marked is None else self.marked)
+            .batch(32)
+            .map(
+                lambda *images: tuple(tf.reduce_sum(part, axis=0) for part in channel_sums(*images)),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
         )
         total = ChannelSums(*(sum(part) for part in zip(*sums.as_numpy_iterator(), strict=True)))
-        height, width, _ = self.images.element_spec.shape
-        return mean_and_std(total, self.count * height * width)
+        return mean_and_std(total)
 
 
 def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = False) -> Split:
@@ -233,6 +238,13 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
         places = np.empty(count, np.int64)
         places[order] = np.arange(count)
     image_column = {encoded: tf.io.FixedLenFeature([], tf.string)}
+
+    def read_marked(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if image.store == "none":
+            return preprocess_marked_one(tf.io.parse_single_example(record, image_column)[encoded], image)
+        parsed = tf.io.parse_single_example(record, {**image_column, "missing": tf.io.FixedLenFeature([], tf.string)})
+        return decode_pixels(parsed[encoded], image), decode_missing(parsed["missing"], image)
+
     return Split(
         encoded=records.map(
             lambda record: tf.io.parse_single_example(record, image_column)[encoded],
@@ -245,7 +257,14 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
         in_memory=in_memory,
         shuffled=max(1, int(SHUFFLED_BYTES / max(1, size))),
         places=places,
+        marked=None if image.nodata is None else records.map(read_marked, num_parallel_calls=tf.data.AUTOTUNE),
     )
+
+
+def _only(dataset: tf.data.Dataset, wanted: np.ndarray) -> tf.data.Dataset:
+    """The elements at which `wanted`, bool [count], is true."""
+    marked = tf.data.Dataset.zip(dataset, tf.data.Dataset.from_tensor_slices(wanted))
+    return marked.filter(lambda *both: both[-1]).map(lambda *both: both[0])
 
 
 def _order_of(paths: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ def write_warmup(folder: Path, image: ImageConfig) -> None:
       image: the model's input.
     """
     channels = len(image.bands) if image.bands is not None else image.count
+    if image.nodata_rule is not None and image.nodata_rule.mask is not None:
+        channels = max(channels, image.nodata_rule.mask + 1)
     black = np.zeros((image.height, image.width, channels), image.dtype)
     with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
         for signature in SIGNATURES:

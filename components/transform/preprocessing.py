@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from restem.images.config import ImageConfig
-from restem.images.graph.preprocess import to_stored
+from restem.images.graph.preprocess import to_stored, to_stored_marked
 
 
 def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -22,9 +22,12 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
       custom_config: `image`, an ImageConfig as a dict.
 
     Returns:
-      `pixels` string [N] (see `restem.images.graph.stored`), `label_index` int64 [N], `path` string [N], and
-      `weight` float32 [N] if it is given.
+      `pixels` string [N] (see `restem.images.graph.stored`), `label_index` int64 [N], `path` string [N], `weight`
+      float32 [N] if it is given, and with image.nodata `missing` string [N], the pixels without data.
     """
     image = ImageConfig.model_validate(custom_config["image"])
     kept = {name: inputs[name] for name in ("label_index", "path", "weight") if name in inputs}
-    return {"pixels": to_stored(inputs["image_bytes"], image), **kept}
+    if image.nodata is None:
+        return {"pixels": to_stored(inputs["image_bytes"], image), **kept}
+    pixels, missing = to_stored_marked(inputs["image_bytes"], image)
+    return {"pixels": pixels, "missing": missing, **kept}

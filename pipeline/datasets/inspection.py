@@ -11,6 +11,7 @@ from restem.example_gen.content import with_size
 from restem.example_gen.dataset import TRAIN, ImageFile, Listing, Refused
 from restem.example_gen.duplicates import Duplicates, describe_leaks, digest_line, find_duplicates
 from restem.example_gen.listing import check_counts, check_listing
+from restem.example_gen.missing import Missing, MissingCounts
 from restem.example_gen.near import Look, NearDuplicates, check_near, find_near, look_of
 from restem.example_gen.questions import missing_sentence
 from restem.images.header import Header
@@ -27,6 +28,7 @@ class ImageCheck:
     digest: the SHA-256 of the file.
     encoded: the model's input, if requested.
     look: what it looks like, if requested; None if it is too plain to be compared.
+    missing: the share of its pixels without data.
     """
 
     file: ImageFile
@@ -34,6 +36,7 @@ class ImageCheck:
     digest: bytes
     encoded: bytes = b""
     look: bytes | None = None
+    missing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Inspection:
         formats, sizes, channels: number of images by format, by (height, width), by number of channels.
         duplicates: identical images under several names.
         near: images that look the same in several splits.
+        missing: the images with pixels without data, and what they declare.
         spans: the numbers of the spans, if data.path has {SPAN}.
         notes: notes to the user about the data.
         samples: the first readable training images of every class, up to the requested number.
@@ -61,6 +65,7 @@ class Inspection:
     channels: Counter
     duplicates: Duplicates
     near: NearDuplicates
+    missing: MissingCounts
     spans: tuple[int, ...]
     notes: tuple[str, ...]
     samples: tuple[ImageCheck, ...]
@@ -86,6 +91,7 @@ class Inspection:
                 }
                 for pair in self.near.pairs
             ],
+            "nodata": self.missing.to_dict(),
             "spans": list(self.spans),
             "notes": list(self.notes),
             "problem": self.problem,
@@ -116,6 +122,7 @@ def _inspect(listing: Listing, config: Config, samples: int, progress: Progress)
     refused = [with_size(listing.folder, one) for one in listing.refused]
     lines = []
     looks: list[Look] = []
+    missing = MissingCounts(config.image.nodata_rule)
     plain = 0
     for check in check_images(listing, listing.files, config, encode=samples > 0, look=True, progress=progress):
         if isinstance(check, Refused):
@@ -127,6 +134,7 @@ def _inspect(listing: Listing, config: Config, samples: int, progress: Progress)
         sizes[check.header.height, check.header.width] += 1
         channels[check.header.channels] += 1
         lines.append(digest_line(check.digest, file.path, file.label, file.split))
+        missing.add(Missing(file.path, check.missing, check.header.nodata))
         plain += check.look is None
         if check.look is not None:
             looks.append(Look(file.path, file.label, file.split, check.look))
@@ -134,6 +142,8 @@ def _inspect(listing: Listing, config: Config, samples: int, progress: Progress)
             kept[file.label].append(check)
     refused.sort(key=lambda one: one.path)
     duplicates = find_duplicates(lambda: lines)
+    images = sum(sum(by_class.values()) for by_class in counts.values())
+    notes = (*listing.notes, *missing.sentences(images), missing_sentence(listing.classes, counts))
     near = find_near(looks, plain).without({copy.path for group in duplicates.leaks for copy in group})
     return Inspection(
         listing.classes,
@@ -144,8 +154,9 @@ def _inspect(listing: Listing, config: Config, samples: int, progress: Progress)
         channels,
         duplicates,
         near,
+        missing,
         listing.spans,
-        tuple(note for note in (*listing.notes, missing_sentence(listing.classes, counts)) if note),
+        tuple(note for note in notes if note),
         tuple(check for checks in kept.values() for check in checks),
         _problem(listing, counts, len(refused), duplicates, near, config),
     )
@@ -181,8 +192,9 @@ def check_images(
             if isinstance(one, Refused):
                 yield one
             else:
-                seen = look_of(one.data) if look else None
-                yield ImageCheck(one.file, one.header, one.digest, one.data if encode else b"", seen)
+                seen = look_of(one.data, rule=config.image.nodata_rule) if look else None
+                data = one.data if encode else b""
+                yield ImageCheck(one.file, one.header, one.digest, data, seen, one.missing)
 
 
 def _problem(

@@ -23,6 +23,7 @@ from restem.pipeline.datasets.dicom import dicom_lines, group_lines
 from restem.pipeline.datasets.layout import GIVEN_KEYS
 from restem.pipeline.datasets.offline import BACKBONE, Measure, model_lines, plan, size_reason
 from restem.pipeline.datasets.survey import Survey, survey
+from restem.pipeline.datasets.values import value_lines
 from restem.visible import visible
 from restem.yaml_dialect import dump_inline
 
@@ -337,7 +338,7 @@ def _channel_lines(found: Survey) -> list[str]:
             "on the training images and normalised to the mean and standard deviation that the source was trained "
             "with, for both candidate and baseline",
         ]
-    return [*_channels(found), *dicom_lines(found.dicom), *deep]
+    return [*_channels(found), *dicom_lines(found.dicom), *value_lines(found.values), *deep]
 
 
 def _channels(found: Survey) -> list[str]:

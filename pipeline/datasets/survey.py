@@ -30,6 +30,7 @@ from restem.pipeline.config import Config
 from restem.pipeline.datasets.dicom import DicomSurvey, names_patients, sampled_keys, survey_dicom
 from restem.pipeline.datasets.inspection import ImageCheck, check_images
 from restem.pipeline.datasets.layout import InferredLayout, infer_layout
+from restem.pipeline.datasets.values import ValueSurvey, survey_values, value_keys
 
 SAMPLE_FILES = 400
 SEED = 0  # of the sample
@@ -56,6 +57,7 @@ class Survey:
         colourless: whether all colour images of the sample contain only grey.
         bands: the files' channels, if they are bands.
         dicom: what was found in DICOM files, if there are any.
+        values: what was found in the values of other files.
         questions: what the user has to decide, as sentences.
     """
 
@@ -66,6 +68,7 @@ class Survey:
     colourless: bool
     bands: Bands | None
     dicom: DicomSurvey | None = None
+    values: ValueSurvey | None = None
     questions: tuple[str, ...] = ()
 
 
@@ -166,7 +169,9 @@ def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
     sample = _sample(listing.files, SAMPLE_FILES)
     bands = _find_bands(listing, sample, data)
     dicom = survey_dicom(listing, sample, data)
-    config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None, **sampled_keys(dicom)))
+    values = None if dicom else survey_values(listing, sample, data)
+    keys = {**sampled_keys(dicom), **value_keys(values)}
+    config = Config(data=data, image=ImageConfig(size=1, bands=bands.names if bands else None, **keys))
     checks = list(check_images(listing, sample, config))
     good = [(check.file, check.header) for check in checks if isinstance(check, ImageCheck)]
     refused = [check for check in checks if isinstance(check, Refused)]
@@ -183,7 +188,7 @@ def _survey(inferred: InferredLayout, listing: Listing) -> Survey:
     colourless = all(_is_grey(listing, file, header) for file, header in colour)
     questions = _questions(listing, [file for file, _ in good], data)
     headers = tuple(header for _, header in good)
-    return Survey(inferred, listing, headers, len(refused), colourless, bands, dicom, questions)
+    return Survey(inferred, listing, headers, len(refused), colourless, bands, dicom, values, questions)
 
 
 def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig) -> Bands | None:
@@ -202,19 +207,19 @@ def _find_bands(listing: Listing, sample: Sequence[ImageFile], data: DataConfig)
 def _is_grey(listing: Listing, file: ImageFile, header: Header) -> bool:
     """Whether red, green and blue of a readable image are equal."""
     pixels = _pixels(content(listing.folder, file, 2**31 - 1), header)[..., :3]
-    differences = np.abs(np.diff(pixels.astype(np.int64), axis=-1))
+    differences = np.abs(np.diff(np.nan_to_num(pixels.astype(np.float64)), axis=-1))
     return bool(differences.max() <= (GREY_SPREAD if header.bit_depth <= 8 else 0))
 
 
 def _pixels(data: bytes, header: Header) -> np.ndarray:
-    """Evenly spaced pixels of an image, unconverted: uint8 or uint16 [height, width, channels].
+    """Evenly spaced pixels of an image, unconverted, [height, width, channels]; perhaps with NaN.
 
     Raises:
       UnreadableImage: the image data is damaged.
     """
     step = max(1, min(header.height, header.width) // LOOKED_AT)
     if not header.in_graph:
-        return read_array(data, header)[::step, ::step]
+        return read_array(data, header, finite=False)[::step, ::step]
     try:
         if header.bit_depth > 8:  # A PNG, which Pillow would reduce to 8 bits.
             return np.atleast_3d(imagecodecs.png_decode(data))[::step, ::step]

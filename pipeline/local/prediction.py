@@ -90,13 +90,13 @@ class Classifier:
         """
         import tensorflow as tf
 
-        from restem.images import array_axes, dicom_reading
+        from restem.images import array_axes, dicom_reading, nodata_rule
 
         self._tf = tf
         try:
-            self._dicom, self._axes = dicom_reading(folder), array_axes(folder)
+            self._dicom, self._axes, self._nodata = dicom_reading(folder), array_axes(folder), nodata_rule(folder)
         except (OSError, ValueError, KeyError):  # It has no record of its configuration: DICOM files are refused.
-            self._dicom, self._axes = None, "hwc"
+            self._dicom, self._axes, self._nodata = None, "hwc", None
         self._max_bytes = max_bytes
         try:
             self._model = tf.saved_model.load(folder)
@@ -146,7 +146,7 @@ class Classifier:
                 return "It is neither a file nor a folder."
             if found.st_size > self._max_bytes:
                 return f"The file has {found.st_size:,} bytes; the limit is data.max_bytes ({self._max_bytes:,})."
-            return encode_for_serving(path, self._dicom, array_axes=self._axes)
+            return encode_for_serving(path, self._dicom, array_axes=self._axes, nodata=self._nodata)
         except Exception as error:  # a single file ends nothing
             return why_unreadable(path, error)
 

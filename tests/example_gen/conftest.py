@@ -29,9 +29,10 @@ def image_bytes(
 
 
 def grey16(kind: str = "PNG") -> bytes:
-    """A 16-bit grey PNG or TIFF."""
+    """A 16-bit grey PNG or TIFF; the TIFF declares 0 as no data, as GDAL does."""
     buffer = io.BytesIO()
-    Image.fromarray(np.linspace(0, 65535, 24 * 16).reshape(16, 24).astype(np.uint16)).save(buffer, kind)
+    declared = {"tiffinfo": {42113: "0"}} if kind == "TIFF" else {}
+    Image.fromarray(np.linspace(0, 65535, 24 * 16).reshape(16, 24).astype(np.uint16)).save(buffer, kind, **declared)
     return buffer.getvalue()
 
 

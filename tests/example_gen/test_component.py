@@ -43,6 +43,14 @@ def test_the_summary_counts_them(odd_run, examples):
     summary = json.loads((odd_run.uris["ImageExampleGen.quarantine"] / "summary.json").read_text())
     assert (summary["files"], summary["quarantined"]) == (len(GOOD) + len(BAD) + 20, len(BAD))
     assert summary["classes"] == ["cat", "dog"]
+    assert summary["nodata"] == {
+        **{"rule": None, "files": 0, "share": 0.0, "largest_share": 0.0, "largest_path": None},
+        "declared": {"0": 1},
+    }
+    (note,) = [note for note in summary["notes"] if "no data" in note]
+    assert note.startswith(
+        "1 of 32 images declare a value for no data (GDAL's tag: 0 in 1), but image.nodata is not set"
+    )
     for split, found in examples.items():
         labels = [example["label"].decode() for example in found]
         by_class = {name: labels.count(name) for name in ("cat", "dog")}
@@ -136,6 +144,8 @@ def test_only_the_requirements_of_the_image_section_count():
     free = {"max_upsampling": None}
     assert settings(None) == settings(ImageConfig(size=8, channels=1, bits=16, fit="pad", **free))
     assert settings(ImageConfig(size=8, bands=("a", "b"), **free))["image"]["channels"] == 2
+    rule = settings(ImageConfig(size=8, nodata="nan", **free))["image"]["nodata"]
+    assert rule == {"value": None, "not_finite": True, "mask": None, "seen": None, "most": 0.5}
     assert settings(ImageConfig(size=8))["image"] != settings(ImageConfig(size=9))["image"]
 
 

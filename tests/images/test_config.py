@@ -1,7 +1,11 @@
+import json
+from dataclasses import asdict
+
 import pytest
 from pydantic import ValidationError
 
-from restem.images.config import RGB, ImageConfig
+from restem.images.config import RGB, ImageConfig, Requirements
+from restem.images.nodata import Nodata
 
 
 def test_a_number_is_a_square_and_a_pair_is_height_and_width():
@@ -53,6 +57,21 @@ def test_channels_and_their_names(given, count, names):
         ({"size": 8, "fit": "squeeze"}, "'stretch', 'pad' or 'crop'"),
         ({"size": 8, "max_upsampling": 0.5}, "greater than or equal to 1"),
         ({"size": 8, "sise": 9}, "Extra inputs"),
+        ({"size": 8, "nodata": "none"}, "expected a number, nan .* or {band: N} for a mask band .* given 'none'"),
+        ({"size": 8, "nodata": True}, "expected a number, nan .* given True"),
+        ({"size": 8, "nodata": float("-inf")}, "given -inf: nan stands for infinity too"),
+        ({"size": 8, "nodata": {"band": 0}}, r"its number from 1, or its name.* given {'band': 0}"),
+        ({"size": 8, "nodata": {"bands": 1}}, "given {'bands': 1}"),
+        ({"size": 8, "nodata": {"band": "m"}}, "there are no bands: name the file's channels in image.bands"),
+        ({"size": 8, "nodata": {"band": "m"}, "bands": ["a", "b"]}, "bands are a, b; expected one of these names"),
+        ({"size": 8, "nodata": {"band": 3}, "bands": ["a", "b"]}, "the band 3, but bands are a, b; .* from 1 to 2"),
+        ({"size": 8, "nodata": {"band": 1}, "bands": ["a"]}, "bands names nothing but a, the mask of nodata"),
+        (
+            {"size": 8, "nodata": {"band": "b"}, "bands": ["a", "b"], "select": ["b"]},
+            "b is the mask of nodata, so the model cannot see it: remove it from select",
+        ),
+        ({"size": 8, "nodata": 0, "dicom": {}}, "nodata and dicom contradict each other"),
+        ({"size": 8, "max_nodata": 1.5}, "less than or equal to 1"),
     ],
 )
 def test_errors_say_what_was_expected(given, message):
@@ -108,3 +127,41 @@ def test_the_source_network_sees_the_colours_of_the_same_files(given, expected):
     source = ImageConfig(size=16, **given).as_source(32)
     assert source == ImageConfig(**{"size": 32, "channels": 3, "store": "none", **expected})
     assert source.names == RGB
+
+
+@pytest.mark.parametrize(
+    ("given", "rule", "text"),
+    [
+        ({}, None, ""),
+        ({"nodata": "NaN"}, Nodata(not_finite=True, most=0.5), "nan"),
+        ({"nodata": float("nan")}, Nodata(not_finite=True, most=0.5), "nan"),
+        ({"nodata": -9999, "max_nodata": 0.1}, Nodata(value=-9999.0, most=0.1), "-9999"),
+        ({"nodata": 0.5}, Nodata(value=0.5, most=0.5), "0.5"),
+        ({"nodata": {"band": 4}}, Nodata(mask=3, most=0.5), "{band: 4}"),
+        ({"nodata": {"band": "m"}, "bands": ["a", "m", "b"]}, Nodata(mask=1, seen=(0, 2), most=0.5), "{band: 2}"),
+        (
+            {"nodata": {"band": 2}, "bands": ["a", "m", "b"], "select": ["b"]},
+            Nodata(mask=1, seen=(2,), most=0.5),
+            "{band: 2}",
+        ),
+        ({"nodata": 0, "bands": ["a", "b"], "select": ["b", "a"]}, Nodata(value=0.0, seen=(1, 0), most=0.5), "0"),
+    ],
+)
+def test_the_rule_for_no_data_survives_json(given, rule, text):
+    config = ImageConfig(size=8, **given)
+    assert config.nodata_rule == rule
+    stored = json.loads(json.dumps(config.model_dump(mode="json"), allow_nan=False))
+    assert ImageConfig.model_validate(stored).nodata_rule == rule
+    required = json.loads(json.dumps(asdict(config.requirements()), allow_nan=False))
+    assert Requirements(**required).nodata == rule
+    if rule is not None:
+        assert rule.text == text
+
+
+def test_the_mask_is_no_channel_of_the_model():
+    config = ImageConfig(size=8, bands=("red", "green", "blue", "mask"), nodata={"band": "mask"})
+    assert (config.names, config.count) == (("red", "green", "blue"), 3)
+    source = config.as_source(32)
+    assert (source.names, source.nodata_rule) == (RGB, Nodata(mask=3, seen=(0, 1, 2), most=0.5))
+    grey = ImageConfig(size=8, bands=("nir", "mask"), nodata={"band": "mask"}).as_source(32)
+    assert (grey.bands, grey.nodata_rule) == (None, Nodata(mask=1, most=0.5))

@@ -3,6 +3,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_the_header_says_what_the_decoder_will_give(encoded, mode, kind, expecte
     data = encoded(mode, kind)
     header = probe(data, **LIMITS)
     in_graph = kind not in ("WEBP", "TIFF") and (mode, kind) != ("1", "BMP")
-    assert header == Header(expected[0], 83, 61, expected[1], expected[2], in_graph=in_graph)
+    assert replace(header, altered="") == Header(expected[0], 83, 61, expected[1], expected[2], in_graph=in_graph)
     assert decode_raw(tf.constant(decodable(data, header))).shape == (header.height, header.width, header.channels)
 
 

@@ -114,7 +114,8 @@ def compare(files: dict[str, bytes], config: ImageConfig, folder) -> None:
     trained = transformed(raw, config, folder)
     export(pixels_in_probabilities(config), config, pixel_names(config), str(folder / "model"), record(config), {})
     served = tf.saved_model.load(str(folder / "model")).signatures
-    sent = tf.constant([encode_for_serving(folder / "images" / name) for name in files])
+    rule = config.nodata_rule
+    sent = tf.constant([encode_for_serving(folder / "images" / name, nodata=rule) for name in files])
     by_client = served["serving_default"](image_bytes=sent)["probabilities"]
     by_evaluator = served["serve_examples"](examples=tf.constant(list(raw.values())))["probabilities"]
     for i, name in enumerate(files):

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restem.images.container import pack
+from restem.images.nodata import Nodata
 from restem.images.small import BOX_PIXELS
 from restem.report.pictures import Thumbnail, picture_uri, thumbnail
 
@@ -45,6 +47,15 @@ def test_16_bit_images_are_stretched_to_their_range():
     pixels = np.array([[1000, 1500], [2000, 3000]], dtype=np.uint16)
     shown = np.asarray(decode(only(thumbnail(encode(pixels)))))
     np.testing.assert_array_equal(shown, [[0, 64], [128, 255]])
+
+
+def test_pixels_without_data_are_black_and_do_not_widen_the_range():
+    pixels = np.array([[1000, 1500], [2000, 65535]], dtype=np.uint16)
+    shown = np.asarray(decode(only(thumbnail(encode(pixels), rule=Nodata(value=65535.0)))))
+    np.testing.assert_array_equal(shown, [[0, 128], [255, 0]])
+    floats = np.array([[0.5, np.nan], [1.0, 0.75]], np.float32)[..., None]
+    shown = np.asarray(decode(only(thumbnail(pack(floats), rule=Nodata(not_finite=True)))))
+    np.testing.assert_array_equal(shown, [[0, 0], [255, 128]])
 
 
 def test_constant_16_bit_images_are_black():

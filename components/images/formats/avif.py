@@ -12,7 +12,7 @@ from PIL.AvifImagePlugin import AvifImageFile
 from restem.images.formats.depth import to_full_range
 from restem.images.formats.orientation import upright
 from restem.images.formats.pillow import exif_orientation
-from restem.images.header import Header
+from restem.images.header import LOSSY, Header
 
 _CONFIGURATION = b"av1C"  # the decoder's configuration in the file's properties (AV1-ISOBMFF, 2.3)
 _HIGH, _TWELVE, _MONOCHROME = 0x40, 0x20, 0x10
@@ -31,7 +31,7 @@ def header(data: bytes) -> Header:
         width, height = height, width
     depth, grey = _depth(data)
     channels = (1 if grey else 3) + ("A" in image.mode)
-    return Header("AVIF", width, height, channels, depth, in_graph=False)
+    return Header("AVIF", width, height, channels, depth, in_graph=False, altered=LOSSY.format("AVIF"))
 
 
 def read(data: bytes, header: Header) -> np.ndarray:

@@ -8,7 +8,7 @@ import io
 import numpy as np
 
 from restem.images.formats.depth import to_full_range
-from restem.images.header import Header, UnreadableImage
+from restem.images.header import LOSSY, Header, UnreadableImage
 
 _MODES = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
@@ -22,7 +22,8 @@ def header(data: bytes) -> Header:
     """
     image, kind = _primary(data)
     width, height = image.size
-    return Header("HEIC", width, height, _MODES[kind], int(image.info["bit_depth"]), in_graph=False)
+    channels, depth = _MODES[kind], int(image.info["bit_depth"])
+    return Header("HEIC", width, height, channels, depth, in_graph=False, altered=LOSSY.format("HEIC"))
 
 
 def read(data: bytes, header: Header) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from restem.images.formats.depth import to_full_range
 from restem.images.formats.rows import by_rows
-from restem.images.header import Header, UnreadableImage, in_brackets, incomplete
+from restem.images.header import LOSSY, Header, UnreadableImage, in_brackets, incomplete
 
 _LOSSLESS = 0xC3
 _END = b"\xff\xd9"
@@ -47,7 +47,8 @@ def unusual_jpeg_header(data: bytes) -> Header | None:
     marker, precision, height, width, components = found
     if (marker != _LOSSLESS and precision == 8) or not 2 <= precision <= 16 or components not in (1, 3):
         return None
-    return Header("JPEG", width, height, components, precision, in_graph=False)
+    altered = "" if marker == _LOSSLESS else LOSSY.format("JPEG")
+    return Header("JPEG", width, height, components, precision, in_graph=False, altered=altered)
 
 
 def read_unusual_jpeg(data: bytes) -> np.ndarray:

@@ -7,11 +7,14 @@ import imagecodecs
 import numpy as np
 
 from restem.images.formats.depth import to_full_range
-from restem.images.header import Header, UnreadableImage
+from restem.images.header import LOSSY, Header, UnreadableImage
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _SIZE = struct.Struct(">4x4x8IH")  # SOC and SIZ, Lsiz and Rsiz; corners and tiles; the number of components
 _COMPONENT = struct.Struct(">BBB")
+_SOC = b"\xff\x4f"
+_SEGMENT, _COD = struct.Struct(">HH"), struct.Struct(">HH10B")  # the marker and the segment's length
+_COD_MARKER, _SOT_MARKER, _REVERSIBLE = 0xFF52, 0xFF90, 1
 _SIGNED = 0x80
 _MOST_BITS = 16
 _MOST_COMPONENTS = 4  # grey or RGB, with or without alpha
@@ -55,7 +58,24 @@ def header(data: bytes) -> Header:
         )
     if len(depths) > _MOST_COMPONENTS:
         raise UnreadableImage(f"JPEG 2000 files with {len(depths)} channels are not supported: convert it to TIFF.")
-    return Header("JPEG2000", width, height, len(depths), depths[0], in_graph=False)
+    altered = "" if _is_reversible(data, at) else LOSSY.format("JPEG 2000 file")
+    return Header("JPEG2000", width, height, len(depths), depths[0], in_graph=False, altered=altered)
+
+
+def _is_reversible(data: bytes, at: int) -> bool:
+    """Whether the codestream's first marker COD names the reversible wavelet (ITU-T T.800, A.6.1), as Sentinel-2 does.
+
+    A file may still lack its last bits; then it has no exact values, and nothing in it says so.
+    """
+    at += len(_SOC)
+    while at + _COD.size <= len(data):
+        marker, length = _SEGMENT.unpack_from(data, at)
+        if marker == _COD_MARKER:
+            return _COD.unpack_from(data, at)[-1] == _REVERSIBLE
+        if marker == _SOT_MARKER:
+            break
+        at += 2 + length
+    return False
 
 
 def read(data: bytes, header: Header) -> np.ndarray:

@@ -7,7 +7,7 @@ import imagecodecs
 import numpy as np
 
 from restem.images.formats.depth import to_full_range
-from restem.images.header import Header, UnreadableImage
+from restem.images.header import LOSSY, Header, UnreadableImage
 
 _CODESTREAM = b"\xff\x0a"
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
@@ -71,7 +71,8 @@ def header(data: bytes) -> Header:
         raise UnreadableImage(f"JPEG XL files with {depth} bits per channel are not supported: use up to {_MOST_BITS}.")
     if orientation >= 5:
         width, height = height, width
-    return Header("JPEGXL", width, height, (1 if grey else 3) + alpha, depth, in_graph=False)
+    channels = (1 if grey else 3) + alpha
+    return Header("JPEGXL", width, height, channels, depth, in_graph=False, altered=LOSSY.format("JPEG XL"))
 
 
 def read(data: bytes, header: Header) -> np.ndarray:

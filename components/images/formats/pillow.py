@@ -15,7 +15,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from restem.images.formats.bmp import check_runs
 from restem.images.formats.jpeg import read_unusual_jpeg, unusual_jpeg_header
-from restem.images.header import ENDS_EARLY, Header, UnreadableImage, damaged, in_brackets, incomplete
+from restem.images.header import ENDS_EARLY, LOSSY, Header, UnreadableImage, damaged, in_brackets, incomplete
 
 _PLUGINS = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,
@@ -27,7 +27,8 @@ _PLUGINS = {
 _PLUGINS_BY_FORMAT = {plugin.format: plugin for plugin in _PLUGINS.values()}
 # Colour type in a PNG's header -> channels; a palette (3) gives red, green, blue.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-_PNG_PALETTE = 3
+_PNG_PALETTE, _PNG_COLOUR_TYPE_AT = 3, 25
+_WEBP_CHUNKS_AT = 12
 _PNG_SIGNATURE_BYTES = 8
 _PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}
 _CMYK_LAYERS = 4
@@ -72,7 +73,7 @@ def pillow_header(data: bytes) -> Header | None:
         if kind == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little"):
             raise UnreadableImage(incomplete(kind)) from None
         raise damaged(kind, reason) from None
-    return Header(kind, width, height, channels, bit_depth, in_graph=in_graph)
+    return Header(kind, width, height, channels, bit_depth, in_graph=in_graph, altered=_altered(data, image, kind))
 
 
 def read_pixels(data: bytes, header: Header) -> np.ndarray:
@@ -147,7 +148,7 @@ def exif_orientation(image: Image.Image) -> int:
 def _describe(data: bytes, image: Image.Image, kind: str) -> tuple[int, int, bool]:
     """Channels, bit depth, and whether TensorFlow decodes it."""
     if kind == "PNG":
-        depth, colour_type = data[24], data[25]
+        depth, colour_type = data[24], data[_PNG_COLOUR_TYPE_AT]
         transparent_palette = colour_type == _PNG_PALETTE and "transparency" in image.info
         channels = 4 if transparent_palette else _PNG_CHANNELS[colour_type]
         return channels, 8 if colour_type == _PNG_PALETTE else depth, True
@@ -164,6 +165,25 @@ def _describe(data: bytes, image: Image.Image, kind: str) -> tuple[int, int, boo
         return (3 if plain or image.mode != "RGBA" else 4), 8, plain
     assert isinstance(image, GifImageFile)
     return _describe_gif(data, image)
+
+
+def _altered(data: bytes, image: Image.Image, kind: str) -> str:
+    """See `Header.altered`."""
+    if kind == "JPEG" or (kind == "WEBP" and not _is_lossless_webp(data)):
+        return LOSSY.format("WebP" if kind == "WEBP" else kind)
+    palette = image.mode == "P" or (kind == "PNG" and data[_PNG_COLOUR_TYPE_AT] == _PNG_PALETTE) or kind == "GIF"
+    return "It has a palette, and its values become colours as it is read" if palette else ""
+
+
+def _is_lossless_webp(data: bytes) -> bool:
+    """Whether the first chunk with pixels is lossless; not of an animation."""
+    place = _WEBP_CHUNKS_AT
+    while place + 8 <= len(data):
+        name, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
+        if name in (b"VP8L", b"VP8 ", b"ANMF"):
+            return name == b"VP8L"
+        place += 8 + size + size % 2
+    return False
 
 
 def _describe_gif(data: bytes, image: GifImageFile) -> tuple[int, int, bool]:

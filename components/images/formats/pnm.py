@@ -24,7 +24,8 @@ def header(data: bytes) -> Header:
       UnreadableImage, ValueError: it is damaged, or PAM or PFM.
     """
     kind, width, height, most, _ = _layout(data)
-    return Header("PNM", width, height, _CHANNELS[kind], most.bit_length(), in_graph=False)
+    altered = "" if most in (255, 65535) else f"Its values 0..{most:,} are scaled as it is read"
+    return Header("PNM", width, height, _CHANNELS[kind], most.bit_length(), in_graph=False, altered=altered)
 
 
 def read(data: bytes, header: Header) -> np.ndarray:

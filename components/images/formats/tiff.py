@@ -24,6 +24,7 @@ from restem.images.formats.lzw import check_lzw
 from restem.images.formats.orientation import upright
 from restem.images.formats.rows import by_rows
 from restem.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
+from restem.images.nodata import declared_value
 
 # Our error gives the reason for a damaged file; tifffile would log one line after another.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -35,6 +36,7 @@ _CR2 = b"CR"  # behind the first 8 bytes of Canon's raw files
 _RAW = {32803, 34892}  # photometric interpretations of sensor data: a colour filter array, linear raw
 _CMYK = 4
 _ORIENTATION = 274
+_GDAL_NODATA = 42113  # GDAL's tag: a number as text
 _BITS_REVERSED = 2  # value of the tag FillOrder
 _GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
 _MAX_PAGES = 1024
@@ -96,6 +98,8 @@ def tiff_header(data: bytes, max_pixels: int) -> Header:
             pages=layers,
             needs_range=needs_range(page.dtype) and page.photometric != PHOTOMETRIC.PALETTE,
             in_graph=False,
+            altered=_altered(page),
+            nodata=_declared_nodata(page),
         )
 
 
@@ -123,6 +127,29 @@ def read_tiff(data: bytes) -> np.ndarray:
         pixels = stored.reshape(len(pages), *page.shaped)
         pixels = pixels.transpose(3, 4, 0, 2, 1, 5).reshape(page.imagelength, page.imagewidth, -1)
         return upright(_in_full_range(pixels, page), _orientation(page))
+
+
+def _altered(page: tifffile.TiffPage) -> str:
+    """See `Header.altered`."""
+    if page.compression in _FILES and page.compression != COMPRESSION.PNG:
+        name = COMPRESSION(page.compression).name
+        return f"Its compression ({name}) may have changed its values"
+    if page.photometric == PHOTOMETRIC.MINISWHITE:
+        return "Its values are inverted as it is read, because white is 0 in it (MINISWHITE)"
+    if page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
+        return f"Its values become red, green and blue as it is read ({PHOTOMETRIC(page.photometric).name})"
+    if EXTRASAMPLE.ASSOCALPHA in tuple(page.extrasamples):
+        return "Its colours are divided by their alpha as it is read"
+    return ""
+
+
+def _declared_nodata(page: tifffile.TiffPage) -> str | None:
+    """The value of GDAL's tag; None if it is missing or damaged."""
+    try:
+        value = page.tags[_GDAL_NODATA].value
+    except Exception:  # tifffile may raise anything on damaged bytes
+        return None
+    return declared_value(value) if isinstance(value, str) else None
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ How files are converted:
   The second of two channels and the fourth of four are alpha. With `bands`, the file's channels are used unchanged,
   including alpha.
 - CMYK and YCCK JPEG: RGB = `(255 - ink)(255 - black) / 255`; no colour profile is applied.
+- No data (`nodata`): black, or the background, see `restem.images.graph.missing`.
 - GIF: the first frame, if it is opaque and fills the picture. BMP: 8 bits with palette or grey, 24 bits, 32 bits
   (the fourth byte is padding and is dropped).
 - A JPEG's EXIF orientation is applied. Embedded gamma or colour profiles are not.
@@ -27,11 +28,13 @@ import tensorflow as tf
 
 from restem.images import container
 from restem.images.config import ImageConfig
+from restem.images.graph import missing
 from restem.images.graph.channels import pick_bands, to_channels
 from restem.images.graph.gif import is_plain, picture_size
 from restem.images.graph.orientation import upright
 from restem.images.graph.png import with_transparent_colour
 from restem.images.graph.raw_bytes import first_bytes, little_endian
+from restem.images.nodata import Nodata
 
 _HEADER_BYTES = 54
 # Byte offsets of header fields.
@@ -56,33 +59,55 @@ class Depth:
 
     bits: 8 or 16, for uint8 or uint16 results.
     value_range: the stored values for black and white, for files with more than 8 bits.
+    nodata: if given, results have twice as many channels: behind the file's there is one more for each, with 1 where
+      it has no data and 0 elsewhere.
+    strict: whether images are refused in which pixels without data cannot be told from others: with NaN or infinity
+      that `nodata` does not mark, or JPEGs if it needs exact values. Otherwise NaN is black.
     """
 
     bits: int = 8
     value_range: tuple[float, float] | None = None
+    nodata: Nodata | None = None
+    strict: tf.Tensor | bool = True
 
     def of_8_bits(self, values: tf.Tensor) -> tf.Tensor:
         """Converts uint8 values, 0..255, to this depth."""
-        return values if self.bits == 8 else tf.cast(values, tf.uint16) * 257
+        return self._marked(values, values if self.bits == 8 else tf.cast(values, tf.uint16) * 257)
+
+    def of_lossy(self, values: tf.Tensor) -> tf.Tensor:
+        """Converts a JPEG's uint8 values; fails if a stored value or a mask must be found in them."""
+        if self.nodata is not None and self.nodata.needs_exact_values:
+            with tf.control_dependencies([tf.debugging.Assert(tf.logical_not(self.strict), [missing.LOSSY])]):
+                values = tf.identity(values)
+        return self.of_8_bits(values)
 
     def of_16_bits(self, values: tf.Tensor) -> tf.Tensor:
         """Converts uint16 values to this depth."""
         if self.value_range is not None:
-            return self._between(values, *self.value_range)
+            return self._marked(values, self._between(values, *self.value_range))
         if self.bits == 16:
-            return values
-        return tf.cast((tf.cast(values, tf.int32) + 128) // 257, tf.uint8)
+            return self._marked(values, values)
+        return self._marked(values, tf.cast((tf.cast(values, tf.int32) + 128) // 257, tf.uint8))
 
     def of_floats(self, values: tf.Tensor) -> tf.Tensor:
-        """Converts float32 or float64 values to this depth; fails without a value range. NaN becomes black."""
+        """Converts float32 or float64 values to this depth; fails without a value range, and for unmarked NaN."""
         if self.value_range is None:
             with tf.control_dependencies([tf.debugging.Assert(False, [RANGE_NEEDED])]):
                 return self.empty()
-        return self._between(values, *self.value_range)
+        marked = tf.zeros_like(values, tf.bool) if self.nodata is None else missing.marks(values, self.nodata)
+        known = ~tf.reduce_any(missing.not_finite(values, marked))
+        with tf.control_dependencies([tf.debugging.Assert(known | tf.logical_not(self.strict), [missing.NOT_FINITE])]):
+            values = tf.identity(values)
+        return self._marked(values, self._between(values, *self.value_range))
 
     def empty(self) -> tf.Tensor:
         """No pixels: the graph's output after a failed assertion."""
         return tf.zeros([0, 0, 0], tf.uint8 if self.bits == 8 else tf.uint16)
+
+    def _marked(self, values: tf.Tensor, converted: tf.Tensor) -> tf.Tensor:
+        if self.nodata is None:
+            return converted
+        return tf.concat([converted, tf.cast(missing.marks(values, self.nodata), converted.dtype)], -1)
 
     def _between(self, values: tf.Tensor, black: float, white: float) -> tf.Tensor:
         top = 2**self.bits - 1
@@ -102,19 +127,35 @@ class ShapeOnly(Depth):
         """The shape."""
         return tf.shape(values)
 
-    of_16_bits = of_floats = of_8_bits
+    of_16_bits = of_floats = of_lossy = of_8_bits
 
     def empty(self) -> tf.Tensor:
         """The graph's output after a failed assertion."""
         return tf.zeros([3], tf.int32)
 
 
-def decode(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
+class Counts(Depth):
+    """Instead of a depth: `decode_raw` then returns `missing.counts` of the image, int64 [5]."""
+
+    def of_8_bits(self, values: tf.Tensor) -> tf.Tensor:
+        """The counts."""
+        assert self.nodata is not None
+        return missing.counts(values, self.nodata)
+
+    of_16_bits = of_floats = of_lossy = of_8_bits
+
+    def empty(self) -> tf.Tensor:
+        """The graph's output after a failed assertion."""
+        return tf.zeros([5], tf.int64)
+
+
+def decode(image_bytes: tf.Tensor, config: ImageConfig, *, strict: tf.Tensor | bool = True) -> tf.Tensor:
     """Decodes one image of any size.
 
     Args:
       image_bytes: string scalar, the encoded file.
       config: the channels and depth of the result; its size is not used.
+      strict: see `Depth`.
 
     Returns:
       uint8 or uint16 (config.dtype) [height, width, config.count], values 0..config.white, in the order of
@@ -124,10 +165,33 @@ def decode(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
       tf.errors.InvalidArgumentError: the file is in another format, damaged, or floating point without a range, or its
         number of channels differs from config.bands.
     """
-    blended = config.background is not None and config.bands is None
-    pixels = decode_raw(image_bytes, Depth(config.bits, config.value_range), transparent_colour=blended)
+    if config.nodata is not None:
+        return decode_marked(image_bytes, config, strict=strict)[..., : config.count]
+    depth = Depth(config.bits, config.value_range, strict=strict)
+    pixels = decode_raw(image_bytes, depth, transparent_colour=_is_blended(config))
     pixels = pick_bands(pixels, config) if config.bands is not None else to_channels(pixels, config)
     return tf.ensure_shape(pixels, [None, None, config.count])
+
+
+def decode_marked(image_bytes: tf.Tensor, config: ImageConfig, *, strict: tf.Tensor | bool = True) -> tf.Tensor:
+    """`decode` with image.nodata, and which values have no data.
+
+    Returns:
+      config.dtype [height, width, 2 config.count]: the result of `decode`, in which pixels without data are filled,
+      and for each channel 1 where it has no data, 0 elsewhere.
+
+    Raises:
+      tf.errors.InvalidArgumentError: as `decode`; or the file is a JPEG, and image.nodata needs exact values.
+    """
+    depth = Depth(config.bits, config.value_range, config.nodata_rule, strict)
+    both = decode_raw(image_bytes, depth, transparent_colour=_is_blended(config))
+    channels = tf.shape(both)[-1] // 2
+    filled = missing.fill(both[..., :channels], both[..., channels:] != 0, config)
+    return tf.ensure_shape(filled, [None, None, 2 * config.count])
+
+
+def _is_blended(config: ImageConfig) -> bool:
+    return config.background is not None and config.bands is None
 
 
 def decode_raw(image_bytes: tf.Tensor, depth: Depth = Depth(), *, transparent_colour: bool = False) -> tf.Tensor:
@@ -143,7 +207,7 @@ def decode_raw(image_bytes: tf.Tensor, depth: Depth = Depth(), *, transparent_co
     """
     image_bytes = tf.reshape(image_bytes, [])
     decoders = [
-        (b"\xff\xd8\xff", lambda data: depth.of_8_bits(_decode_jpeg(data))),
+        (b"\xff\xd8\xff", lambda data: depth.of_lossy(_decode_jpeg(data))),
         (b"\x89PNG\r\n\x1a\n", lambda data: _decode_png(data, depth, transparent_colour)),
         (b"GIF8", lambda data: depth.of_8_bits(_decode_gif(data))),
         (b"BM", lambda data: depth.of_8_bits(_decode_bmp(data))),

@@ -10,10 +10,15 @@ import tensorflow as tf
 from restem.images import container
 from restem.images.config import ImageConfig
 from restem.images.graph.decode import NOT_READ
+from restem.images.graph.missing import LOSSY
 
-STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", container.SIGNATURE)
+JPEG = b"\xff\xd8\xff"
+STARTS = (JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", container.SIGNATURE)
 EMPTY = "the image is empty (0 bytes)"
-DAMAGED = "the image is damaged, too large, or does not have the channels that the model needs"
+DAMAGED = (
+    "the image is damaged, too large, has values that are not finite, or does not have the channels that the model "
+    "needs"
+)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -53,12 +58,14 @@ def preprocess_readable(
     whole = tf.concat([count[None], tf.constant(shape, tf.int64)], 0)
     placed = tf.scatter_nd(positions[:, None], tf.cast(pixels, tf.int32), whole)
     read = tf.scatter_nd(positions[:, None], tf.ones_like(positions, tf.bool), count[None])
-    reasons = tf.where(read, tf.zeros([], tf.string), _reasons(image_bytes))
+    reasons = tf.where(read, tf.zeros([], tf.string), _reasons(image_bytes, config))
     return tf.ensure_shape(tf.cast(placed, config.dtype), [None, *shape]), reasons
 
 
-def _reasons(image_bytes: tf.Tensor) -> tf.Tensor:
+def _reasons(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """The likely reason for each image, string [N]; tf.data does not tell the decoder's."""
     known = [tf.strings.substr(image_bytes, 0, len(start)) == start for start in STARTS]
     reasons = tf.where(tf.reduce_any(tf.stack(known), axis=0), DAMAGED, NOT_READ)
+    if config.nodata_rule is not None and config.nodata_rule.needs_exact_values:
+        reasons = tf.where(known[STARTS.index(JPEG)], LOSSY, reasons)
     return tf.where(tf.strings.length(image_bytes) == 0, EMPTY, reasons)

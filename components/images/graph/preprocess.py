@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from restem.images.config import ImageConfig
 from restem.images.graph.channels import background
-from restem.images.graph.decode import decode
-from restem.images.graph.stored import decode_pixels, encode_pixels
+from restem.images.graph.decode import decode, decode_marked
+from restem.images.graph.stored import decode_pixels, encode_missing, encode_pixels
+
+_WHITE = 65535  # of 16 bits
 
 
 @tf.autograph.experimental.do_not_convert  # There is no Python control flow here; searching for it takes seconds.
@@ -40,9 +42,12 @@ def preprocess_each(image_bytes: tf.Tensor, config: ImageConfig, of_one: Callabl
 
 
 @tf.autograph.experimental.do_not_convert
-def preprocess_one(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """`preprocess` for one image, a string scalar: for tf.data, which already loops over images."""
-    pixels = _prepared(image_bytes, config)
+def preprocess_one(image_bytes: tf.Tensor, config: ImageConfig, *, strict: tf.Tensor | bool = True) -> tf.Tensor:
+    """`preprocess` for one image, a string scalar: for tf.data, which already loops over images.
+
+    With `strict` it refuses images in which pixels without data cannot be told from others, see `decode.Depth`.
+    """
+    pixels = _prepared(image_bytes, config, strict)
     return decode_pixels(encode_pixels(pixels, config), config) if config.store == "jpeg" else pixels
 
 
@@ -55,13 +60,55 @@ def to_stored(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     return tf.map_fn(lambda one: encode_pixels(_prepared(one, config), config), image_bytes)
 
 
-def _prepared(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    pixels = fit(decode(image_bytes, config), config)
-    return tf.ensure_shape(pixels, [config.height, config.width, config.count])
+@tf.autograph.experimental.do_not_convert
+def preprocess_marked_one(image_bytes: tf.Tensor, config: ImageConfig) -> tuple[tf.Tensor, tf.Tensor]:
+    """`preprocess_one`, and which of its pixels have no data, for a configuration with image.nodata.
+
+    Pixels into which resizing has mixed some without data count as such.
+
+    Returns:
+      Pixels, config.dtype [config.height, config.width, config.count]; bool of the same shape.
+    """
+    pixels, missing = _prepared_marked(image_bytes, config)
+    if config.store == "jpeg":
+        pixels = decode_pixels(encode_pixels(pixels, config), config)
+    return pixels, missing
 
 
-def fit(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
-    """Resizes one image [h, w, C] to [config.height, config.width, C] according to config.fit."""
+@tf.autograph.experimental.do_not_convert
+def to_stored_marked(image_bytes: tf.Tensor, config: ImageConfig) -> tuple[tf.Tensor, tf.Tensor]:
+    """`to_stored`, and the encoded pixels without data (`encode_missing`), string [N] each."""
+
+    def of_one(one: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels, missing = _prepared_marked(one, config)
+        return encode_pixels(pixels, config), encode_missing(missing)
+
+    return tf.map_fn(of_one, image_bytes, fn_output_signature=(tf.string, tf.string))
+
+
+def _prepared(image_bytes: tf.Tensor, config: ImageConfig, strict: tf.Tensor | bool = True) -> tf.Tensor:
+    return _fitted(decode(image_bytes, config, strict=strict), config)
+
+
+def _prepared_marked(image_bytes: tf.Tensor, config: ImageConfig) -> tuple[tf.Tensor, tf.Tensor]:
+    both = decode_marked(image_bytes, config)
+    # In white, so that resizing leaves a trace of the smallest part.
+    marked = tf.cast(both[..., config.count :], tf.uint16) * _WHITE
+    missing = fit(marked, config, ground=None) != 0
+    shape = [config.height, config.width, config.count]
+    return _fitted(both[..., : config.count], config), tf.ensure_shape(missing, shape)
+
+
+def _fitted(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
+    ground = None if config.background is None else background(config)
+    return tf.ensure_shape(fit(pixels, config, ground=ground), [config.height, config.width, config.count])
+
+
+def fit(pixels: tf.Tensor, config: ImageConfig, *, ground: tf.Tensor | None) -> tf.Tensor:
+    """Resizes one image [h, w, C] to [config.height, config.width, C] according to config.fit.
+
+    The border of 'pad' has the colour `ground`, [C]; None: zeros.
+    """
     if config.fit == "stretch":
         return resize(pixels, config.height, config.width)
     height, width = tf.shape(pixels, tf.int64)[0], tf.shape(pixels, tf.int64)[1]
@@ -78,10 +125,10 @@ def fit(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     top, left = (config.height - tall) // 2, (config.width - wide) // 2
     around = [[top, config.height - tall - top], [left, config.width - wide - left], [0, 0]]
     padded = tf.pad(small, around)
-    if config.background is None:
+    if ground is None:
         return padded
     inside = tf.pad(tf.ones(tf.stack([tall, wide, 1]), tf.bool), around)
-    return tf.where(inside, padded, background(config))
+    return tf.where(inside, padded, ground)
 
 
 def resize(pixels: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:

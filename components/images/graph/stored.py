@@ -25,6 +25,30 @@ def encode_pixels(pixels: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     return tf.io.encode_png(pixels, compression=_PNG_COMPRESSION)
 
 
+def encode_missing(missing: tf.Tensor) -> tf.Tensor:
+    """bool [height, width, channels] -> string scalar: a grey PNG with the channels above each other; empty if all are
+    false, as in most images.
+    """
+    stacked = tf.reshape(tf.transpose(missing, [2, 0, 1]), [-1, tf.shape(missing)[1], 1])
+    return tf.cond(
+        tf.reduce_any(missing),
+        lambda: tf.io.encode_png(tf.cast(stacked, tf.uint8) * 255, compression=_PNG_COMPRESSION),
+        lambda: tf.constant(""),
+    )
+
+
+def decode_missing(stored: tf.Tensor, config: ImageConfig) -> tf.Tensor:
+    """Decodes the result of encode_missing: string scalar -> bool [height, width, count] of the config."""
+    height, width, channels = config.height, config.width, config.count
+
+    def decoded() -> tf.Tensor:
+        stacked = tf.io.decode_png(stored, channels=1)
+        return tf.transpose(tf.reshape(stacked, [channels, height, width]), [1, 2, 0]) != 0
+
+    nothing = tf.strings.length(stored) == 0
+    return tf.cond(nothing, lambda: tf.zeros([height, width, channels], tf.bool), decoded)
+
+
 def decode_pixels(stored: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """Decodes the result of encode_pixels: string scalar -> config.dtype [height, width, count] of the config.
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from restem.images.config import ImageConfig
+from restem.images.graph.channels import background as background_of
 from restem.images.graph.preprocess import fit, preprocess, resize, to_stored
 from restem.images.graph.stored import decode_pixels, encode_pixels
 
@@ -37,7 +38,7 @@ def test_16_bits_are_resized_at_16_bits():
 def test_pad_keeps_the_shape_and_fills_the_rest(height, width, background):
     config = ImageConfig(size=(20, 30), fit="pad", background=background)
     pixels = np.full((height, width, 3), (10, 200, 60), np.uint8)
-    got = fit(tf.constant(pixels), config).numpy()
+    got = fit(tf.constant(pixels), config, ground=background_of(config) if background else None).numpy()
     scale = min(20 / height, 30 / width)
     tall, wide = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
     top, left = (20 - tall) // 2, (30 - wide) // 2
@@ -51,7 +52,7 @@ def test_crop_takes_the_largest_centred_part(height, width):
     config = ImageConfig(size=(20, 30), fit="crop")
     y, x = np.mgrid[0:height, 0:width]
     pixels = np.stack([y, x, y], -1).astype(np.uint8)
-    got = fit(tf.constant(pixels), config).numpy()
+    got = fit(tf.constant(pixels), config, ground=None).numpy()
     tall, wide = min(height, int(width * 20 / 30 + 0.5)), max(1, min(width, int(height * 30 / 20 + 0.5)))
     top, left = (height - tall) // 2, (width - wide) // 2
     part = Image.fromarray(np.ascontiguousarray(pixels[top : top + tall, left : left + wide]))

@@ -309,3 +309,73 @@ def test_a_folder_of_parquet_files_with_images_is_proposed(tmp_path):
     found = inspect(config)
     assert (found.problem, found.classes, found.quarantined) == (None, ("0", "1"), ())
     assert {split: sum(counts.values()) for split, counts in found.counts.items()} == {"train": 48, "test": 12}
+
+
+def write_floats(folder, value, *, declared=None, kind="tif", channels=1):
+    """Two classes of 20 float images from 0.25 to 0.75; in every second, a quarter of the pixels has this value."""
+    rng = np.random.default_rng(0)
+    tags = [(42113, "s", 0, declared, True)] if declared else []
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.uniform(0.25, 0.75, (24, 24, channels)).astype(np.float32)
+            pixels[0, 0], pixels[-1, -1] = (0.25, 0.75)
+            if i % 2:
+                pixels[:6] = value
+            if kind == "npy":
+                np.save(folder / name / f"{i}.npy", pixels)
+            else:
+                layout = {"photometric": "minisblack", "planarconfig": "contig" if channels > 1 else None}
+                tifffile.imwrite(folder / name / f"{i}.tif", pixels.squeeze(), extratags=tags, **layout)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("value", "files", "nodata", "why"),
+    [
+        (np.nan, {"kind": "npy", "channels": 3}, "nan", "20 of 40 sampled files have NaN or infinity"),
+        (-9999.0, {"declared": "-9999", "channels": 4}, -9999.0, "40 of 40 sampled files declare it (GDAL's tag)"),
+        (np.inf, {}, "nan", "20 of 40 sampled files have NaN or infinity, and are refused without it"),
+    ],
+)
+def test_floating_point_gets_a_range_without_values_that_are_no_data(tmp_path, value, files, nodata, why):
+    config, text = proposal(write_floats(tmp_path / "scenes", value, **files), tmp_path)
+    assert (config.image.nodata, config.image.value_range) == (nodata, (0.25, 0.75))
+    assert why in text
+    assert "smallest and largest value in the sampled files, without those that are no data" in text
+    if files.get("channels") == 3:
+        assert config.image.channels == 3  # The channels differ, though all values are below 1.
+    found = inspect(config)
+    assert (found.problem, found.missing.files, found.missing.share) == (None, 20, 0.25)
+    (told,) = [note for note in found.notes if note.startswith("No data: 20 of 40 images")]
+    assert "25.0% of their pixels on average" in told
+
+
+def test_a_declared_value_is_told_but_not_used(tmp_path):
+    folder = write_floats(tmp_path / "scenes", -9999.0, declared="-9999")
+    config, _ = proposal(folder, tmp_path)
+    plain = load_config(tmp_path / "out.yaml", ["image.nodata=null"])
+    found = inspect(plain)
+    (told,) = [note for note in found.notes if "GDAL's tag" in note]
+    assert told.startswith(
+        "40 of 40 images declare a value for no data (GDAL's tag: -9999 in 40), but image.nodata is not"
+    )
+    assert found.to_dict()["nodata"]["declared"] == {"-9999": 40}
+    strict = inspect(config.model_copy(update={"image": config.image.model_copy(update={"max_nodata": 0.2})}))
+    assert len(strict.quarantined) == 20
+    assert strict.quarantined[0].reason == (
+        "25.0% of its pixels have no data (image.nodata: -9999); the limit is image.max_nodata (0.2)."
+    )
+
+
+def test_a_declared_value_is_not_proposed_among_jpegs(tmp_path):
+    folder = make(tmp_path / "images", [(40, 40)], colour=False)
+    for name in "ab":
+        for i in range(4):
+            pixels = np.random.default_rng(i).integers(0, 256, (40, 40)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.jpg")
+            tifffile.imwrite(folder / name / f"{i}.tif", pixels, extratags=[(42113, "s", 0, "0", True)])
+    config, text = proposal(folder, tmp_path)
+    assert config.image.nodata is None
+    assert "# nodata: 0 would be right for some files: 8 of" in text
+    assert "have no exact values (JPEG and others), and would be quarantined" in text

@@ -8,9 +8,11 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from restem.errors import RestemError
+from restem.images.container import pack
 from restem.pipeline.commands.predict import list_files
 from restem.pipeline.commands.progress_text import progress_text
 from restem.pipeline.local import prediction
@@ -185,3 +187,30 @@ def test_dicom_files_are_read_as_the_models_configuration_says(model, tmp_path):
     record["config"]["image"] = {"size": 8, "channels": 1, "dicom": {"window": [128, 256]}}
     (own / "assets.extra" / "model.json").write_text(json.dumps(record))
     assert [answer["label"] for answer in call(own, files)] == ["light", "dark", "dark", "light"]
+
+
+def test_pixels_without_data_are_found_as_the_models_configuration_says(model, tmp_path):
+    pixels = np.full((8, 8), 0.9, np.float32)
+    np.save(tmp_path / "whole.npy", pixels)
+    pixels[:4] = np.nan
+    np.save(tmp_path / "half.npy", pixels)
+    files = [str(tmp_path / "whole.npy"), str(tmp_path / "half.npy")]
+    assert "set image.nodata: nan" in call(model, files)[1]["error"]
+    keys = {"nodata": "nan", "value_range": (0, 1)}
+    own = export_tiny(tmp_path / "models" / "1700000001", **keys)
+    # The record of the tiny model does not have the section.
+    record = json.loads((own / "assets.extra" / "model.json").read_text())
+    record["config"]["image"] = {"size": 8, "channels": 1, **keys}
+    (own / "assets.extra" / "model.json").write_text(json.dumps(record))
+    # Half of the pixels is black: the mean is 115, below the threshold of 128.
+    assert [answer["label"] for answer in call(own, files)] == ["light", "dark"]
+    sent = pack(pixels[..., None])
+    served = tf.saved_model.load(str(own)).signatures
+    assert served["serving_lenient"](image_bytes=tf.constant([sent]))["error"].numpy().tolist() == [b""]
+    # Without image.nodata, only the evaluation of a later run gets an answer.
+    unaware = tf.saved_model.load(str(export_tiny(tmp_path / "unaware", value_range=(0, 1)))).signatures
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not finite"):
+        unaware["serving_default"](image_bytes=tf.constant([sent]))
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[sent]))
+    example = tf.train.Example(features=tf.train.Features(feature={"image_bytes": feature})).SerializeToString()
+    assert unaware["serve_examples"](examples=tf.constant([example]))["label"].numpy().tolist() == [b"dark"]
