@@ -122,7 +122,8 @@ def check_releases(root: Path) -> int:
             verdict = Path(run.output("Evaluator", "blessing")) / "BLESSED"
         except RestemError as error:
             raise AssertionError(f"version {entry.number} is not explained: {error}") from None
-        assert page.is_file() and verdict.is_file(), entry
+        assert page.is_file(), entry
+        assert verdict.is_file(), entry
         assert entry.release.reason, entry
     return len(entries)
 
