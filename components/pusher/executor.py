@@ -19,7 +19,7 @@ from restem.model_files import CARD, CHANGED, JUDGED, RELEASE, fingerprint
 from restem.notify.step import NOTIFY, tell
 from restem.pusher.driver import base_directory
 from restem.pusher.kserve import write_manifest
-from restem.pusher.prune import plan, prune
+from restem.pusher.prune import named, plan, prune
 from restem.pusher.push import push
 from restem.pusher.refusal import refusal
 from restem.pusher.registry import read_registry
@@ -96,12 +96,13 @@ class Executor(executor.Executor):
 
     def _prune(self, properties: dict[str, Any]) -> None:
         """Removes old versions. A problem is only said: the push itself is done."""
-        keep = json.loads(properties["custom_config"]).get("keep")
-        if keep is None:
+        settings = json.loads(properties["custom_config"])
+        if "keep" not in settings:
             return
-        now = time.time()
+        destination, now = base_directory(properties), time.time()
         try:
-            removed = prune(plan(read_registry(base_directory(properties), now=now), keep, now=now))
+            needed = named(destination, settings["named"])
+            removed = prune(plan(read_registry(destination, now=now), settings["keep"], now=now, needed=needed))
         except (RestemError, OSError) as error:
             log.warning("Pusher: old versions stay: %s", error)
             return

@@ -1,5 +1,6 @@
 """Removes old versions."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -9,7 +10,9 @@ from restem.pusher.pins import read_pins
 from restem.pusher.push import remove
 from restem.pusher.reading import alone, is_read
 from restem.pusher.registry import Entry, the_served
+from restem.pusher.versions import versions
 from restem.record_files import seconds_of
+from restem.storage import is_remote
 
 # The served version, and the one before it, which a server may have just chosen.
 FEWEST = 2
@@ -99,6 +102,25 @@ def _reason(entry: Entry, entries: Sequence[Entry], now: float, loading_seconds:
     if next_one.pushed_at is not None and now - seconds_of(next_one.pushed_at) < loading_seconds:
         return f"it was the newest one less than {loading_seconds:.0f} s ago, so a server may be loading it"
     return None
+
+
+def named(destination: str, paths: Mapping[str, str | None]) -> dict[int, str]:
+    """The versions that a configuration names, and why they stay, as the end of a sentence.
+
+    Args:
+      destination: the folder of versions.
+      paths: by key of the configuration; other values than folders of versions are ignored.
+    """
+    asked = {_real(path): key for key, path in paths.items() if path}
+    return {
+        version.number: f"{asked[_real(version.path)]} names it"
+        for version in versions(destination)
+        if _real(version.path) in asked
+    }
+
+
+def _real(path: str) -> str:
+    return path.rstrip("/") if is_remote(path) else os.path.realpath(path)
 
 
 def prune(planned: Plan) -> tuple[Entry, ...]:

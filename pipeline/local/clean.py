@@ -26,11 +26,9 @@ from restem.pipeline.local.found_model import SERVING
 from restem.pipeline.local.kept import Needs, needs
 from restem.pipeline.local.lineage import Lineage, mark_removed, read_lineage
 from restem.pipeline.local.removal import has_links, leftovers, remove, size_of
-from restem.pusher.prune import Plan, plan, prune
+from restem.pusher.prune import Plan, named, plan, prune
 from restem.pusher.reading import is_read
 from restem.pusher.registry import Entry, read_registry
-from restem.pusher.versions import versions
-from restem.storage import is_remote
 
 LOG = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)(?:-\d+)?\.log")
 SYSTEM = ".system"  # where TFX keeps the working folders of a step
@@ -129,7 +127,8 @@ def plan_clean(config: Config, folder: RunFolder, *, now: float) -> CleanPlan:
     keep = config.retention.versions
     planned = None
     if keep is not None:
-        planned = plan(entries, keep, now=now, needed=_named(config, destination))
+        asked = {"evaluate.baseline": config.evaluate.baseline, "model.weights": config.model.weights}
+        planned = plan(entries, keep, now=now, needed=named(destination, asked))
     gone = {entry.number for entry in planned.remove} if planned else set()
     staying_ones = [entry for entry in entries if entry.number not in gone]
     releases = {run: entry.number for entry in staying_ones if (run := entry.release and entry.release.run)}
@@ -187,17 +186,6 @@ def clean(config: Config, folder: RunFolder, *, now: float) -> Cleaned:
         problems += [f"{path} cannot be removed: {reason}" for path, reason in failed.items()]
         removed += [item for item in inside if item.path not in failed]
     return Cleaned(tuple(removed), tuple(problems))
-
-
-def _named(config: Config, destination: str) -> dict[int, str]:
-    """The versions that the configuration itself names."""
-    named = {"evaluate.baseline": config.evaluate.baseline, "model.weights": config.model.weights}
-    found = {}
-    for version in [] if is_remote(destination) else versions(destination):
-        for key, value in named.items():
-            if isinstance(value, str) and os.path.realpath(value) == os.path.realpath(version.path):
-                found[version.number] = f"{key} names it"
-    return found
 
 
 def _stays(entry: Entry, keep: int | None, kept: dict[int, str]) -> str:
