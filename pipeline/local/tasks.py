@@ -18,7 +18,7 @@ def run_pipeline(request: dict, emit: Callable[[dict], None]) -> dict:
 
     summary = summarise(outputs)
     cleaned = clean_after_run(config_from_json(request["config"]), RunFolder(Path(request["root"])))
-    return {**summary, "cleaned": cleaned and cleaned.to_dict()}
+    return summary if cleaned is None else {**summary, "cleaned": cleaned.to_dict()}
 
 
 def pretrain(request: dict, emit: Callable[[dict], None]) -> dict:
