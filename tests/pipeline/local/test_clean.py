@@ -288,7 +288,7 @@ class Killed(BaseException):
     """As by SIGKILL: nothing handles it."""
 
 
-@pytest.mark.parametrize("moment", range(24))
+@pytest.mark.parametrize("moment", [0, 1, 2, 20, 34, 50, 66, 67, 69, 71, 74])
 def test_after_a_kill_at_any_moment_the_next_cleaning_finishes(nights, config, monkeypatch, moment):
     runs = [nights.run() for _ in range(3)]
     calls = count()
@@ -310,6 +310,7 @@ def test_after_a_kill_at_any_moment_the_next_cleaning_finishes(nights, config, m
         patched.setattr(removal.shutil, "rmtree", dies(shutil.rmtree))
         with contextlib.suppress(Killed):
             remove(nights, config("{runs: 1}"))
+            pytest.fail("it was over before")
     assert nights.there(runs[2]) == ALL
     for start in runs[:2]:
         # What is no longer there, or only in part, is marked.
@@ -365,7 +366,7 @@ def test_the_command_says_what_would_go_and_removes_it_with_yes(nights, config, 
 
     shown = restem()
     assert shown.returncode == 0, shown.stderr
-    assert "9 results, 1 log and 12 working folders, 2" in shown.stdout
+    assert "10 results, 1 log and 6 working folders, 16.0 kB would go" in shown.stdout
     assert "run 2026-11-02T03:00:00: the newest" in shown.stdout
     assert "--yes removes it" in shown.stdout
     with RunFolder(nights.root).locked():
@@ -376,7 +377,7 @@ def test_the_command_says_what_would_go_and_removes_it_with_yes(nights, config, 
     done = restem("--yes", "--json")
     told = json.loads(done.stdout)
     assert (told["freed"], told["problems"]) == (told["bytes"], [])
-    assert len(told["removed"]) == len(told["remove"]) == 22
+    assert len(told["removed"]) == len(told["remove"]) == 17
     assert {run["reason"] for run in told["runs"]} == {"the newest"}
     assert len(list((nights.root / "pipeline/Trainer/model").iterdir())) == 1
     assert os.listdir(nights.root / "pipeline/Trainer/model_run") != []
