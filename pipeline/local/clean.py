@@ -18,6 +18,7 @@ from typing import Any, Literal
 from rich.filesize import decimal
 
 from restem.errors import RestemError
+from restem.files import exists
 from restem.pipeline.config import Config, push_destination
 from restem.pipeline.local.cache import RESULT, here
 from restem.pipeline.local.database import DATABASE
@@ -26,9 +27,11 @@ from restem.pipeline.local.found_model import SERVING
 from restem.pipeline.local.kept import Needs, needs
 from restem.pipeline.local.lineage import Lineage, mark_removed, read_lineage
 from restem.pipeline.local.removal import has_links, leftovers, remove, size_of
+from restem.pusher import push
 from restem.pusher.prune import Plan, named, plan, prune
 from restem.pusher.reading import is_read
 from restem.pusher.registry import Entry, read_registry
+from restem.storage import is_remote
 
 LOG = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)(?:-\d+)?\.log")
 SYSTEM = ".system"  # where TFX keeps the working folders of a step
@@ -155,6 +158,11 @@ def plan_clean(config: Config, folder: RunFolder, *, now: float) -> CleanPlan:
         for place in (folder.root / "pipeline", folder.logs)
         for path in leftovers(place)
     ]
+    if keep is not None:
+        going += [
+            Item("leftover", path, 0 if is_remote(path) else size_of(Path(path)), "left by a push or a removal")
+            for path in push.leftovers(destination, now=now)
+        ]
     return CleanPlan(tuple(going), tuple(staying), dict(needed.runs), tuple(marks), planned)
 
 
@@ -179,6 +187,11 @@ def clean(config: Config, folder: RunFolder, *, now: float) -> Cleaned:
     if planned.marks:
         mark_removed(folder.root, planned.marks)
     items = [item for item in planned.remove if item.kind != "version"]
+    destination = push_destination(config, str(folder.root)).rstrip("/")
+    if config.retention.versions is not None:
+        beside = [item for item in items if item.path.rpartition("/")[0] == destination]
+        push.remove_leftovers(destination, now=now)
+        removed += [item for item in beside if not exists(item.path)]
     for place in (folder.root / "pipeline", folder.logs):
         inside = [item for item in items if item.path.startswith(f"{place}/")]
         paths = [Path(item.path) for item in inside if item.kind != "leftover"]

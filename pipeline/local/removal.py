@@ -38,7 +38,9 @@ def has_links(path: Path) -> bool:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """The marked folders of removals in `folder` that were killed."""
+    """The marked folders of removals in `folder` that were killed; none if `folder` is a symbolic link."""
+    if has_links(folder):
+        return []
     found = sorted(path for path in _entries(folder) if WORK.fullmatch(path.name))
     return [path for path in found if path.is_dir() and not path.is_symlink() and _is_marked(path)]
 

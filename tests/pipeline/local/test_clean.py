@@ -351,6 +351,7 @@ def test_a_version_that_the_configuration_names_stays(nights, config, put):
     for number in (100, 200, 300, 400):
         release(put, number, "unknown")
     serving = nights.root / "serving" / "own"
+    nights.write(serving / "removing-1700000000-0123456789abcdef")  # a removal that was killed
     named = config("{versions: 2}", f"evaluate: {{baseline: {serving / '100'}}}\n")
     remove(nights, named)
     assert sorted(path.name for path in serving.iterdir()) == ["100", "300", "400"]
