@@ -1,14 +1,22 @@
-"""What TFX's metadata database knows: which run used and made which results. Neither TFX nor TensorFlow is imported."""
+"""What TFX's metadata database knows: which run used and made which results.
 
-from collections.abc import Iterator, Mapping, Sequence
+It is read with SQL: for the runs of a year, ML Metadata's own interface needs two seconds, because it reads all
+properties of all executions. It is written through that interface.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from restem.errors import RestemError
 from restem.pipeline.local.database import DATABASE, check_database
 
 AT_ONCE = 500  # ids in one request: SQLite limits the length of a statement
+GATE, BASELINE = "gate", "baseline"  # properties of the Evaluator (requirements and slices) and of the Baseline
+# ML Metadata's numbers.
+DONE, OUTPUT, DELETED = (3, 5), 4, 4  # Execution.State COMPLETE and CACHED, Event.Type, Artifact.State
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Execution:
       id: in the database.
       pipeline, step: its names.
       done: whether it finished, or its results came from the cache.
-      properties: its custom properties that are texts.
+      properties: GATE or BASELINE, if it has them.
       inputs: the ids of the results that it read.
       outputs: the ids of the results that it made or took from the cache, by key.
     """
@@ -103,16 +111,11 @@ def read_lineage(root: Path) -> Lineage:
             remedy="Without --root, a run is in runs/<name of the configuration>",
         )
     check_database(root)
-    from ml_metadata import errors
-
     try:
-        return _read(_store(database, writes=False))
-    except errors.NotFoundError:  # no run has got so far that the types exist
-        return Lineage((), {}, 0)
-    except errors.StatusError as error:
-        raise RestemError(
-            "the metadata database cannot be read", where=str(database), given=str(error).splitlines()[0]
-        ) from None
+        with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            return _read(connection)
+    except sqlite3.Error as error:
+        raise RestemError("the metadata database cannot be read", where=str(database), given=str(error)) from None
 
 
 def mark_removed(root: Path, ids: Sequence[int]) -> None:
@@ -122,11 +125,19 @@ def mark_removed(root: Path, ids: Sequence[int]) -> None:
       RestemError: the database cannot be written to.
     """
     from ml_metadata import errors
+    from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2
 
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(root / DATABASE)
+    connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE
     try:
-        store = _store(root / DATABASE, writes=True)
-        found = [one for part in _parts(ids) for one in store.get_artifacts_by_id(part)]
+        store = metadata_store.MetadataStore(connection)
+        found = [
+            artifact
+            for first in range(0, len(ids), AT_ONCE)
+            for artifact in store.get_artifacts_by_id(ids[first : first + AT_ONCE])
+        ]
         for artifact in found:
             artifact.state = metadata_store_pb2.Artifact.DELETED
         store.put_artifacts(found)
@@ -136,63 +147,50 @@ def mark_removed(root: Path, ids: Sequence[int]) -> None:
         ) from None
 
 
-def _store(database: Path, *, writes: bool) -> Any:
-    from ml_metadata.metadata_store import metadata_store
-    from ml_metadata.proto import metadata_store_pb2
-
-    mode = metadata_store_pb2.SqliteMetadataSourceConfig
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(database)
-    connection.sqlite.connection_mode = mode.READWRITE if writes else mode.READONLY
-    return metadata_store.MetadataStore(connection)
-
-
-def _read(store: Any) -> Lineage:
-    from ml_metadata.proto import metadata_store_pb2
-
-    proto = metadata_store_pb2
-    kinds = {kind.name: {one.id: one.name for one in store.get_contexts_by_type(kind.name)} for kind in _kinds(store)}
-    executions = {one.id: one for one in store.get_executions()}
-    nodes = {
-        execution.id: name
-        for context, name in kinds.get("node", {}).items()
-        for execution in store.get_executions_by_context(context)
-    }
+def _read(connection: sqlite3.Connection) -> Lineage:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "Artifact" not in tables:  # no run has got so far
+        return Lineage((), {}, 0)
+    nodes: dict[int, str] = {}
+    members: dict[str, list[int]] = {}
+    for kind, name, execution in connection.execute(
+        "SELECT Type.name, Context.name, execution_id FROM Context JOIN Type ON Type.id = Context.type_id "
+        "LEFT JOIN Association ON context_id = Context.id WHERE Type.name IN ('node', 'pipeline_run')"
+    ):
+        if kind == "pipeline_run":
+            members.setdefault(name, []).append(execution)
+        else:
+            nodes[execution] = name
+    properties: dict[int, dict[str, str]] = {}
+    for execution, name, value in connection.execute(
+        "SELECT execution_id, name, string_value FROM ExecutionProperty WHERE is_custom_property AND name IN (?, ?)",
+        (GATE, BASELINE),
+    ):
+        properties.setdefault(execution, {})[name] = value
     inputs: dict[int, list[int]] = {}
     outputs: dict[int, dict[str, list[int]]] = {}
-    for part in _parts(list(executions)):
-        for event in store.get_events_by_execution_ids(part):
-            if event.type == proto.Event.OUTPUT:
-                key = event.path.steps[0].key if event.path.steps else ""
-                outputs.setdefault(event.execution_id, {}).setdefault(key, []).append(event.artifact_id)
-            else:
-                inputs.setdefault(event.execution_id, []).append(event.artifact_id)
-
-    def execution_of(found: Any) -> Execution:
+    for execution, artifact, kind, key in connection.execute(
+        "SELECT execution_id, artifact_id, type, step_key FROM Event "
+        "LEFT JOIN EventPath ON event_id = Event.id AND NOT is_index_step ORDER BY Event.id"
+    ):
+        if kind == OUTPUT:
+            outputs.setdefault(execution, {}).setdefault(key or "", []).append(artifact)
+        else:
+            inputs.setdefault(execution, []).append(artifact)
+    executions = {}
+    for number, state in connection.execute("SELECT id, last_known_state FROM Execution ORDER BY id"):
         # A node's name is <pipeline>.<step>.
-        pipeline, _, step = nodes[found.id].rpartition(".")
-        return Execution(
-            found.id,
-            pipeline,
-            step,
-            found.last_known_state in (proto.Execution.COMPLETE, proto.Execution.CACHED),
-            {key: value.string_value for key, value in found.custom_properties.items() if value.string_value},
-            tuple(inputs.get(found.id, ())),
-            {key: tuple(ids) for key, ids in outputs.get(found.id, {}).items()},
+        pipeline, _, step = nodes.get(number, "").rpartition(".")
+        made = {key: tuple(ids) for key, ids in outputs.get(number, {}).items()}
+        executions[number] = Execution(
+            number, pipeline, step, state in DONE, properties.get(number, {}), tuple(inputs.get(number, ())), made
         )
-
-    runs = []
-    for context, start in kinds.get("pipeline_run", {}).items():
-        ids = sorted(one.id for one in store.get_executions_by_context(context))
-        runs.append(Run(start, tuple(execution_of(executions[each]) for each in ids if each in nodes)))
-    results = {one.id: Result(one.id, one.uri, one.state == proto.Artifact.DELETED) for one in store.get_artifacts()}
-    return Lineage(tuple(sorted(runs, key=lambda run: run.start)), results, max(executions, default=0))
-
-
-def _kinds(store: Any) -> list[Any]:
-    return [kind for kind in store.get_context_types() if kind.name in ("pipeline_run", "node")]
-
-
-def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for first in range(0, len(ids), AT_ONCE):
-        yield ids[first : first + AT_ONCE]
+    runs = [
+        Run(start, tuple(executions[each] for each in sorted(each for each in ids if each in nodes)))
+        for start, ids in sorted(members.items())
+    ]
+    results = {
+        number: Result(number, uri or "", state == DELETED)
+        for number, uri, state in connection.execute("SELECT id, uri, state FROM Artifact")
+    }
+    return Lineage(tuple(runs), results, max(executions, default=0))

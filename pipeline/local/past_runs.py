@@ -9,7 +9,7 @@ from typing import Any
 from restem.errors import RestemError
 from restem.evaluator.verdict import BLESSED_FILE
 from restem.pipeline.local.cache import here
-from restem.pipeline.local.lineage import Result, Run, read_lineage
+from restem.pipeline.local.lineage import BASELINE, GATE, Result, Run, read_lineage
 from restem.record_files import DamagedRecord
 from restem.report.comparison import Compared
 from restem.run_record import read_evaluation, read_history, read_model
@@ -17,7 +17,6 @@ from restem.storage import is_remote
 
 AT = "@"  # ROOT@START names one of a root's runs
 SHOWN = 10
-GATE, BASELINE = "gate", "baseline"  # properties of the Evaluator (requirements and slices) and of the Baseline
 # The Report step's inputs: its key -> the step and the output that it comes from.
 REPORTED = {
     "candidate_run": ("Trainer", "model_run"),

@@ -52,10 +52,13 @@ def remove(folder: Path, paths: Sequence[Path]) -> list[tuple[Path, str]]:
       What could not be removed, and why. What could only be moved is not removed until the next call.
     """
     problems: list[tuple[Path, str]] = []
-    if paths:
+    if paths and folder.is_dir():
         work = folder / f"removing-{int(time.time())}-{secrets.token_hex(8)}"
-        work.mkdir()
-        (work / MARK).touch()
+        try:
+            work.mkdir()
+            (work / MARK).touch()
+        except OSError as error:  # no space, or no rights
+            return [(path, f"{work.name} cannot be created: {error.strerror}") for path in paths]
         for number, path in enumerate(paths):
             if has_links(path):
                 problems.append((path, "a symbolic link"))
