@@ -95,7 +95,7 @@ def one_night(folder: Path, night: Night, seed: int, before: list[dict[str, Any]
         "classes": night.classes,
         "kills": kills,
         "computed": "Trainer" not in result["cached"],
-        "pushed": result["pushed_to"] is not None and "Pusher" not in result["cached"],
+        "served": Path(result["pushed_to"]).name,
         "removed_mib": round((result["cleaned"]["bytes"] + json.loads(cleaned.out)["freed"]) / 2**20, 1),
         "versions": versions,
         "runs": len(runs),
