@@ -43,9 +43,12 @@ def main() -> None:
                 print(f"restem: {warning}", file=sys.stderr)
             prepare(config, folder)
 
-        runner = LocalRunner(
-            lambda step, state, seconds: print(f"restem: {step}: {state}", file=sys.stderr), before=before
-        )
+        def on_step(step: str, state: str, seconds: float) -> None:
+            if state == "done":
+                folder.trained(step)
+            print(f"restem: {step}: {state}", file=sys.stderr)
+
+        runner = LocalRunner(on_step, before=before)
         pipeline = create_pipeline(resolved(config, folder), root=str(folder.root))
         runner.run(pipeline)
         if tell is not None:
