@@ -2,7 +2,7 @@
 # make test    sets everything up, then runs all tests
 # make setup   only sets everything up; takes less than a second if that is done
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-image test-torch browser image bench lint format lock schemas clean
+.PHONY: help setup demo test test-fast test-image test-torch browser image bench soak lint format lock schemas clean
 
 bin := .venv/bin
 demo_root := runs/digits
@@ -45,6 +45,9 @@ test-image: setup  ## builds the image and tests it; installs podman on Debian i
 
 bench: setup  ## runs the benchmarks; writes tests/benchmarks/results.json
 	@$(bin)/python -m tests.benchmarks
+
+soak: setup  ## runs a year of nights with kills (hours); NIGHTS=20 runs fewer; writes tests/benchmarks/soak.json
+	@$(bin)/python -m tests.soak --nights $(or $(NIGHTS),365) $(if $(SEED),--seed $(SEED)) $(if $(NIGHTS),--out build/soak.json)
 
 lint: setup  ## checks style and common errors with ruff, and types with mypy
 	@$(bin)/ruff check --quiet .

@@ -43,7 +43,7 @@ def main() -> None:
 
     config = in_the_cluster(load_config(os.environ.get("RESTEM_CONFIG", "")))
     out = Path(os.environ.get("RESTEM_OUT") or f"{config.name}.yaml").absolute()
-    KubeflowRunner(config, out).run(create_pipeline(config, root="/"))
+    KubeflowRunner(config, out).run(create_pipeline(config, root="/", prunes=True))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ def main() -> None:
     from contextlib import ExitStack
 
     from restem.pipeline.config import load_config
+    from restem.pipeline.local.clean import clean_after_run
     from restem.pipeline.local.database import check_database
     from restem.pipeline.local.folder import RunFolder, prepare, resolved, training_environment
     from restem.pipeline.local.notification import notifying
@@ -51,6 +52,7 @@ def main() -> None:
         runner.run(pipeline)
         if tell is not None:
             tell(lambda: summarise(read_outputs(pipeline.metadata_connection_config, runner.executions)))
+            clean_after_run(config, folder)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,14 @@ from restem.transform.component import transform
 from restem.tuner.config import check_installed
 
 
-def create_pipeline(config: Config, *, root: str) -> Pipeline:
+def create_pipeline(config: Config, *, root: str, prunes: bool = False) -> Pipeline:
     """Wires the steps. It reads no environment variables, and no user file except the checkpoint, to fingerprint it.
 
     Args:
       config: the resolved configuration; `data.path` is a folder.
       root: the folder for all output of the runs: artifacts, metadata, and the released models unless
         `push.destination` is set.
+      prunes: whether the Pusher removes old versions (retention.versions): where no command does it after the run.
     """
     # The values that determine the trained networks. Thresholds, destinations and runners do not: changing them does
     # not train again.
@@ -105,6 +106,8 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         name=config.name,
         storage_uri=config.push.storage_uri,
         allow_class_changes=config.allow_class_changes,
+        keep=config.retention.versions if prunes else None,
+        named={"evaluate.baseline": config.evaluate.baseline, "model.weights": config.model.weights},
     )
     steps = [
         example_gen,

@@ -13,6 +13,7 @@ from restem.baseline.check import SIGNATURE
 from restem.baseline.choice import Choice
 from restem.errors import RestemError
 from restem.model_files import fingerprint
+from restem.pusher.reading import reading
 from restem.record_files import read_json, write_json
 from restem.run_record import EXTRA, STEM, Evaluation, read_model, write_evaluation, write_history, write_model
 from restem.trainer.model_config import Role
@@ -44,7 +45,9 @@ def adopt(
     Raises:
       RestemError: the model changed after it was chosen.
     """
-    io_utils.copy_dir(choice.path, model_folder)
+    assert choice.path is not None
+    with reading(choice.path):
+        io_utils.copy_dir(choice.path, model_folder)
     if fingerprint(model_folder) != choice.fingerprint:
         raise RestemError(
             "the model changed while it was being copied",

@@ -1,5 +1,7 @@
 """The Pusher step: TFX's Pusher with atomic pushes, which skip a model that is already the newest version."""
 
+from collections.abc import Mapping
+
 import tfx.components
 from tfx import types
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
@@ -38,6 +40,8 @@ class Pusher(tfx.components.Pusher):
         name: str,
         storage_uri: str | None = None,
         allow_class_changes: bool = False,
+        keep: int | None = None,
+        named: Mapping[str, str | None] | None = None,
     ) -> None:
         """Describes the step.
 
@@ -50,6 +54,8 @@ class Pusher(tfx.components.Pusher):
           storage_uri: where a serving cluster reads the destination; the default is the destination itself if it is in
             a bucket. If this is known, a manifest for KServe is written.
           allow_class_changes: whether a model may be pushed that lacks a class of the newest version.
+          keep: how many versions stay after a push; None: all, or somebody else removes them.
+          named: values of the configuration, by key: a version that one of them names stays too.
         """
         # TFX's constructor creates the spec without our input, so the spec is created here.
         super(tfx.components.Pusher, self).__init__(
@@ -65,6 +71,7 @@ class Pusher(tfx.components.Pusher):
                         "name": name,
                         "storage_uri": storage_uri,
                         "allow_class_changes": allow_class_changes,
+                        **({} if keep is None else {"keep": keep, "named": dict(named or {})}),
                         "code": code_fingerprint("pusher.driver", "pusher.executor"),
                     }
                 ),

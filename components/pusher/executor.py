@@ -19,8 +19,10 @@ from restem.model_files import CARD, CHANGED, JUDGED, RELEASE, fingerprint
 from restem.notify.step import NOTIFY, tell
 from restem.pusher.driver import base_directory
 from restem.pusher.kserve import write_manifest
+from restem.pusher.prune import named, plan, prune
 from restem.pusher.push import push
 from restem.pusher.refusal import refusal
+from restem.pusher.registry import read_registry
 from restem.pusher.release import Release, read_release, withdrawn_models
 from restem.pusher.versions import Version, newest_if_same
 from restem.record_files import time_text
@@ -56,6 +58,7 @@ class Executor(executor.Executor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         self._push_if_approved(input_dict, output_dict, exec_properties)
+        self._prune(exec_properties)
         self._tell(input_dict, artifact_utils.get_single_instance(output_dict["pushed_model"]))
 
     def _push_if_approved(
@@ -90,6 +93,21 @@ class Executor(executor.Executor):
             details.info("no KServe manifest: push.storage_uri does not say where KServe reads %s", destination)
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=version.path, pushed_version=str(version.number))
+
+    def _prune(self, properties: dict[str, Any]) -> None:
+        """Removes old versions. A problem is only said: the push itself is done."""
+        settings = json.loads(properties["custom_config"])
+        if "keep" not in settings:
+            return
+        destination, now = base_directory(properties), time.time()
+        try:
+            needed = named(destination, settings["named"])
+            removed = prune(plan(read_registry(destination, now=now), settings["keep"], now=now, needed=needed))
+        except (RestemError, OSError) as error:
+            log.warning("Pusher: old versions stay: %s", error)
+            return
+        if removed:
+            log.info("Pusher: removed the versions %s", ", ".join(str(entry.number) for entry in removed))
 
     def _push(
         self, inputs: dict[str, list[Artifact]], pushed: Artifact, model: str, destination: str, at_least: int

@@ -1,12 +1,16 @@
 """Removes old versions."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from restem.errors import RestemError
+from restem.pusher.pins import read_pins
 from restem.pusher.push import remove
+from restem.pusher.reading import alone, is_read
 from restem.pusher.registry import Entry, the_served
+from restem.pusher.versions import versions
 from restem.record_files import seconds_of
 from restem.storage import is_remote
 
@@ -34,17 +38,26 @@ class Plan:
         return sum(entry.bytes for entry in self.remove)
 
 
-def plan(entries: Sequence[Entry], keep: int, *, now: float, loading_seconds: float = LOADING_SECONDS) -> Plan:
+def plan(
+    entries: Sequence[Entry],
+    keep: int,
+    *,
+    now: float,
+    loading_seconds: float = LOADING_SECONDS,
+    needed: Mapping[int, str] = MappingProxyType({}),
+) -> Plan:
     """Decides what to remove.
 
     Kept are the served version, everything newer, the `keep` newest complete versions, everything that this project did
-    not push, and versions that were the newest one less than `loading_seconds` ago.
+    not push, pinned versions, those that are being read, and versions that were the newest one less than
+    `loading_seconds` ago.
 
     Args:
       entries: all versions, newest first.
       keep: how many complete versions of this project stay, the served one included.
       now: Unix time.
       loading_seconds: how long a server may take to load a version.
+      needed: further versions that stay, and why, as the end of a sentence.
 
     Raises:
       RestemError: `keep` is too small.
@@ -66,7 +79,7 @@ def plan(entries: Sequence[Entry], keep: int, *, now: float, loading_seconds: fl
     for entry in entries:
         if entry.number in newest or entry.number >= served.number:
             continue
-        reason = _reason(entry, entries, now, loading_seconds)
+        reason = _reason(entry, entries, now, loading_seconds) or needed.get(entry.number)
         if reason is None:
             gone.append(entry)
         else:
@@ -80,6 +93,10 @@ def _reason(entry: Entry, entries: Sequence[Entry], now: float, loading_seconds:
         return entry.problem or "it was not pushed by restem"
     if entry.busy:
         return "it is being written"
+    if entry.pinned is not None:
+        return f"it is pinned{f': {entry.pinned}' if entry.pinned else ''}"
+    if is_read(entry.path):
+        return "it is being read"
     # It was the newest one until the next version was pushed.
     next_one = min((each for each in entries if each.number > entry.number), key=lambda each: each.number)
     if next_one.pushed_at is not None and now - seconds_of(next_one.pushed_at) < loading_seconds:
@@ -87,21 +104,39 @@ def _reason(entry: Entry, entries: Sequence[Entry], now: float, loading_seconds:
     return None
 
 
+def named(destination: str, paths: Mapping[str, str | None]) -> dict[int, str]:
+    """The versions that a configuration names, and why they stay, as the end of a sentence.
+
+    Args:
+      destination: the folder of versions.
+      paths: by key of the configuration; other values than folders of versions are ignored.
+    """
+    asked = {_real(path): key for key, path in paths.items() if path}
+    return {
+        version.number: f"{asked[_real(version.path)]} names it"
+        for version in versions(destination)
+        if _real(version.path) in asked
+    }
+
+
+def _real(path: str) -> str:
+    return path.rstrip("/") if is_remote(path) else os.path.realpath(path)
+
+
 def prune(planned: Plan) -> tuple[Entry, ...]:
     """Removes the versions of a plan, oldest first; returns those that were removed.
 
-    A version is checked again before it goes: it must still be a folder, not a link.
+    A version is checked again before it goes: it must still be a folder, not a link, that nobody pinned or reads.
 
     Raises:
       RestemError: a version cannot be removed; those before it are.
     """
     removed = []
     for entry in reversed(planned.remove):
-        if not is_remote(entry.path) and os.path.islink(entry.path):
-            continue
         try:
-            if remove(entry.version):
-                removed.append(entry)
+            with alone(entry.path) as free:
+                if free and entry.number not in read_pins(entry.path.rpartition("/")[0]) and remove(entry.version):
+                    removed.append(entry)
         except OSError as error:
             raise RestemError(
                 "the version cannot be removed", where=entry.path, given=error.strerror or type(error).__name__

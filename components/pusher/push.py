@@ -156,23 +156,30 @@ def being_written(destination: str) -> set[int]:
     return {int(match[2]) for match in found if match and match[2].isascii() and match[2].isdigit()}
 
 
-def remove_leftovers(destination: str, *, now: float) -> None:
-    """Removes the leftovers of killed pushes and removals.
+def leftovers(destination: str, *, now: float) -> list[str]:
+    """The folders and mark files of killed pushes and removals.
 
     A push into a folder holds a lock while it lives. In a bucket, and on file systems without locks, a leftover is one
     that started more than an hour ago.
     """
+    found = []
     for name in entries(destination):
-        found = AT_WORK.fullmatch(name)
+        match = AT_WORK.fullmatch(name)
         path = f"{destination}/{name}"
-        if not found or os.path.islink(path):
+        if not match or os.path.islink(path):
             continue
-        if now - int(found[1]) < LEFTOVER_SECONDS and (is_remote(destination) or not _is_abandoned(path)):
-            continue
+        if now - int(match[1]) >= LEFTOVER_SECONDS or (not is_remote(destination) and _is_abandoned(path)):
+            found.append(path)
+    return found
+
+
+def remove_leftovers(destination: str, *, now: float) -> None:
+    """Removes the leftovers of killed pushes and removals."""
+    for path in leftovers(destination, now=now):
         if is_folder(path):
             _remove_if_possible(path)
             continue
-        half = f"{destination}/{found[2]}"
+        half = f"{destination}/{path.rpartition('-')[2]}"
         if is_folder(half) and not exists(f"{half}/{SAVED_MODEL}"):
             files.remove_folder(half)
         files.remove(path)

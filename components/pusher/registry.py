@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from restem.errors import RestemError
 from restem.files import exists, file_sizes
+from restem.pusher.pins import read_pins
 from restem.pusher.push import being_written
 from restem.pusher.release import Origin, Release, read_release
 from restem.pusher.versions import Version, missing, versions
@@ -37,6 +38,7 @@ class Entry:
       data, code: fingerprints of the images with their labels, and of the training's code; None in older records.
       record, release: its records; None if it is not ours, or the release record is missing.
       bytes: the size of its files.
+      pinned: why it is pinned (an empty text: no reason was given); None if it is not.
     """
 
     number: int
@@ -51,6 +53,7 @@ class Entry:
     record: ModelRecord | None
     release: Release | None
     bytes: int
+    pinned: str | None = None
 
     @property
     def origin(self) -> Origin | None:
@@ -72,12 +75,13 @@ def read_registry(destination: str, *, now: float) -> list[Entry]:
     """
     destination = destination.rstrip("/")
     busy = being_written(destination) if is_remote(destination) else set()
+    pins = read_pins(destination)
     found: list[Entry] = []
     for version in versions(destination):
         entry = _read(version, busy=version.number in busy, now=now)
         if entry is not None:
             served = not any(each.served for each in found) and _loadable(entry)
-            found.append(replace(entry, served=served))
+            found.append(replace(entry, served=served, pinned=pins.get(entry.number)))
     return found
 
 

@@ -1,5 +1,6 @@
 """The executor of a Trainer that goes on from a pushed model."""
 
+import contextlib
 import json
 import logging
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from restem.baseline.choice import Choice
 from restem.baseline.driver import run_classes
 from restem.errors import RestemError
 from restem.model_files import fingerprint
+from restem.pusher.reading import reading
 from restem.start.choice import FILE, Start
 from restem.start.driver import START, find
 
@@ -65,5 +67,6 @@ class Executor(GenericExecutor):
                     remedy="Run the pipeline again",
                 )
             custom = {**json_utils.loads(exec_properties["custom_config"]), START: json.loads(start.to_json())}
-            super().Do(input_dict, output_dict, {**exec_properties, "custom_config": json_utils.dumps(custom)})
+            with contextlib.nullcontext() if start.path is None else reading(start.path):
+                super().Do(input_dict, output_dict, {**exec_properties, "custom_config": json_utils.dumps(custom)})
         (run_folder / FILE).write_text(json.dumps(asdict(start), ensure_ascii=False) + "\n", encoding="utf-8")

@@ -26,6 +26,7 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
     from restem.evaluator.figures import count, percent, points
     from restem.pipeline.local.found_model import find_model
     from restem.pipeline.local.worker import run_in_worker
+    from restem.pusher.reading import reading
     from restem.report.formatting import size
 
     if int8 and kind not in INT8:
@@ -41,7 +42,8 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
     if not target.parent.is_dir():
         raise RestemError("there is no such folder", where="--out", given=str(target.parent))
     request = {"model": str(model), "kind": kind, "out": str(target), "int8": int8, "images": images}
-    found = run_in_worker("restem.pipeline.local.tasks:convert", request)
+    with reading(str(model)):
+        found = run_in_worker("restem.pipeline.local.tasks:convert", request)
     if as_json:
         print(json.dumps(found))
         return 0

@@ -89,6 +89,43 @@ def prune(
         _show_plan(place, planned, removed if yes else None)
 
 
+@models.command()
+@click.argument("version", type=int)
+@destination_options
+@click.option("--reason", default="", metavar="TEXT", help="Why, one line; shown by restem models and restem clean.")
+def pin(
+    version: int,
+    config_path: str | None,
+    overrides: tuple[str, ...],
+    root: str | None,
+    destination: str | None,
+    reason: str,
+) -> None:
+    """Keep VERSION: neither prune nor clean removes it."""
+    import time
+
+    from restem.pusher import pins
+    from restem.pusher.registry import find, read_registry
+
+    place = find_destination(config_path, overrides, root, destination)
+    find(read_registry(place, now=time.time()), version, place)
+    pins.pin(place, version, " ".join(reason.split()))
+    print(f"Version {version} is pinned.")
+
+
+@models.command()
+@click.argument("version", type=int)
+@destination_options
+def unpin(
+    version: int, config_path: str | None, overrides: tuple[str, ...], root: str | None, destination: str | None
+) -> None:
+    """Let VERSION go as any other."""
+    from restem.pusher import pins
+
+    place = find_destination(config_path, overrides, root, destination)
+    print(f"Version {version} is no longer pinned." if pins.unpin(place, version) else f"Version {version} has no pin.")
+
+
 def to_dict(entry: "Entry") -> dict[str, Any]:
     """A version as values for --json."""
     from dataclasses import asdict
@@ -111,6 +148,7 @@ def to_dict(entry: "Entry") -> dict[str, Any]:
         "origin": asdict(entry.origin) if entry.origin else None,
         "withdrawn": [asdict(each) for each in release.withdrawn] if release else [],
         "bytes": entry.bytes,
+        "pinned": entry.pinned,
     }
 
 
@@ -158,6 +196,8 @@ def accuracies(entry: "Entry") -> str:
 
 def _notes(entry: "Entry") -> list[str]:
     notes = []
+    if entry.pinned is not None:
+        notes.append(f"pinned{f': {entry.pinned}' if entry.pinned else ''}")
     if entry.origin:
         notes.append(f"rolled back from {entry.origin.replaced} to the model of {entry.origin.version}")
     if entry.problem:

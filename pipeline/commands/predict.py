@@ -39,6 +39,7 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
     from restem.pipeline.errors import Interrupted
     from restem.pipeline.local.found_model import find_model
     from restem.pipeline.local.worker import run_in_worker
+    from restem.pusher.reading import reading
 
     target = _target(out) if out else None
     found = find_model(model_dir, trust=trust)
@@ -60,7 +61,7 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
         "out": str(target) if target else None,
         "fingerprint": fingerprint(str(found.path)) if target else "",
     }
-    with _Progress(sys.stderr) as show:
+    with reading(str(found.path)), _Progress(sys.stderr) as show:
         try:
             results = run_in_worker("restem.pipeline.local.tasks:predict", request, on_event=show)
         except Interrupted as interrupt:

@@ -15,6 +15,7 @@ from restem.images.config import ImageConfig
 from restem.notify.config import NotifyConfig
 from restem.pipeline.config.beam import BeamConfig
 from restem.pipeline.config.kubeflow import KubeflowConfig
+from restem.pipeline.config.retention import RetentionConfig
 from restem.pusher.config import PushConfig
 from restem.section import Section
 from restem.track.config import TrackConfig
@@ -47,6 +48,9 @@ class Config(Section):
     )
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="The conditions for approving a candidate.")
     push: PushConfig = Field(PushConfig(), description="Where an approved model is pushed.")
+    retention: RetentionConfig = Field(
+        RetentionConfig(), description="What stays of earlier runs and versions. Default: everything."
+    )
     notify: NotifyConfig = Field(NotifyConfig(), description="Who is told how a run ended.")
     track: TrackConfig = Field(TrackConfig(), description="Experiment trackers to which a run is written.")
     beam: BeamConfig = Field(BeamConfig(), description="The Beam runner of the data steps.")

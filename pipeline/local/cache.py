@@ -17,6 +17,7 @@ from typing import Any
 # As TFX names a result: <root>/pipeline/<step>/<output>/<number of the execution>.
 RESULT = re.compile(r"(?s)(.*)/pipeline/[^/]+/[^/]+/[^/]+")
 HERE = "{root}/"
+DELETED = 4  # ML Metadata's Artifact.State
 
 log = logging.getLogger("restem")
 
@@ -94,7 +95,9 @@ def adopt(database: str, root: str) -> None:
                     (f"{root}/", len(prefix) + 1, len(prefix), prefix),
                 )
             log.info("the folder was moved or copied from %s: its results are used from here", former)
-            own = [row[0] for row in connection.execute("SELECT uri FROM Artifact") if (row[0] or "").startswith(root)]
+            # Those that restem clean removed are not missed.
+            rows = connection.execute("SELECT uri FROM Artifact WHERE state IS NOT ?", (DELETED,))
+            own = [row[0] for row in rows if (row[0] or "").startswith(root)]
             gone = sum(not os.path.exists(uri) for uri in own)
             if gone:
                 log.warning("%d of its %d results are not here: the steps that need them run again", gone, len(own))

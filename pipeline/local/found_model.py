@@ -8,7 +8,8 @@ from restem.errors import RestemError
 from restem.evaluator.verdict import BLESSED_FILE
 from restem.files import exists, file_sizes
 from restem.model_files import SAVED_MODEL
-from restem.pipeline.local.past_runs import AT, DATABASE, PastRun, find_runs
+from restem.pipeline.local.database import DATABASE
+from restem.pipeline.local.past_runs import AT, PastRun, find_runs
 from restem.pusher.release import read_release
 from restem.pusher.versions import missing, newest
 from restem.record_files import DamagedRecord

@@ -9,7 +9,7 @@ from typing import Any
 from restem.errors import RestemError
 from restem.evaluator.verdict import BLESSED_FILE
 from restem.pipeline.local.cache import here
-from restem.pipeline.local.database import DATABASE, check_database
+from restem.pipeline.local.lineage import BASELINE, GATE, Result, Run, read_lineage
 from restem.record_files import DamagedRecord
 from restem.report.comparison import Compared
 from restem.run_record import read_evaluation, read_history, read_model
@@ -17,7 +17,6 @@ from restem.storage import is_remote
 
 AT = "@"  # ROOT@START names one of a root's runs
 SHOWN = 10
-GATE, BASELINE = "gate", "baseline"  # properties of the Evaluator (requirements and slices) and of the Baseline
 # The Report step's inputs: its key -> the step and the output that it comes from.
 REPORTED = {
     "candidate_run": ("Trainer", "model_run"),
@@ -39,12 +38,14 @@ class PastRun:
       outputs: the folders of its artifacts: step -> output -> path; of the steps that finished.
       evaluate: what the Evaluator and the Baseline had of this section; the rest of the configuration is in the
         candidate's record.
+      cleaned: whether `restem clean` has removed some of its results, which are not in `outputs`.
     """
 
     root: Path
     start: str
     outputs: Mapping[str, Mapping[str, str]]
     evaluate: Mapping[str, Any]
+    cleaned: bool = False
 
     @property
     def name(self) -> str:
@@ -58,6 +59,14 @@ class PastRun:
           RestemError: the run has none, or the folder is gone.
         """
         folder = self.outputs.get(step, {}).get(key)
+        if folder is None and self.cleaned:
+            raise RestemError(
+                f"the run's result {key} of the step {step} was removed",
+                where=self.name,
+                expected="a run that was kept",
+                given="a run that restem clean, or a run with a section retention, has cleaned up",
+                remedy="retention.runs decides how many runs keep their results",
+            )
         if folder is None:
             done = ", ".join(self.outputs) or "none"
             raise RestemError(
@@ -97,7 +106,7 @@ def find_runs(name: str) -> list[PastRun]:
     if start:
         chosen = [run for run in runs if run.start.startswith(start)][-1:]
     else:
-        chosen = [run for run in runs if "Evaluator" in run.outputs]
+        chosen = [run for run in runs if "evaluation" in run.outputs.get("Evaluator", {})]
     if not chosen:
         known = ", ".join(run.start[:19] for run in runs[-SHOWN:]) or "none"
         raise RestemError(
@@ -157,58 +166,22 @@ def read_runs(root: Path) -> list[PastRun]:
     Raises:
       RestemError: the folder is no root, or its database cannot be read.
     """
-    database = root / DATABASE
-    if not database.is_file():
-        raise RestemError(
-            "this folder contains no run",
-            where=str(root),
-            expected=f"the --root of restem run, with the file {DATABASE}",
-            given="a folder without it" if root.is_dir() else "no such folder",
-            remedy="Without --root, a run is in runs/<name of the configuration>",
-        )
-    check_database(root)
-    from ml_metadata import errors
-    from ml_metadata.metadata_store import metadata_store
-    from ml_metadata.proto import metadata_store_pb2
-
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(database)
-    connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
-    try:
-        store = metadata_store.MetadataStore(connection)
-        contexts = sorted(store.get_contexts_by_type("pipeline_run"), key=lambda context: context.name)
-        return [PastRun(root, context.name, *_results(store, context.id)) for context in contexts]
-    except errors.NotFoundError:  # no run has got so far that the type exists
-        return []
-    except errors.StatusError as error:
-        raise RestemError(
-            "the metadata database cannot be read", where=str(database), given=str(error).splitlines()[0]
-        ) from None
+    lineage = read_lineage(root)
+    return [_past_run(root, run, lineage.results) for run in lineage.runs]
 
 
-def _results(store: Any, context: int) -> tuple[dict[str, dict[str, str]], dict[str, Any]]:
-    """The artifacts of a run: step -> output -> path, and what its steps had of the section `evaluate`."""
-    from ml_metadata.proto import metadata_store_pb2
-
-    done = metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED
+def _past_run(root: Path, run: Run, results: Mapping[int, Result]) -> PastRun:
     outputs: dict[str, dict[str, str]] = {}
     evaluate: dict[str, Any] = {}
-    for execution in store.get_executions_by_context(context):
-        if execution.last_known_state not in done:
+    cleaned = False
+    for execution in run.executions:
+        if not execution.done:
             continue
-        (node,) = (one for one in store.get_contexts_by_execution(execution.id) if one.type == "node")
-        events = [
-            event
-            for event in store.get_events_by_execution_ids([execution.id])
-            if event.type == metadata_store_pb2.Event.OUTPUT
-        ]
-        artifacts = {one.id: one.uri for one in store.get_artifacts_by_id([event.artifact_id for event in events])}
-        # A node's name is <pipeline>.<step>.
-        step = node.name.rpartition(".")[2]
-        outputs[step] = {event.path.steps[0].key: artifacts[event.artifact_id] for event in events}
-        properties = execution.custom_properties
-        if step == "Evaluator" and GATE in properties:
-            evaluate |= json.loads(properties[GATE].string_value)
-        if step == "Baseline" and BASELINE in properties:
-            evaluate[BASELINE] = properties[BASELINE].string_value
-    return outputs, evaluate
+        made = {key: results[ids[-1]] for key, ids in execution.outputs.items()}
+        cleaned = cleaned or any(result.removed for result in made.values())
+        outputs[execution.step] = {key: result.uri for key, result in made.items() if not result.removed}
+        if execution.step == "Evaluator" and GATE in execution.properties:
+            evaluate |= json.loads(execution.properties[GATE])
+        if execution.step == "Baseline" and BASELINE in execution.properties:
+            evaluate[BASELINE] = execution.properties[BASELINE]
+    return PastRun(root, run.start, outputs, evaluate, cleaned)

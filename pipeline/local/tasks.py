@@ -11,9 +11,14 @@ def run_pipeline(request: dict, emit: Callable[[dict], None]) -> dict:
     """Runs the whole pipeline: `request` has `config` (JSON text) and `root`. Returns the summary."""
     outputs = _run("create_pipeline", request, emit)
 
+    from restem.pipeline.config import config_from_json
+    from restem.pipeline.local.clean import clean_after_run
+    from restem.pipeline.local.folder import RunFolder
     from restem.pipeline.local.summary import summarise
 
-    return summarise(outputs)
+    summary = summarise(outputs)
+    cleaned = clean_after_run(config_from_json(request["config"]), RunFolder(Path(request["root"])))
+    return summary if cleaned is None else {**summary, "cleaned": cleaned.to_dict()}
 
 
 def pretrain(request: dict, emit: Callable[[dict], None]) -> dict:

@@ -137,7 +137,8 @@ def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pu
     pushed = Path(done.result["pushed_to"])
     assert done.result["baseline"] == {"kind": "stock", "version": None, "path": None, "skipped": []}
     arguments = ["run", "--config", folder / "own.yaml", "--root", root, "--json", *QUICK]
-    second, third = (restem(*arguments, "--set=evaluate.baseline=latest_approved") for _ in range(2))
+    latest = "--set=evaluate.baseline=latest_approved"
+    second, third = restem(*arguments, latest), restem(*arguments, latest, "--set=retention.runs=1")
     assert second.code == third.code == 0, second.err[-3000:] + third.err[-3000:]
     for again in (second, third):
         expected = {"kind": "latest_approved", "version": pushed.name, "path": str(pushed), "skipped": []}
@@ -154,6 +155,14 @@ def test_the_latest_approved_version_is_the_next_runs_baseline_and_nothing_is_pu
     assert set(third.result["cached"]) == set(third.result["seconds"]) - {"start-up"}
     assert [path.name for path in pushed.parent.iterdir()] == [pushed.name]
     assert f"compared with the approved version {pushed.name}" in Path(second.result["report"]).read_text("utf-8")
+    # Only the third run is kept. It has the first one's network from the cache, but not its baseline; and the pushed
+    # version keeps the first one's report.
+    assert third.result["cleaned"]["problems"] == []
+    assert "retention: removed" in third.err
+    gone = {Path(item["path"]).relative_to(root).parts[1:3] for item in third.result["cleaned"]["removed"]}
+    assert {("Baseline", "model"), ("Pusher", "pushed_model")} <= gone
+    assert not {("Trainer", "model"), ("Baseline", "model_run"), ("Report", "report")} & gone
+    assert Path(done.result["report"]).is_file()
     compared = restem("compare", root, "--json")
     assert compared.result["settings"] == {"evaluate.baseline": ["stock", "latest_approved", "latest_approved"]}
 

@@ -25,7 +25,10 @@ def test_unchanged_steps_come_from_the_cache_and_a_failed_step_ends_the_run(tmp_
     root = tmp_path / "root"
     root.mkdir()
     moves = [("b", "move"), ("b", "copy"), ("b", "lose")]
-    request = {"root": str(root), "runs": [("a", ""), ("a", ""), ("b", ""), *moves, ("b", "fixable")]}
+    request = {
+        "root": str(root),
+        "runs": [("a", ""), ("a", ""), ("b", ""), ("b", "clean"), ("a", ""), *moves, ("b", "fixable")],
+    }
     with pytest.raises(WorkFailed) as caught:
         run_worker(
             "tests.pipeline.local.fake_pipeline:run",
@@ -42,6 +45,9 @@ def test_unchanged_steps_come_from_the_cache_and_a_failed_step_ends_the_run(tmp_
     assert str(caught.value) == "a/b.png: the label is missing. Add it."
     assert events[:4] == [("Make", "started"), ("Make", "done"), ("Use", "started"), ("Use", "done")]
     assert [event for event in events[4:] if event[1] != "started"] == [
+        *[("Make", "cached"), ("Use", "cached")],
+        *[("Make", "done"), ("Use", "done")],
+        # Cleaning keeps the results of the newest run; those of the first one are computed again.
         *[("Make", "cached"), ("Use", "cached")],
         *[("Make", "done"), ("Use", "done")],
         # Under another name the root's results are still its own, and so are those of a copy.

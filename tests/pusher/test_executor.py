@@ -27,7 +27,7 @@ from tests.tiny_model import artifact, export_tiny
 def step(tiny_model, tmp_path):
     """A step with an approved model."""
 
-    def step(blessed: int = 1, storage_uri: str | None = None) -> SimpleNamespace:
+    def step(blessed: int = 1, storage_uri: str | None = None, **kept) -> SimpleNamespace:
         if not (tmp_path / "model").exists():
             shutil.copytree(tiny_model, tmp_path / "model" / "Format-Serving")
         pusher = Pusher(
@@ -37,6 +37,7 @@ def step(tiny_model, tmp_path):
             destination=str(tmp_path / "serving"),
             name="digits",
             storage_uri=storage_uri,
+            **kept,
         )
         assert pusher.id == "Pusher"
         blessing = artifact(standard_artifacts.ModelBlessing, tmp_path / "b", blessed=blessed)
@@ -88,6 +89,17 @@ def test_without_a_driver_the_executor_pushes_too(step):
     step = step()
     pushed_model = push(step)
     assert pushed_model.destination == versions(step.destination)[0].path
+
+
+def test_with_a_number_of_versions_old_ones_go_after_the_push(step, put, caplog):
+    for number in (100, 200, 300, 400):
+        put(number)
+    (Path(step().destination) / "400" / "saved_model.pb").write_bytes(b"another")
+    named = {"evaluate.baseline": f"{step().destination}/200/", "model.weights": "imagenet"}
+    with caplog.at_level("INFO", logger="restem"):
+        pushed_model = push(step(keep=2, named=named))
+    assert [version.number for version in versions(step().destination)] == [int(pushed_model.version), 400, 200]
+    assert "removed the versions 100, 300" in caplog.text
 
 
 def test_a_model_that_was_not_approved_is_not_pushed(step):

@@ -34,7 +34,7 @@ def compile_pipeline(config: Config) -> str:
 
     config = in_the_cluster(config)
     runner = tfx_runner.KubeflowV2DagRunner(runner_config(config))
-    return to_yaml(runner.run(create_pipeline(config, root="/"), write_out=False), config)
+    return to_yaml(runner.run(create_pipeline(config, root="/", prunes=True), write_out=False), config)
 
 
 def runner_config(config: Config) -> Any:

@@ -52,6 +52,14 @@ def test_list_roll_back_and_prune(serving, write, tmp_path):
     assert listed["versions"][0]["reason"] == "Approved: first."
     assert "was rolled back" in restem("models", *config, cwd=tmp_path).stdout
 
+    pinned = restem("models", "pin", 1_700_000_100, *config, "--reason", "the trial", cwd=tmp_path)
+    assert pinned.returncode == 0, pinned.stderr
+    assert "pinned: the trial" in restem("models", *config, cwd=tmp_path).stdout
+    kept = restem("models", "prune", "--destination", serving, "--keep", 2)
+    assert "1700000100 stays: it is pinned: the trial" in kept.stdout
+    assert "is no longer pinned" in restem("models", "unpin", 1_700_000_100, *config, cwd=tmp_path).stdout
+    assert "no such version" in restem("models", "pin", 7, *config, cwd=tmp_path).stderr
+
     planned = restem("models", "prune", *config, "--keep", 2, cwd=tmp_path)
     assert "1 version would go" in planned.stdout
     assert "--yes removes them" in planned.stdout

@@ -14,6 +14,7 @@ name: parts
 data: {{path: images}}
 image: {{size: 32, channels: 1}}
 model: {{weights: weights/resnet50.weights.h5}}
+retention: {{versions: 3}}
 tune: {{over: {{train.batch_size: {{choices: [16, 32]}}}}}}
 kubeflow:
   image: {image}

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import time
+from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -10,6 +12,8 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types.standard_artifacts import Examples, Model
 
 from restem.errors import RestemError
+
+CONFIG = {"name": "fake", "data": {"path": "/images"}, "image": {"size": 8}}
 
 
 @component
@@ -50,8 +54,12 @@ def run(request: dict, emit) -> dict:
     """A task for run_worker: `request` has `root` and `runs`, pairs of text and behaviour.
 
     Before a run with the behaviour "move" or "copy" the root gets another name, before one with "lose" the results of
-    Use are removed; Use then behaves as in other runs.
+    Use are removed, and before one with "clean" all results but those of the run before; Use then behaves as in other
+    runs.
     """
+    from restem.pipeline.config import Config
+    from restem.pipeline.local.clean import clean
+    from restem.pipeline.local.folder import RunFolder
     from restem.pipeline.local.runner import LocalRunner
     from restem.pipeline.local.summary import read_outputs
 
@@ -63,7 +71,10 @@ def run(request: dict, emit) -> dict:
             root = shutil.copytree(root, f"{root}-copied")
         elif behaviour == "lose":
             shutil.rmtree(os.path.join(root, "pipeline", "Use", "model"))
-        behaviour = "" if behaviour in ("move", "copy", "lose") else behaviour
+        elif behaviour == "clean":
+            retained = Config.model_validate({**CONFIG, "retention": {"runs": 1}})
+            clean(retained, RunFolder(Path(root)), now=time.time())
+        behaviour = "" if behaviour in ("move", "copy", "lose", "clean") else behaviour
         runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))
         pipeline = create_pipeline(root, text, behaviour)
         runner.run(pipeline)

@@ -54,6 +54,12 @@ def test_kubeflows_own_messages_accept_both_documents(documents, compiled):
     assert components.load_component_from_file(str(compiled)).pipeline_spec == message
 
 
+def test_the_pusher_removes_old_versions(spec):
+    (pusher,) = (task for task in spec["root"]["dag"]["tasks"].values() if task["taskInfo"]["name"] == "Pusher")
+    value = pusher["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"]
+    assert json.loads(value)["keep"] == 3
+
+
 def test_every_step_is_there_with_a_name_that_kubernetes_accepts(spec):
     tasks = spec["root"]["dag"]["tasks"]
     assert sorted(task["taskInfo"]["name"] for task in tasks.values()) == sorted(STEPS)

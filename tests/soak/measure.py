@@ -1,0 +1,91 @@
+"""Runs a command, kills it if asked, and measures it: time, peak memory and open files of all its processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+SAMPLE_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that ended.
+
+    Attributes:
+      code: its exit code; negative for a signal.
+      killed: whether this module killed it.
+      seconds: how long it took.
+      memory_mib: the largest peak of one of its processes.
+      open_files: the most that all its processes had open at once.
+      out: its standard output.
+    """
+
+    code: int
+    killed: bool
+    seconds: float
+    memory_mib: float
+    open_files: int
+    out: str
+
+
+def restem(*arguments: str | Path, log: Path, kill_after: float | None = None) -> Ended:
+    """Runs `restem ARGUMENTS`; after `kill_after` seconds all its processes are killed with SIGKILL."""
+    start = time.monotonic()
+    out = log.with_suffix(".out")
+    with open(log, "ab") as errors, open(out, "wb") as output:
+        command = [sys.executable, "-m", "restem", *map(str, arguments)]
+        process = psutil.Popen(command, stdout=output, stderr=errors, stdin=subprocess.DEVNULL)
+    most, killed = 0, False
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        most = max(most, _open_files(process))
+        if not killed and kill_after is not None and time.monotonic() - start >= kill_after:
+            killed = True
+            _kill(process)
+        time.sleep(SAMPLE_SECONDS)
+    return Ended(
+        code=os.waitstatus_to_exitcode(status),
+        killed=killed,
+        seconds=time.monotonic() - start,
+        memory_mib=usage.ru_maxrss / 1024,
+        open_files=most,
+        out=out.read_text(encoding="utf-8"),
+    )
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        processes = [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return
+    for one in processes:
+        try:
+            one.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+    # A process that is ending still holds the run's lock.
+    psutil.wait_procs([one for one in processes if one.pid != process.pid], timeout=60)
+
+
+def _open_files(process: psutil.Process) -> int:
+    total = 0
+    try:
+        for one in [process, *process.children(recursive=True)]:
+            total += one.num_fds()
+    except psutil.Error:  # it has just ended
+        return 0
+    return total
+
+
+def disk(folder: Path) -> tuple[int, int]:
+    """The bytes and the number of files below a folder."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return sum(path.stat().st_size for path in files), len(files)
