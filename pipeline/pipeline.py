@@ -64,6 +64,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         **training,
         raw_examples=example_gen.outputs["examples"],
         destination=push_destination(config, root),
+        verify_key=config.push.verify_key,
         sections={**sections, **calibration},
         config=record,
         hyperparameters=hyperparameters,
@@ -73,6 +74,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         raw_examples=example_gen.outputs["examples"],
         baseline=config.evaluate.baseline,
         destination=push_destination(config, root),
+        verify_key=config.push.verify_key,
         allow_class_changes=config.allow_class_changes,
         sections={**stock, **calibration},
         config={**record, "stem": stock["stem"]},
@@ -105,6 +107,7 @@ def create_pipeline(config: Config, *, root: str) -> Pipeline:
         name=config.name,
         storage_uri=config.push.storage_uri,
         allow_class_changes=config.allow_class_changes,
+        sign_key=config.push.sign_key,
     )
     steps = [
         example_gen,

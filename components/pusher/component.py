@@ -38,6 +38,7 @@ class Pusher(tfx.components.Pusher):
         name: str,
         storage_uri: str | None = None,
         allow_class_changes: bool = False,
+        sign_key: str | None = None,
     ) -> None:
         """Describes the step.
 
@@ -50,6 +51,7 @@ class Pusher(tfx.components.Pusher):
           storage_uri: where a serving cluster reads the destination; the default is the destination itself if it is in
             a bucket. If this is known, a manifest for KServe is written.
           allow_class_changes: whether a model may be pushed that lacks a class of the newest version.
+          sign_key: the file of the private key that signs the manifest.
         """
         # TFX's constructor creates the spec without our input, so the spec is created here.
         super(tfx.components.Pusher, self).__init__(
@@ -65,6 +67,7 @@ class Pusher(tfx.components.Pusher):
                         "name": name,
                         "storage_uri": storage_uri,
                         "allow_class_changes": allow_class_changes,
+                        "sign_key": sign_key,
                         "code": code_fingerprint("pusher.driver", "pusher.executor"),
                     }
                 ),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def run_pipeline(request: dict, emit: Callable[[dict], None]) -> dict:
-    """Runs the whole pipeline: `request` has `config` (JSON text) and `root`. Returns the summary."""
+    """Runs the whole pipeline: `request` has `config` (JSON text), `root` and `recompute`. Returns the summary."""
     outputs = _run("create_pipeline", request, emit)
 
     from restem.pipeline.local.summary import summarise
@@ -72,7 +72,10 @@ def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
     folder = RunFolder(Path(request["root"]))
     config = prepare(config_from_json(request["config"]), folder)
     os.environ.update(training_environment(config, folder))
-    runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))
+    runner = LocalRunner(
+        lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}),
+        recompute=request.get("recompute", False),
+    )
     pipeline = getattr(pipelines, create)(config, root=str(folder.root))
     runner.run(pipeline)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)  # every training has ended, and its results are recorded
