@@ -35,7 +35,9 @@ class Rollback:
     manifest: str | None
 
 
-def rollback(destination: str, number: int | None = None, *, sign_key: str | None = None) -> Rollback:
+def rollback(
+    destination: str, number: int | None = None, *, sign_key: str | None = None, verify_key: str | None = None
+) -> Rollback:
     """Pushes an earlier approved version once more, as the newest one.
 
     The models of all versions after it are withdrawn: runs do not push them again, nor what they train again from the
@@ -45,6 +47,7 @@ def rollback(destination: str, number: int | None = None, *, sign_key: str | Non
       destination: the folder of versions.
       number: the version; None: the newest one before the served whose model is another one and not withdrawn.
       sign_key: the file of the private key that signs the manifest; None: it is not signed.
+      verify_key: the file of the public key by which the version must be signed.
 
     Raises:
       RestemError: there is nothing to go back to, or the version cannot be used.
@@ -72,7 +75,7 @@ def rollback(destination: str, number: int | None = None, *, sign_key: str | Non
             remedy="restem models lists the versions",
         )
     # The new version gets a manifest of its own: it must not make changed files right.
-    refuse_changed(before.path)
+    refuse_changed(before.path, verify_key)
     digest = model_digest(before.path)
     model, made = identity(before.path, known=digest.fingerprint)
     withdrawn = [each for each in listed if each.fingerprint != model and (made is None or each.product != made)]

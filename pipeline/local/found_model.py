@@ -115,7 +115,7 @@ def _usable(trust: bool) -> Callable[[str], str | None]:
         if trust:
             return None
         if missing(file_sizes(folder)) is None:
-            refuse_changed(folder, remedy=f"{REMEDY}. --trust loads it nevertheless")
+            refuse_changed(folder, remedy=f"{REMEDY}. restem predict --trust loads it nevertheless")
         return not_ours(folder)
 
     return problem

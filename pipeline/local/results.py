@@ -4,7 +4,7 @@ TFX reads a result as it finds it: a changed byte in a weights file is another n
 stops a training in the middle of an epoch. So the SHA-256 of every file is kept when a step has written it, beside
 TFX's own notes in <root>/pipeline/<step>/.system, where no step looks for data, and compared before the result is used:
 when it comes from the cache, and when another step reads it. In one run a file is read once for this, unless its size
-or time changes.
+or time changes, and once more before the evaluation and before a push.
 """
 
 import gzip
@@ -73,14 +73,18 @@ class Results:
         self._seen[uri] = _stats(uri)
         return True
 
-    def check(self, uris: Iterable[str]) -> None:
+    def check(self, uris: Iterable[str], *, again: bool = False) -> None:
         """Refuses results that are not as their steps wrote them, before another step reads them.
+
+        Args:
+            uris: the folders of the results.
+            again: whether files are read again whose size and time have not changed since this run read them.
 
         Raises:
             RestemError: one of them is damaged.
         """
         for uri in uris:
-            if self._seen.get(uri) != _stats(uri):
+            if again or self._seen.get(uri) != _stats(uri):
                 refuse_damaged(uri)
                 self._seen[uri] = _stats(uri)
 

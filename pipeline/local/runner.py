@@ -17,6 +17,9 @@ from tfx.proto.orchestration import pipeline_pb2
 from restem.pipeline.local.cache import adopt, cache_of
 from restem.pipeline.local.results import Results
 
+# Before these steps the files are read again: what they approve and release must be what was made.
+JUDGING = ("Evaluator", "Pusher")
+
 OnStep = Callable[[str, str, float], None]  # node id, "started" | "done" | "cached", seconds
 
 
@@ -55,7 +58,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
             start = time.monotonic()
             inputs = self._inputs(node)
             try:
-                self._results.check(inputs)
+                self._results.check(inputs, again=step in JUDGING)
                 try:
                     super().run_with_ir(single, run_options)
                 except Exception as error:

@@ -50,7 +50,8 @@ def run(request: dict, emit) -> dict:
     """A task for run_worker: `request` has `root` and `runs`, pairs of text and behaviour.
 
     Before a run with the behaviour "move" or "copy" the root gets another name, before one with "lose" the results of
-    Use are removed; Use then behaves as in other runs.
+    Use are removed, and before one with "flip" a byte of the last result of Make changes; Use then behaves as in other
+    runs. After "flip" the refusal is emitted, and a run with the behaviour "recompute" computes damaged results again.
     """
     from restem.pipeline.local.runner import LocalRunner
     from restem.pipeline.local.summary import read_outputs
@@ -63,9 +64,21 @@ def run(request: dict, emit) -> dict:
             root = shutil.copytree(root, f"{root}-copied")
         elif behaviour == "lose":
             shutil.rmtree(os.path.join(root, "pipeline", "Use", "model"))
-        behaviour = "" if behaviour in ("move", "copy", "lose") else behaviour
-        runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))
-        pipeline = create_pipeline(root, text, behaviour)
-        runner.run(pipeline)
+        elif behaviour == "flip":
+            folder = os.path.join(root, "pipeline", "Make", "examples")
+            with open(os.path.join(folder, max(os.listdir(folder), key=int), "text"), "w", encoding="utf-8") as file:
+                file.write("c")
+        runner = LocalRunner(
+            lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}),
+            recompute=behaviour == "recompute",
+        )
+        pipeline = create_pipeline(root, text, behaviour if behaviour == "fixable" else "")
+        try:
+            runner.run(pipeline)
+        except RestemError as refusal:
+            if behaviour != "flip":
+                raise
+            emit({"event": "refused", "message": str(refusal)})
+            continue
         outputs = read_outputs(pipeline.metadata_connection_config, runner.executions)
     return {step: {key: artifacts[0].uri for key, artifacts in keys.items()} for step, keys in outputs.items()}
