@@ -162,7 +162,6 @@ def damaged(uri: str, found: Differences) -> RestemError:
     return RestemError(
         f"this file {kind} the step {step} {'wrote it' if found.changed else 'ended'}",
         where=f"{uri}/{named[0]}",
-        expected=f"the files of {uri} as the step {step} wrote them",
         given=found.text if others else None,
         remedy=f"Check the disk. restem run with the same options and {RECOMPUTE} runs this step, and what needs its "
         "result, again",

@@ -20,7 +20,7 @@ from restem.pusher.rollback import rollback
 from restem.pusher.versions import versions
 from restem.run_record import EXTRA, Environment, MadeOf, read_model, write_model
 from restem.start.choice import choose_start
-from tests.baseline.test_choice import DATA, flip
+from tests.damage import DATA, flip
 from tests.pusher.test_push import Bucket, bucket, names  # noqa: F401 - a fixture
 from tests.start.test_start import custom
 from tests.tiny_model import CLASSES

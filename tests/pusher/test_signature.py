@@ -14,7 +14,7 @@ from restem.pusher.manifest import refuse_changed
 from restem.pusher.push import push
 from restem.pusher.signature import PASSWORD, check_signature
 from restem.pusher.versions import newest_if_same
-from tests.baseline.test_choice import DATA, flip
+from tests.damage import DATA, flip
 
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
 

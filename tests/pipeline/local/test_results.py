@@ -10,7 +10,7 @@ import pytest
 
 from restem.errors import RestemError
 from restem.pipeline.local.results import Results, damage, place, record, unreadable
-from tests.baseline.test_choice import flip
+from tests.damage import flip
 
 WEIGHTS = "Format-Serving/variables/variables.data-00000-of-00001"
 EXAMPLES = "Split-train/data-00000-of-00001.gz"

@@ -12,7 +12,7 @@ from restem.pipeline.commands import restem
 from restem.pipeline.local.results import place, record
 from restem.pipeline.local.verification import verify
 from restem.pusher.push import push
-from tests.baseline.test_choice import DATA
+from tests.damage import DATA
 from tests.pipeline.local.test_found_model import write_version
 from tests.pipeline.local.test_past_runs import Root
 
