@@ -1,8 +1,8 @@
 """The checksums of the results of a run's steps: a file that a disk or an editor changed stops the run, with its name.
 
 TFX reads a result as it finds it: a changed byte in a weights file is another network, and one in a file of examples
-stops a training in the middle of an epoch. So the SHA-256 of every file is kept when a step has written it, beside
-TFX's own notes in <root>/pipeline/<step>/.system, where no step looks for data, and compared before the result is used:
+stops a training in the middle of an epoch. So the SHA-256 of every file is kept when a step has written it, in
+<root>/checksums, where no step looks for data, and compared before the result is used:
 when it comes from the cache, and when another step reads it. In one run a file is read once for this, unless its size
 or time changes, and once more before the evaluation and before a push.
 """
@@ -24,6 +24,7 @@ from restem.pipeline.local.cache import RESULT
 from restem.record_files import DamagedRecord, read_json
 
 RECOMPUTE = "--recompute"
+CHECKSUMS = "checksums"
 # What TensorFlow, Beam, gzip and zlib say of damaged records.
 DAMAGED = re.compile(
     r"DataLossError|corrupted record|zlib\.error|Error -\d+ while|BadGzipFile|CRC check failed|not a gzip|inflate\(\)|"
@@ -117,8 +118,15 @@ def step_of(uri: str) -> str:
 
 def place(uri: str) -> Path:
     """The file with a result's checksums."""
-    step, output, number = uri.rsplit("/", 2)
-    return Path(step) / ".system" / "checksums" / output / f"{number}.json"
+    root, _, step, output, number = uri.rsplit("/", 4)
+    return Path(root) / CHECKSUMS / step / output / f"{number}.json"
+
+
+def forget_removed(root: str) -> None:
+    """Removes the checksums of results that are no longer there."""
+    for path in Path(root, CHECKSUMS).glob("*/*/*.json"):
+        if not Path(root, "pipeline", *path.relative_to(Path(root, CHECKSUMS)).with_suffix("").parts).is_dir():
+            path.unlink()
 
 
 def record(uri: str) -> None:

@@ -15,7 +15,7 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 from restem.pipeline.local.cache import adopt, cache_of
-from restem.pipeline.local.results import Results
+from restem.pipeline.local.results import Results, forget_removed
 
 # Before these steps the files are read again: what they approve and release must be what was made.
 JUDGING = ("Evaluator", "Pusher")
@@ -42,6 +42,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         database = _connection(pipeline).sqlite.filename_uri
         root = os.path.dirname(database)
         adopt(database, root)
+        forget_removed(root)
         with cache_of(root, self._results.usable):
             self._run_steps(pipeline, run_options)
 

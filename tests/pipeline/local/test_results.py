@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from restem.errors import RestemError
-from restem.pipeline.local.results import Results, damage, place, record, unreadable
+from restem.pipeline.local.results import Results, damage, forget_removed, place, record, unreadable
 from tests.damage import flip
 
 WEIGHTS = "Format-Serving/variables/variables.data-00000-of-00001"
@@ -110,12 +110,21 @@ def test_a_result_of_an_older_version_is_recorded_and_elsewhere_nothing_is(model
 
 def test_the_checksums_move_with_the_root_and_are_not_among_the_data(examples, tmp_path):
     record(examples)
-    assert not place(examples).is_relative_to(examples)
-    shutil.copytree(tmp_path / "pipeline", tmp_path / "moved" / "pipeline")
+    assert place(examples) == tmp_path / "checksums" / "Transform" / "transformed_examples" / "3.json"
+    for folder in ("pipeline", "checksums"):
+        shutil.copytree(tmp_path / folder, tmp_path / "moved" / folder)
     moved = examples.replace(str(tmp_path), str(tmp_path / "moved"))
     assert damage(moved) is not None
     flip(Path(moved, EXAMPLES))
     assert damage(moved).changed == (EXAMPLES,)
+
+
+def test_the_checksums_of_a_removed_result_go_too(examples, model, tmp_path):
+    record(examples), record(model)
+    shutil.rmtree(model)
+    forget_removed(str(tmp_path))
+    assert place(examples).exists()
+    assert not place(model).exists()
 
 
 def fail(uri: str) -> Exception:
