@@ -2,9 +2,9 @@
 
 TFX reads a result as it finds it: a changed byte in a weights file is another network, and one in a file of examples
 stops a training in the middle of an epoch. So the SHA-256 of every file is kept when a step has written it, in
-<root>/checksums, where no step looks for data, and compared before the result is used:
-when it comes from the cache, and when another step reads it. In one run a file is read once for this, unless its size
-or time changes, and once more before the evaluation and before a push.
+<root>/checksums, where no step looks for data, and compared before the result is used: when it comes from the cache,
+and when another step reads it. In one run a file is read once for this, unless its size or time changes, and once more
+before the evaluation and before a push.
 """
 
 import gzip
