@@ -31,8 +31,8 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
     label, probability, error, and one for each of up to 100 classes. The exit code is 1 if an image cannot be read.
 
     A SavedModel is a program: its graph can read and write files of this machine. Without --trust, only models with
-    the complete record that restem writes, and with the files that were pushed, are loaded. This protects from loading a
-    stranger's SavedModel by mistake, and from damage. It does not protect from somebody who copies such a record, or
+    the complete record that restem writes, and with the files that were pushed, are loaded. This protects from loading
+    a stranger's SavedModel by mistake, and from damage. It does not protect from somebody who copies such a record, or
     who can change the files of your models.
     """
     from restem.errors import RestemError
