@@ -45,6 +45,8 @@ EXTRAS = {
     "heif": ["pi-heif>=1,<2"],
     # What `restem export --to onnx` needs.
     "export": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
+    # What `push.sign` and `push.verify_key` need. model-signing imports pyOpenSSL without naming it.
+    "sign": ["model-signing>=1.1,<2", "pyopenssl>=24"],
     # What the configuration's section `track` needs: MLflow's client.
     "track": ["mlflow-skinny>=3.1,<4"],
     # What `make test`, `make lint` and `make setup` need.

@@ -13,7 +13,7 @@ A run's folder (the artifact ModelRun) contains
 
 The folder assets.extra of a SavedModel contains model.json, classes.json (the class names by label), stem.json, and
 network.json (see trainer/continuation.py), with which a later training goes on from it. A push adds release.json (see
-pusher/release.py) and model_card.md.
+pusher/release.py), model_card.md and manifest.json (see pusher/manifest.py).
 model.json, history.json and evaluation.json contain their format version.
 """
 
@@ -182,6 +182,19 @@ class MadeOf:
 
 
 @dataclass(frozen=True)
+class Environment:
+    """The Python packages with which a network was trained, as digests (see environment.py).
+
+    Attributes:
+      lock: of the file requirements.lock; None: the training ran from an installed package.
+      packages: of the names and versions of all packages.
+    """
+
+    lock: str | None
+    packages: str
+
+
+@dataclass(frozen=True)
 class ModelRecord:
     """What a network is and how it was trained.
 
@@ -199,6 +212,7 @@ class ModelRecord:
       started_from: the pushed model whose weights it started with; None: `weights`.
       made_of: of a candidate; None in records that are older.
       code: the fingerprint of the training's code; None in records that are older.
+      environment: the packages of its training; None in records that are older.
       source: None in records that are older.
       temperature: by which the model divides its logits (evaluate.calibrate); None: it does not. The scores and the
         predictions are those with it.
@@ -222,6 +236,7 @@ class ModelRecord:
     started_from: StartedFrom | None = None
     made_of: MadeOf | None = None
     code: str | None = None
+    environment: Environment | None = None
     temperature: float | None = None
     source: SourceRecord | None = None
     version: int = VERSION

@@ -65,6 +65,7 @@ def create_pipeline(config: Config, *, root: str, prunes: bool = False) -> Pipel
         **training,
         raw_examples=example_gen.outputs["examples"],
         destination=push_destination(config, root),
+        verify_key=config.push.verify_key,
         sections={**sections, **calibration},
         config=record,
         hyperparameters=hyperparameters,
@@ -74,6 +75,7 @@ def create_pipeline(config: Config, *, root: str, prunes: bool = False) -> Pipel
         raw_examples=example_gen.outputs["examples"],
         baseline=config.evaluate.baseline,
         destination=push_destination(config, root),
+        verify_key=config.push.verify_key,
         allow_class_changes=config.allow_class_changes,
         sections={**stock, **calibration},
         config={**record, "stem": stock["stem"]},
@@ -108,6 +110,7 @@ def create_pipeline(config: Config, *, root: str, prunes: bool = False) -> Pipel
         allow_class_changes=config.allow_class_changes,
         keep=config.retention.versions if prunes else None,
         named={"evaluate.baseline": config.evaluate.baseline, "model.weights": config.model.weights},
+        sign_key=config.push.sign_key,
     )
     steps = [
         example_gen,

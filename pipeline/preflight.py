@@ -21,9 +21,10 @@ from restem.pipeline.preflight_network import (
     refuse_presets,
 )
 from restem.pusher.classes import class_change
+from restem.pusher.manifest import refuse_changed
+from restem.pusher.signature import VERIFY, check_key, sign
 from restem.pusher.versions import missing, newest, newest_version
-from restem.start.check import check_classes, check_same_network
-from restem.start.check import unusable as unusable_start
+from restem.start.check import check_classes, check_same_network, refused
 from restem.start.choice import no_model
 from restem.track.config import check_installed as check_tracker
 from restem.trainer.config import refuse_choices_without_validation
@@ -71,7 +72,7 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
     check_released_classes(config, classes, root)
     check_comparison(config)
     check_requirements(config, classes)
-    check_release(config)
+    check_release(config, root)
     return [] if root is None else check_machine(config, listing, root)
 
 
@@ -117,11 +118,15 @@ def check_start(config: Config, classes: tuple[str, ...], root: Path | None) -> 
     check_storage("model.weights", model.weights)
     check_plain("model.weights", model.weights)
     approved = _approved(config, root)
+
+    def usable(folder: str) -> str | None:
+        return refused(folder, config.push.verify_key)
+
     found = None
     if model.weights == LATEST_APPROVED:
-        found = None if approved is None or "://" in approved else newest_version(approved, _unusable_start)[0]
+        found = None if approved is None or "://" in approved else newest_version(approved, usable)[0]
     elif "://" not in model.weights:
-        found, skipped = newest(model.weights, _unusable_start)
+        found, skipped = newest(model.weights, usable)
         if found is None:
             refuse_other_formats(Path(model.weights))
             raise no_model(model.weights, skipped)
@@ -131,7 +136,7 @@ def check_start(config: Config, classes: tuple[str, ...], root: Path | None) -> 
         same = not classes or check_classes(found, classes, drop=model.drop_classes)
     if config.evaluate.baseline != LATEST_APPROVED or (approved is not None and "://" in approved):
         return False
-    return not same or approved is None or newest_version(approved, _unusable_start)[0] is None
+    return not same or approved is None or newest_version(approved, usable)[0] is None
 
 
 def check_comparison(config: Config) -> None:
@@ -158,10 +163,6 @@ def check_requirements(config: Config, classes: tuple[str, ...]) -> None:
                 expected=first_few(classes),
                 given=requirement.in_class,
             )
-
-
-def _unusable_start(folder: str) -> str | None:
-    return unusable_start(folder, file_sizes(folder))
 
 
 def _check_runner(config: Config) -> None:
@@ -192,18 +193,25 @@ def _check_workers(config: Config) -> None:
             )
 
 
-def check_release(config: Config) -> None:
-    """The part of `preflight` for evaluate.baseline and push.destination."""
+def check_release(config: Config, root: Path | None = None) -> None:
+    """The part of `preflight` for evaluate.baseline and push; `root`: as for `preflight`."""
     baseline, destination = config.evaluate.baseline, config.push.destination
     # The steps check the content of buckets.
     if baseline not in KEYWORDS["evaluate", "baseline"] and "://" not in baseline:
-        _check_baseline(Path(baseline))
+        _check_baseline(Path(baseline), config.push.verify_key)
+    approved = _approved(config, root)
+    if baseline == LATEST_APPROVED and approved is not None and "://" not in approved:
+        newest_version(approved, lambda folder: refused(folder, config.push.verify_key))
     for key, path in (("evaluate.baseline", baseline), ("push.destination", destination)):
         if path is not None:
             check_storage(key, path)
             check_plain(key, path)
     if destination is not None and "://" not in destination:
         _check_destination(Path(destination))
+    if config.push.verify_key is not None:
+        check_key(config.push.verify_key, VERIFY)
+    if config.push.sign_key is not None:
+        sign(b"", config.push.sign_key)  # a key that cannot sign would fail the last step
 
 
 def check_plain(key: str, path: str) -> None:
@@ -275,13 +283,14 @@ def _check_images(data: DataConfig, section: str) -> Listing | None:
     return check_listing(path, data)
 
 
-def _check_baseline(path: Path) -> None:
+def _check_baseline(path: Path, verify_key: str | None) -> None:
     """Checks that all files of a model exist. The step checks its classes and that TensorFlow can load it."""
     if not path.is_dir():
         raise unusable(str(path), "a file" if path.exists() else "there is no such folder")
     found, skipped = newest(str(path), lambda folder: missing(file_sizes(folder)))
     if found is None:
         raise unusable(str(path), reasons(str(path), skipped))
+    refuse_changed(found, verify_key)
 
 
 def _check_destination(path: Path) -> None:

@@ -10,8 +10,10 @@ from typing import Any, Literal
 from restem.baseline.check import problem
 from restem.errors import RestemError
 from restem.evaluator.config import LATEST_APPROVED, STOCK
+from restem.files import file_sizes
 from restem.model_files import fingerprint
-from restem.pusher.versions import newest, newest_version
+from restem.pusher.manifest import refuse_changed
+from restem.pusher.versions import missing, newest, newest_version
 
 Kind = Literal["stock", "latest_approved", "path"]
 FILE = "baseline.json"
@@ -66,24 +68,34 @@ class Choice:
             log.info("Baseline: %s", f"version {self.version} ({self.path})" if self.version else self.path)
 
 
-def choose(asked: str, destination: str | None, classes: Sequence[str]) -> Choice:
+def choose(asked: str, destination: str | None, classes: Sequence[str], verify_key: str | None = None) -> Choice:
     """Finds the baseline.
 
     Args:
       asked: `evaluate.baseline`: stock, latest_approved or a folder.
       destination: the folder of approved versions, for latest_approved.
       classes: this run's class names in label order.
+      verify_key: the file of the public key by which a version must be signed.
 
     Raises:
-      RestemError: the requested folder has no model that can be the baseline.
+      RestemError: the requested folder has no model that can be the baseline; or the files of the version are not
+        those that were pushed, or not signed.
     """
     if asked == STOCK:
         return Choice("stock")
+
+    def usable(folder: str) -> str | None:
+        """Stops at a changed version: an older one, or none, would be another comparison than was asked for."""
+        reason = missing(file_sizes(folder))
+        if reason is None:
+            refuse_changed(folder, verify_key)
+        return reason or problem(folder, classes)
+
     if asked == LATEST_APPROVED:
         assert destination is not None
-        path, skipped = newest_version(destination, lambda folder: problem(folder, classes))
+        path, skipped = newest_version(destination, usable)
         return _chosen("latest_approved", path, skipped) if path else Choice("stock", skipped=_versions(skipped))
-    path, skipped = newest(asked, lambda folder: problem(folder, classes))
+    path, skipped = newest(asked, usable)
     if path is None:
         raise unusable(asked, reasons(asked, skipped))
     return _chosen("path", path, skipped)

@@ -12,7 +12,7 @@ from tfx.utils import json_utils
 
 from restem.baseline.driver import Driver
 from restem.baseline.executor import Executor
-from restem.evaluator.config import LATEST_APPROVED
+from restem.evaluator.config import LATEST_APPROVED, STOCK
 from restem.fingerprint import code_fingerprint
 from restem.trainer.component import training_parameters
 
@@ -24,6 +24,7 @@ class BaselineSpec(TrainerSpec):
         **TrainerSpec.PARAMETERS,
         "baseline": ExecutionParameter(type=str),
         "destination": ExecutionParameter(type=str, optional=True),
+        "verify_key": ExecutionParameter(type=str, optional=True),
         "allow_class_changes": ExecutionParameter(type=int, optional=True),
         "code": ExecutionParameter(type=str),
     }
@@ -54,6 +55,7 @@ class Baseline(BaseComponent):
         *,
         baseline: str,
         destination: str,
+        verify_key: str | None = None,
         allow_class_changes: bool = False,
         sections: dict[str, Any],
         config: dict[str, Any],
@@ -69,6 +71,7 @@ class Baseline(BaseComponent):
           raw_examples: the output of ImageExampleGen; an existing model is evaluated on their split `test`.
           baseline: `evaluate.baseline`: stock, latest_approved or a folder.
           destination: the folder of approved versions.
+          verify_key: the file of the public key by which a version must be signed.
           allow_class_changes: whether a class of the newest approved version may be missing.
           sections: the sections `image`, `model`, `stem` and `train`, as dicts; the baseline keeps the stock stem.
           config: the complete resolved configuration, for the record.
@@ -88,6 +91,7 @@ class Baseline(BaseComponent):
                 baseline=baseline,
                 # A different push destination must not retrain the stock network.
                 destination=destination if baseline == LATEST_APPROVED else None,
+                verify_key=None if baseline == STOCK else verify_key,
                 allow_class_changes=1 if baseline == LATEST_APPROVED and allow_class_changes else None,
                 code=code_fingerprint("baseline.driver", "baseline.executor"),
                 model=types.Channel(type=standard_artifacts.Model),

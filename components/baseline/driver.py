@@ -79,7 +79,7 @@ def find(inputs: dict[str, list[Artifact]], properties: dict[str, Any]) -> Choic
             where=f"push.destination ({destination})",
             allowed=bool(properties.get("allow_class_changes")),
         )
-    choice = choose(asked, destination, classes)
+    choice = choose(asked, destination, classes, properties.get("verify_key"))
     if asked != STOCK:
         choice.tell()
     return choice

@@ -42,6 +42,7 @@ class Pusher(tfx.components.Pusher):
         allow_class_changes: bool = False,
         keep: int | None = None,
         named: Mapping[str, str | None] | None = None,
+        sign_key: str | None = None,
     ) -> None:
         """Describes the step.
 
@@ -56,6 +57,7 @@ class Pusher(tfx.components.Pusher):
           allow_class_changes: whether a model may be pushed that lacks a class of the newest version.
           keep: how many versions stay after a push; None: all, or somebody else removes them.
           named: values of the configuration, by key: a version that one of them names stays too.
+          sign_key: the file of the private key that signs the manifest.
         """
         # TFX's constructor creates the spec without our input, so the spec is created here.
         super(tfx.components.Pusher, self).__init__(
@@ -72,6 +74,7 @@ class Pusher(tfx.components.Pusher):
                         "storage_uri": storage_uri,
                         "allow_class_changes": allow_class_changes,
                         **({} if keep is None else {"keep": keep, "named": dict(named or {})}),
+                        "sign_key": sign_key,
                         "code": code_fingerprint("pusher.driver", "pusher.executor"),
                     }
                 ),

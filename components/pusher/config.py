@@ -1,8 +1,30 @@
 """The configuration section for the Pusher."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from restem.errors import RestemError
 from restem.section import Section
+from restem.storage import is_remote
+
+
+def _local(path: str | None) -> str | None:
+    if path is not None and is_remote(path):
+        raise RestemError("the key must be a local file", expected="a PEM file", given=path)
+    return path
+
+
+class SignConfig(Section):
+    """How a pushed version is signed."""
+
+    key: str = Field(
+        description="The file of a private elliptic curve key (PEM; P-256, P-384 or P-521). The password of an "
+        "encrypted key is taken from the environment variable RESTEM_SIGN_PASSWORD.",
+    )
+
+    @field_validator("key")
+    @classmethod
+    def _is_local(cls, key: str) -> str:
+        return _local(key) or key
 
 
 class PushConfig(Section):
@@ -18,3 +40,23 @@ class PushConfig(Section):
         description="Where the serving cluster reads the destination: pvc://claim/path, gs://..., s3://... null means "
         "the destination itself if it is in a bucket and, on Kubeflow, the claim of its volume.",
     )
+    sign: SignConfig | None = Field(
+        None,
+        description="Signs the manifest of every pushed version with Sigstore's model-signing (extra `sign`). null: no "
+        "signature.",
+    )
+    verify_key: str | None = Field(
+        None,
+        description="The file of the public key (PEM) by which a version must be signed before a run trusts it as "
+        "model.weights or evaluate.baseline. null: only its manifest is checked.",
+    )
+
+    @field_validator("verify_key")
+    @classmethod
+    def _key_is_local(cls, path: str | None) -> str | None:
+        return _local(path)
+
+    @property
+    def sign_key(self) -> str | None:
+        """The file of the private key, if versions are signed."""
+        return None if self.sign is None else self.sign.key

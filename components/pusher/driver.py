@@ -17,6 +17,7 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from restem.model_files import JUDGED, fingerprint
 from restem.pusher.push import next_number
 from restem.pusher.refusal import refusal
 from restem.pusher.versions import newest_if_same
@@ -38,18 +39,19 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
         if model_utils.is_model_blessed(artifact_utils.get_single_instance(inputs["model_blessing"])):
             destination = base_directory(properties)
             model = path_utils.serving_model_path(artifact_utils.get_single_uri(inputs["model"]))
-            same = newest_if_same(destination, model)
+            settings = json.loads(properties["custom_config"])
+            # What was judged; the executor refuses other files.
+            known = artifact_utils.get_single_instance(inputs["model_blessing"]).get_string_custom_property(JUDGED)
+            known = known or fingerprint(model)
+            same = newest_if_same(destination, model, known=known, signed=settings["sign_key"] is not None)
+            allowed = settings["allow_class_changes"]
             if same:
                 version = same.number
-            elif refusal(destination, model, allow_class_changes=_allowed(properties)) is None:
+            elif refusal(destination, model, allow_class_changes=allowed, known=known) is None:
                 version = next_number(destination, now=time.time())
         output = driver_output_pb2.DriverOutput()
         output.exec_properties["version"].int_value = version
         return output
-
-
-def _allowed(properties: dict) -> bool:
-    return json.loads(properties["custom_config"])["allow_class_changes"]
 
 
 def base_directory(properties: dict) -> str:

@@ -15,7 +15,7 @@ from tfx.utils import io_utils
 
 from restem import files
 from restem.errors import RestemError
-from restem.model_files import CARD, CHANGED, JUDGED, RELEASE, fingerprint
+from restem.model_files import CARD, CHANGED, JUDGED, RELEASE, ModelDigest, model_digest
 from restem.notify.step import NOTIFY, tell
 from restem.pusher.driver import base_directory
 from restem.pusher.kserve import write_manifest
@@ -24,7 +24,7 @@ from restem.pusher.push import push
 from restem.pusher.refusal import refusal
 from restem.pusher.registry import read_registry
 from restem.pusher.release import Release, read_release, withdrawn_models
-from restem.pusher.versions import Version, newest_if_same
+from restem.pusher.versions import newest_if_same
 from restem.record_files import time_text
 from restem.run_record import EXTRA
 from restem.storage import is_remote
@@ -73,16 +73,26 @@ class Executor(executor.Executor):
             return
         model, destination = self.GetModelPath(input_dict), base_directory(exec_properties)
         settings = json.loads(exec_properties["custom_config"])
-        _check_judged(input_dict, model)
-        version = newest_if_same(destination, model)
+        digest, key = _judged(input_dict, model), settings["sign_key"]
+        version = newest_if_same(destination, model, known=digest.fingerprint, signed=key is not None)
         if version is None:
-            reason = refusal(destination, model, allow_class_changes=settings["allow_class_changes"])
+            allowed = settings["allow_class_changes"]
+            reason = refusal(destination, model, allow_class_changes=allowed, known=digest.fingerprint)
             if reason is not None:
                 log.warning("Pusher: %s", reason)
                 self._MarkNotPushed(pushed)
                 pushed.set_string_custom_property(NOT_PUSHED, reason)
                 return
-            version = self._push(input_dict, pushed, model, destination, exec_properties.get("version", 0))
+            release, notes = self._notes(input_dict, pushed, destination)
+            version = push(
+                model,
+                destination,
+                digest=digest,
+                at_least=exec_properties.get("version", 0),
+                notes=notes,
+                run=release.run,
+                sign_key=key,
+            )
         else:
             log.info("Pusher: the newest version, %s, is already this model; nothing is pushed", version.path)
         storage_uri = settings["storage_uri"] or (destination if is_remote(destination) else None)
@@ -109,9 +119,10 @@ class Executor(executor.Executor):
         if removed:
             log.info("Pusher: removed the versions %s", ", ".join(str(entry.number) for entry in removed))
 
-    def _push(
-        self, inputs: dict[str, list[Artifact]], pushed: Artifact, model: str, destination: str, at_least: int
-    ) -> Version:
+    def _notes(
+        self, inputs: dict[str, list[Artifact]], pushed: Artifact, destination: str
+    ) -> tuple[Release, dict[str, bytes]]:
+        """The release, and the content of the files that the push adds."""
         told = artifact_utils.get_single_uri(inputs["release"])
         release = replace(
             read_release(f"{told}/{EXTRA}") or Release(),
@@ -122,7 +133,7 @@ class Executor(executor.Executor):
         notes = {RELEASE: release.to_bytes()}
         if files.exists(f"{told}/{CARD}"):
             notes[CARD] = files.read(f"{told}/{CARD}")
-        return push(model, destination, at_least=at_least, notes=notes)
+        return release, notes
 
     def _run(self, pushed: Artifact) -> str | None:
         return (self._context and self._context.pipeline_run_id) or run_of(pushed.uri)
@@ -145,15 +156,16 @@ class Executor(executor.Executor):
         )
 
 
-def _check_judged(inputs: dict[str, list[Artifact]], model: str) -> None:
-    """Refuses files that are not those that the Evaluator judged.
+def _judged(inputs: dict[str, list[Artifact]], model: str) -> ModelDigest:
+    """The model's files; refuses those that are not what the Evaluator judged.
 
     Raises:
       RestemError: they changed after the verdict.
     """
     judged = artifact_utils.get_single_instance(inputs["model_blessing"]).get_string_custom_property(JUDGED)
-    if fingerprint(model) == judged:
-        return
+    digest = model_digest(model)
+    if digest.fingerprint == judged:
+        return digest
     raise RestemError(
         "the model's files are not those that were approved",
         where=artifact_utils.get_single_uri(inputs["model"]),

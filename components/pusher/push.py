@@ -1,22 +1,29 @@
 """Pushes a model as a new version, and removes old versions, atomically: a server never loads an incomplete version.
 
-In a file system, the files are copied to a folder whose name is not a number, and the folder is renamed. In a bucket,
-where renaming copies, they are copied in place with saved_model.pb last, because a server loads nothing without it. A
-version is removed in the opposite order: it gets a name that is not a number, or loses saved_model.pb first.
+In a file system, the files are copied to a folder whose name is not a number, compared with what was
+read, the manifest is written, and the folder is renamed. In a bucket, where renaming copies, they are copied in place
+with saved_model.pb last, because a server loads nothing without it. A version is removed in the opposite order: it gets
+a name that is not a number, or loses saved_model.pb first.
 """
 
 import contextlib
 import fcntl
+import hashlib
 import logging
 import os
 import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from restem import files
+from restem.checksums import FileSum, differences
+from restem.errors import RestemError
 from restem.files import entries, exists, is_folder
-from restem.model_files import CARD, RELEASE, SAVED_MODEL, model_files
+from restem.model_files import CARD, MANIFEST, RELEASE, SAVED_MODEL, SIGNATURE, ModelDigest, model_digest
+from restem.pusher.manifest import make_manifest
+from restem.pusher.signature import sign
 from restem.pusher.versions import Version, versions
 from restem.storage import is_remote
 
@@ -32,33 +39,66 @@ def next_number(destination: str, *, now: float) -> int:
     return max([int(now), *(version.number + 1 for version in versions(destination))])
 
 
-def push(model: str, destination: str, *, at_least: int = 0, notes: Mapping[str, bytes] | None = None) -> Version:
-    """Copies a model to `destination` as its newest version.
+def push(
+    model: str,
+    destination: str,
+    *,
+    digest: ModelDigest | None = None,
+    at_least: int = 0,
+    notes: Mapping[str, bytes] | None = None,
+    run: str | None = None,
+    sign_key: str | None = None,
+) -> Version:
+    """Copies a model to `destination` as its newest version, with a manifest.
 
     Args:
       model: the folder of a SavedModel.
       destination: the folder of versions; it is created if it is missing.
-      at_least: the lowest number that the version may get.
+      digest: of the model's files, if it is known.
+      at_least: the number that the version gets, unless there is a version with that or a greater one; 0: the time.
       notes: the content of the files that a push adds, by path: RELEASE and CARD. Those of `model` are not copied.
+      run: the id of the run, for the manifest.
+      sign_key: the file of the private key that signs the manifest; None: it is not signed.
+
+    Raises:
+      RestemError: a copied file is not as it was read before; or the key cannot be used.
     """
     destination = destination.rstrip("/")
+    digest = digest or model_digest(model)
+    notes = {name: content for name, content in (notes or {}).items() if name in (RELEASE, CARD)}
+    added = {name: FileSum(len(content), hashlib.sha256(content).hexdigest()) for name, content in notes.items()}
+    manifest = make_manifest(model, digest.fingerprint, {**digest.files, **added}, run).to_bytes()
+    last = {MANIFEST: manifest} if sign_key is None else {SIGNATURE: sign(manifest, sign_key), MANIFEST: manifest}
     files.make_folder(destination)
     now = time.time()
     remove_leftovers(destination, now=now)
+    content = _Content(model, {**digest.files, **added}, notes, last)
     push_into = _push_into_bucket if is_remote(destination) else _push_into_folder
-    return push_into(model, destination, at_least, now, notes or {})
+    return push_into(content, destination, at_least, now)
 
 
-def _push_into_folder(model: str, destination: str, at_least: int, now: float, notes: Mapping[str, bytes]) -> Version:
+@dataclass(frozen=True)
+class _Content:
+    """A version: the folder of the model, the sums of all files, the notes, and what is written last."""
+
+    model: str
+    sums: Mapping[str, FileSum]
+    notes: Mapping[str, bytes]
+    last: Mapping[str, bytes]
+
+
+def _push_into_folder(content: _Content, destination: str, at_least: int, now: float) -> Version:
     work = f"{destination}/pushing-{int(now)}-{secrets.token_hex(8)}"
     with _held(work):
         try:
-            _copy(model, work, notes)
+            _copy(content, work)
+            _check(work, content)
+            _write(content.last, work)
         except BaseException:  # a full disk, and an interrupt, must not leave a half model
             _remove_if_possible(work)
             raise
         while True:
-            version = _version(destination, max(at_least, next_number(destination, now=now)))
+            version = _version(destination, next_number(destination, now=at_least or now))
             try:
                 files.rename(work, version.path)
                 return version
@@ -96,12 +136,13 @@ def _is_abandoned(folder: str) -> bool:
         os.close(descriptor)
 
 
-def _push_into_bucket(model: str, destination: str, at_least: int, now: float, notes: Mapping[str, bytes]) -> Version:
-    version = _version(destination, max(at_least, next_number(destination, now=now)))
+def _push_into_bucket(content: _Content, destination: str, at_least: int, now: float) -> Version:
+    version = _version(destination, next_number(destination, now=at_least or now))
     # If this push is killed, the mark allows a later push to remove the version.
     mark = f"{destination}/pushing-{int(now)}-{version.number}"
     files.write(mark, b"")
-    _copy(model, version.path, notes)
+    _write(content.last, version.path)
+    _copy(content, version.path)
     files.remove(mark)
     return version
 
@@ -110,12 +151,29 @@ def _version(destination: str, number: int) -> Version:
     return Version(number, f"{destination}/{number}")
 
 
-def _copy(model: str, folder: str, notes: Mapping[str, bytes]) -> None:
-    for name in (RELEASE, CARD):
-        if name in notes:
-            files.write(f"{folder}/{name}", notes[name])
-    for name in sorted(model_files(model), key=lambda name: (name == SAVED_MODEL, name)):
-        files.copy(f"{model}/{name}", f"{folder}/{name}")
+def _copy(content: _Content, folder: str) -> None:
+    _write(content.notes, folder)
+    names = content.sums.keys() - content.notes.keys()
+    for name in sorted(names, key=lambda name: (name == SAVED_MODEL, name)):
+        files.copy(f"{content.model}/{name}", f"{folder}/{name}")
+
+
+def _write(contents: Mapping[str, bytes], folder: str) -> None:
+    for name, content in contents.items():
+        files.write(f"{folder}/{name}", content)
+
+
+def _check(folder: str, content: _Content) -> None:
+    """Refuses a copy that is not what was read before: a file that changed meanwhile, or a disk that lost a write."""
+    found = differences(folder, content.sums)
+    if found:
+        raise RestemError(
+            "the copy of the model is not what was to be pushed; nothing is pushed",
+            where=content.model,
+            expected="files that do not change while they are copied",
+            given=found.text,
+            remedy="Run again; if it happens again, check the disk",
+        )
 
 
 def remove(version: Version) -> bool:

@@ -5,15 +5,16 @@ from restem.pusher.release import Withdrawn, withdrawal
 from restem.run_record import EXTRA, read_classes
 
 
-def refusal(destination: str, model: str, *, allow_class_changes: bool) -> str | None:
+def refusal(destination: str, model: str, *, allow_class_changes: bool, known: str | None = None) -> str | None:
     """Why an approved model must not become the newest version, in sentences; None if it may.
 
     Args:
       destination: the folder of versions.
       model: the folder of the SavedModel.
       allow_class_changes: whether it may lack a class of the newest version.
+      known: the fingerprint of the model's files, if it is known.
     """
-    withdrawn = withdrawal(destination, model)
+    withdrawn = withdrawal(destination, model, known=known)
     if withdrawn is not None:
         return why_not(withdrawn)
     change = class_change(destination, read_classes(f"{model}/{EXTRA}"))

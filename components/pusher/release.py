@@ -117,21 +117,27 @@ def withdrawn_models(destination: str) -> tuple[Withdrawn, ...]:
     return ()
 
 
-def withdrawal(destination: str, model: str) -> Withdrawn | None:
-    """The withdrawn model that the model in the folder `model` is; None if it may be pushed."""
+def withdrawal(destination: str, model: str, *, known: str | None = None) -> Withdrawn | None:
+    """The withdrawn model that the model in the folder `model` is; None if it may be pushed.
+
+    Args:
+      destination: the folder of versions.
+      model: the folder of a model.
+      known: the model's fingerprint, if it is known.
+    """
     listed = withdrawn_models(destination)
     if not listed:
         return None
-    return _match(listed, *identity(model))
+    return _match(listed, *identity(model, known=known))
 
 
-def identity(model: str) -> tuple[str, str | None]:
-    """The fingerprint of a model's files, and its `product`."""
+def identity(model: str, *, known: str | None = None) -> tuple[str, str | None]:
+    """The fingerprint of a model's files (`known`, if it is known), and its `product`."""
     try:
         made = product(read_model(f"{model}/{EXTRA}"))
     except (DamagedRecord, OSError):
         made = None
-    return fingerprint(model), made
+    return known or fingerprint(model), made
 
 
 def _match(listed: Iterable[Withdrawn], files: str, made: str | None) -> Withdrawn | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from restem import files
 from restem.errors import RestemError
-from restem.model_files import CARD, RELEASE, fingerprint
+from restem.model_files import CARD, RELEASE, ModelDigest, fingerprint, model_digest
 from restem.pusher.kserve import FOLDER, follow
+from restem.pusher.manifest import refuse_changed
 from restem.pusher.push import push
 from restem.pusher.registry import Entry, find, read_registry, the_served
 from restem.pusher.release import Origin, Release, Withdrawn, identity, withdrawn_models
@@ -34,7 +35,9 @@ class Rollback:
     manifest: str | None
 
 
-def rollback(destination: str, number: int | None = None) -> Rollback:
+def rollback(
+    destination: str, number: int | None = None, *, sign_key: str | None = None, verify_key: str | None = None
+) -> Rollback:
     """Pushes an earlier approved version once more, as the newest one.
 
     The models of all versions after it are withdrawn: runs do not push them again, nor what they train again from the
@@ -43,6 +46,8 @@ def rollback(destination: str, number: int | None = None) -> Rollback:
     Args:
       destination: the folder of versions.
       number: the version; None: the newest one before the served whose model is another one and not withdrawn.
+      sign_key: the file of the private key that signs the manifest; None: it is not signed.
+      verify_key: the file of the public key by which the version must be signed.
 
     Raises:
       RestemError: there is nothing to go back to, or the version cannot be used.
@@ -69,7 +74,10 @@ def rollback(destination: str, number: int | None = None) -> Rollback:
             expected="a complete model that this project pushed",
             remedy="restem models lists the versions",
         )
-    model, made = identity(before.path)
+    # The new version gets a manifest of its own: it must not make changed files right.
+    refuse_changed(before.path, verify_key)
+    digest = model_digest(before.path)
+    model, made = identity(before.path, known=digest.fingerprint)
     withdrawn = [each for each in listed if each.fingerprint != model and (made is None or each.product != made)]
     passed = [entry for entry in entries if entry.ours and entry.problem is None and entry.number > before.number]
     at = time_text(now)
@@ -83,7 +91,7 @@ def rollback(destination: str, number: int | None = None) -> Rollback:
         origin=Origin(before.number, before.pushed_at, served.number),
         withdrawn=tuple(withdrawn),
     )
-    version = _push_again(before, destination, release, model)
+    version = _push_again(before, destination, release, digest, sign_key)
     try:
         manifest = follow(destination, version)
     except OSError as error:
@@ -101,19 +109,21 @@ def rollback(destination: str, number: int | None = None) -> Rollback:
     )
 
 
-def _push_again(before: Entry, destination: str, release: Release, model: str) -> Version:
+def _push_again(
+    before: Entry, destination: str, release: Release, digest: ModelDigest, sign_key: str | None
+) -> Version:
     notes = {RELEASE: release.to_bytes()}
     try:
         if files.exists(f"{before.path}/{CARD}"):
             notes[CARD] = files.read(f"{before.path}/{CARD}")
-        version = push(before.path, destination, notes=notes)
+        version = push(before.path, destination, digest=digest, notes=notes, run=release.run, sign_key=sign_key)
     except OSError as error:
         raise RestemError(
             f"version {before.number} cannot be copied; nothing has changed",
             where=destination,
             given=error.strerror or type(error).__name__,
         ) from None
-    if fingerprint(version.path) != model:  # a file system that lost a write
+    if fingerprint(version.path) != digest.fingerprint:  # a file system that lost a write
         raise RestemError("the copy differs from its origin", where=version.path, given=f"version {before.number}")
     return version
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from restem.files import entries, exists, is_folder
-from restem.model_files import SAVED_MODEL, fingerprint, model_files
+from restem.model_files import SAVED_MODEL, SIGNATURE, fingerprint, model_files
 from restem.run_record import CLASSES, EXTRA, MODEL
 
 SHARD = re.compile(r"^variables/variables\.data-\d{5}-of-(\d{5})$")
@@ -79,9 +79,18 @@ def missing(sizes: Mapping[str, int]) -> str | None:
     return None
 
 
-def newest_if_same(destination: str, model: str) -> Version | None:
-    """The newest version if it is the model in the folder `model`, otherwise None."""
+def newest_if_same(destination: str, model: str, *, known: str | None = None, signed: bool = False) -> Version | None:
+    """The newest version if it is the model in the folder `model`, otherwise None.
+
+    Args:
+      destination: the folder of versions.
+      model: the folder of a model.
+      known: the model's fingerprint, if it is known.
+      signed: whether the version must have a signature.
+    """
     last = next(iter(versions(destination)), None)
     if last is None or model_files(last.path) != model_files(model):  # Comparing sizes first is cheap.
         return None
-    return last if fingerprint(last.path) == fingerprint(model) else None
+    if signed and not exists(f"{last.path}/{SIGNATURE}"):
+        return None
+    return last if fingerprint(last.path) == (known or fingerprint(model)) else None

@@ -7,7 +7,9 @@ from pydantic import ValidationError
 
 from restem.errors import RestemError
 from restem.example_gen.dataset import first_few
+from restem.files import file_sizes
 from restem.images.config import ImageConfig
+from restem.pusher.manifest import refuse_changed
 from restem.pusher.versions import missing
 from restem.record_files import DamagedRecord
 from restem.run_record import EXTRA, NETWORK, ModelRecord, read_classes, read_model
@@ -34,6 +36,25 @@ def unusable(folder: str, sizes: Mapping[str, int]) -> str | None:
     except DamagedRecord as damage:
         return f"{EXTRA}/{damage}"
     return None
+
+
+def refused(folder: str, verify_key: str | None) -> str | None:
+    """As `unusable`; but a complete version whose files are not those that were pushed stops the run.
+
+    An older version, or none, would be another start than was asked for.
+
+    Args:
+      folder: a version as the Pusher writes it.
+      verify_key: the file of the public key by which it must be signed.
+
+    Raises:
+      RestemError: its files changed, or it is not signed.
+    """
+    sizes = file_sizes(folder)
+    gone = missing(sizes)
+    if gone is None:
+        refuse_changed(folder, verify_key)
+    return gone or unusable(folder, sizes)
 
 
 def check_same_network(

@@ -13,7 +13,7 @@ from restem.images.config import ImageConfig
 from restem.model_files import fingerprint
 from restem.pusher.versions import newest, newest_version
 from restem.run_record import EXTRA, MadeOf, read_classes
-from restem.start.check import check_classes, check_same_network, unusable
+from restem.start.check import check_classes, check_same_network, refused
 from restem.trainer.model_config import LATEST_APPROVED, ModelConfig, StemConfig
 
 FILE = "start.json"
@@ -66,7 +66,11 @@ class Start:
 
 
 def choose_start(
-    custom: Mapping[str, Any], destination: str | None, classes: Sequence[str], files: Sequence[str]
+    custom: Mapping[str, Any],
+    destination: str | None,
+    classes: Sequence[str],
+    files: Sequence[str],
+    verify_key: str | None = None,
 ) -> Start:
     """Finds the model.
 
@@ -75,16 +79,17 @@ def choose_start(
       destination: the folder of approved versions, for latest_approved.
       classes: this run's class names in label order.
       files: patterns of the files with the transformed examples, which may be read.
+      verify_key: the file of the public key by which the model must be signed.
 
     Raises:
-      RestemError: a requested folder has no usable model; the model's network is another one; it has classes that the
-        data do not have.
+      RestemError: the model's files are not those that were pushed, or not signed; a requested folder has no usable
+        model; the model's network is another one; it has classes that the data do not have.
     """
     model = ModelConfig.model_validate(custom["model"])
     latest = model.weights == LATEST_APPROVED
     where = destination if latest else model.weights
     assert where is not None
-    found, skipped = (newest_version if latest else newest)(where, lambda each: unusable(each, file_sizes(each)))
+    found, skipped = (newest_version if latest else newest)(where, lambda each: refused(each, verify_key))
     if found is None:
         if latest:
             return Start("first", skipped=skipped)

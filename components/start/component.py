@@ -23,6 +23,7 @@ class ContinuingTrainerSpec(TrainerSpec):
     PARAMETERS = {  # noqa: RUF012 - TFX requires plain dicts
         **TrainerSpec.PARAMETERS,
         "destination": ExecutionParameter(type=str, optional=True),
+        "verify_key": ExecutionParameter(type=str, optional=True),
         "code": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -46,6 +47,7 @@ class ContinuingTrainer(BaseComponent):
         raw_examples: types.BaseChannel,
         *,
         destination: str | None,
+        verify_key: str | None,
         sections: dict[str, Any],
         config: dict[str, Any],
     ) -> None:
@@ -59,6 +61,7 @@ class ContinuingTrainer(BaseComponent):
                 schema=schema,
                 raw_examples=raw_examples,
                 destination=destination,
+                verify_key=verify_key,
                 code=code_fingerprint("start.driver", "start.executor"),
                 model=types.Channel(type=standard_artifacts.Model),
                 model_run=types.Channel(type=standard_artifacts.ModelRun),
@@ -73,6 +76,7 @@ def candidate_trainer(
     schema: types.BaseChannel,
     raw_examples: types.BaseChannel,
     destination: str,
+    verify_key: str | None = None,
     sections: dict[str, Any],
     config: dict[str, Any],
     base_model: types.BaseChannel | None = None,
@@ -86,6 +90,7 @@ def candidate_trainer(
       schema: the schema with the class names.
       raw_examples: the output of ImageExampleGen; a model that needs no training is evaluated on their split `test`.
       destination: the folder of approved versions.
+      verify_key: the file of the public key by which a version must be signed.
       sections: the sections `image`, `model`, `stem` and `train`, as dicts; a change in them triggers a new training.
       config: the complete resolved configuration, for the record.
       base_model: the Pretrain step's checkpoint.
@@ -106,6 +111,7 @@ def candidate_trainer(
         **shared,
         raw_examples=raw_examples,
         destination=destination if model.weights == LATEST_APPROVED else None,
+        verify_key=verify_key,
         sections=sections,
         config=config,
     )

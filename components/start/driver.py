@@ -34,6 +34,7 @@ def find(inputs: dict[str, list[Artifact]], properties: dict[str, Any]) -> Start
         properties.get("destination"),
         run_classes(inputs),
         [io_utils.all_files_pattern(f"{uri}/Split-{split}") for split in ("train", "val", "test")],
+        properties.get("verify_key"),
     )
     start.tell()
     return start

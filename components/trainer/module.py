@@ -13,6 +13,7 @@ from tensorflow.python.util import _pywrap_util_port  # TensorFlow exposes only 
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from restem.environment import lock_digest, packages_digest
 from restem.fingerprint import file_fingerprint
 from restem.images.config import ImageConfig
 from restem.processor import describe_processor
@@ -20,6 +21,7 @@ from restem.record_files import write_json
 from restem.run_record import (
     EXTRA,
     STEM,
+    Environment,
     Epoch,
     Evaluation,
     Kept,
@@ -179,6 +181,7 @@ def run_fn(fn_args: FnArgs) -> None:
         started_from=pushed,
         made_of=made_of(given, input_files(fn_args)) if role == "candidate" else None,
         code=given.get("code"),
+        environment=Environment(lock_digest(), packages_digest()),
         temperature=temperature,
         source=source_record(network.report.to_dict(), network.plausibility, stock=network.stock_source),
     )

@@ -15,6 +15,7 @@ COMMANDS = {
     "models": ("restem.pipeline.commands.models", "List the released versions, and remove old ones."),
     "rollback": ("restem.pipeline.commands.rollback", "Make an earlier version the newest one again."),
     "clean": ("restem.pipeline.commands.clean", "Remove what no kept run and no released version needs."),
+    "verify": ("restem.pipeline.commands.verify", "Check that a version has the files that were pushed."),
     "predict": ("restem.pipeline.commands.predict", "Classify images with a pushed model."),
     "export": ("restem.pipeline.commands.export", "Convert a pushed model to ONNX, TFLite or Keras, and compare."),
     "stem": ("restem.pipeline.commands.stem", "Change one network's stem and print the transfer report."),

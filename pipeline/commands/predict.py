@@ -21,7 +21,7 @@ MOST_SHOWN = 1000  # images whose answers are printed
 @click.option(
     "--out", metavar="FILE.csv", help="Write a table; if it is interrupted, the same command goes on with it."
 )
-@click.option("--trust", is_flag=True, help="Also load a model that restem did not write.")
+@click.option("--trust", is_flag=True, help="Also load a model that restem did not write, or whose files have changed.")
 @json_option
 def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: bool, as_json: bool) -> int:
     """Classify IMAGEs, and all files in FOLDERs and their sub-folders, with a MODEL.
@@ -31,8 +31,9 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
     label, probability, error, and one for each of up to 100 classes. The exit code is 1 if an image cannot be read.
 
     A SavedModel is a program: its graph can read and write files of this machine. Without --trust, only models with
-    the complete record that restem writes are loaded. This protects from loading a stranger's SavedModel by mistake. It
-    does not protect from somebody who copies such a record, or who can change the files of your models.
+    the complete record that restem writes, and with the files that were pushed, are loaded. This protects from loading
+    a stranger's SavedModel by mistake, and from damage. It does not protect from somebody who copies such a record, or
+    who can change the files of your models.
     """
     from restem.errors import RestemError
     from restem.model_files import fingerprint

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from restem.pipeline.commands.options import config_option, json_option, set_option
+from restem.pipeline.commands.options import config_option, json_option, recompute_option, set_option
 
 SUFFIX = ".weights.h5"
 
@@ -16,8 +16,11 @@ SUFFIX = ".weights.h5"
 @set_option
 @click.option("--out", required=True, metavar="FILE", help=f"The checkpoint to write, a {SUFFIX} file.")
 @click.option("--root", metavar="DIR", help="The folder for the run and its cache. Default: runs/<name>.")
+@recompute_option
 @json_option
-def pretrain(config_path: str, overrides: tuple[str, ...], out: str, root: str | None, as_json: bool) -> None:
+def pretrain(
+    config_path: str, overrides: tuple[str, ...], out: str, root: str | None, recompute: bool, as_json: bool
+) -> None:
     """Train a stock RGB ResNet from scratch on the training images that the section 'pretrain' sets.
 
     Then set model.weights to the path of the checkpoint.
@@ -36,7 +39,7 @@ def pretrain(config_path: str, overrides: tuple[str, ...], out: str, root: str |
     preflight(config, pretrain=True)
     path = Path(out).expanduser().resolve()
     folder = RunFolder.of(config, root)
-    last, _ = follow("restem.pipeline.local.tasks:pretrain", config, folder, {"out": str(path)})
+    last, _ = follow("restem.pipeline.local.tasks:pretrain", config, folder, {"out": str(path), "recompute": recompute})
     if as_json:
         print(json.dumps({"checkpoint": str(path), "accuracy": last["accuracy"], "loss": last["loss"]}))
     else:

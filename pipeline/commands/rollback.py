@@ -26,9 +26,14 @@ def rollback(
     Without VERSION: the newest one before the served version, with another model that was not rolled back itself. The
     models that are passed over are not pushed again by later runs, unless new images, settings or code change them.
     """
+    from restem.pipeline.config import load_config
+    from restem.pusher.config import PushConfig
     from restem.pusher.rollback import rollback as go_back
 
-    done = go_back(find_destination(config_path, overrides, root, destination), version)
+    place = find_destination(config_path, overrides, root, destination)
+    # With --destination alone, the keys are not known.
+    push = load_config(config_path, overrides).push if config_path else PushConfig()
+    done = go_back(place, version, sign_key=push.sign_key, verify_key=push.verify_key)
     if as_json:
         told = {
             "version": done.version.number,

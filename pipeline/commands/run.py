@@ -5,15 +5,16 @@ import sys
 
 import click
 
-from restem.pipeline.commands.options import config_option, json_option, set_option
+from restem.pipeline.commands.options import config_option, json_option, recompute_option, set_option
 
 
 @click.command()
 @config_option
 @set_option
 @click.option("--root", metavar="DIR", help="The run's folder: cache, logs, models. Default: runs/<name>.")
+@recompute_option
 @json_option
-def run(config_path: str, overrides: tuple[str, ...], root: str | None, as_json: bool) -> None:
+def run(config_path: str, overrides: tuple[str, ...], root: str | None, recompute: bool, as_json: bool) -> None:
     """Run the pipeline: train a model on images, evaluate it, and push it if it is approved.
 
     Steps whose inputs have not changed come from the cache. A model that is not approved is a normal result: the exit
@@ -31,7 +32,8 @@ def run(config_path: str, overrides: tuple[str, ...], root: str | None, as_json:
     with notifying(config, str(folder.root)) as tell:
         for warning in preflight(config, root=folder.root):
             click.echo(f"restem: {warning}", err=True)
-        summary, learned = follow("restem.pipeline.local.tasks:run_pipeline", config, folder)
+        task = "restem.pipeline.local.tasks:run_pipeline"
+        summary, learned = follow(task, config, folder, {"recompute": recompute})
         summary |= learned
     tell(lambda: summary)
     # With --json, standard output has only the JSON line.

@@ -35,6 +35,7 @@ KEYWORDS = {
     ("pretrain", "path"): EMBEDDED,
     ("evaluate", "baseline"): BASELINES,
     ("push", "destination"): (),
+    ("push", "verify_key"): (),
 }
 
 
@@ -177,6 +178,11 @@ def _absolute(config: Config, folder: Path, overridden: set[KeyPath]) -> Config:
         from_command_line = any(key in overridden for key in ((section_name,), (section_name, field)))
         base = Path.cwd() if from_command_line else folder
         config = with_values(config, **{section_name: {field: _resolved(base, value, f"{section_name}.{field}")}})
+    if config.push.sign is not None:
+        asked = {("push",), ("push", "sign"), ("push", "sign", "key")}
+        base = Path.cwd() if asked & set(overridden) else folder
+        key = _resolved(base, config.push.sign.key, "push.sign.key")
+        config = with_values(config, push={"sign": config.push.sign.model_copy(update={"key": key})})
     base = Path.cwd() if ("kubeflow",) in overridden or ("kubeflow", "volumes") in overridden else folder
     volumes = tuple(
         volume.model_copy(update={"holds": _resolved(base, volume.holds, "kubeflow.volumes")})

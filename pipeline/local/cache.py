@@ -1,4 +1,4 @@
-"""TFX's cache for a root that can be moved: keys without the root's path.
+"""TFX's cache for a root that can be moved: keys without the root's path; and without damaged results.
 
 TFX hashes the absolute paths of a step's inputs and parameters into the key of its cache, so a root under another name
 would compute everything again. It also hashes the flags of the Beam runner, which change how a step runs, not what it
@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 # As TFX names a result: <root>/pipeline/<step>/<output>/<number of the execution>.
@@ -23,15 +23,21 @@ log = logging.getLogger("restem")
 
 
 @contextlib.contextmanager
-def cache_of(root: str) -> Iterator[None]:
+def cache_of(root: str, usable: Callable[[str], bool]) -> Iterator[None]:
     """Changes TFX's cache in this process while the context lasts.
 
     Args:
         root: the absolute path of the run's folder.
+        usable: whether a result in this folder may come from the cache.
     """
     from tfx.orchestration.portable import cache_utils
 
-    key = cache_utils.get_cache_context
+    key, cached = cache_utils.get_cache_context, cache_utils.get_cached_outputs
+
+    def usable_outputs(*args: Any, **others: Any) -> Any:
+        found = cached(*args, **others)
+        every = [artifact.uri for artifacts in (found or {}).values() for artifact in artifacts]
+        return found if all([usable(uri) for uri in every]) else None
 
     def key_without_paths(
         *,
@@ -50,11 +56,11 @@ def cache_of(root: str) -> Iterator[None]:
             **others,
         )
 
-    cache_utils.get_cache_context = key_without_paths
+    cache_utils.get_cache_context, cache_utils.get_cached_outputs = key_without_paths, usable_outputs
     try:
         yield
     finally:
-        cache_utils.get_cache_context = key
+        cache_utils.get_cache_context, cache_utils.get_cached_outputs = key, cached
 
 
 def _without_runner(spec: Any) -> Any:

@@ -10,6 +10,7 @@ from restem.files import exists, file_sizes
 from restem.model_files import SAVED_MODEL
 from restem.pipeline.local.database import DATABASE
 from restem.pipeline.local.past_runs import AT, PastRun, find_runs
+from restem.pusher.manifest import REMEDY, refuse_changed
 from restem.pusher.release import read_release
 from restem.pusher.versions import missing, newest
 from restem.record_files import DamagedRecord
@@ -42,7 +43,7 @@ def find_model(name: str, *, trust: bool = False) -> FoundModel:
       trust: whether the model may be one that this project did not write.
 
     Raises:
-      RestemError: there is none, or this project did not write it.
+      RestemError: there is none, this project did not write it, or its files are not those that were pushed.
     """
     folder = Path(name).expanduser()
     root, at, _ = name.rpartition(AT)
@@ -74,7 +75,7 @@ def not_ours(folder: str) -> str | None:
 def _of_root(name: str, trust: bool) -> FoundModel:
     runs = find_runs(name)
     for run in reversed(runs):
-        destination = _destination(run)
+        destination = destination_of(run)
         found = newest(destination, _usable(trust))[0] if destination else None
         if found is not None:
             return FoundModel(Path(found).resolve())
@@ -98,7 +99,7 @@ def _is_approved(run: PastRun) -> bool:
     return (Path(run.output("Evaluator", "blessing")) / BLESSED_FILE).is_file()
 
 
-def _destination(run: PastRun) -> str | None:
+def destination_of(run: PastRun) -> str | None:
     """The folder of versions that the run pushed to."""
     try:
         config = read_model(run.output("Trainer", "model_run")).config
@@ -112,7 +113,11 @@ def _usable(trust: bool) -> Callable[[str], str | None]:
     def problem(folder: str) -> str | None:
         if not exists(f"{folder}/{SAVED_MODEL}"):
             return "there is no pushed model"
-        return None if trust else not_ours(folder)
+        if trust:
+            return None
+        if missing(file_sizes(folder)) is None:
+            refuse_changed(folder, remedy=f"{REMEDY}. restem predict --trust loads it nevertheless")
+        return not_ours(folder)
 
     return problem
 

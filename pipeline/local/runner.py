@@ -1,4 +1,4 @@
-"""TFX's local runner, with a callback for each step."""
+"""TFX's local runner, with a callback for each step, and a check of the files that pass from step to step."""
 
 import copy
 import os
@@ -11,9 +11,14 @@ from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import runtime_parameter_utils
+from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 from restem.pipeline.local.cache import adopt, cache_of
+from restem.pipeline.local.results import Results, forget_removed
+
+# Before these steps the files are read again: what they approve and release must be what was made.
+JUDGING = ("Evaluator", "Pusher")
 
 OnStep = Callable[[str, str, float], None]  # node id, "started" | "done" | "cached", seconds
 
@@ -21,8 +26,12 @@ OnStep = Callable[[str, str, float], None]  # node id, "started" | "done" | "cac
 class LocalRunner(local_dag_runner.LocalDagRunner):
     """TFX's local runner, with a callback for each step; `executions` has the finished execution ids by node id."""
 
-    def __init__(self, on_step: OnStep, before: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, on_step: OnStep, before: Callable[[], object] = lambda: None, *, recompute: bool = False
+    ) -> None:
         super().__init__()
+        self._results = Results(recompute=recompute)
+        self._uris: dict[tuple[str, str], list[str]] = {}  # by step and output
         self.executions: dict[str, int] = {}
         self._on_step = on_step
         self._before = before
@@ -33,7 +42,8 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         database = _connection(pipeline).sqlite.filename_uri
         root = os.path.dirname(database)
         adopt(database, root)
-        with cache_of(root):
+        forget_removed(root)
+        with cache_of(root, self._results.usable):
             self._run_steps(pipeline, run_options)
 
     def _run_steps(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None) -> None:
@@ -47,8 +57,14 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
             single.nodes.append(node)
             self._on_step(step, "started", 0.0)
             start = time.monotonic()
+            inputs = self._inputs(node)
             try:
-                super().run_with_ir(single, run_options)
+                self._results.check(inputs, again=step in JUDGING)
+                try:
+                    super().run_with_ir(single, run_options)
+                except Exception as error:
+                    self._results.explain(error, inputs)
+                    raise
                 state = self._finish(pipeline, step, run_id)
             except Exception as error:
                 error.__dict__["step"] = step  # a sentence for the user names it
@@ -68,7 +84,21 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         if not executions or executions[-1].last_known_state not in (states.COMPLETE, states.CACHED):
             raise RuntimeError("its inputs are missing: an earlier step did not produce them")
         self.executions[step] = executions[-1].id
-        return "cached" if executions[-1].last_known_state == states.CACHED else "done"
+        cached = executions[-1].last_known_state == states.CACHED
+        with metadata.Metadata(_connection(pipeline)) as handle:
+            outputs = execution_lib.get_output_artifacts(handle, executions[-1].id)
+        for key, artifacts in outputs.items():
+            self._uris[step, key] = [artifact.uri for artifact in artifacts]
+            if not cached:
+                for uri in self._uris[step, key]:
+                    self._results.written(uri)
+        return "cached" if cached else "done"
+
+    def _inputs(self, node: pipeline_pb2.Pipeline.PipelineOrNode) -> list[str]:
+        """The folders of the results that a step reads, without those of steps that have not run."""
+        channels = [channel for each in node.pipeline_node.inputs.inputs.values() for channel in each.channels]
+        read = [(channel.producer_node_query.id, channel.output_key) for channel in channels]
+        return list(dict.fromkeys(uri for each in read for uri in self._uris.get(each, [])))
 
 
 def _connection(pipeline: pipeline_pb2.Pipeline) -> Any:

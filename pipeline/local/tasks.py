@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def run_pipeline(request: dict, emit: Callable[[dict], None]) -> dict:
-    """Runs the whole pipeline: `request` has `config` (JSON text) and `root`. Returns the summary."""
+    """Runs the whole pipeline: `request` has `config` (JSON text), `root` and `recompute`. Returns the summary."""
     outputs = _run("create_pipeline", request, emit)
 
     from restem.pipeline.config import config_from_json
@@ -83,7 +83,7 @@ def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
             folder.trained(step)  # the checkpoints of one training take several times the size of its network
         emit({"event": "step", "step": step, "state": state, "seconds": seconds})
 
-    runner = LocalRunner(on_step)
+    runner = LocalRunner(on_step, recompute=request.get("recompute", False))
     pipeline = getattr(pipelines, create)(config, root=str(folder.root))
     runner.run(pipeline)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)  # every training has ended, and its results are recorded

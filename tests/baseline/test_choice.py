@@ -7,22 +7,14 @@ from restem.baseline.check import missing, problem
 from restem.baseline.choice import Choice, Skipped, choose
 from restem.errors import RestemError
 from restem.model_files import fingerprint
+from tests.damage import DATA, flip
 from tests.tiny_model import CLASSES, export_tiny
 
 EXTRA = "assets.extra"
-DATA = "variables/variables.data-00000-of-00001"
 
 
 def cut(path, share=0.5):
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-
-
-def flip(path):
-    """Changes bytes in the middle; the length stays the same."""
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 8] = bytes(255 - byte for byte in content[middle : middle + 8])
-    path.write_bytes(bytes(content))
 
 
 DAMAGE = {

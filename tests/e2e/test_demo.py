@@ -84,6 +84,16 @@ def test_pushed_in_tensorflow_servings_layout(demo):
     assert json.loads((version / "assets.extra" / "model.json").read_text())["config"]["stem"]["extra_bands"] == "mean"
 
 
+def test_the_version_and_the_results_of_the_steps_can_be_proved(demo, restem):
+    checked = restem("verify", demo.root, "--json").result
+    assert (checked["version"], checked["differs"]) == (demo.result["pushed_to"], False)
+    assert checked["of_run"] == f"{demo.root}@{checked['run'][:19]}"
+    assert all(checked["made_of"][digest] for digest in ("data", "configuration", "code", "packages"))
+    results = checked["results"]
+    assert [result for result in results if not result["known"]] == []
+    assert {result["step"] for result in results} == set(STEPS)
+
+
 def test_candidate_and_baseline_are_trained_under_the_same_conditions(demo):
     runs = {}
     for folder in (demo.root / "pipeline").glob("*/model_run/*"):

@@ -100,7 +100,9 @@ def push(run, folder):
         {"pushed_model": [artifact(standard_artifacts.PushedModel, folder / "pushed")]},
         {
             "push_destination": proto_utils.proto_to_json(destination),
-            "custom_config": json.dumps({"name": "tiny", "storage_uri": None, "allow_class_changes": False}),
+            "custom_config": json.dumps(
+                {"name": "tiny", "storage_uri": None, "allow_class_changes": False, "sign_key": None}
+            ),
         },
     )
     return (folder / "served").exists()

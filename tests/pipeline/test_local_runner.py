@@ -25,9 +25,10 @@ def test_unchanged_steps_come_from_the_cache_and_a_failed_step_ends_the_run(tmp_
     root = tmp_path / "root"
     root.mkdir()
     moves = [("b", "move"), ("b", "copy"), ("b", "lose")]
+    damage = [("a", "flip"), ("a", "recompute"), ("a", "")]
     request = {
         "root": str(root),
-        "runs": [("a", ""), ("a", ""), ("b", ""), ("b", "clean"), ("a", ""), *moves, ("b", "fixable")],
+        "runs": [("a", ""), ("a", ""), ("b", ""), ("b", "clean"), ("a", ""), *moves, *damage, ("b", "fixable")],
     }
     with pytest.raises(WorkFailed) as caught:
         run_worker(
@@ -36,12 +37,16 @@ def test_unchanged_steps_come_from_the_cache_and_a_failed_step_ends_the_run(tmp_
             log=tmp_path / "log",
             on_event=lambda event: told.append(event),
         )
+    made = f"{root}-moved-copied/pipeline/Make/examples/9"
     events = [(event["step"], event["state"]) for event in told if event["event"] == "step"]
     messages = [event["message"] for event in told if event["event"] == "log"]
     assert [message.split(": ")[0] for message in messages] == [
         f"the folder was moved or copied from {root}",
         f"the folder was moved or copied from {root}-moved",
+        f"{made} is damaged (text is changed)",
     ]
+    (refused,) = (event["message"] for event in told if event["event"] == "refused")
+    assert refused.startswith(f"{made}/text: this file is not as the step Make wrote it. ")
     assert str(caught.value) == "a/b.png: the label is missing. Add it."
     assert events[:4] == [("Make", "started"), ("Make", "done"), ("Use", "started"), ("Use", "done")]
     assert [event for event in events[4:] if event[1] != "started"] == [
@@ -55,10 +60,13 @@ def test_unchanged_steps_come_from_the_cache_and_a_failed_step_ends_the_run(tmp_
         *[("Make", "cached"), ("Use", "cached")],
         # A result whose files are gone is made again.
         *[("Make", "cached"), ("Use", "done")],
+        # A damaged one stops the run; with --recompute it is made again, and what needs it.
+        *[("Make", "done"), ("Use", "done")],
+        *[("Make", "cached"), ("Use", "cached")],
         ("Make", "cached"),
     ]
     assert sorted(path.read_text() for path in tmp_path.glob("root-moved/pipeline/Use/model/*/text")) == ["A", "B"]
-    assert [path.read_text() for path in tmp_path.glob("root-moved-copied/pipeline/Use/model/*/text")] == ["B"]
+    assert {path.read_text() for path in tmp_path.glob("root-moved-copied/pipeline/Use/model/*/text")} == {"A", "B"}
     with contextlib.closing(sqlite3.connect(tmp_path / "root-moved-copied" / "metadata.sqlite")) as database:
         assert former_roots(database, str(tmp_path / "root-moved-copied")) == []
         assert former_roots(database, "/elsewhere") == [str(tmp_path / "root-moved-copied")]

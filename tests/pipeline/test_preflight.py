@@ -1,5 +1,7 @@
+import shutil
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from restem.pipeline import imagenet as module
 from restem.pipeline.config import load_config
 from restem.pipeline.preflight import preflight
 from restem.pipeline.preflight_network import check_source
+from restem.pusher.push import push
 from restem.record_files import write_json
 from restem.run_record import ModelInput, ModelRecord
 from restem.stem.checkpoint import layout
@@ -285,6 +288,21 @@ def test_a_pushed_model_to_go_on_from_is_compared_with_the_configuration(write, 
     settings = pushed(bits=16)
     with pytest.raises(RestemError, match=r"Expected image\.bits 16, given image\.bits 8"):
         check(write, LATEST, *settings)
+
+
+def test_a_changed_version_and_a_key_that_cannot_be_used_stop_before_the_first_step(write, images, pushed, tmp_path):
+    settings = pushed()
+    newer = Path(push(str(tmp_path / "serving" / "5"), str(tmp_path / "serving")).path)
+    check(write, LATEST, *settings)
+    (newer / "variables" / "variables.index").write_bytes(b"y")
+    for more in ([LATEST], ["model.weights=none"], ["model.weights=none", f"evaluate.baseline={newer}"]):
+        with pytest.raises(RestemError, match=r"not those that were pushed.*variables/variables\.index is changed"):
+            check(write, *settings, *more)
+    shutil.rmtree(newer)
+    with pytest.raises(RestemError, match=r"push\.sign\.key \(.*own\.yaml\): this key cannot sign"):
+        check(write, LATEST, *settings, f"push.sign.key={tmp_path / 'own.yaml'}")
+    with pytest.raises(RestemError, match=r"push\.verify_key \(.*\): there is no such key file"):
+        check(write, *settings, "model.weights=none", f"push.verify_key={tmp_path / 'none.pem'}")
 
 
 def test_the_first_weights_are_checked_if_something_starts_with_them(write, images, pushed, tmp_path, monkeypatch):

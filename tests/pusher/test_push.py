@@ -171,7 +171,7 @@ def test_in_a_bucket_saved_model_pb_comes_last(bucket, tiny_model):
     version = push(str(tiny_model), "bucket://x/serving/")
     assert version.path == f"bucket://x/serving/{version.number}"
     assert bucket.written[-1] == f"{version.path}/saved_model.pb"
-    assert len(bucket.written) == len(file_sizes(str(tiny_model))) + 1
+    assert len(bucket.written) == len(file_sizes(str(tiny_model))) + 2  # the mark and the manifest
     assert fileio.listdir("bucket://x/serving") == [f"{version.number}/"]
     assert newest_if_same("bucket://x/serving", str(tiny_model)) == version
 

@@ -12,7 +12,7 @@ pin() {
     --custom-compile-command "make lock" --constraint requirements.lock "$@"
 }
 
-pin --extra dicom --extra heif --extra kubeflow --extra track --extra tune setup.py -o "$here/packages.lock"
+pin --extra dicom --extra heif --extra kubeflow --extra sign --extra track --extra tune setup.py -o "$here/packages.lock"
 pin "$here/build.in" -o "$here/build.lock"
 there=()
 for name in $(sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' "$here/packages.lock" | sort -u); do there+=(--no-emit-package "$name"); done

@@ -35,6 +35,14 @@ def in_the_cluster(config: Config) -> Config:
                 config = with_values(config, **{section: {field: _on_a_volume(value, volumes)}})
         except RestemError as error:
             problems.append(Problem((section, field), error.what, error.expected, error.given, error.remedy))
+    sign = config.push.sign
+    try:
+        if sign is not None:
+            key_file = sign.model_copy(update={"key": _on_a_volume(sign.key, volumes)})
+            config = with_values(config, push={"sign": key_file})
+    except RestemError as error:
+        key = ("push", "sign", "key")
+        problems.append(Problem(key, error.what, error.expected, error.given, error.remedy))
     checkpoint = config.train.checkpoint
     try:
         if checkpoint.folder is not None and "://" not in checkpoint.folder:

@@ -52,13 +52,16 @@ def test_paths_are_relative_to_the_file_or_to_the_current_folder(write, tmp_path
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     text = MINIMAL + (
-        "model: {weights: w.h5}\npush: {destination: out}\npretrain: {path: 'embedded:digits'}\n"
+        "model: {weights: w.h5}\npush: {destination: out, sign: {key: s.pem}, verify_key: v.pem}\n"
+        "pretrain: {path: 'embedded:digits'}\n"
         "evaluate: {baseline: out/3}\n"
     )
     config = load_config(write(text))
     assert config.data.path == str(tmp_path / "images")
     assert config.model.weights == str(tmp_path / "w.h5")
     assert config.push.destination == str(tmp_path / "out")
+    assert (config.push.sign_key, config.push.verify_key) == (str(tmp_path / "s.pem"), str(tmp_path / "v.pem"))
+    assert load_config(write(text), ["push.sign.key=t.pem"]).push.sign_key == str(elsewhere / "t.pem")
     assert config.evaluate.baseline == str(tmp_path / "out" / "3")
     assert load_config(write(text), ["evaluate.baseline=latest_approved"]).evaluate.baseline == "latest_approved"
     assert config.pretrain.path == "embedded:digits"
@@ -82,6 +85,8 @@ def test_paths_are_relative_to_the_file_or_to_the_current_folder(write, tmp_path
         ("train: {deterministic: 1}", "train.deterministic", "true or false", "1"),
         ("train: {all: {epochs: 1, learning_rate: 2}}", "train.all.learning_rate", "more than 0, at most 1", "2"),
         ("data: {path: 3}", "data.path", "text", "3"),
+        ("push: {sign: {key: gs://b/k.pem}}", "push.sign.key", "a PEM file", "gs://b/k.pem"),
+        ("push: {verify_key: gs://b/k.pem}", "push.verify_key", "a PEM file", "gs://b/k.pem"),
         ("data: {path: x, max_quarantined: 5}", "data.max_quarantined", "at least 0, at most 1", "5"),
         ("model: {backbone: ResNet20}", "model.backbone", "'ResNet50'", "'ResNet20'"),
         ("beam: {args: --x}", "beam.args", "a list", "'--x'"),

@@ -54,8 +54,9 @@ def run(request: dict, emit) -> dict:
     """A task for run_worker: `request` has `root` and `runs`, pairs of text and behaviour.
 
     Before a run with the behaviour "move" or "copy" the root gets another name, before one with "lose" the results of
-    Use are removed, and before one with "clean" all results but those of the run before; Use then behaves as in other
-    runs.
+    Use are removed, before one with "clean" all results but those of the run before, and before one with "flip" a byte
+    of the last result of Make changes; Use then behaves as in other runs. After "flip" the refusal is emitted, and a
+    run with the behaviour "recompute" computes damaged results again.
     """
     from restem.pipeline.config import Config
     from restem.pipeline.local.clean import clean
@@ -74,9 +75,21 @@ def run(request: dict, emit) -> dict:
         elif behaviour == "clean":
             retained = Config.model_validate({**CONFIG, "retention": {"runs": 1}})
             clean(retained, RunFolder(Path(root)), now=time.time())
-        behaviour = "" if behaviour in ("move", "copy", "lose", "clean") else behaviour
-        runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))
-        pipeline = create_pipeline(root, text, behaviour)
-        runner.run(pipeline)
+        elif behaviour == "flip":
+            folder = os.path.join(root, "pipeline", "Make", "examples")
+            with open(os.path.join(folder, max(os.listdir(folder), key=int), "text"), "w", encoding="utf-8") as file:
+                file.write("c")
+        runner = LocalRunner(
+            lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}),
+            recompute=behaviour == "recompute",
+        )
+        pipeline = create_pipeline(root, text, behaviour if behaviour == "fixable" else "")
+        try:
+            runner.run(pipeline)
+        except RestemError as refusal:
+            if behaviour != "flip":
+                raise
+            emit({"event": "refused", "message": str(refusal)})
+            continue
         outputs = read_outputs(pipeline.metadata_connection_config, runner.executions)
     return {step: {key: artifacts[0].uri for key, artifacts in keys.items()} for step, keys in outputs.items()}

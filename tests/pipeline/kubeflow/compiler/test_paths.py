@@ -14,6 +14,15 @@ def test_local_paths_become_paths_on_the_volume(configured, tmp_path):
     assert str(tmp_path) not in config.model_dump_json(exclude={"kubeflow"})
 
 
+def test_keys_are_files_on_the_volume(configured, tmp_path):
+    keys = ["push.sign.key=/mnt/restem/sign.pem", "push.verify_key=/mnt/restem/verify.pem"]
+    push = in_the_cluster(configured(*keys)).push
+    assert (push.sign_key, push.verify_key) == ("/mnt/restem/sign.pem", "/mnt/restem/verify.pem")
+    with pytest.raises(ConfigError) as caught:
+        in_the_cluster(configured("push.sign.key=/elsewhere/sign.pem"))
+    assert [problem.key for problem in caught.value.problems] == [("push", "sign", "key")]
+
+
 def test_the_innermost_folder_decides(configured):
     volumes = "kubeflow.volumes=[{claim: a, mount: /a, holds: .}, {claim: b, mount: /b, holds: weights}]"
     config = configured()  # paths in --set are relative to another folder, so use absolute paths
