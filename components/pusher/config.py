@@ -1,7 +1,8 @@
 """The configuration section for the Pusher."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from restem.errors import check_visible
 from restem.section import Section
 
 
@@ -18,3 +19,10 @@ class PushConfig(Section):
         description="Where the serving cluster reads the destination: pvc://claim/path, gs://..., s3://... null means "
         "the destination itself if it is in a bucket and, on Kubeflow, the claim of its volume.",
     )
+
+    @field_validator("destination", "storage_uri")
+    @classmethod
+    def _is_one_line(cls, path: str | None) -> str | None:
+        if path is not None:
+            check_visible(path)
+        return path

@@ -27,6 +27,7 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
     from restem.pipeline.local.found_model import find_model
     from restem.pipeline.local.worker import run_in_worker
     from restem.report.formatting import size
+    from restem.storage import is_remote
 
     if int8 and kind not in INT8:
         raise RestemError(
@@ -41,7 +42,9 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
     if not target.parent.is_dir():
         raise RestemError("there is no such folder", where="--out", given=str(target.parent))
     request = {"model": str(model), "kind": kind, "out": str(target), "int8": int8, "images": images}
-    found = run_in_worker("restem.pipeline.local.tasks:convert", request)
+    # Images in a bucket cannot be read without credentials.
+    remote = is_remote(images or _path_of_images(model))
+    found = run_in_worker("restem.pipeline.local.tasks:convert", request, runs_model=not remote)
     if as_json:
         print(json.dumps(found))
         return 0
@@ -52,3 +55,15 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
     print(f"answers    {count(found['other_answers'])} differ; largest difference of a probability "
           f"{found['largest_difference']:.2g}")  # fmt: skip
     return 0
+
+
+def _path_of_images(model: Path) -> str:
+    """Where the run found its images; empty if the model's record does not say it."""
+    from restem.record_files import DamagedRecord
+    from restem.run_record import EXTRA, read_model
+
+    try:
+        path = read_model(f"{model}/{EXTRA}").config["data"]["path"]
+    except (DamagedRecord, OSError, KeyError, TypeError):
+        return ""
+    return path if isinstance(path, str) else ""

@@ -32,7 +32,8 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
 
     A SavedModel is a program: its graph can read and write files of this machine. Without --trust, only models with
     the complete record that restem writes are loaded. This protects from loading a stranger's SavedModel by mistake. It
-    does not protect from somebody who copies such a record, or who can change the files of your models.
+    does not protect from somebody who copies such a record, or who can change the files of your models. The model runs
+    in a process of its own, whose environment has no credentials.
     """
     from restem.errors import RestemError
     from restem.model_files import fingerprint
@@ -62,7 +63,7 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
     }
     with _Progress(sys.stderr) as show:
         try:
-            results = run_in_worker("restem.pipeline.local.tasks:predict", request, on_event=show)
+            results = run_in_worker("restem.pipeline.local.tasks:predict", request, on_event=show, runs_model=True)
         except Interrupted as interrupt:
             if target is None:
                 raise

@@ -27,6 +27,20 @@ evaluate: {slices: [site]}
 """
 
 
+SECRET = "s3cr3t"
+# On this machine the run is told about only if it fails, so the address is not called.
+WEBHOOK = [f"--set=notify.webhook=http://127.0.0.1:9/hook?token={SECRET}", "--set=notify.on=[failed]"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def secrets():
+    """The environment of all runs of this module has secrets."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_TOKEN", "RESTEM_KUBEFLOW_TOKEN", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, f"{SECRET}-{name}")
+        yield
+
+
 @pytest.fixture(scope="module")
 def volume(tmp_path_factory) -> Path:
     """The persistent volume: a folder that every step can access."""
@@ -67,9 +81,29 @@ def folder(volume):
 @pytest.fixture(scope="module")
 def run(folder, restem, tmp_path_factory):
     root = tmp_path_factory.mktemp("own-root")
-    done = restem("run", "--config", folder / "own.yaml", "--root", root, "--json", *QUICK)
+    done = restem("run", "--config", folder / "own.yaml", "--root", root, "--json", *QUICK, *WEBHOOK)
     assert done.code == 0, done.err[-3000:]
     return done, root
+
+
+def written_with(secret: str, folder: Path) -> list[str]:
+    """The files below a folder that hold the text."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 50
+    return [str(path) for path in files if secret.encode() in path.read_bytes()]
+
+
+def test_no_secret_is_in_anything_that_a_run_writes_or_says(run):
+    """The address of the webhook, and the environment: in logs, records, the report, the model, the database."""
+    done, root = run
+    assert written_with(SECRET, root) == []
+    assert SECRET not in done.out + done.err
+
+
+def test_no_secret_is_in_anything_that_a_run_on_kubeflow_writes(on_kubeflow, volume):
+    assert written_with(SECRET, on_kubeflow.cluster.folder) == []
+    assert written_with(SECRET, volume) == []
+    assert SECRET not in "".join(attempt.log for attempt in on_kubeflow.cluster.attempts)
 
 
 def test_each_unusual_file_is_converted_or_quarantined_with_the_reason(run):

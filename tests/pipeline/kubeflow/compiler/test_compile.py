@@ -16,7 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from restem.pipeline.kubeflow.compiler.compile import task_name
 from tests.pipeline.conftest import LIGHT
-from tests.pipeline.kubeflow.conftest import IMAGE
+from tests.pipeline.kubeflow.conftest import IMAGE, SECRET
 
 REPOSITORY = Path(__file__).parents[4]
 STEPS = [
@@ -52,6 +52,12 @@ def test_kubeflows_own_messages_accept_both_documents(documents, compiled):
     for executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
         json_format.ParseDict(executor, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
     assert components.load_component_from_file(str(compiled)).pipeline_spec == message
+
+
+def test_what_is_compiled_with_secrets_in_the_environment_has_none(compiled):
+    text = compiled.read_text(encoding="utf-8")
+    assert all(name in text for name in ("HOOK_ADDRESS", "HOOK_SECRET", "MLFLOW_TRACKING_TOKEN"))
+    assert SECRET not in text
 
 
 def test_every_step_is_there_with_a_name_that_kubernetes_accepts(spec):
