@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from restem.visible import say
+
 
 def main() -> None:
     """The entry point: `tfx pipeline create` loads it with LocalDagRunner.run disabled, `tfx run create` runs it."""
@@ -39,11 +41,11 @@ def main() -> None:
             stack.enter_context(folder.locked())
             warning = check_database(folder.root)
             if warning:
-                print(f"restem: {warning}", file=sys.stderr)
+                say(f"restem: {warning}", file=sys.stderr)
             prepare(config, folder)
 
         runner = LocalRunner(
-            lambda step, state, seconds: print(f"restem: {step}: {state}", file=sys.stderr), before=before
+            lambda step, state, seconds: say(f"restem: {step}: {state}", file=sys.stderr), before=before
         )
         pipeline = create_pipeline(resolved(config, folder), root=str(folder.root))
         runner.run(pipeline)

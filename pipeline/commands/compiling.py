@@ -7,6 +7,7 @@ from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
 from restem.pipeline.local.worker import run_in_worker
 from restem.pipeline.preflight import check_comparison
 from restem.pipeline.preflight_network import check_stem
+from restem.visible import say
 
 
 def compile_config(config: Config) -> str:
@@ -25,7 +26,7 @@ def compile_config(config: Config) -> str:
     """
     in_the_cluster(config)
     if config.notify.webhook:
-        print(
+        say(
             "restem: the compiled pipeline has notify.webhook as it is written. If the address is itself a secret, use "
             "notify.webhook_env and notify.kubernetes_secret instead.",
             file=sys.stderr,

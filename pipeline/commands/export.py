@@ -7,6 +7,7 @@ import click
 
 from restem.convert import ENDINGS, FORMATS, INT8
 from restem.pipeline.commands.options import json_option
+from restem.visible import say
 
 
 @click.command()
@@ -49,10 +50,10 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
         print(json.dumps(found))
         return 0
     before, now, (difference, low, high) = found["accuracy_before"], found["accuracy"], found["difference"]
-    print(f"written    {found['path']} ({size(found['size'])}; the pushed model {size(found['size_before'])})")
-    print(f"accuracy   {percent(now)}, the pushed model {percent(before)}, on {count(found['images'])} test images")
-    print(f"difference {points(difference)} ({points(low)} to {points(high)}, each end with 95% confidence)")
-    print(f"answers    {count(found['other_answers'])} differ; largest difference of a probability "
+    say(f"written    {found['path']} ({size(found['size'])}; the pushed model {size(found['size_before'])})")
+    say(f"accuracy   {percent(now)}, the pushed model {percent(before)}, on {count(found['images'])} test images")
+    say(f"difference {points(difference)} ({points(low)} to {points(high)}, each end with 95% confidence)")
+    say(f"answers    {count(found['other_answers'])} differ; largest difference of a probability "
           f"{found['largest_difference']:.2g}")  # fmt: skip
     return 0
 

@@ -11,6 +11,7 @@ import click
 
 from restem.pipeline.commands.options import json_option
 from restem.pipeline.commands.progress_text import progress_text
+from restem.visible import say
 
 MOST_SHOWN = 1000  # images whose answers are printed
 
@@ -51,7 +52,7 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
             remedy="Give --out FILE.csv",
         )
     if found.warning:
-        print(found.warning, file=sys.stderr, flush=True)
+        say(found.warning, file=sys.stderr, flush=True)
     classes, max_bytes = _about(found.path)
     request = {
         "model": str(found.path),
@@ -97,12 +98,12 @@ def list_files(names: Sequence[str]) -> list[str]:
 
 def _walk(folder: str) -> Iterator[str]:
     def failed(error: OSError) -> None:
-        print(f"restem: {error.filename} cannot be read: {error.strerror}; left out", file=sys.stderr)
+        say(f"restem: {error.filename} cannot be read: {error.strerror}; left out", file=sys.stderr)
 
     for here, folders, names in os.walk(folder, onerror=failed):
         for name in folders:
             if os.path.islink(os.path.join(here, name)) and not name.startswith("."):
-                print(f"restem: {os.path.join(here, name)} is a link to a folder; left out", file=sys.stderr)
+                say(f"restem: {os.path.join(here, name)} is a link to a folder; left out", file=sys.stderr)
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (os.path.join(here, name) for name in names if not name.startswith("."))
 
@@ -115,7 +116,7 @@ def _target(out: str) -> Path:
     """
     from restem.errors import RestemError
 
-    path = Path(out).expanduser().absolute()
+    path = Path(os.path.expanduser(out)).absolute()
     if path.suffix.lower() != ".csv":
         raise RestemError("the table needs the ending .csv", where=f"--out {out}")
     if path.exists():
@@ -172,17 +173,16 @@ def _tell_table(counts: dict[str, int], model: Path, target: Path, *, as_json: b
         print(json.dumps({"model": str(model), "out": str(target), **counts}))
     else:
         kept = f" ({counts['kept']:,} of them by an earlier call)" if counts["kept"] else ""
-        print(f"{counts['images']:,} images{kept}: {target}")
+        say(f"{counts['images']:,} images{kept}: {target}")
         if counts["failed"]:
-            print(f"{counts['failed']:,} of them cannot be read: the column error says why.", file=sys.stderr)
+            say(f"{counts['failed']:,} of them cannot be read: the column error says why.", file=sys.stderr)
     return 1 if counts["failed"] else 0
 
 
 def _show(results: list[dict], model: Path, *, as_json: bool) -> int:
-    from rich.markup import escape
     from rich.table import Table
 
-    from restem.pipeline.commands.console import print_table
+    from restem.pipeline.commands.console import escape, print_table
     from restem.visible import visible
 
     failed = [result for result in results if "error" in result]

@@ -31,7 +31,7 @@ class RunFolder:
         Raises:
             RestemError: its path has control characters, which patterns of files and lists of paths do not survive.
         """
-        path = (Path(root) if root else Path("runs") / config.name).expanduser().resolve()
+        path = (Path(os.path.expanduser(root)) if root else Path("runs") / config.name).resolve()
         check_visible(str(path), where="--root")
         return cls(path)
 

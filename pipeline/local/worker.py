@@ -30,7 +30,7 @@ from restem.pipeline.environment import TENSORFLOW_VARIABLES
 from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
 from restem.pipeline.local.scrubbed import scrubbed
 from restem.trainer.variables import TRAINING_STEPS
-from restem.visible import use_for_logs, visible_lines
+from restem.visible import say, use_for_logs, visible_lines
 
 Event = dict[str, Any]
 MIB = 2**20
@@ -127,7 +127,7 @@ def run_in_worker(
     def show(event: Event) -> None:
         if event["event"] == "log":
             # The worker escapes it already; but a graph in it can write to the pipe too.
-            print(visible_lines(str(event.get("message"))), file=sys.stderr, flush=True)
+            say(event.get("message"), file=sys.stderr, flush=True)
         else:
             on_event(event)
 

@@ -32,7 +32,7 @@ def test_output_goes_to_a_path_of_one_visible_line(write, tmp_path, monkeypatch,
         load_config(write(), [f"push.destination={json.dumps(name)}"])
 
 
-@pytest.mark.parametrize("name", ["-rf", "--root", "a/../../b", "~x/.."])
+@pytest.mark.parametrize("name", ["-rf", "--root", "a/../../b", "a/~x"])
 def test_output_goes_to_the_folder_that_was_named(write, tmp_path, monkeypatch, name):
     """Also with a leading dash: it becomes an absolute path, and so no option of a program."""
     (tmp_path / "here" / "a").mkdir(parents=True)
@@ -40,6 +40,7 @@ def test_output_goes_to_the_folder_that_was_named(write, tmp_path, monkeypatch, 
     expected = os.path.realpath(name)
     assert str(RunFolder.of(load_config(write()), f"./{name}").root) == expected
     assert load_config(write(), [f"push.destination=./{name}"]).push.destination == expected
+    assert RunFolder.of(load_config(write()), "~nobody-here/x").root == tmp_path / "here" / "~nobody-here" / "x"
 
 
 def test_a_second_run_in_the_same_root_is_refused(tmp_path):
