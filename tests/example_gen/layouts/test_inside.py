@@ -1,5 +1,6 @@
 """A table names files: only those in the data folder are read, unless the user allows others."""
 
+import csv
 import os
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
-from restem.example_gen.content import with_size
+from restem.example_gen.content import content, with_size
 from restem.example_gen.layouts.inside import DataFolder
 from restem.example_gen.listing import fingerprint, list_data
+from restem.visible import visible
 from tests.example_gen.memory import MemoryFileSystem
 
 
@@ -128,6 +130,21 @@ def test_a_bucket_is_the_folder_of_its_tables(monkeypatch, tmp_path):
     with pytest.raises(RestemError, match=r"data\.images_folder .*\(mem://bucket\)"):
         listed(f"{tmp_path}/all.csv")
     assert len(listed(f"{tmp_path}/all.csv", images_folder="mem://bucket").files) == 2
+
+
+def test_odd_names_are_only_names(tmp_path):
+    """Of files and of classes: options, line breaks, commands of a terminal, HTML, paths."""
+    names = ["-rf.png", "--out=x.png", "two\nlines.png", "\x1b[2J.png", "$(touch hacked).png", "~.png", "{SPAN}.png"]
+    labels = ["../../etc", "-rf", "a\nb", "\x1b]0;title\x07", "<script>", "--root=/", "/etc/passwd"]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode())
+    with (tmp_path / "all.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label"), *zip(names, labels, strict=True)])
+    listing = listed(f"{tmp_path}/all.csv")
+    assert listing.refused == ()
+    assert {content(listing.folder, file, 100).decode() for file in listing.files} == set(names)
+    assert set(listing.classes) == {visible(label) for label in labels}
+    assert all(name.isprintable() for name in listing.classes)
 
 
 @pytest.mark.parametrize("folder", ["/", "/data", "data", "."])

@@ -15,12 +15,15 @@ from restem.baseline.check import problem
 from restem.baseline.choice import choose
 from restem.errors import RestemError
 from restem.images.config import ImageConfig
+from restem.pipeline.commands.export import export
 from restem.pipeline.commands.predict import predict
+from restem.pipeline.local import worker
 from restem.pipeline.local.scrubbed import scrubbed
 from restem.start.choice import choose_start
 from restem.trainer import network as network_module
 from restem.trainer.continuation import continue_network
 from restem.trainer.model_config import StemConfig
+from tests.pipeline.local.test_found_model import write_version
 from tests.stem import networks
 from tests.tiny_model import CLASSES, export_tiny, png
 
@@ -142,6 +145,29 @@ def test_a_training_goes_on_from_weights_and_never_from_a_graph(hostile, traces,
     finally:
         shutil.rmtree(hostile / "assets.extra")
     assert traces() == []
+
+
+@pytest.mark.parametrize(
+    ("recorded", "options", "without"),
+    [
+        ("/images", [], True),
+        (None, [], True),
+        ("gs://bucket/images", [], False),
+        ("gs://bucket/images", ["--images", "/images"], True),
+        ("/images", ["--images", "gs://bucket/images"], False),
+    ],
+)
+def test_an_export_has_credentials_only_for_images_in_a_bucket(tmp_path, monkeypatch, recorded, options, without):
+    folder = write_version(tmp_path / "5")
+    record = json.loads((folder / "assets.extra" / "model.json").read_text())
+    record["config"]["data"] = {"path": recorded} if recorded else None
+    (folder / "assets.extra" / "model.json").write_text(json.dumps(record))
+    asked = []
+    monkeypatch.setattr(worker, "run_in_worker", lambda *_, **more: asked.append(more["runs_model"]) or {})
+    out = ["--to", "keras", "--out", str(tmp_path / "x.keras"), "--json"]
+    done = CliRunner().invoke(export, [str(folder), *out, *options])
+    assert done.exit_code == 0, done.exception
+    assert asked == [without]
 
 
 def test_variables_of_libraries_that_compute_are_kept():
