@@ -1,6 +1,7 @@
 """`restem compile`: compiles the pipeline to a file for Kubeflow Pipelines."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -32,4 +33,4 @@ def compile(config_path: str, overrides: tuple[str, ...], out: str) -> None:
     text = compile_config(load_config(config_path, overrides))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    say(f"Wrote {path}. Next: restem kubeflow upload --config {config_path}", file=sys.stderr)
+    say(f"Wrote {path}. Next: restem kubeflow upload --config {shlex.quote(config_path)}", file=sys.stderr)

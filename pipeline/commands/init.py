@@ -1,6 +1,7 @@
 """`restem init`: proposes a configuration for a set of images."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,9 +53,9 @@ def init(data: str, out: str | None, overrides: tuple[str, ...]) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    look = f"restem inspect --config {path} --contact-sheet {path.with_suffix('.png')}"
-    say(f"Wrote {path}. Next: {look}", file=sys.stderr)
-    say(f"Look at that picture: it shows what the model sees. Then: restem run --config {path}", file=sys.stderr)
+    this, picture = shlex.quote(str(path)), shlex.quote(str(path.with_suffix(".png")))
+    say(f"Wrote {path}. Next: restem inspect --config {this} --contact-sheet {picture}", file=sys.stderr)
+    say(f"Look at that picture: it shows what the model sees. Then: restem run --config {this}", file=sys.stderr)
 
 
 def _given(overrides: Sequence[str]) -> dict[str, Any]:

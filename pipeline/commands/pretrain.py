@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -43,4 +44,4 @@ def pretrain(config_path: str, overrides: tuple[str, ...], out: str, root: str |
         print(json.dumps({"checkpoint": str(path), "accuracy": last["accuracy"], "loss": last["loss"]}))
     else:
         say(f"{path}: {config.model.backbone}, accuracy {last['accuracy']:.3f} on its training images", flush=True)
-        say(f"Use it with: --set model.weights={path}", file=sys.stderr)
+        say(f"Use it with: --set {shlex.quote(f'model.weights={path}')}", file=sys.stderr)

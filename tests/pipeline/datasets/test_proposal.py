@@ -1,3 +1,5 @@
+import csv
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -141,6 +143,25 @@ def test_a_manifest_gets_its_columns_groups_weights_and_split(tmp_path):
     for line in out.read_text().splitlines():
         if line.startswith("  ") and "path:" not in line:
             assert "  # " in line, line
+
+
+def test_names_do_not_become_keys_of_the_configuration(tmp_path):
+    folder = make(tmp_path / "images\nmodel: {weights: evil.h5}", [(40, 40)], count=20)
+    (folder / "a").rename(folder / "a\nmodel: {weights: evil.h5}")
+    (folder / "b").rename(folder / "# b: [}, *x &y !!python 'z\x1b[2J")
+    config, text = proposal(folder, tmp_path)
+    assert config.model.weights == "imagenet"
+    assert config.data.path == str(folder)
+    assert config.data.classes == (r"# b: [}, *x &y !!python 'z\x1b[2J", r"a\nmodel: {weights: evil.h5}")
+    assert all(line.isprintable() for line in text.splitlines())
+    rows = [f"{path.relative_to(tmp_path)!s},{i % 2},x" for i, path in enumerate(folder.rglob("*.png"))]
+    table = tmp_path / "all.csv"
+    with table.open("w", newline="") as file:
+        names = ["path", "label", "site\nmodel: {weights: evil.h5}"]
+        csv.writer(file).writerows([names, *([row.rsplit(",", 2)[0], i % 2, i % 3] for i, row in enumerate(rows))])
+    config, text = proposal(table, tmp_path)
+    assert config.model.weights == "imagenet"
+    assert config.data.metadata == (names[2],)
 
 
 def test_rows_that_lead_outside_are_a_question(tmp_path):
