@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 CONFIG = """
 data: {path: images.csv, max_quarantined: 0.2, metadata: [site], val_share: 0.2}
 image: {size: 32, channels: 3, store: none, normalise: dataset}
+model: {backbone: ResNet26}
 stem: {kernel: 5, filters: 128, batch_norm: true}
 tune: {trials: 2, over: {train.head.learning_rate: {min: 2.0e-3, max: 2.0e-2, scale: log}}}
 evaluate: {slices: [site]}
