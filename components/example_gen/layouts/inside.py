@@ -109,7 +109,8 @@ def check_outside(
     if len(outside) <= config.max_quarantined * count:
         return
     links = all(problem == LINKED for problem in outside.values())
-    common = "" if links else _common_folder([places.paths[name] for name in outside])
+    # With another images_folder, the other names would mean other files.
+    common = "" if links or len(outside) < count else _common_folder([places.paths[name] for name in outside])
     key = "data.follow_links" if links else "data.allow_outside"
     folder = f" set data.images_folder to the folder that they are in ({visible(common)}), or" if common else ""
     where_else = f" or in data.images_folder ({config.images_folder})" if config.images_folder else ""

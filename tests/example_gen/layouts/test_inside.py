@@ -56,7 +56,7 @@ def test_a_row_outside_is_quarantined_and_the_key_is_named(write, tmp_path, name
     assert fingerprint(path, DataConfig(path=path)) != fingerprint(path, DataConfig(path=path, allow_outside=True))
 
 
-def test_a_table_of_other_files_is_refused_with_their_number_and_both_keys(write, tmp_path):
+def test_a_table_of_other_files_is_refused_with_their_number_and_the_keys(write, tmp_path):
     private = tmp_path / "private"
     path = write([f"{private}/{index}.png" for index in range(40)], inside=10)
     with pytest.raises(RestemError) as caught:
@@ -65,10 +65,13 @@ def test_a_table_of_other_files_is_refused_with_their_number_and_both_keys(write
     assert told.startswith(f"data.path ({path}): 40 of 50 files are outside the data folder.")
     assert f"'{private}/0.png'" in told
     assert "and 35 more; the first is in line 12" in told
-    assert f"set data.images_folder to the folder that they are in ({private}), or set data.allow_outside: true" in told
+    assert "If you trust the table, set data.allow_outside: true" in told
     assert len(listed(path, max_quarantined=0.9).refused) == 40
     assert len(listed(path, allow_outside=True).files) == 50
     path = write([f"{private}/{index}.png" for index in range(40)], inside=0)
+    both = rf"set data\.images_folder to the folder that they are in \({private}\), or set data\.allow_outside: true"
+    with pytest.raises(RestemError, match=both):
+        listed(path)
     assert len(listed(path, images_folder=str(private)).files) == 40
     assert len(listed(path, images_folder="../private").files) == 40
 
