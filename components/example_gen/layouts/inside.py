@@ -35,8 +35,8 @@ class DataFolder:
         self._folder = folder
         local = [os.path.abspath(root) for root in roots if not storage.is_remote(root)]
         self._buckets = {bucket_of(root) for root in roots if storage.is_remote(root)}
-        self._named = [_with_slash(root) for root in local]
         self._real = [_with_slash(os.path.realpath(root)) for root in local]
+        self._named = [*self._real, *map(_with_slash, local)]  # the root itself may be reached through a link
         self._follow = follow_links
         self._folders: dict[str, str] = {}  # each folder of the files -> where it really is
 
@@ -50,7 +50,7 @@ class DataFolder:
         if storage.is_remote(full):
             return "" if bucket_of(full) in self._buckets else OUTSIDE
         full = os.path.abspath(full)
-        named = full.startswith(tuple(self._named)) if self._named else False
+        named = full.startswith(tuple(self._named))
         if named and self._follow:
             return ""
         above, name = os.path.split(full)
@@ -59,7 +59,7 @@ class DataFolder:
             real = self._folders[above] = os.path.realpath(above)
         # A listing of 100,000 files has time for one look at each, but not for one at each part of each path.
         target = os.path.realpath(full) if os.path.islink(full) else os.path.join(real, name)
-        if self._real and target.startswith(tuple(self._real)):
+        if target.startswith(tuple(self._real)):
             return ""
         return LINKED if named else OUTSIDE
 

@@ -10,7 +10,7 @@ from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
 from restem.example_gen.content import content, with_size
-from restem.example_gen.layouts.inside import DataFolder
+from restem.example_gen.layouts.inside import LINKED, DataFolder
 from restem.example_gen.listing import fingerprint, list_data
 from restem.visible import visible
 from tests.example_gen.memory import MemoryFileSystem
@@ -106,6 +106,10 @@ def test_links_out_of_the_folder_need_their_own_key(write, tmp_path):
     assert all("data.follow_links: true" in reason for reason in reasons.values())
     assert len(listed(path, follow_links=True).files) == 42
     assert len(listed(path, allow_outside=True).files) == 42
+    (tmp_path / "same").symlink_to(data, target_is_directory=True)
+    write([f"{data}/one.png"], inside=39)
+    assert [one.reason for one in listed(f"{tmp_path}/same/all.csv").refused] == [f"Line 41: {LINKED}."]
+    assert len(listed(f"{tmp_path}/same/all.csv", follow_links=True).files) == 40
     path = write(names, inside=3)
     with pytest.raises(RestemError, match=r"2 of 6 files are links that lead out of .* set data\.follow_links: true"):
         listed(path)
