@@ -37,16 +37,18 @@ def main() -> None:
         def before() -> None:
             nonlocal tell
             tell = stack.enter_context(notifying(config, str(folder.root)))
-            preflight(config, root=folder.root)
+            warnings = preflight(config, root=folder.root)
             stack.enter_context(folder.locked())
-            warning = check_database(folder.root)
-            if warning:
+            for warning in filter(None, (*warnings, check_database(folder.root))):
                 say(f"restem: {warning}", file=sys.stderr)
             prepare(config, folder)
 
-        runner = LocalRunner(
-            lambda step, state, seconds: say(f"restem: {step}: {state}", file=sys.stderr), before=before
-        )
+        def on_step(step: str, state: str, seconds: float) -> None:
+            if state == "done":
+                folder.trained(step)
+            say(f"restem: {step}: {state}", file=sys.stderr)
+
+        runner = LocalRunner(on_step, before=before)
         pipeline = create_pipeline(resolved(config, folder), root=str(folder.root))
         runner.run(pipeline)
         if tell is not None:

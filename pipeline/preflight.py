@@ -12,6 +12,7 @@ from restem.example_gen.dataset import VAL, Listing, first_few
 from restem.files import file_sizes
 from restem.notify.send import check as check_notify
 from restem.pipeline.config import KEYWORDS, Config, push_destination
+from restem.pipeline.preflight_machine import check_machine
 from restem.pipeline.preflight_network import (
     check_checkpoint,
     check_imagenet,
@@ -33,13 +34,16 @@ PATTERN = frozenset("*?[]\\")  # what the file systems of TensorFlow and Beam ma
 BUCKETS = ("gs://",)  # the remote storage that TensorFlow reads without more packages
 
 
-def preflight(config: Config, *, pretrain: bool = False, root: Path | None = None) -> None:
-    """Checks the files and folders in the configuration; reads only names and first bytes.
+def preflight(config: Config, *, pretrain: bool = False, root: Path | None = None) -> list[str]:
+    """Checks the files and folders in the configuration, and the machine; reads only names and first bytes.
 
     Args:
         config: as `load_config` returned it.
         pretrain: the source network is trained, even if model.weights is not `pretrain`.
         root: the run's folder, which holds the approved models unless push.destination names another folder.
+
+    Returns:
+        Warnings, a sentence each.
 
     Raises:
         RestemError: with the key, what was expected, what was given and the remedy.
@@ -54,11 +58,12 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
     if config.tune is not None:
         check_installed()
     check_stem(config)
-    classes = check_images(config)
+    listing = _check_images(config.data, "data")
+    classes = _check_validation(config, listing)
     if config.pretrain.path is not None and (pretrain or config.model.weights == "pretrain"):
         _check_images(config.data.elsewhere(config.pretrain.path), "pretrain")
     if pretrain:
-        return
+        return []
     if not config.model.continues or check_start(config, classes, root):
         key = check_checkpoint(config)
         if config.model.source_weights == "imagenet":
@@ -67,6 +72,7 @@ def preflight(config: Config, *, pretrain: bool = False, root: Path | None = Non
     check_comparison(config)
     check_requirements(config, classes)
     check_release(config)
+    return [] if root is None else check_machine(config, listing, root)
 
 
 def check_released_classes(config: Config, classes: tuple[str, ...], root: Path | None) -> ClassChange | None:
@@ -236,7 +242,11 @@ def check_storage(key: str, path: str) -> None:
 
 def check_images(config: Config) -> tuple[str, ...]:
     """The part of `preflight` for data.path: enough to read the images. Returns the classes, if they are known."""
-    listing = _check_images(config.data, "data")
+    return _check_validation(config, _check_images(config.data, "data"))
+
+
+def _check_validation(config: Config, listing: Listing | None) -> tuple[str, ...]:
+    """Rejects choices on validation images that do not exist; returns the classes, if they are known."""
     if listing is None:
         return ()
     if VAL not in listing.splits:

@@ -45,6 +45,7 @@ PACKAGES = (
     "restem.pipeline.config",
     "restem.pipeline.imagenet",
     "restem.pipeline.preflight_network",
+    "restem.pipeline.preflight_machine",
     "restem.pipeline.preflight",
     "restem.pipeline.pipeline",
     "restem.pipeline.datasets",

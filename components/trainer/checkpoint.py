@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -180,17 +181,34 @@ class Checkpoints:
         return sorted(name for name in names if name.startswith(_PREFIX) and name.endswith(".npz"))
 
     def _write(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **dict(arrays))
         with tf.io.gfile.GFile(f"{self._folder}/{name}.unfinished", "wb") as file:
-            file.write(buffer.getvalue())
+            np.savez(_Stream(file), allow_pickle=False, **dict(arrays))
         tf.io.gfile.rename(f"{self._folder}/{name}.unfinished", f"{self._folder}/{name}", overwrite=True)
 
     def _read(self, name: str) -> dict[str, np.ndarray]:
-        with tf.io.gfile.GFile(f"{self._folder}/{name}", "rb") as file:
-            content = io.BytesIO(file.read())
-        with np.load(content, allow_pickle=False) as arrays:
+        with (
+            tf.io.gfile.GFile(f"{self._folder}/{name}", "rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             return dict(arrays)
+
+
+class _Stream(io.RawIOBase):
+    """What NumPy writes, passed on at once: a training's variables are not in memory a second time.
+
+    TensorFlow's file says that it can seek while it is written, and raises an error that `zipfile` does not expect.
+    """
+
+    def __init__(self, file: tf.io.gfile.GFile) -> None:
+        super().__init__()
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._file.write(bytes(data))
+        return len(data)
 
 
 def _numbered(values: Arrays) -> dict[str, np.ndarray]:

@@ -7,7 +7,9 @@ import json
 
 from restem.errors import RestemError
 
-TRAINING_STEPS = ("Pretrain", "Tuner", "Baseline", "Trainer")
+# The steps, and how the names of the folders with their checkpoints begin.
+CHECKPOINTS_OF = {"Pretrain": "pretrain", "Tuner": "tune", "Baseline": "baseline", "Trainer": "candidate"}
+TRAINING_STEPS = tuple(CHECKPOINTS_OF)
 CHECKPOINT_FOLDER = "RESTEM_CHECKPOINT_FOLDER"
 CHECKPOINT_SECONDS = "RESTEM_CHECKPOINT_SECONDS"
 # TensorFlow's own variable: the workers that train together, and which one this process is.

@@ -29,7 +29,8 @@ def run(config_path: str, overrides: tuple[str, ...], root: str | None, as_json:
     config = load_config(config_path, overrides)
     folder = RunFolder.of(config, root)
     with notifying(config, str(folder.root)) as tell:
-        preflight(config, root=folder.root)
+        for warning in preflight(config, root=folder.root):
+            click.echo(f"restem: {warning}", err=True)
         summary, learned = follow("restem.pipeline.local.tasks:run_pipeline", config, folder)
         summary |= learned
     tell(lambda: summary)

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,6 +49,14 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Checkpoints of trainings, unless train.checkpoint.folder names another place."""
         return self.root / "checkpoints"
+
+    def trained(self, step: str) -> None:
+        """Removes the checkpoints of a step's trainings: it has ended, and its results are recorded."""
+        from restem.trainer.variables import CHECKPOINTS_OF
+
+        if name := CHECKPOINTS_OF.get(step):
+            for path in self.checkpoints.glob(f"{name}[.-]*"):
+                shutil.rmtree(path, ignore_errors=True)
 
     def new_log(self) -> Path:
         """Creates an empty log file for this run, named after the start time."""

@@ -72,7 +72,13 @@ def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
     folder = RunFolder(Path(request["root"]))
     config = prepare(config_from_json(request["config"]), folder)
     os.environ.update(training_environment(config, folder))
-    runner = LocalRunner(lambda step, state, s: emit({"event": "step", "step": step, "state": state, "seconds": s}))
+
+    def on_step(step: str, state: str, seconds: float) -> None:
+        if state == "done":
+            folder.trained(step)  # the checkpoints of one training take several times the size of its network
+        emit({"event": "step", "step": step, "state": state, "seconds": seconds})
+
+    runner = LocalRunner(on_step)
     pipeline = getattr(pipelines, create)(config, root=str(folder.root))
     runner.run(pipeline)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)  # every training has ended, and its results are recorded

@@ -91,3 +91,17 @@ def test_other_images_stay_where_they_are(write, tmp_path):
     config = load_config(write())
     assert prepare(config, RunFolder(tmp_path / "root")) == config
     assert not (tmp_path / "root").exists()
+
+
+def test_a_steps_checkpoints_go_when_it_has_ended_and_those_of_others_stay(tmp_path):
+    folder = RunFolder(tmp_path)
+    names = ["pretrain-1a", "baseline.0-2b", "candidate.0-3c", "candidate.1-4d", "tune.0-5e"]
+    for name in names:
+        (folder.checkpoints / name).mkdir(parents=True)
+        (folder.checkpoints / name / "checkpoint-00000001.npz").write_bytes(b"")
+    folder.trained("Trainer")
+    folder.trained("Evaluator")
+    assert sorted(path.name for path in folder.checkpoints.iterdir()) == ["baseline.0-2b", "pretrain-1a", "tune.0-5e"]
+    for step in ("Pretrain", "Tuner", "Baseline"):
+        folder.trained(step)
+    assert list(folder.checkpoints.iterdir()) == []
