@@ -2,12 +2,13 @@
 # make test    sets everything up, then runs all tests
 # make setup   only sets everything up; takes less than a second if that is done
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-image test-torch browser image bench soak lint format lock schemas clean
+.PHONY: help setup demo test test-fast test-image test-torch browser image bench soak lint audit format lock schemas clean
 
 bin := .venv/bin
 demo_root := runs/digits
 # What editors and mypy find `restem` by: they do not see the import hook of setuptools' editable install.
 types := build/types/restem
+locks := requirements.lock $(wildcard pipeline/environment/*.lock pipeline/environment/image/*.lock)
 # One process per core, at most four: each loads TensorFlow and TFX, 3 GB. Tests of one file share a process and fixtures.
 pytest := $(bin)/python -m pytest tests --ignore=tests/torch --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
@@ -53,6 +54,13 @@ lint: setup  ## checks style and common errors with ruff, and types with mypy
 	@$(bin)/ruff check --quiet .
 	@$(bin)/ruff format --check --quiet .
 	@bash -o pipefail -c "$(bin)/mypy | sed 's,^$(types)/pipeline/,pipeline/,; s,^$(types)/schemas/,schemas/,; s,^$(types)/,components/,'"
+
+# In an environment of its own: its requirements are not the project's. --strict, because a package that the database
+# cannot be asked about would otherwise count as one without vulnerabilities.
+audit:  ## asks PyPI's database for known vulnerabilities of the pinned packages; needs the network
+	@test -x build/audit/bin/pip-audit || { python3 -m venv build/audit && build/audit/bin/python -m pip install --quiet 'pip-audit>=2.9,<3'; }
+	@build/audit/bin/pip-audit --strict --disable-pip --progress-spinner off $(addprefix --requirement ,$(locks)) \
+	  $(shell sed -n 's/^\([A-Za-z0-9-][A-Za-z0-9-]*\)  *#.*/--ignore-vuln \1/p' pipeline/environment/audit-exceptions.txt)
 
 format: setup  ## formats the source
 	@$(bin)/ruff check --fix .

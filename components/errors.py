@@ -1,6 +1,6 @@
 """The exception for everything that a user can fix: a configuration, a folder of images, a missing file."""
 
-from restem.visible import visible_lines
+from restem.visible import visible, visible_lines
 
 
 class RestemError(ValueError):
@@ -51,3 +51,15 @@ def _rebuild(cls: type[RestemError], state: dict) -> RestemError:
     error.__dict__.update(state)
     ValueError.__init__(error, error.paragraph())
     return error
+
+
+def check_visible(path: str, where: str | None = None) -> None:
+    """Refuses a path for output that would not be shown as it is.
+
+    Raises:
+      RestemError: it has control characters, such as a line break.
+    """
+    if visible(path) != path:
+        raise RestemError(
+            "this path has control characters", where=where, given=visible(path), remedy="Choose another name"
+        )

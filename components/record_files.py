@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from restem import files
 
+MAX_BYTES = 256 << 20  # of a JSON file: a model's folder may come from somebody else
 VERSION = 1  # increased when code for the old format would misread the new one
 
 Kind = TypeVar("Kind")
@@ -36,9 +37,13 @@ def read_json(folder: Folder, name: str) -> Any:
     Raises:
       DamagedRecord: it is not JSON.
     """
+    with files.open_file(f"{folder}/{name}", "rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise DamagedRecord(f"{name} is damaged: it has more than {MAX_BYTES:,} bytes")
     try:
-        return json.loads(files.read(f"{folder}/{name}"))
-    except ValueError:
+        return json.loads(content)
+    except (ValueError, RecursionError):
         raise DamagedRecord(f"{name} is damaged: it is not valid JSON") from None
 
 

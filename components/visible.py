@@ -6,6 +6,7 @@ reads is not what is there.
 
 import logging
 import re
+from typing import TextIO
 
 # Control characters (C0, DEL, C1); line and paragraph separators; what turns the direction of writing, the byte order
 # mark and the zero-width space, which are invisible; and surrogates, which stand for bytes that are not UTF-8.
@@ -24,6 +25,11 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> str:
     """The same for a message, which keeps its line breaks and tabs."""
     return text if text.isprintable() else _BUT_LINES.sub(_escaped, text)
+
+
+def say(text: object, *, file: TextIO | None = None, end: str = "\n", flush: bool = False) -> None:
+    """`print`, for text that may have names from outside in it."""
+    print(visible_lines(str(text)), file=file, end=end, flush=flush)
 
 
 class VisibleFormatter(logging.Formatter):

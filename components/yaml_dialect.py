@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from restem.visible import visible_lines
+from restem.visible import visible, visible_lines
 
 
 class Loader(yaml.SafeLoader):
@@ -23,8 +23,16 @@ class Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes a string that `Loader` would read as a number."""
+    """Quotes a string that `Loader` would read as a number, and one with control characters, such as line breaks."""
 
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # PyYAML would write a line break in quotes as two line breaks.
+    style = None if text == visible(text) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
 
 for _kind in (Loader, _Dumper):
     _kind.add_implicit_resolver(

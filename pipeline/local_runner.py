@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from restem.visible import say
+
 
 def main() -> None:
     """The entry point: `tfx pipeline create` loads it with LocalDagRunner.run disabled, `tfx run create` runs it."""
@@ -39,13 +41,13 @@ def main() -> None:
             warnings = preflight(config, root=folder.root)
             stack.enter_context(folder.locked())
             for warning in filter(None, (*warnings, check_database(folder.root))):
-                print(f"restem: {warning}", file=sys.stderr)
+                say(f"restem: {warning}", file=sys.stderr)
             prepare(config, folder)
 
         def on_step(step: str, state: str, seconds: float) -> None:
             if state == "done":
                 folder.trained(step)
-            print(f"restem: {step}: {state}", file=sys.stderr)
+            say(f"restem: {step}: {state}", file=sys.stderr)
 
         runner = LocalRunner(on_step, before=before)
         pipeline = create_pipeline(resolved(config, folder), root=str(folder.root))

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from restem import run_record
+from restem import record_files, run_record
 from restem.record_files import DamagedRecord
 from restem.run_record import Cost, Epoch, Evaluation, ModelInput, ModelRecord, Scores
 
@@ -78,12 +78,16 @@ def test_accuracy_and_loss():
     ("text", "problem"),
     [
         ("{", "model.json is damaged: it is not valid JSON"),
+        ("[" * 100_000, "model.json is damaged: it is not valid JSON"),
+        (" " * 1001, "model.json is damaged: it has more than 1,000 bytes"),
         ("[]", "model.json is damaged: it is not a JSON object"),
         ('{"input": {"height": 3}}', "model.json lacks role, backbone, weights, input.width, input.channels"),
         ('{"version": 2}', "model.json has format 2, but this version of restem reads format 1"),
     ],
 )
-def test_damage_is_described(tmp_path, text, problem):
+def test_damage_is_described(tmp_path, monkeypatch, text, problem):
+    if text.isspace():
+        monkeypatch.setattr(record_files, "MAX_BYTES", 1000)
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(DamagedRecord, match=f"^{problem}"):
         run_record.read_model(tmp_path)

@@ -106,8 +106,13 @@ class DataConfig(Section):
     )
     follow_links: bool = Field(
         False,
-        description="Whether symbolic links in a folder of images are followed out of this folder. Otherwise such "
-        "links are quarantined.",
+        description="Whether symbolic links are followed out of the data folder, also those that a manifest names. "
+        "Otherwise such links are quarantined.",
+    )
+    allow_outside: bool = Field(
+        False,
+        description="Whether a manifest may name files outside its own folder and data.images_folder (on remote "
+        "storage: outside their buckets), by absolute paths, '../' or URLs. Otherwise such rows are quarantined.",
     )
     columns: ColumnsConfig = Field(ColumnsConfig(), description="The names of a manifest's columns.")
     images_folder: str | None = Field(
@@ -277,7 +282,7 @@ class DataConfig(Section):
         if self.label_threshold is not None and not math.isfinite(self.label_threshold):
             raise RestemError("label_threshold is not a finite number", given=f"{self.label_threshold:g}")
         if self.found_layout != "manifest":
-            keys = ["images_folder", "delimiter", "header", "encoding"]
+            keys = ["images_folder", "delimiter", "header", "encoding", "allow_outside"]
             keys += ["label_threshold", "numbers_are_names"] if self.found_layout == "folders" else []
             if given := [key for key in keys if getattr(self, key) not in (None, False)]:
                 raise RestemError(f"{given[0]} is only for a manifest", given=f"path: {self.path}")
@@ -327,7 +332,9 @@ class DataConfig(Section):
                 "follow_links",
             }
         )
-        return DataConfig(path=path, **limits)
+        other = DataConfig(path=path, **limits)
+        allowed = self.allow_outside and other.found_layout == "manifest"
+        return other.model_copy(update={"allow_outside": allowed})
 
 
 def _check_tags(name: str | None, accepted: frozenset[str], where: str) -> None:

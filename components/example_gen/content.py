@@ -58,8 +58,13 @@ def refuse(folder: str, file: ImageFile, reason: object) -> Refused:
 
 
 def with_size(folder: str, refused: Refused) -> Refused:
-    """Adds the stored size if it is missing and can be determined."""
-    return refused if refused.bytes >= 0 else replace(refused, bytes=_size(folder, refused.path))
+    """Adds the stored size if it is missing and can be determined.
+
+    A row of a table may be refused because it names a file outside the data folder: nothing there is looked at.
+    """
+    if refused.bytes >= 0 or storage.is_remote(refused.path) or refused.path.startswith(("/", "../")):
+        return refused
+    return replace(refused, bytes=_size(folder, refused.path))
 
 
 def _size(folder: str, path: str) -> int:

@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from restem.errors import RestemError
+from restem.errors import RestemError, check_visible
 from restem.section import Section
 from restem.storage import is_remote
 
@@ -60,3 +60,10 @@ class PushConfig(Section):
     def sign_key(self) -> str | None:
         """The file of the private key, if versions are signed."""
         return None if self.sign is None else self.sign.key
+
+    @field_validator("destination", "storage_uri")
+    @classmethod
+    def _is_one_line(cls, path: str | None) -> str | None:
+        if path is not None:
+            check_visible(path)
+        return path

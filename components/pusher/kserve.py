@@ -21,6 +21,7 @@ MANIFEST, REQUEST = "inference-service.yaml", "request.json"
 TENSORFLOW_SERVING = "2.19.1"
 # The service is called <name>-predictor, and Kubernetes allows 63 characters.
 MAX_NAME = 63 - len("-predictor")
+MAX_BYTES = 64 << 10  # of the manifest, which others can change
 
 
 def write_manifest(destination: str, version: Version, *, name: str, storage_uri: str) -> str:
@@ -60,11 +61,18 @@ def follow(destination: str, version: Version) -> str | None:
     if not files.exists(path):
         return None
     try:
-        document = yaml.safe_load(files.read(path))
+        with files.open_file(path, "rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            return None
+        document = yaml.safe_load(text)
         name, uri = document["metadata"]["name"], document["spec"]["predictor"]["model"]["storageUri"]
-    except (yaml.YAMLError, KeyError, TypeError):
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return write_manifest(destination, version, name=str(name), storage_uri=str(uri))
+    # As text, a few lines of aliases could become gigabytes.
+    if not isinstance(name, str) or not isinstance(uri, str):
+        return None
+    return write_manifest(destination, version, name=name, storage_uri=uri)
 
 
 def request(*images: bytes) -> dict[str, Any]:

@@ -38,7 +38,8 @@ class MlflowConfig(Section):
     def _has_no_password(cls, uri: str) -> str:
         try:
             parts = urlsplit(uri)
-            hidden, known = parts.username or parts.password, parts.scheme in (*REMOTE, DATABASE)
+            known = parts.scheme in (*REMOTE, DATABASE)
+            hidden = parts.username or parts.password or (parts.query and parts.scheme in REMOTE)
         except ValueError:
             hidden, known = None, False
         if not known:
@@ -48,9 +49,10 @@ class MlflowConfig(Section):
             )
         if hidden:
             raise RestemError(
-                "the address contains a user or a password",
+                "the address contains a user, a password or a query",
                 expected="an address without them",
-                remedy="Put them into the environment, as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+                remedy="Put them into the environment, as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+                "as MLFLOW_TRACKING_TOKEN",
             )
         return uri
 

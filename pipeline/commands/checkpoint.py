@@ -1,11 +1,13 @@
 """`restem checkpoint`: says what a weights file holds."""
 
 import json
+import os
 from pathlib import Path
 
 import click
 
 from restem.pipeline.commands.options import json_option
+from restem.visible import say
 
 
 @click.command()
@@ -20,6 +22,6 @@ def checkpoint(file: str, as_json: bool) -> None:
     from restem.stem.checkpoint.summary import to_dict, to_text
     from restem.stem.checkpoint.values import check_values
 
-    found = examine(Path(file).expanduser())
+    found = examine(Path(os.path.expanduser(file)))
     check_values(found)
-    print(json.dumps(to_dict(found)) if as_json else to_text(found), flush=True)
+    say(json.dumps(to_dict(found)) if as_json else to_text(found), flush=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from restem.pipeline.commands.options import json_option
+from restem.visible import say
 
 MOST = 12  # columns that a page can show
 
@@ -49,7 +50,7 @@ def compare(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
         table.add_row(escape(row.name), verdict, f"{row.images:,}", accuracy, difference)
     print_table(table, sys.stdout)
     if comparison.other_images:
-        print(f"Other test images than the first run's: {', '.join(comparison.other_images)}")
+        say(f"Other test images than the first run's: {', '.join(comparison.other_images)}")
     if comparison.settings:
         settings = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         for name in ("setting", *(row.name for row in comparison.rows)):
@@ -58,6 +59,6 @@ def compare(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
             settings.add_row(key, *(escape(text(value)) for value in values))
         print_table(settings, sys.stdout)
     else:
-        print("No recorded setting of training or evaluation differs: if the results do, the data or the code does.")
+        say("No recorded setting of training or evaluation differs: if the results do, the data or the code does.")
     if out:
-        print(f"Page: {out}")
+        say(f"Page: {out}")

@@ -1,5 +1,6 @@
 """The folder of released models that a command works on: given itself, or by a configuration."""
 
+import os
 from collections.abc import Callable
 
 import click
@@ -46,4 +47,4 @@ def find_destination(
         destination = push_destination(config, str(RunFolder.of(config, root).root))
     assert destination is not None
     check_storage(key, destination)
-    return destination if is_remote(destination) else str(Path(destination).expanduser().absolute())
+    return destination if is_remote(destination) else str(Path(os.path.expanduser(destination)).absolute())

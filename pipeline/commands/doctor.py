@@ -19,9 +19,7 @@ def doctor(deep: bool, as_json: bool) -> int:
 
     The exit code is 0 if the pipeline itself can run, even if something else is missing.
     """
-    from rich.markup import escape
-
-    from restem.pipeline.commands.console import plain_console
+    from restem.pipeline.commands.console import escape, plain_console
     from restem.pipeline.environment.doctor import can_run, examine
 
     findings = examine(Path.cwd() / "runs", deep=deep)

@@ -7,6 +7,7 @@ import click
 
 from restem.convert import ENDINGS, FORMATS, INT8
 from restem.pipeline.commands.options import json_option
+from restem.visible import say
 
 
 @click.command()
@@ -28,6 +29,7 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
     from restem.pipeline.local.worker import run_in_worker
     from restem.pusher.reading import reading
     from restem.report.formatting import size
+    from restem.storage import is_remote
 
     if int8 and kind not in INT8:
         raise RestemError(
@@ -42,15 +44,29 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
     if not target.parent.is_dir():
         raise RestemError("there is no such folder", where="--out", given=str(target.parent))
     request = {"model": str(model), "kind": kind, "out": str(target), "int8": int8, "images": images}
+    # Images in a bucket cannot be read without credentials.
+    remote = is_remote(images or _path_of_images(model))
     with reading(str(model)):
-        found = run_in_worker("restem.pipeline.local.tasks:convert", request)
+        found = run_in_worker("restem.pipeline.local.tasks:convert", request, runs_model=not remote)
     if as_json:
         print(json.dumps(found))
         return 0
     before, now, (difference, low, high) = found["accuracy_before"], found["accuracy"], found["difference"]
-    print(f"written    {found['path']} ({size(found['size'])}; the pushed model {size(found['size_before'])})")
-    print(f"accuracy   {percent(now)}, the pushed model {percent(before)}, on {count(found['images'])} test images")
-    print(f"difference {points(difference)} ({points(low)} to {points(high)}, each end with 95% confidence)")
-    print(f"answers    {count(found['other_answers'])} differ; largest difference of a probability "
+    say(f"written    {found['path']} ({size(found['size'])}; the pushed model {size(found['size_before'])})")
+    say(f"accuracy   {percent(now)}, the pushed model {percent(before)}, on {count(found['images'])} test images")
+    say(f"difference {points(difference)} ({points(low)} to {points(high)}, each end with 95% confidence)")
+    say(f"answers    {count(found['other_answers'])} differ; largest difference of a probability "
           f"{found['largest_difference']:.2g}")  # fmt: skip
     return 0
+
+
+def _path_of_images(model: Path) -> str:
+    """Where the run found its images; empty if the model's record does not say it."""
+    from restem.record_files import DamagedRecord
+    from restem.run_record import EXTRA, read_model
+
+    try:
+        path = read_model(f"{model}/{EXTRA}").config["data"]["path"]
+    except (DamagedRecord, OSError, KeyError, TypeError):
+        return ""
+    return path if isinstance(path, str) else ""

@@ -1,6 +1,7 @@
 """`restem init`: proposes a configuration for a set of images."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from restem.errors import RestemError
+from restem.visible import say
 
 
 @click.command()
@@ -33,7 +35,7 @@ def init(data: str, out: str | None, overrides: tuple[str, ...]) -> None:
     from restem.pipeline.datasets.proposal import BACKBONE, propose
     from restem.pipeline.imagenet import why_not_available
 
-    path = Path(out).expanduser() if out else None
+    path = Path(os.path.expanduser(out)) if out else None
     if path is not None and path.exists() and (path.is_dir() or path.stat().st_size):
         remedy = "Choose another name, or remove it first"
         raise RestemError("this already exists and is not overwritten", where=f"--out {path}", remedy=remedy)
@@ -47,13 +49,13 @@ def init(data: str, out: str | None, overrides: tuple[str, ...]) -> None:
         key = ".".join(["data", *map(str, first["loc"])])
         raise RestemError(first["msg"].removeprefix("Value error, "), where=f"--set {key}") from None
     if path is None:
-        print(text, end="")
+        say(text, end="")
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    look = f"restem inspect --config {path} --contact-sheet {path.with_suffix('.png')}"
-    print(f"Wrote {path}. Next: {look}", file=sys.stderr)
-    print(f"Look at that picture: it shows what the model sees. Then: restem run --config {path}", file=sys.stderr)
+    this, picture = shlex.quote(str(path)), shlex.quote(str(path.with_suffix(".png")))
+    say(f"Wrote {path}. Next: restem inspect --config {this} --contact-sheet {picture}", file=sys.stderr)
+    say(f"Look at that picture: it shows what the model sees. Then: restem run --config {this}", file=sys.stderr)
 
 
 def _given(overrides: Sequence[str]) -> dict[str, Any]:
@@ -92,6 +94,6 @@ def _measure(sizes: Sequence[tuple[int, int]]) -> list[float]:
     from restem.pipeline.datasets.proposal import BACKBONE
     from restem.pipeline.local.worker import run_in_worker
 
-    print("ImageNet's weights cannot be had here: measuring how fast this machine trains ...", file=sys.stderr)
+    say("ImageNet's weights cannot be had here: measuring how fast this machine trains ...", file=sys.stderr)
     request = {"backbone": BACKBONE, "sizes": [list(size) for size in sizes]}
     return run_in_worker("restem.pipeline.local.tasks:seconds_per_image", request)

@@ -1,6 +1,7 @@
 """`restem inspect`: shows what a configuration would train on."""
 
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 from restem.pipeline.commands.options import config_option, json_option, set_option
 from restem.pipeline.commands.progress_text import Counted
 from restem.pipeline.environment.quiet import quiet
+from restem.visible import say
 
 SHOWN_FILES = 20
 SHOWN_CLASSES = 50
@@ -57,28 +59,28 @@ def inspect(
         from restem.pipeline.datasets.contact_sheet import write_contact_sheet
 
         with quiet():
-            write_contact_sheet(Path(contact_sheet).expanduser(), inspection.samples, config.image)
-        print(f"Wrote {contact_sheet}.", file=sys.stderr)
+            write_contact_sheet(Path(os.path.expanduser(contact_sheet)), inspection.samples, config.image)
+        say(f"Wrote {contact_sheet}.", file=sys.stderr)
     if near_duplicates:
         from restem.pipeline.datasets.near_sheet import write_near_sheet
 
-        if write_near_sheet(Path(near_duplicates).expanduser(), inspection.near):
-            print(f"Wrote {near_duplicates}.", file=sys.stderr)
+        if write_near_sheet(Path(os.path.expanduser(near_duplicates)), inspection.near):
+            say(f"Wrote {near_duplicates}.", file=sys.stderr)
         else:
-            print(f"{near_duplicates} is not written: no images look the same.", file=sys.stderr)
+            say(f"{near_duplicates} is not written: no images look the same.", file=sys.stderr)
     if augmented:
         with quiet():
-            write_augmented_sheet(Path(augmented).expanduser(), inspection.samples, config.image, config.train)
-        print(f"Wrote {augmented}.", file=sys.stderr)
+            write_augmented_sheet(Path(os.path.expanduser(augmented)), inspection.samples, config.image, config.train)
+        say(f"Wrote {augmented}.", file=sys.stderr)
         if not (config.train.stem.epochs or config.train.all.epochs):
-            print("train.stem.epochs and train.all.epochs are 0: train.augment has no effect.", file=sys.stderr)
+            say("train.stem.epochs and train.all.epochs are 0: train.augment has no effect.", file=sys.stderr)
     if as_json:
         print(json.dumps({**inspection.to_dict(), "path": config.data.path, "source": source}))
     else:
         _show(inspection, config.data.path)
         if released is not None:
-            print(released.sentence)
-        print(f"source: {config.model.source_weights}; its preprocessing: {source}")
+            say(released.sentence)
+        say(f"source: {config.model.source_weights}; its preprocessing: {source}")
 
 
 def _show(inspection, path: str) -> None:  # noqa: ANN001 - Inspection is imported when it is needed

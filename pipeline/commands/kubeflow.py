@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from restem.pipeline.commands.options import json_option, set_option
+from restem.visible import say
 
 if TYPE_CHECKING:
     from restem.pipeline.config import Config
@@ -143,9 +144,9 @@ def schedule(
     outcome = keep(server, config.kubeflow, name, _uploaded(server, name, text), _say)
     upcoming = [] if wanted.paused else next_runs(cron, server.now())
     print_to = _stream(as_json)
-    print(f"the schedule of {name} is {outcome.action}", file=print_to)
+    say(f"the schedule of {name} is {outcome.action}", file=print_to)
     for line in upcoming or ["paused: no runs start until restem kubeflow resume"]:
-        print(f"  {line}", file=print_to)
+        say(f"  {line}", file=print_to)
     _result(as_json, None, {**outcome.__dict__, "next": upcoming})
 
 
@@ -302,7 +303,7 @@ def _nothing_known(run: Any) -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(text, file=sys.stderr, flush=True)
 
 
 def _stream(as_json: bool) -> Any:
@@ -312,6 +313,6 @@ def _stream(as_json: bool) -> Any:
 
 def _result(as_json: bool, text: str | None, data: dict[str, Any]) -> None:
     if text:
-        print(text, file=_stream(as_json), flush=True)
+        say(text, file=_stream(as_json), flush=True)
     if as_json:
         print(json.dumps(data), flush=True)

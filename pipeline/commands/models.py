@@ -153,10 +153,9 @@ def to_dict(entry: "Entry") -> dict[str, Any]:
 
 
 def _show(place: str, entries: "list[Entry]") -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    from restem.pipeline.commands.console import plain_console, print_table
+    from restem.pipeline.commands.console import escape, plain_console, print_table
 
     console = plain_console(sys.stdout)
     console.print(escape(place))
@@ -175,8 +174,8 @@ def _show(place: str, entries: "list[Entry]") -> None:
             escape((release and release.run) or "–"),
             escape(accuracies(entry)),
             escape((release and release.baseline) or "–"),
-            (entry.data or "–")[:8],
-            (entry.code or "–")[:8],
+            escape((entry.data or "–")[:8]),
+            escape((entry.code or "–")[:8]),
             size_text(entry.bytes),
             escape("; ".join(_notes(entry))),
         )
@@ -206,9 +205,8 @@ def _notes(entry: "Entry") -> list[str]:
 
 
 def _show_plan(place: str, planned: "Plan", removed: "tuple[Entry, ...] | None") -> None:
-    from rich.markup import escape
 
-    from restem.pipeline.commands.console import plain_console
+    from restem.pipeline.commands.console import escape, plain_console
 
     console = plain_console(sys.stdout)
     if removed is not None:

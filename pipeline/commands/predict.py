@@ -11,6 +11,7 @@ import click
 
 from restem.pipeline.commands.options import json_option
 from restem.pipeline.commands.progress_text import progress_text
+from restem.visible import say
 
 MOST_SHOWN = 1000  # images whose answers are printed
 
@@ -33,7 +34,8 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
     A SavedModel is a program: its graph can read and write files of this machine. Without --trust, only models with
     the complete record that restem writes, and with the files that were pushed, are loaded. This protects from loading
     a stranger's SavedModel by mistake, and from damage. It does not protect from somebody who copies such a record, or
-    who can change the files of your models.
+    who can change the files of your models. The model runs in a process of its own, whose environment has no
+    credentials.
     """
     from restem.errors import RestemError
     from restem.model_files import fingerprint
@@ -52,7 +54,7 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
             remedy="Give --out FILE.csv",
         )
     if found.warning:
-        print(found.warning, file=sys.stderr, flush=True)
+        say(found.warning, file=sys.stderr, flush=True)
     classes, max_bytes = _about(found.path)
     request = {
         "model": str(found.path),
@@ -64,7 +66,7 @@ def predict(model_dir: str, images: tuple[str, ...], out: str | None, trust: boo
     }
     with reading(str(found.path)), _Progress(sys.stderr) as show:
         try:
-            results = run_in_worker("restem.pipeline.local.tasks:predict", request, on_event=show)
+            results = run_in_worker("restem.pipeline.local.tasks:predict", request, on_event=show, runs_model=True)
         except Interrupted as interrupt:
             if target is None:
                 raise
@@ -98,12 +100,12 @@ def list_files(names: Sequence[str]) -> list[str]:
 
 def _walk(folder: str) -> Iterator[str]:
     def failed(error: OSError) -> None:
-        print(f"restem: {error.filename} cannot be read: {error.strerror}; left out", file=sys.stderr)
+        say(f"restem: {error.filename} cannot be read: {error.strerror}; left out", file=sys.stderr)
 
     for here, folders, names in os.walk(folder, onerror=failed):
         for name in folders:
             if os.path.islink(os.path.join(here, name)) and not name.startswith("."):
-                print(f"restem: {os.path.join(here, name)} is a link to a folder; left out", file=sys.stderr)
+                say(f"restem: {os.path.join(here, name)} is a link to a folder; left out", file=sys.stderr)
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (os.path.join(here, name) for name in names if not name.startswith("."))
 
@@ -116,7 +118,7 @@ def _target(out: str) -> Path:
     """
     from restem.errors import RestemError
 
-    path = Path(out).expanduser().absolute()
+    path = Path(os.path.expanduser(out)).absolute()
     if path.suffix.lower() != ".csv":
         raise RestemError("the table needs the ending .csv", where=f"--out {out}")
     if path.exists():
@@ -173,17 +175,16 @@ def _tell_table(counts: dict[str, int], model: Path, target: Path, *, as_json: b
         print(json.dumps({"model": str(model), "out": str(target), **counts}))
     else:
         kept = f" ({counts['kept']:,} of them by an earlier call)" if counts["kept"] else ""
-        print(f"{counts['images']:,} images{kept}: {target}")
+        say(f"{counts['images']:,} images{kept}: {target}")
         if counts["failed"]:
-            print(f"{counts['failed']:,} of them cannot be read: the column error says why.", file=sys.stderr)
+            say(f"{counts['failed']:,} of them cannot be read: the column error says why.", file=sys.stderr)
     return 1 if counts["failed"] else 0
 
 
 def _show(results: list[dict], model: Path, *, as_json: bool) -> int:
-    from rich.markup import escape
     from rich.table import Table
 
-    from restem.pipeline.commands.console import print_table
+    from restem.pipeline.commands.console import escape, print_table
     from restem.visible import visible
 
     failed = [result for result in results if "error" in result]

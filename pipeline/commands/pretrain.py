@@ -1,12 +1,15 @@
 """`restem pretrain`: trains a source checkpoint, for use without ImageNet's weights."""
 
 import json
+import os
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
 from restem.pipeline.commands.options import config_option, json_option, recompute_option, set_option
+from restem.visible import say
 
 SUFFIX = ".weights.h5"
 
@@ -37,11 +40,11 @@ def pretrain(
         )
     config = load_config(config_path, overrides)
     preflight(config, pretrain=True)
-    path = Path(out).expanduser().resolve()
+    path = Path(os.path.expanduser(out)).resolve()
     folder = RunFolder.of(config, root)
     last, _ = follow("restem.pipeline.local.tasks:pretrain", config, folder, {"out": str(path), "recompute": recompute})
     if as_json:
         print(json.dumps({"checkpoint": str(path), "accuracy": last["accuracy"], "loss": last["loss"]}))
     else:
-        print(f"{path}: {config.model.backbone}, accuracy {last['accuracy']:.3f} on its training images", flush=True)
-        print(f"Use it with: --set model.weights={path}", file=sys.stderr)
+        say(f"{path}: {config.model.backbone}, accuracy {last['accuracy']:.3f} on its training images", flush=True)
+        say(f"Use it with: --set {shlex.quote(f'model.weights={path}')}", file=sys.stderr)

@@ -4,6 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from restem.visible import say
+
 EVERY_SECONDS = 5.0
 
 
@@ -33,4 +35,4 @@ class Counted:
             return
         self._told = now
         event = {"done": done, "total": total, "failed": 0, "kept": self._kept, "seconds": now - self._start}
-        print(progress_text(event), file=self._stream, flush=True)
+        say(progress_text(event), file=self._stream, flush=True)

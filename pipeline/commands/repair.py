@@ -1,8 +1,11 @@
 """`restem repair`: sets a damaged metadata database aside."""
 
+import os
 import sys
 
 import click
+
+from restem.visible import say
 
 
 @click.command()
@@ -20,7 +23,7 @@ def repair(root: str, yes: bool) -> None:
     from restem.pipeline.local.database import DATABASE, damage, set_aside
     from restem.pipeline.local.folder import RunFolder
 
-    folder = RunFolder(Path(root).expanduser().resolve())
+    folder = RunFolder(Path(os.path.expanduser(root)).resolve())
     database = folder.root / DATABASE
     if not database.is_file():
         raise RestemError(
@@ -38,4 +41,4 @@ def repair(root: str, yes: bool) -> None:
                 remedy="With --yes it is set aside nevertheless; all steps are then computed again",
             )
         kept = set_aside(folder.root)
-    print(f"The database is now {kept}. The next restem run computes every step again.", file=sys.stderr)
+    say(f"The database is now {kept}. The next restem run computes every step again.", file=sys.stderr)

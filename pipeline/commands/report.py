@@ -1,12 +1,14 @@
 """`restem report`: opens the report of a run, or writes it again."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import click
 
 from restem.pipeline.commands.options import json_option
+from restem.visible import say
 
 
 @click.command()
@@ -31,12 +33,13 @@ def report(name: str, rebuild: bool, out: str | None, as_json: bool) -> None:
     page = find_report(folder) if folder else None
     if rebuild or out or page is None:
         uris = report_inputs(run)
-        page = str(Path(out or run.root / f"report-{run.start[:19].replace(':', '')}.html").expanduser().resolve())
+        default = run.root / f"report-{run.start[:19].replace(':', '')}.html"
+        page = str(Path(os.path.expanduser(out or default)).resolve())
         title = read_model(uris["candidate_run"]).config["name"]
         run_in_worker("restem.pipeline.local.tasks:write_report", {"title": title, "uris": uris, "out": page})
     if as_json:
         print(json.dumps({"run": run.name, "report": page}))
         return
-    print(page)
+    say(page)
     if sys.stdout.isatty():
         click.launch(page)

@@ -7,6 +7,7 @@ import click
 
 from restem.pipeline.commands.destination import destination_options, find_destination
 from restem.pipeline.commands.options import json_option
+from restem.visible import say
 
 
 @click.command()
@@ -45,9 +46,9 @@ def rollback(
         }
         print(json.dumps(told))
         return
-    print(f"{done.version.path} is served now: the model of version {done.origin}, in place of {done.replaced}.")
+    say(f"{done.version.path} is served now: the model of version {done.origin}, in place of {done.replaced}.")
     if done.withdrawn:
-        print(f"Runs do not push the models of these versions again: {', '.join(map(str, done.withdrawn))}.")
+        say(f"Runs do not push the models of these versions again: {', '.join(map(str, done.withdrawn))}.")
     if done.manifest:
-        print(f"The KServe manifest names it; apply it again if the models are in a bucket: {done.manifest}")
+        say(f"The KServe manifest names it; apply it again if the models are in a bucket: {done.manifest}")
     sys.stdout.flush()

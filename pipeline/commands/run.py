@@ -6,6 +6,7 @@ import sys
 import click
 
 from restem.pipeline.commands.options import config_option, json_option, recompute_option, set_option
+from restem.visible import say
 
 
 @click.command()
@@ -31,7 +32,7 @@ def run(config_path: str, overrides: tuple[str, ...], root: str | None, recomput
     folder = RunFolder.of(config, root)
     with notifying(config, str(folder.root)) as tell:
         for warning in preflight(config, root=folder.root):
-            click.echo(f"restem: {warning}", err=True)
+            say(f"restem: {warning}", file=sys.stderr)
         task = "restem.pipeline.local.tasks:run_pipeline"
         summary, learned = follow(task, config, folder, {"recompute": recompute})
         summary |= learned

@@ -10,6 +10,7 @@ import click
 from restem.pipeline.commands.options import json_option
 from restem.pipeline.environment.quiet import quiet
 from restem.stem.spec import BACKBONES, EXTRA_BANDS, NARROW_RULES, NORMALISE, SHRINK_RULES
+from restem.visible import say
 
 SOURCES = ("auto", "caffe", "tf", "torch", "none", "unit", "radimagenet")
 
@@ -106,9 +107,9 @@ def stem(as_json: bool, out: str | None, picture: str | None, **given: Any) -> N
             result.report.save_picture(picture)
     text = result.report.to_text() + "".join(f"\nWritten: {path}" for path in written)
     if not as_json:
-        print(text, flush=True)
+        say(text, flush=True)
         return
-    print(text, file=sys.stderr, flush=True)
+    say(text, file=sys.stderr, flush=True)
     print(json.dumps({**result.report.to_dict(), "written": written}), flush=True)
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from restem.errors import RestemError
 from restem.section import Section
 
 Runner = Literal["direct", "prism", "flink", "spark", "dataflow"]
@@ -36,6 +37,9 @@ NEEDED: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (("--sdk_container_image",), "the image built by make image"),
     ),
 }
+# Beam accepts them shortened too. The arguments are in the compiled pipeline and in the run's records.
+_SECRET = ("--s3_access_key_id", "--s3_secret_access_key", "--s3_session_token", "--azure_connection_string")
+_SHORTEST = 6  # letters; shorter ones are ambiguous
 
 
 class BeamConfig(Section):
@@ -55,6 +59,12 @@ class BeamConfig(Section):
     @model_validator(mode="after")
     def _cluster_is_named(self) -> "BeamConfig":
         given = {argument.partition("=")[0] for argument in self.args}
+        secret = [option for option in _SECRET for name in given if len(name) > _SHORTEST and option.startswith(name)]
+        if secret:
+            raise RestemError(
+                f"beam.args has {secret[0]}, a secret, which would be in the compiled pipeline and in records",
+                remedy="Put it into the environment of the workers, for example as AWS_SECRET_ACCESS_KEY",
+            )
         missing = [f"{names[0]}=... ({what})" for names, what in NEEDED[self.runner] if not given & set(names)]
         if missing:
             raise ValueError(f"runner {self.runner} needs, in beam.args: {', '.join(missing)}")

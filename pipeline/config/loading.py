@@ -84,9 +84,11 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
+        with path.open("rb") as file:  # Its size is no limit: a pipe or /dev/zero has none.
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
             raise RestemError("the file is too large for a configuration", where=str(path), expected="at most 1 MiB")
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8")
     except FileNotFoundError:
         remedy = "Give an existing file, or let 'restem init DIR --out FILE' write one"
         raise RestemError("there is no such configuration file", where=str(path), remedy=remedy) from None

@@ -14,6 +14,28 @@ MAX_DEPTH = 50
 SHOWN_LETTERS = 200
 
 
+class _Limited(Loader):
+    """Stops while it reads, so that a megabyte of brackets or commas is refused at once."""
+
+    _depth = _count = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Like PyYAML's; `_check_size` counts again, with the aliases.
+
+        Raises:
+            ValueError: with the limit.
+        """
+        self._count += 1
+        if self._count > MAX_KEYS:
+            raise ValueError(f"more than {MAX_KEYS:,} values")
+        self._depth += 1
+        if self._depth > MAX_DEPTH + 1:
+            raise ValueError(f"more than {MAX_DEPTH} levels")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
 @dataclass(frozen=True)
 class YamlDocument:
     """A parsed file: plain data, and the line (from 1) of each key path."""
@@ -27,7 +49,7 @@ def parse_value(text: str) -> Any:
     """Parses one YAML value: "3" is 3, "[a, b]" is a list, "" is null. Raises RestemError."""
     loader = None
     try:
-        loader = Loader(text)
+        loader = _Limited(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -52,7 +74,7 @@ def parse_document(text: str, name: str) -> YamlDocument:
     """
     loader = None
     try:
-        loader = Loader(text)
+        loader = _Limited(text)
         node = loader.get_single_node()
         if node is None:
             return YamlDocument(None)

@@ -164,7 +164,7 @@ def _question_lines(found: Survey) -> list[str]:
     told = [*found.questions, *listing.notes]
     if gone := missing_sentence(listing.classes, listing.counts()):
         told.append(gone)
-    return [f"# Please check: {sentence}" + ("" if sentence.endswith("?") else ".") for sentence in told]
+    return [f"# Please check: {sentence}" + ("" if sentence.endswith(("?", ".")) else ".") for sentence in told]
 
 
 def _validation_lines(counts: dict[str, Counter]) -> list[str]:

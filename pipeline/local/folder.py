@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from restem.errors import RestemError
+from restem.errors import RestemError, check_visible
 from restem.pipeline.config import Config, with_values
 
 
@@ -27,8 +27,14 @@ class RunFolder:
 
     @classmethod
     def of(cls, config: Config, root: str | Path | None = None) -> "RunFolder":
-        """`root`, or runs/<name> under the current folder."""
-        return cls((Path(root) if root else Path("runs") / config.name).expanduser().resolve())
+        """`root`, or runs/<name> under the current folder.
+
+        Raises:
+            RestemError: its path has control characters, which patterns of files and lists of paths do not survive.
+        """
+        path = (Path(os.path.expanduser(root)) if root else Path("runs") / config.name).resolve()
+        check_visible(str(path), where="--root")
+        return cls(path)
 
     @property
     def logs(self) -> Path:

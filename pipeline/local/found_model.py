@@ -1,5 +1,6 @@
 """Finds the model that a command means: a version, a folder of versions, or a run; and whether restem wrote it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +46,9 @@ def find_model(name: str, *, trust: bool = False) -> FoundModel:
     Raises:
       RestemError: there is none, this project did not write it, or its files are not those that were pushed.
     """
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     root, at, _ = name.rpartition(AT)
-    if not folder.is_dir() and at and (Path(root).expanduser() / DATABASE).is_file():
+    if not folder.is_dir() and at and (Path(os.path.expanduser(root)) / DATABASE).is_file():
         return _of_run(find_runs(name)[-1], trust)
     if (folder / DATABASE).is_file() and not exists(f"{folder}/{SAVED_MODEL}"):
         return _of_root(name, trust)

@@ -9,6 +9,7 @@ from typing import Any
 from restem.notify.message import Message
 from restem.notify.send import notify
 from restem.pipeline.config import Config
+from restem.visible import say
 
 Summary = dict[str, Any]
 TOLD = ("metrics", "baseline", "pushed_to", "not_pushed", "report", "quarantined", "log")
@@ -29,7 +30,7 @@ def notifying(
         root: the run's folder.
         warn: receives a sentence for each notification that failed; the default prints it on standard error.
     """
-    warn = warn or (lambda text: print(f"restem: {text}", file=sys.stderr, flush=True))
+    warn = warn or (lambda text: say(f"restem: {text}", file=sys.stderr, flush=True))
     start = time.time()
     run = f"{root} {start:.3f}"
 

@@ -1,6 +1,7 @@
 """The runs that a root folder remembers, read from TFX's metadata database without importing TFX or TensorFlow."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,7 +102,7 @@ def find_runs(name: str) -> list[PastRun]:
     folder, at, start = name.rpartition(AT)
     if not at or Path(name).is_dir():
         folder, start = name, ""
-    root = Path(folder).expanduser().resolve()
+    root = Path(os.path.expanduser(folder)).resolve()
     runs = read_runs(root)
     if start:
         chosen = [run for run in runs if run.start.startswith(start)][-1:]

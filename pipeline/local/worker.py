@@ -28,8 +28,9 @@ from typing import Any
 
 from restem.pipeline.environment import TENSORFLOW_VARIABLES
 from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
+from restem.pipeline.local.scrubbed import scrubbed
 from restem.trainer.variables import TRAINING_STEPS
-from restem.visible import use_for_logs, visible_lines
+from restem.visible import say, use_for_logs, visible_lines
 
 Event = dict[str, Any]
 MIB = 2**20
@@ -46,6 +47,7 @@ def run_worker(
     log: Path,
     on_event: Callable[[Event], None] = lambda event: None,
     inherit: tuple[int, ...] = (),
+    runs_model: bool = False,
 ) -> Any:
     """Calls `target(request, emit)` in a new process and returns its result (converted to JSON and back).
 
@@ -56,6 +58,7 @@ def run_worker(
         on_event: called in this process for each event of the worker; {"event": "log", "message": ...} for each
             message of the logger "restem".
         inherit: file descriptors that stay open in the worker (a lock).
+        runs_model: whether it runs a model that may come from somebody else: then it gets no credentials.
 
     Raises:
         WorkFailed: the function raised, or its process died.
@@ -70,7 +73,11 @@ def run_worker(
             stderr=log_file,
             pass_fds=(write_end, *inherit),
             start_new_session=True,  # only the parent receives Ctrl-C
-            env={"PYTHONFAULTHANDLER": "1", **TENSORFLOW_VARIABLES, **os.environ},
+            env={
+                "PYTHONFAULTHANDLER": "1",
+                **TENSORFLOW_VARIABLES,
+                **(scrubbed(os.environ) if runs_model else os.environ),
+            },
         )
     os.close(write_end)
     last: Event = {}
@@ -104,7 +111,11 @@ def run_worker(
 
 
 def run_in_worker(
-    target: str, request: dict[str, Any], *, on_event: Callable[[Event], None] = lambda event: None
+    target: str,
+    request: dict[str, Any],
+    *,
+    on_event: Callable[[Event], None] = lambda event: None,
+    runs_model: bool = False,
 ) -> Any:
     """`run_worker` for a short task: its log is a temporary file, which is kept if the user cannot fix its failure.
 
@@ -115,12 +126,13 @@ def run_in_worker(
 
     def show(event: Event) -> None:
         if event["event"] == "log":
-            print(event["message"], file=sys.stderr, flush=True)
+            # The worker escapes it already; but a graph in it can write to the pipe too.
+            say(event.get("message"), file=sys.stderr, flush=True)
         else:
             on_event(event)
 
     try:
-        result = run_worker(target, request, log=Path(name), on_event=show)
+        result = run_worker(target, request, log=Path(name), on_event=show, runs_model=runs_model)
     except Interrupted:
         os.unlink(name)
         raise

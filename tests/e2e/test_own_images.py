@@ -5,6 +5,7 @@ middle, which gives the figures of the run on this machine; one whose baseline i
 and a repetition of the second.
 """
 
+import html
 import io
 import json
 from pathlib import Path
@@ -28,6 +29,22 @@ evaluate: {slices: [site]}
 """
 
 
+# A class is text: neither an option, nor HTML, nor a command of a shell.
+BRIGHT = "--bright <script>ones $(touch hacked)"
+SECRET = "s3cr3t"
+# On this machine the run is told about only if it fails, so the address is not called.
+WEBHOOK = [f"--set=notify.webhook=http://127.0.0.1:9/hook?token={SECRET}", "--set=notify.on=[failed]"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def secrets():
+    """The environment of all runs of this module has secrets."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_TOKEN", "RESTEM_KUBEFLOW_TOKEN", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, f"{SECRET}-{name}")
+        yield
+
+
 @pytest.fixture(scope="module")
 def volume(tmp_path_factory) -> Path:
     """The persistent volume: a folder that every step can access."""
@@ -40,7 +57,7 @@ def folder(volume):
     folder = volume / "own"
     folder.mkdir()
     rng = np.random.default_rng(0)
-    for name, level in (("bright ones", 170), ("düster", 40)):
+    for name, level in ((BRIGHT, 170), ("düster", 40)):
         (folder / "images" / name).mkdir(parents=True)
         for i in range(20):
             pixels = rng.integers(level - 30, level + 30, (24 + i, 30, 3)).astype(np.uint8)
@@ -68,9 +85,29 @@ def folder(volume):
 @pytest.fixture(scope="module")
 def run(folder, restem, tmp_path_factory):
     root = tmp_path_factory.mktemp("own-root")
-    done = restem("run", "--config", folder / "own.yaml", "--root", root, "--json", *QUICK)
+    done = restem("run", "--config", folder / "own.yaml", "--root", root, "--json", *QUICK, *WEBHOOK)
     assert done.code == 0, done.err[-3000:]
     return done, root
+
+
+def written_with(secret: str, folder: Path) -> list[str]:
+    """The files below a folder that hold the text."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 50
+    return [str(path) for path in files if secret.encode() in path.read_bytes()]
+
+
+def test_no_secret_is_in_anything_that_a_run_writes_or_says(run):
+    """The address of the webhook, and the environment: in logs, records, the report, the model, the database."""
+    done, root = run
+    assert written_with(SECRET, root) == []
+    assert SECRET not in done.out + done.err
+
+
+def test_no_secret_is_in_anything_that_a_run_on_kubeflow_writes(on_kubeflow, volume):
+    assert written_with(SECRET, on_kubeflow.cluster.folder) == []
+    assert written_with(SECRET, volume) == []
+    assert SECRET not in "".join(attempt.log for attempt in on_kubeflow.cluster.attempts)
 
 
 def test_each_unusual_file_is_converted_or_quarantined_with_the_reason(run):
@@ -94,7 +131,10 @@ def test_the_report_and_the_result_show_both_models_by_site(run):
         right = sum(part["images"] * part[role] for part in slices)
         whole = done.result["metrics"][role]
         assert right == pytest.approx(whole["accuracy"] * whole["images"], abs=1e-4)
-    assert "Results by slice" in Path(done.result["report"]).read_text("utf-8")
+    page = Path(done.result["report"]).read_text("utf-8")
+    assert "Results by slice" in page
+    assert html.escape(BRIGHT, quote=False) in page
+    assert "<script" not in page
 
 
 def test_both_models_are_trained_with_the_values_that_were_tuned(run):
@@ -115,9 +155,9 @@ def test_a_smaller_kernel_with_more_filters_and_batch_norm_reaches_serving(run, 
     """5x5 kernels, 128 filters and an extra BatchNormalization, through the whole pipeline."""
     done, _ = run
     assert done.result["blessed"], done.result["reason"]
-    predicted = restem("predict", done.result["pushed_to"], folder / "images" / "bright ones" / "01.png")
+    predicted = restem("predict", done.result["pushed_to"], folder / "images" / BRIGHT / "01.png")
     assert predicted.code == 0, predicted.err
-    assert "bright ones" in predicted.out
+    assert BRIGHT in predicted.out
     assert "düster" in predicted.out
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 import yaml
 
 from restem.images.graph.decode import Depth, decode_raw
-from restem.pusher.kserve import MAX_NAME, manifest, request, sample_image, service_name, write_manifest
+from restem.pusher.kserve import MAX_NAME, follow, manifest, request, sample_image, service_name, write_manifest
 from restem.pusher.versions import Version, versions
 from tests.tiny_model import CLASSES, export_tiny
 
@@ -82,3 +82,28 @@ def test_writing_again_replaces_both_files_and_leaves_nothing_else(put, tmp_path
     document = yaml.safe_load((folder / "inference-service.yaml").read_text())
     assert document["spec"]["predictor"]["annotations"]["restem/version"] == "6"
     assert [version.number for version in versions(f"{tmp_path}/serving")] == [6, 5]
+
+
+BOMB = "\n".join(["x0: &x0 lol", *(f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 10)}]" for i in range(1, 10))])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        f"{BOMB}\nmetadata: {{name: *x9}}\nspec: {{predictor: {{model: {{storageUri: *x9}}}}}}",
+        "metadata: !!python/object/apply:os.system [touch hacked]",
+        "metadata: {name: 3}\nspec: {predictor: {model: {storageUri: pvc://c}}}",
+        "#" * 100_000,
+        "\xff\x00",
+    ],
+)
+def test_a_manifest_that_somebody_else_changed_is_left_alone(tmp_path, put, text, monkeypatch):
+    """Also one whose name would be a gigabyte of text."""
+    monkeypatch.chdir(tmp_path)
+    manifest = tmp_path / "serving" / "kserve" / "inference-service.yaml"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(text, encoding="latin-1")
+    assert follow(f"{tmp_path}/serving", Version(5, str(put(5)))) is None
+    assert manifest.read_text(encoding="latin-1") == text
+    assert not (tmp_path / "hacked").exists()

@@ -107,6 +107,16 @@ def test_page_loads_nothing_and_needs_no_script(html):
     assert len(html.encode()) < 5_000_000
 
 
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_the_policy_forbids_scripts_and_connections_before_anything_else_is_read(html):
+    elements = Page(html).elements
+    policies = [place for place, (_, one) in enumerate(elements) if one.get("http-equiv") == "Content-Security-Policy"]
+    assert [elements[place][1]["content"] for place in policies] == [POLICY]
+    assert {tag for tag, _ in elements[: policies[0]]} <= {"html", "head", "meta"}
+
+
 def test_page_is_the_same_for_the_same_data(report_data):
     assert render(report_data()) == render(report_data())
 

@@ -614,7 +614,10 @@ def hostile():
 
     @case(group, "an archive with a member ../hacked: only model.weights.h5 is read", "up.keras")
     def _(path):
-        return (write_archive(path, model := V1(), extra={"../hacked": b"x", "/tmp/hacked": b"x"}), model)[1]
+        return (
+            write_archive(path, model := V1(), extra={"../hacked": b"x", str(path.with_name("hacked")): b"x"}),
+            model,
+        )[1]
 
     for share in (0.02, 0.3, 0.6, 0.9, 0.999):
         for ending, write in ((".h5", write_named), (".keras", write_archive)):

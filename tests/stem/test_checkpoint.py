@@ -88,6 +88,7 @@ def result(one, folder):
         return "read" + (f"; {', '.join(notes)}" if notes else "")
     finally:
         assert sorted(os.listdir(folder)) == before
+        assert not (folder.parent / "hacked").exists()
 
 
 def load(found):

@@ -101,9 +101,14 @@ def test_a_tracker_that_fails_is_a_warning(tmp_path, caplog, monkeypatch):
     assert "the run was not written to http://127.0.0.1" in caplog.text
 
 
-@pytest.mark.parametrize("uri", ["", "mlruns", "file:///runs", "https://me:secret@example.org", "http://["])
+QUERY = "https://example.org/?token=secret"
+
+
+@pytest.mark.parametrize("uri", ["", "mlruns", "file:///runs", "https://me:secret@example.org", "http://[", QUERY])
 def test_unusable_addresses_are_refused_without_showing_them(uri):
-    with pytest.raises(ValidationError, match=r"not an address of MLflow|contains a user or a password") as refused:
+    with pytest.raises(
+        ValidationError, match=r"not an address of MLflow|contains a user, a password or a query"
+    ) as refused:
         MlflowConfig(tracking_uri=uri)
     assert "secret" not in refused.value.errors()[0]["msg"]
 

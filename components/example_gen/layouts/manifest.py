@@ -21,6 +21,7 @@ from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import SPLIT_NAMES, ImageFile, Listing, Record, Refused, first_few, relative
 from restem.example_gen.layouts.folder import grouped_by_path
+from restem.example_gen.layouts.inside import check_outside, files_outside, outside_notes
 from restem.example_gen.layouts.labels import MISSING, Labels, OneHotLabels, read_labels
 from restem.example_gen.layouts.places import Places, find_places
 from restem.example_gen.layouts.shards import Shards, open_shards, shard_paths
@@ -102,11 +103,13 @@ def list_images(path: str, folder: str, config: DataConfig, scratch: str | None 
     names = dict.fromkeys(row.name for row in rows if row.name and row.stored is None)
     places = find_places(names, folder, relative(folder, base), search=config.images_folder is None)
     _check_found(rows, places, folder, config, shards, where)
+    outside = files_outside(places, folder, base, config)
+    check_outside(outside, places, config, where, lambda name: _row_named(name, rows, shards))
     make = _maker(columns, labels, splits, shards.splits, config)
-    files, refused, repeated = _images(rows, make, places, shards, folder)
+    files, refused, repeated = _images(rows, make, places, outside, shards, folder)
     files.sort(key=lambda file: file.path)
     pattern = config.group if config.group is not None and config.group not in table.columns else None
-    notes = (*_notes(table, config), *places.notes, *labels.notes)
+    notes = (*_notes(table, config), *places.notes, *labels.notes, *outside_notes(outside))
     if repeated:
         notes += (f"{repeated:,} rows repeat an earlier row and were left out.",)
     return Listing(
@@ -221,7 +224,7 @@ def _check_found(
     if not places.missing or (places.paths and len(places.missing) <= limit):
         return
     name, (path, hint) = next(iter(places.missing.items()))
-    row = next(shards.row(row.table, row.number) for row in rows if row.name == name)
+    row = _row_named(name, rows, shards)
     tried = "" if storage.is_remote(storage.join(folder, path)) else "; other upper and lower case, and "
     tried += "missing extensions" if tried else ""
     raise RestemError(
@@ -239,8 +242,17 @@ def _check_found(
     )
 
 
+def _row_named(name: str, rows: Sequence[_Row], shards: Shards) -> str:
+    return next(shards.row(row.table, row.number) for row in rows if row.name == name)
+
+
 def _images(
-    rows: Sequence[_Row], make: Callable[[_Row, str], ImageFile], places: Places, shards: Shards, folder: str
+    rows: Sequence[_Row],
+    make: Callable[[_Row, str], ImageFile],
+    places: Places,
+    outside: Mapping[str, str],
+    shards: Shards,
+    folder: str,
 ) -> tuple[list[ImageFile], list[Refused], int]:
     """The images, the refused rows, and how many rows were left out because they repeat an earlier one."""
     shown = [relative(folder, path) for path in shards.paths]
@@ -260,6 +272,8 @@ def _images(
                 raise _BadRow(row.problem)
             if not row.name and row.stored is None:
                 raise _BadRow("the path is empty")
+            if row.stored is None and row.name in outside:
+                raise _BadRow(outside[row.name])
             if path in seen:
                 first, at = seen[path]
                 if make(row, path) == files[at]:

@@ -351,6 +351,6 @@ def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"].items()
         named = {name: one["names"] for name, one in features if isinstance(one, dict) and "names" in one}
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         return {}
     return {name: list(map(str, names)) for name, names in named.items() if isinstance(names, list)}

@@ -86,7 +86,7 @@ def find_access(
         token = _line_of(token_file, "the token") and None
     elif token is None and cookie is None:
         token_file = _projected_token(environ)
-    if ca_cert and not Path(ca_cert).expanduser().is_file():
+    if ca_cert and not Path(os.path.expanduser(ca_cert)).is_file():
         raise RestemError("there is no such file", where="--ca-cert", given=ca_cert)
     ui = environ.get(UI_HOST)
     if given:
@@ -107,9 +107,9 @@ def find_access(
         ui=ui.rstrip("/") if ui else None,
         namespace=namespace or (kubeflow.namespace if kubeflow else None),
         token=token,
-        token_file=str(Path(token_file).expanduser()) if token_file else None,
+        token_file=str(Path(os.path.expanduser(token_file))) if token_file else None,
         cookie=cookie,
-        ca_cert=str(Path(ca_cert).expanduser()) if ca_cert else None,
+        ca_cert=str(Path(os.path.expanduser(ca_cert))) if ca_cert else None,
     )
 
 
@@ -144,7 +144,7 @@ def _address(host: str) -> str:
 
 def _line_of(path: str, what: str) -> str:
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8").strip()
+        text = Path(os.path.expanduser(path)).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise RestemError(f"{what} cannot be read", where=path, given=reason) from None

@@ -82,7 +82,7 @@ def _refuse_error(server: Server, text: str) -> None:
     """The API's server answers 200 before it looks for the log, and then sends an error in the log's place."""
     try:
         answer = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if isinstance(answer, dict) and "error_message" in answer:
         raise ServerError(f"the server says: {answer['error_message']}", where=server.access.host)

@@ -138,7 +138,7 @@ class Server:
     def _health(self) -> dict[str, Any]:
         # The generated answer lacks the version.
         text = self.get(HEALTH, answer_seconds=FIRST_ANSWER_SECONDS)
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             health = json.loads(text)
             if isinstance(health, dict):
                 return health

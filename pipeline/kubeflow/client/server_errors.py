@@ -136,7 +136,7 @@ def words_of(body: str | None) -> str:
         return ""
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _short(re.sub(r"<[^>]+>", " ", body))
     if not isinstance(data, dict):
         return _short(body)

@@ -11,6 +11,7 @@ from restem.pipeline.kubeflow.client.following import Report, duration, line_of,
 from restem.pipeline.kubeflow.client.runs import moment, newest_runs
 from restem.pipeline.kubeflow.client.schedule import ON, recurring_runs
 from restem.pipeline.kubeflow.client.server import Server
+from restem.visible import say
 
 NEXT = 3
 NEWEST = 5
@@ -72,23 +73,23 @@ def next_runs(cron: Cron, now: datetime) -> list[str]:
 def show_overview(seen: Overview, stream: TextIO) -> None:
     """For people."""
     if seen.newest and seen.newest.error:
-        print(f"The newest run failed. {seen.newest.error}\n", file=stream)
+        say(f"The newest run failed. {seen.newest.error}\n", file=stream)
     if seen.schedule is None:
-        print(f"{seen.name} has no schedule", file=stream)
+        say(f"{seen.name} has no schedule", file=stream)
     else:
         state = ", but is paused (restem kubeflow resume)" if seen.schedule["paused"] else ""
-        print(f"{seen.name} runs at {seen.schedule['cron'] or 'intervals'}{state}", file=stream)
+        say(f"{seen.name} runs at {seen.schedule['cron'] or 'intervals'}{state}", file=stream)
         for line in seen.schedule["next"]:
-            print(f"  {line}", file=stream)
+            say(f"  {line}", file=stream)
     if seen.others:
-        print(
+        say(
             f"{seen.others} more of this name: the next restem kubeflow schedule leaves one; a former one whose run is "
             "in progress stays, disabled, until that run has ended",
             file=stream,
         )
-    print("newest runs:" if seen.runs else "no runs yet", file=stream)
+    say("newest runs:" if seen.runs else "no runs yet", file=stream)
     for run in seen.runs:
-        print(f"  {run['created']}  {run['state']:<10} {run['run_id']}  {run['name']}", file=stream)
+        say(f"  {run['created']}  {run['state']:<10} {run['run_id']}  {run['name']}", file=stream)
     if seen.newest:
         _show_steps(seen.newest, stream)
 
@@ -96,19 +97,19 @@ def show_overview(seen: Overview, stream: TextIO) -> None:
 def show_report(seen: Report, stream: TextIO) -> None:
     """For people: the error first."""
     if seen.error:
-        print(f"{seen.error}\n", file=stream)
+        say(f"{seen.error}\n", file=stream)
     took = f" after {duration(seen.seconds)}" if seen.seconds is not None else ""
     state = f"{seen.run.state or 'unknown'}{took if seen.ended else f', for{took[6:]}'}"
-    print(f"run {seen.run.run_id} ({seen.run.display_name}): {state}", file=stream)
+    say(f"run {seen.run.run_id} ({seen.run.display_name}): {state}", file=stream)
     if seen.link:
-        print(seen.link, file=stream)
+        say(seen.link, file=stream)
     _show_steps(seen, stream)
 
 
 def _show_steps(seen: Report, stream: TextIO) -> None:
     for step in seen.steps:
         began = f"  {step.started.astimezone():%H:%M:%S}" if step.started else "          "
-        print(f"{began}{line_of(step, seen)}", file=stream)
+        say(f"{began}{line_of(step, seen)}", file=stream)
 
 
 def _schedule(one: Any, zone: str, now: datetime) -> dict[str, Any]:

@@ -80,16 +80,21 @@ def read_package(path: str) -> tuple[str, str]:
     import yaml
 
     try:
-        if Path(path).stat().st_size > MAX_BYTES:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise RestemError("the file is too large for a pipeline", where=path, expected="at most 32 MiB")
-        text = Path(path).read_text(encoding="utf-8")
+        text = content.decode("utf-8")
+        # Not CSafeLoader, which is faster: 100,000 brackets end the process.
         first: Any = next(iter(yaml.safe_load_all(text)), None)
         name = first["pipelineInfo"]["name"]
         if not isinstance(name, str) or "schemaVersion" not in first:
             raise KeyError
+    except RestemError:  # It is a ValueError too.
+        raise
     except OSError as error:
         raise RestemError("the package cannot be read", where=path, given=error.strerror) from None
-    except (UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError):
         raise RestemError(
             "this is not a compiled pipeline",
             where=path,

@@ -85,6 +85,27 @@ def test_summary_has_each_value_on_its_line():
     assert "/x/[report]/index.html" in lines["report"]
 
 
+def with_control_characters(value):
+    """The value with a terminal's command, and a turn of the direction of writing, in each text."""
+    if isinstance(value, dict):
+        return {key: with_control_characters(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [with_control_characters(each) for each in value]
+    return f"{value}\x1b]0;hacked\x07\x9b2J\u202e" if isinstance(value, str) else value
+
+
+def test_nothing_in_a_summary_commands_the_terminal():
+    hostile = with_control_characters({**SUMMARY, "data_notes": ["a note"], "start": {"kind": "first", "told": "told"}})
+    stream = io.StringIO()
+    print_summary({**hostile, "cached": SUMMARY["cached"]}, stream)
+    with RunConsole(stream) as console:
+        console.say(hostile["reason"])
+        console.on_event({"event": "log", "level": "INFO", "message": hostile["reason"]})
+    told = stream.getvalue()
+    assert told.count(r"\x1b]0;hacked\x07\x9b2J\u202e") > 20
+    assert all(line.isprintable() for line in told.splitlines())
+
+
 def test_tuned_values_are_shown_with_a_caution():
     stream = io.StringIO()
     tuned = {"values": {"a": 2e-05, "b": None, "c": True}, "metric": "loss", "value": 0.5, "trials": 9, "failed": 1}

@@ -25,7 +25,9 @@ def serving(put, tmp_path):
     for number, reason in ((1_700_000_100, "Approved: first."), (1_700_000_200, "Approved: second.")):
         folder = put(number, "runs/own/serving/own")
         figures = {"candidate": {"accuracy": 0.9}, "baseline": {"accuracy": 0.75}}
-        (folder / RELEASE).write_bytes(Release("own", reason, figures, "the stock network", run="night-1").to_bytes())
+        (folder / RELEASE).write_bytes(
+            Release("own", reason, figures, "the stock network", run="night\x1b[2J-1").to_bytes()
+        )
     (folder / "saved_model.pb").write_bytes((folder / "saved_model.pb").read_bytes() + b"\0")
     return tmp_path / "runs" / "own" / "serving" / "own"
 
@@ -38,6 +40,8 @@ def test_list_roll_back_and_prune(serving, write, tmp_path):
     newest, oldest = [line for line in shown.stdout.splitlines() if line.startswith("17")]
     assert newest.split()[:3] == ["1700000200", "served", "2023-11-14T22:16:40Z"]
     assert "0.9000 against 0.7500" in newest
+    assert r"night\x1b[2J-1" in newest
+    assert "\x1b" not in shown.stdout
     assert "served" not in oldest
 
     done = restem("rollback", *config, "--json", cwd=tmp_path)

@@ -1,7 +1,11 @@
+import json
+
 import pytest
 from pydantic import ValidationError
 
+from restem.pipeline.config import load_config
 from restem.pipeline.config.beam import BeamConfig
+from restem.pipeline.config.errors import ConfigError
 
 
 def test_the_direct_runner_needs_no_arguments_and_the_users_come_last():
@@ -42,3 +46,14 @@ def test_the_users_arguments_come_after_the_defaults(runner, args):
     assert passed[0] == f"--runner={runner.capitalize()}Runner"
     assert passed[-len(args) :] == args
     assert not [one for one in passed if one.startswith("--direct")]
+
+
+@pytest.mark.parametrize(
+    "name", ["--s3_secret_access_key", "--s3_sec", "--s3_session_token", "--azure_connection_string"]
+)
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_secret_in_an_argument_is_refused_and_not_shown(write, name, apart):
+    args = [name, "s3cr3t"] if apart else [f"{name}=s3cr3t"]
+    with pytest.raises(ConfigError, match="a secret, which would be in the compiled pipeline") as caught:
+        load_config(write(), [f"beam.args={json.dumps(args)}"])
+    assert "s3cr3t" not in str(caught.value)

@@ -31,6 +31,15 @@ def test_defaults_and_the_name_from_the_file(write):
     assert config.train.batch_size == 32
 
 
+def test_a_hundred_megabytes_and_a_file_without_end_are_not_read(write):
+    path = write()
+    with path.open("r+b") as file:
+        file.truncate(100_000_000)
+    for large in (path, "/dev/zero"):
+        with pytest.raises(RestemError, match=r"too large for a configuration\. Expected at most 1 MiB"):
+            load_config(large)
+
+
 def test_overrides_are_typed_and_later_ones_win(write):
     config = load_config(
         write(),

@@ -1,7 +1,8 @@
 import pytest
+from yaml.composer import Composer
 
 from restem.errors import RestemError
-from restem.pipeline.config.yaml_source import parse_document, parse_value
+from restem.pipeline.config.yaml_source import MAX_KEYS, parse_document, parse_value
 
 
 def test_lines_and_duplicates():
@@ -44,6 +45,22 @@ def test_a_few_lines_that_stand_for_a_huge_tree_are_rejected(text, reason, parse
     with pytest.raises(RestemError, match=reason) as caught:
         parse(text)
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("text", ["a: 1\n" * 200_000, "- x\n" * 250_000, f"a: [{'x,' * 500_000}]", "{" * 1_000_000])
+def test_a_megabyte_of_small_values_is_refused_while_it_is_read(text, monkeypatch):
+    composed = 0
+    compose = Composer.compose_node
+
+    def counted(*arguments):
+        nonlocal composed
+        composed += 1
+        return compose(*arguments)
+
+    monkeypatch.setattr(Composer, "compose_node", counted)
+    with pytest.raises(RestemError, match=r"more than (20,000 values|50 levels)"):
+        parse_document(text, "f.yaml")
+    assert 50 <= composed <= MAX_KEYS
 
 
 def test_a_date_is_a_text_as_a_key():

@@ -1,3 +1,5 @@
+import csv
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -141,6 +143,48 @@ def test_a_manifest_gets_its_columns_groups_weights_and_split(tmp_path):
     for line in out.read_text().splitlines():
         if line.startswith("  ") and "path:" not in line:
             assert "  # " in line, line
+
+
+def test_names_do_not_become_keys_of_the_configuration(tmp_path):
+    folder = make(tmp_path / "images\nmodel: {weights: evil.h5}", [(40, 40)], count=20)
+    (folder / "a").rename(folder / "a\nmodel: {weights: evil.h5}")
+    (folder / "b").rename(folder / "# b: [}, *x &y !!python 'z\x1b[2J")
+    config, text = proposal(folder, tmp_path)
+    assert config.model.weights == "imagenet"
+    assert config.data.path == str(folder)
+    assert config.data.classes == (r"# b: [}, *x &y !!python 'z\x1b[2J", r"a\nmodel: {weights: evil.h5}")
+    assert all(line.isprintable() for line in text.splitlines())
+    rows = [f"{path.relative_to(tmp_path)!s},{i % 2},x" for i, path in enumerate(folder.rglob("*.png"))]
+    table = tmp_path / "all.csv"
+    with table.open("w", newline="") as file:
+        names = ["path", "label", "site\nmodel: {weights: evil.h5}"]
+        csv.writer(file).writerows([names, *([row.rsplit(",", 2)[0], i % 2, i % 3] for i, row in enumerate(rows))])
+    config, text = proposal(table, tmp_path)
+    assert config.model.weights == "imagenet"
+    assert config.data.metadata == (names[2],)
+
+
+def test_rows_that_lead_outside_are_a_question(tmp_path):
+    images = make(tmp_path / "images", [(40, 40)], count=30)
+    (tmp_path / "tables").mkdir()
+    table = tmp_path / "tables" / "all.csv"
+    names = [f"../images/{'ab'[i % 2]}/{i // 2}.png,{'ab'[i % 2]}" for i in range(60)]
+    table.write_text("\n".join(["path,label", *names]))
+    with pytest.raises(RestemError, match=r"60 of 60 files are outside .*If you trust .*data\.allow_outside: true"):
+        propose(table, None)
+    out = tmp_path / "out.yaml"
+    out.write_text(propose(table, out, given={"allow_outside": True}), encoding="utf-8")
+    assert "  allow_outside: true  # as given to restem init" in out.read_text().splitlines()
+    assert len(inspect(load_config(out)).quarantined) == 0
+    table.write_text("\n".join(["path,label", *(name.replace("../images/", "") for name in names), names[0]]))
+    told = propose(table, None, given={"images_folder": f"{images}"})
+    assert "# Please check: 1 file is not read, such as ../images/" not in told, "images_folder allows it"
+    (tmp_path / "more").mkdir()
+    (images / "a" / "0.png").rename(tmp_path / "more" / "0.png")
+    table.write_text(table.read_text().replace("\na/0.png", f"\n{tmp_path}/more/0.png").replace(f"\n{names[0]}", ""))
+    told = propose(table, None, given={"images_folder": f"{images}"})
+    assert f"# Please check: 1 file is not read, such as {tmp_path}/more/0.png: it is outside the data folder" in told
+    assert "data.allow_outside: true" in told
 
 
 def test_classes_with_few_images_have_test_images(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from restem.pipeline.commands.compiling import compile_config
 from restem.pipeline.config import Config, load_config
+from restem.pipeline.kubeflow.client.access import TOKEN
 
 IMAGE = "registry.example.org/restem:1.2"
 TEXT = """
@@ -30,6 +31,11 @@ kubeflow:
       retry: {{count: 5, wait_seconds: 60}}
     Report: {{retry: {{count: 0}}}}
 """
+SECRET = "s3cr3t"
+SERVICES = """
+notify: {webhook_env: HOOK_ADDRESS, secret_env: HOOK_SECRET, kubernetes_secret: restem-notify}
+track: {mlflow: {tracking_uri: "https://mlflow.example.org", kubernetes_secret: restem-mlflow}}
+"""
 
 
 @pytest.fixture
@@ -46,9 +52,12 @@ def configured(tmp_path) -> Callable[..., Config]:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory) -> Path:
-    """`parts.yaml` compiled; the configuration is in the same folder."""
+    """`parts.yaml` compiled, where the environment has secrets; the configuration is in the same folder."""
     folder = tmp_path_factory.mktemp("compiled")
-    (folder / "parts.yaml").write_text(TEXT.format(image=IMAGE), encoding="utf-8")
+    (folder / "parts.yaml").write_text(TEXT.format(image=IMAGE) + SERVICES, encoding="utf-8")
     out = folder / "pipeline.yaml"
-    out.write_text(compile_config(load_config(folder / "parts.yaml")), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HOOK_ADDRESS", "HOOK_SECRET", "MLFLOW_TRACKING_TOKEN", TOKEN, "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, f"https://example.org/{SECRET}")
+        out.write_text(compile_config(load_config(folder / "parts.yaml")), encoding="utf-8")
     return out

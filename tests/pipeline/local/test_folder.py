@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import pytest
 
 from restem.errors import RestemError
 from restem.pipeline.config import load_config
+from restem.pipeline.config.errors import ConfigError
 from restem.pipeline.local.folder import RootTaken, RunFolder, prepare, resolved
 
 REPOSITORY = Path(__file__).parents[3]
@@ -17,6 +19,28 @@ def test_default_root_is_below_the_current_folder(write, tmp_path, monkeypatch):
     config = load_config(write(name="mine.yaml"))
     assert RunFolder.of(config).root == tmp_path / "runs" / "mine"
     assert RunFolder.of(config, "there").root == tmp_path / "there"
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b]0;title\x07", "a\u202egnp"])
+def test_output_goes_to_a_path_of_one_visible_line(write, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    config = load_config(write())
+    with pytest.raises(RestemError, match=r"--root: this path has control characters.*\\(n|x1b|u202e)") as caught:
+        RunFolder.of(config, name)
+    assert str(caught.value).isprintable()
+    with pytest.raises(ConfigError, match=r"push\.destination.*: this path has control characters"):
+        load_config(write(), [f"push.destination={json.dumps(name)}"])
+
+
+@pytest.mark.parametrize("name", ["-rf", "--root", "a/../../b", "a/~x"])
+def test_output_goes_to_the_folder_that_was_named(write, tmp_path, monkeypatch, name):
+    """Also with a leading dash: it becomes an absolute path, and so no option of a program."""
+    (tmp_path / "here" / "a").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    expected = os.path.realpath(name)
+    assert str(RunFolder.of(load_config(write()), f"./{name}").root) == expected
+    assert load_config(write(), [f"push.destination=./{name}"]).push.destination == expected
+    assert RunFolder.of(load_config(write()), "~nobody-here/x").root == tmp_path / "here" / "~nobody-here" / "x"
 
 
 def test_a_second_run_in_the_same_root_is_refused(tmp_path):

@@ -31,7 +31,9 @@ def test_the_newest_complete_version_is_meant(tmp_path):
     assert find_model(str(tmp_path / "models" / "3")).path == tmp_path / "models" / "3"
 
 
-@pytest.mark.parametrize("damage", ["no record", "no classes", "one class", "baseline", "text", "no variables"])
+@pytest.mark.parametrize(
+    "damage", ["no record", "no classes", "one class", "baseline", "text", "brackets", "no variables"]
+)
 def test_a_model_of_somebody_else_needs_trust(tmp_path, damage):
     folder = write_version(tmp_path / "models" / "5")
     extra = folder / "assets.extra"
@@ -43,8 +45,8 @@ def test_a_model_of_somebody_else_needs_trust(tmp_path, damage):
         (extra / "classes.json").write_text(json.dumps(["cat", "cat"]))
     elif damage == "baseline":
         write_model(extra, dataclasses.replace(RECORD, role="baseline"))
-    elif damage == "text":
-        (extra / "model.json").write_text("words")
+    elif damage in ("text", "brackets"):
+        (extra / "model.json").write_text("words" if damage == "text" else "[" * 100_000)
     else:
         (folder / "variables" / "variables.index").unlink()
     for name in (folder, folder.parent):

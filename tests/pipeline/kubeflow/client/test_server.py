@@ -36,6 +36,8 @@ def list_runs(server):
         (Answer(404, "<html>no page</html>", {"Content-Type": "text/html"}), r"no Kubeflow Pipelines.*/pipeline"),
         (Answer(409, '{"error": "exists", "message": "exists"}'), r"409: exists\. Another process"),
         (Answer(429, "slow down"), "429: slow down"),
+        (Answer(400, "[" * 100_000), r"400: \[\[\["),
+        (Answer(400, '{"message": "a\\u001b]0;hacked\\u0007"}'), r"400: a\\x1b\]0;hacked\\x07"),
         (Answer(500, '{"error_message": "database is locked"}'), r"500: database is locked\. Try again"),
         (Answer(502, "<html><h1>Bad Gateway</h1></html>", {"Content-Type": "text/html"}), "502: Bad Gateway"),
         (Answer(503, "no healthy upstream", {"Content-Type": "text/plain"}), "503: no healthy upstream"),

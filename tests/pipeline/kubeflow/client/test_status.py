@@ -195,6 +195,9 @@ class TestFollowing:
         assert duration(seconds) == words
 
 
+HOSTILE = "\x1b]0;hacked\x07\x9b2J"
+
+
 class TestOverview:
     """The schedule, the newest runs, the newest run's steps."""
 
@@ -213,6 +216,18 @@ class TestOverview:
         assert "digits runs at 0 0 3 * * *" in lines
         assert any(run["run_id"] in line and "FAILED" in line for line in lines)
         assert seen.to_dict()["run"]["error"] == f"trainer (attempt 3): trainer: {WORDS}"
+
+    def test_nothing_that_a_server_says_commands_the_terminal(self, local, server, run):
+        failed(local, run)
+        local.kubeflow.logs[LAST_POD] = f"restem: {HOSTILE}"
+        for one in local.kubeflow.runs:
+            one |= {"display_name": HOSTILE, "state": f"FAILED{HOSTILE}"}
+        stream = io.StringIO()
+        seen = overview(server, "digits", None)
+        show_overview(seen, stream)
+        show_report(seen.newest, stream)
+        assert stream.getvalue().count(r"\x1b]0;hacked\x07\x9b2J") >= 4
+        assert all(line.isprintable() for line in stream.getvalue().splitlines())
 
     def test_paused(self, server, package, kubeflow_config):
         schedule(server, kubeflow_config(), "digits", upload(server, "digits", package()), print)

@@ -70,12 +70,27 @@ def test_a_package_from_a_file(tmp_path, package):
     assert read_package(str(path)) == ("digits", package())
 
 
-@pytest.mark.parametrize("text", ["", "just words", "a: [", "pipelineInfo: {name: 3}", "pipelineSpec: {}", "\x00"])
+FOREIGN = [
+    "!!python/object/apply:os.system [touch hacked]",
+    "[" * 100_000,
+    "pipelineInfo: {name: 1e}\nschemaVersion: [",
+]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "just words", "a: [", "pipelineInfo: {name: 3}", "pipelineSpec: {}", "\x00", *FOREIGN]
+)
 def test_a_file_that_is_no_package(tmp_path, text):
     path = tmp_path / "digits.yaml"
     path.write_text(text)
     with pytest.raises(RestemError, match="this is not a compiled pipeline"):
         read_package(str(path))
+
+
+def test_a_file_without_end_is_not_read_to_its_end(monkeypatch):
+    monkeypatch.setattr("restem.pipeline.kubeflow.client.upload.MAX_BYTES", 1000)
+    with pytest.raises(RestemError, match="too large for a pipeline"):
+        read_package("/dev/zero")
 
 
 def test_no_file(tmp_path):

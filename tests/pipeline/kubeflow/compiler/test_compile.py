@@ -16,7 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from restem.pipeline.kubeflow.compiler.compile import task_name
 from tests.pipeline.conftest import LIGHT
-from tests.pipeline.kubeflow.conftest import IMAGE
+from tests.pipeline.kubeflow.conftest import IMAGE, SECRET
 
 REPOSITORY = Path(__file__).parents[4]
 STEPS = [
@@ -58,6 +58,12 @@ def test_the_pusher_removes_old_versions(spec):
     (pusher,) = (task for task in spec["root"]["dag"]["tasks"].values() if task["taskInfo"]["name"] == "Pusher")
     value = pusher["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"]
     assert json.loads(value)["keep"] == 3
+
+
+def test_what_is_compiled_with_secrets_in_the_environment_has_none(compiled):
+    text = compiled.read_text(encoding="utf-8")
+    assert all(name in text for name in ("HOOK_ADDRESS", "HOOK_SECRET", "MLFLOW_TRACKING_TOKEN"))
+    assert SECRET not in text
 
 
 def test_every_step_is_there_with_a_name_that_kubernetes_accepts(spec):

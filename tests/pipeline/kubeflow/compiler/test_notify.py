@@ -2,6 +2,7 @@
 
 import json
 
+from restem.pipeline.commands import compiling
 from restem.pipeline.kubeflow.compiler.compile import PUSHER, REPORT, _executor, secrets_of
 from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
 from restem.pipeline.kubeflow.compiler.platform import platform_spec
@@ -37,3 +38,14 @@ def test_the_report_has_the_trackers_secret(configured):
     (secret,) = secrets_of(config)[REPORT]["secretAsEnv"]
     assert secret["secretName"] == "tracking"
     assert [pair["envVar"] for pair in secret["keyToEnv"]] == ["MLFLOW_TRACKING_TOKEN"]
+
+
+def test_an_address_that_will_be_in_the_compiled_file_is_said(configured, monkeypatch, capsys):
+    monkeypatch.setattr(compiling, "run_in_worker", lambda *_: "")
+    compiling.compile_config(configured("notify.webhook=https://example.org/hook/s3cr3t", "model.weights=none"))
+    told = capsys.readouterr().err
+    assert "use notify.webhook_env and notify.kubernetes_secret" in told
+    assert "s3cr3t" not in told
+    named = ("notify.webhook_env=HOOK", "notify.kubernetes_secret=restem-notify")
+    compiling.compile_config(configured(*named, "model.weights=none"))
+    assert capsys.readouterr().err == ""
