@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from restem.example_gen.config import DataConfig
 from restem.example_gen.content import content, refuse
 from restem.example_gen.dataset import ExampleFields, ImageFile, Refused
+from restem.example_gen.wire import serialized_example
 from restem.images.arrays import read_array
 from restem.images.config import ArrayAxes, Requirements
 from restem.images.container import to_decodable
@@ -17,12 +19,11 @@ from restem.images.graph.decode import ShapeOnly, decode_raw
 from restem.images.header import MAX_DECODED_BYTES, Header, UnreadableImage, check_suits, in_brackets
 from restem.images.probe import probe
 
-# How much is decoded at once: this many files, or fewer if they are large. An image takes 1 to 4 bytes per pixel, and
-# twice as much while 16 bits are rescaled.
+# How much is decoded at once: this many files, or fewer if they are large, by the bytes of the decoded images.
 _BATCH_FILES = 64
-_BATCH_PIXELS = 2**25
+_BATCH_BYTES = 3 * 2**25
 # Larger images are decoded alone, so that their content is in memory only once while TensorFlow decodes them.
-_ALONE_PIXELS = _BATCH_PIXELS // 2
+_ALONE_BYTES = _BATCH_BYTES // 2
 
 _NONE = Requirements()
 
@@ -94,13 +95,13 @@ class ImageDecoder:
         self._shape = tf.function(_shape, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
     def decode(self, files: Iterable[ImageFile]) -> Iterator[Readable | Refused]:
-        """One result per file. It keeps at most 64 files in memory, with 32 million pixels or one image."""
+        """One result per file. It keeps at most 64 files in memory, with 100 MB of pixels or one image."""
         batch: list[tuple[ImageFile, bytes, Header]] = []
-        pixels = 0
+        size = 0
         for file in files:
             try:
                 data, header = self._load(file)
-                if not header.in_graph or header.pixels > _ALONE_PIXELS:
+                if not header.in_graph or header.decoded_bytes > _ALONE_BYTES:
                     held = [data]
                     del data
                     yield (self._decode_alone if header.in_graph else self._convert)(file, held, header)
@@ -108,11 +109,12 @@ class ImageDecoder:
             except Exception as error:
                 yield refuse(self._folder, file, reason_of(error))
                 continue
-            if batch and (len(batch) == _BATCH_FILES or pixels + header.pixels > _BATCH_PIXELS):
+            if batch and (len(batch) == _BATCH_FILES or size + header.decoded_bytes > _BATCH_BYTES):
                 yield from self._decode(batch)
-                batch, pixels = [], 0
+                batch, size = [], 0
             batch.append((file, data, header))
-            pixels += header.pixels
+            del data
+            size += header.decoded_bytes
         yield from self._decode(batch)
 
     def _load(self, file: ImageFile) -> tuple[bytes, Header]:
@@ -134,35 +136,37 @@ class ImageDecoder:
         `held` has the file's content, and is emptied, so that it is not in memory while the pixels are encoded.
         """
         digest = hashlib.sha256(held[0]).digest()
-        pixels = read_array(held.pop(), header, self._limits.image.dicom)
-        return Readable(file, to_decodable(pixels), header, (header.height, header.width, header.channels), digest)
+        encoded = to_decodable(read_array(held.pop(), header, self._limits.image.dicom))
+        return Readable(file, encoded, header, (header.height, header.width, header.channels), digest)
 
     def _decode_alone(self, file: ImageFile, held: list[bytes], header: Header) -> Readable | Refused:
         """Decodes a large image. Its content is in memory only once; `held` is emptied."""
         digest = hashlib.sha256(held[0]).digest()
-        data = tf.constant(held.pop())
+        data = tf.constant(np.array(held.pop(), object))  # tf.constant would copy bytes four times.
         try:
             shape = self._shape(data).numpy().tolist()
-        except Exception:  # as in _decode
+        except Exception:  # TensorFlow's errors; UnicodeDecodeError, because messages may have raw bytes; MemoryError.
             encoded = data.numpy()
             return Refused(file.path, explain_failure(encoded, header.format), len(encoded))
         return Readable(file, data.numpy(), header, tuple(shape), digest)
 
     def _decode(self, batch: list[tuple[ImageFile, bytes, Header]]) -> Iterator[Readable | Refused]:
-        if not batch:
+        if len(batch) < 2:
+            for file, data, header in _emptied(batch):
+                held = [data]
+                del data
+                yield self._decode_alone(file, held, header)
             return
         try:
             shapes = self._shapes([data for _, data, _ in batch]).numpy()
-        except Exception:  # TensorFlow's errors; UnicodeDecodeError, because messages may have raw bytes; MemoryError.
-            if len(batch) == 1:
-                file, data, header = batch[0]
-                yield Refused(file.path, explain_failure(data, header.format), len(data))
-            else:
-                for one in batch:
-                    yield from self._decode([one])
+        except Exception:  # as in _decode_alone
+            for one in _emptied(batch):
+                yield from self._decode([one])
             return
-        for (file, data, header), shape in zip(batch, shapes.tolist(), strict=True):
-            yield Readable(file, data, header, tuple(shape), hashlib.sha256(data).digest())
+        for (file, data, header), shape in zip(_emptied(batch), shapes.tolist(), strict=True):
+            one_read = Readable(file, data, header, tuple(shape), hashlib.sha256(data).digest())
+            del data
+            yield one_read
 
 
 def reason_of(error: Exception) -> str:
@@ -188,11 +192,10 @@ class ImageReader:
             if isinstance(one, Refused):
                 yield one
             else:
-                example = self._example(one.file, one.take(), one.header, one.shape)
-                yield Accepted(one.file, example.SerializeToString(), one.digest)
+                yield Accepted(one.file, self._example(one.file, one.take(), one.header, one.shape), one.digest)
 
-    def _example(self, file: ImageFile, data: bytes, header: Header, shape: tuple[int, int, int]) -> tf.train.Example:
-        """The raw example as described in schemas/raw_examples.pbtxt.
+    def _example(self, file: ImageFile, data: bytes, header: Header, shape: tuple[int, int, int]) -> bytes:
+        """The raw tf.Example as described in schemas/raw_examples.pbtxt, serialized.
 
         Args:
           file: path and class.
@@ -203,25 +206,28 @@ class ImageReader:
         height, width, channels = shape
         weight = {"weight": _float(file.weight)} if self._fields.weighted else {}
         metadata = zip(self._fields.metadata, file.metadata, strict=True)
-        example = tf.train.Example(
-            features=tf.train.Features(
-                feature={
-                    "image_bytes": _bytes(data),
-                    "label": _bytes(file.label.encode()),
-                    "label_index": _int64(self._positions[file.label]),
-                    "path": _bytes(file.path.encode()),
-                    "height": _int64(height),
-                    "width": _int64(width),
-                    "channels": _int64(channels),
-                    "bit_depth": _int64(header.bit_depth),
-                    "format": _bytes(header.format.encode()),
-                    **weight,
-                    **{name: _bytes(value.encode()) for name, value in metadata},
-                }
-            )
+        features = tf.train.Features(
+            feature={
+                "label": _bytes(file.label.encode()),
+                "label_index": _int64(self._positions[file.label]),
+                "path": _bytes(file.path.encode()),
+                "height": _int64(height),
+                "width": _int64(width),
+                "channels": _int64(channels),
+                "bit_depth": _int64(header.bit_depth),
+                "format": _bytes(header.format.encode()),
+                **weight,
+                **{name: _bytes(value.encode()) for name, value in metadata},
+            }
         )
-        del data  # The example has a copy, and its serialization will be another one.
-        return example
+        return serialized_example(features, {"image_bytes": data})
+
+
+def _emptied(batch: list[tuple[ImageFile, bytes, Header]]) -> Iterator[tuple[ImageFile, bytes, Header]]:
+    """The batch's files in order; what was returned is no longer kept in the batch."""
+    batch.reverse()
+    while batch:
+        yield batch.pop()
 
 
 def _shape(image: tf.Tensor) -> tf.Tensor:

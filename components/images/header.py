@@ -34,6 +34,7 @@ class Header:
       image.value_range.
     in_graph: whether TensorFlow decodes the file; if not, `restem.images.arrays` decodes it during ingestion.
     channels_first: whether the axes of a `.npy` array are channels, height, width.
+    whole: whether the values are integers. With 32 bits or more they are read as float64.
     """
 
     format: str
@@ -45,13 +46,19 @@ class Header:
     needs_range: bool = False
     in_graph: bool = True
     channels_first: bool = False
+    whole: bool = True
 
     @property
     def value_bytes(self) -> int:
-        """Bytes of each value of the decoded image: 1, 2, or 4 for floating point and everything that becomes it."""
+        """Bytes of each value of the decoded image: 1 or 2, or 4 or 8 for all that becomes floating point."""
         if self.needs_range:
-            return max(4, self.bit_depth // 8)
+            return 8 if self.bit_depth >= (32 if self.whole else 64) else 4
         return 1 if self.bit_depth <= 8 else 2
+
+    @property
+    def decoded_bytes(self) -> int:
+        """All values of the decoded image in memory."""
+        return self.pixels * self.channels * self.value_bytes
 
     @property
     def pixels(self) -> int:

@@ -60,7 +60,7 @@ def probe(
             f"It has {header.width} x {header.height} pixels in {header.channels} channels; the limit for the values "
             f"in all channels is {_VALUES_PER_PIXEL} times data.max_pixels ({max_pixels:,})."
         )
-    decoded = header.pixels * header.channels * header.value_bytes
+    decoded = header.decoded_bytes
     if decoded > max_decoded_bytes:
         raise UnreadableImage(
             f"It has {header.width} x {header.height} pixels in {header.channels} channels of {header.value_bytes} "
