@@ -10,6 +10,7 @@ import tensorflow as tf
 from restem.example_gen.config import DataConfig
 from restem.example_gen.content import content, refuse
 from restem.example_gen.dataset import ExampleFields, ImageFile, Refused
+from restem.example_gen.slow import SlowFiles
 from restem.example_gen.wire import serialized_example
 from restem.images.arrays import read_array
 from restem.images.config import ArrayAxes, Requirements
@@ -96,26 +97,34 @@ class ImageDecoder:
 
     def decode(self, files: Iterable[ImageFile]) -> Iterator[Readable | Refused]:
         """One result per file. It keeps at most 64 files in memory, with 100 MB of pixels or one image."""
+        with SlowFiles() as slow:
+            yield from self._decoded(files, slow)
+
+    def _decoded(self, files: Iterable[ImageFile], slow: SlowFiles) -> Iterator[Readable | Refused]:
         batch: list[tuple[ImageFile, bytes, Header]] = []
         size = 0
         for file in files:
+            slow.reading(file.path)
+            result: Readable | Refused | None = None
             try:
                 data, header = self._load(file)
                 if not header.in_graph or header.decoded_bytes > _ALONE_BYTES:
                     held = [data]
                     del data
-                    yield (self._decode_alone if header.in_graph else self._convert)(file, held, header)
-                    continue
+                    result = (self._decode_alone if header.in_graph else self._convert)(file, held, header)
             except Exception as error:
-                yield refuse(self._folder, file, reason_of(error))
+                result = refuse(self._folder, file, reason_of(error))
+            slow.reading("")
+            if result is not None:
+                yield result
                 continue
             if batch and (len(batch) == _BATCH_FILES or size + header.decoded_bytes > _BATCH_BYTES):
-                yield from self._decode(batch)
+                yield from self._decode(batch, slow)
                 batch, size = [], 0
             batch.append((file, data, header))
             del data
             size += header.decoded_bytes
-        yield from self._decode(batch)
+        yield from self._decode(batch, slow)
 
     def _load(self, file: ImageFile) -> tuple[bytes, Header]:
         limits = self._limits
@@ -150,19 +159,25 @@ class ImageDecoder:
             return Refused(file.path, explain_failure(encoded, header.format), len(encoded))
         return Readable(file, data.numpy(), header, tuple(shape), digest)
 
-    def _decode(self, batch: list[tuple[ImageFile, bytes, Header]]) -> Iterator[Readable | Refused]:
+    def _decode(self, batch: list[tuple[ImageFile, bytes, Header]], slow: SlowFiles) -> Iterator[Readable | Refused]:
         if len(batch) < 2:
             for file, data, header in _emptied(batch):
                 held = [data]
                 del data
-                yield self._decode_alone(file, held, header)
+                slow.reading(file.path)
+                alone = self._decode_alone(file, held, header)
+                slow.reading("")
+                yield alone
             return
         try:
+            slow.reading(f"{batch[0][0].path} or one of the {len(batch) - 1} files after it")
             shapes = self._shapes([data for _, data, _ in batch]).numpy()
         except Exception:  # as in _decode_alone
             for one in _emptied(batch):
-                yield from self._decode([one])
+                yield from self._decode([one], slow)
             return
+        finally:
+            slow.reading("")
         for (file, data, header), shape in zip(_emptied(batch), shapes.tolist(), strict=True):
             one_read = Readable(file, data, header, tuple(shape), hashlib.sha256(data).digest())
             del data

@@ -62,7 +62,7 @@ def _png(pixels: np.ndarray) -> list[Any]:
     return [imagecodecs.png_encode(pixels, out=_buffer(rows), **how)]
 
 
-def _buffer(size: int) -> np.ndarray:
+def _buffer(size: int) -> Any:
     """Memory for the compressed form of so many bytes, even if they cannot be compressed.
 
     zlib adds less than 1/24, libpng 12 bytes to 8192. What is not written to takes no memory.

@@ -23,6 +23,7 @@ import numpy as np
 
 from restem.images.config import DicomReading
 from restem.images.formats.depth import to_full_range
+from restem.images.formats.work import check_dicom_items
 from restem.images.header import Header, UnreadableImage, damaged, incomplete
 
 _MISSING = "DICOM needs an optional package: install it with pip install 'restem[dicom]', or convert it to PNG."
@@ -185,6 +186,7 @@ def _open(data: bytes, *, pixels: bool) -> Any:
     """The elements of _PIXEL_TAGS, with or without PixelData."""
     if pydicom is None:
         raise UnreadableImage(_MISSING)
+    check_dicom_items(data)
     if _DEFLATED in data[:_MOST_META]:
         _check_inflated(data)
     tags = [*_PIXEL_TAGS, "PixelData"] if pixels else _PIXEL_TAGS

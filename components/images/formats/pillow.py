@@ -13,9 +13,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from restem.images.formats.bmp import check_runs
+from restem.images.formats.bmp import check_bmp, check_runs
 from restem.images.formats.jpeg import read_unusual_jpeg, unusual_jpeg_header
 from restem.images.formats.orientation import upright
+from restem.images.formats.work import check_gif, check_jpeg, check_png
 from restem.images.header import ENDS_EARLY, Header, UnreadableImage, damaged, in_brackets, incomplete
 
 _PLUGINS = {
@@ -25,6 +26,7 @@ _PLUGINS = {
     b"GIF8": GifImageFile,
     b"RIFF": WebPImageFile,
 }
+_CHECKS = {"PNG": check_png, "JPEG": check_jpeg, "GIF": check_gif, "BMP": check_bmp}
 _PLUGINS_BY_FORMAT = {plugin.format: plugin for plugin in _PLUGINS.values()}
 # Colour type in a PNG's header -> channels; a palette (3) gives red, green, blue.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -60,6 +62,8 @@ def pillow_header(data: bytes) -> Header | None:
         return None
     kind = plugin.format
     assert kind is not None
+    if kind in _CHECKS:
+        _CHECKS[kind](data)
     if kind == "JPEG" and (unusual := unusual_jpeg_header(data)) is not None:
         return unusual
     try:

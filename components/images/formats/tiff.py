@@ -22,6 +22,8 @@ from restem.images.formats import ycbcr
 from restem.images.formats.jpeg import frame
 from restem.images.formats.lzw import check_lzw
 from restem.images.formats.tiff_pixels import CMYK, read_luma, read_pages
+from restem.images.formats.tiff_work import check_directories, check_segments
+from restem.images.formats.work import check_jpeg
 from restem.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
 
 # Our error gives the reason for a damaged file; tifffile would log one line after another.
@@ -52,13 +54,14 @@ _STREAMS = {
 _FILES = {
     COMPRESSION.JPEG,
     COMPRESSION.ALT_JPEG,
+    COMPRESSION.JPEG_LOSSY,
     COMPRESSION.JPEG2000,
     COMPRESSION.APERIO_JP2000_RGB,
     COMPRESSION.PNG,
     COMPRESSION.WEBP,
     COMPRESSION.LERC,
 }
-_JPEG = (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG)
+_JPEG = (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG, COMPRESSION.JPEG_LOSSY)
 _LERC = struct.Struct("<6s4x4xII")  # The Lerc2 signature, version and checksum, rows and columns.
 
 
@@ -77,6 +80,7 @@ def tiff_header(data: bytes, max_pixels: int) -> Header:
         page = pages[0]
         for one in pages:
             _check_segments(one, max_pixels)
+            check_segments(one, len(pages), len(data))
         depth = 8 if page.photometric == PHOTOMETRIC.PALETTE else _bits(page)
         channels = 3 if page.photometric in (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED) else page.samplesperpixel
         assert page.dtype is not None  # _first_image has looked.
@@ -137,6 +141,7 @@ def open_tiff(data: bytes) -> Iterator[tifffile.TiffFile]:
     """
     # For formats that extend TIFF, tifffile would look for other files (OME, MMStack), or guess pages from the first
     # ones (LSM, ScanImage).
+    check_directories(data)
     how: dict[str, Any] = {"is_ome": False, "is_mmstack": False, "is_lsm": False, "is_scanimage": False}
     with io.BytesIO(data) as stream, tifffile.TiffFile(stream, **how) as file:
         yield file
@@ -216,12 +221,14 @@ def _check_last(file: tifffile.TiffFile, directory: int) -> None:
 
 def _check_colours(page: tifffile.TiffPage) -> None:
     kind, samples = page.photometric, operator.index(page.samplesperpixel)
+    if kind == PHOTOMETRIC.YCBCR and page.compression not in _JPEG and (why := ycbcr.unsupported(page)) is not None:
+        raise UnreadableImage(f"TIFF files with YCbCr colours and {why} are not supported: save it as RGB.")
     known = (
         kind in _GREY
         or (kind == PHOTOMETRIC.RGB and samples >= 3)
         or (kind == PHOTOMETRIC.PALETTE and samples == 1 and page.colormap is not None)
         or (kind == PHOTOMETRIC.SEPARATED and samples == CMYK and page.dtype == np.uint8)
-        or (kind == PHOTOMETRIC.YCBCR and (page.compression in _JPEG or ycbcr.is_supported(page)))
+        or kind == PHOTOMETRIC.YCBCR
     )
     if not known:
         name = getattr(kind, "name", operator.index(kind))
@@ -263,8 +270,12 @@ def _check_stored(page: tifffile.TiffPage, data: bytes) -> None:
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         stored = memoryview(data)[start : start + count]
         if lzw:
+            # At most 12 bits for each byte; what follows is not decoded.
+            stored = stored[: 2 * rows * columns * page.samplesperpixel * _bits(page) // 8 + 2**16]
             check_lzw(imagecodecs.bitorder_decode(bytes(stored)) if page.fillorder == _BITS_REVERSED else stored)
         elif stored:  # Empty strips and tiles are filled with zeros.
+            if page.compression in _JPEG:
+                check_jpeg(stored)
             width, height = _inner_size(bytes(stored), page.compression)
             if width > columns or height > rows:
                 raise damaged("TIFF", f"a strip or tile has {width} x {height} pixels instead of {columns} x {rows}")

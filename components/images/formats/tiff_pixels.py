@@ -89,7 +89,7 @@ def _pieces(data: bytes, page: tifffile.TiffPage) -> Iterator[_Piece]:
             (page.dataoffsets[index], page.databytecounts[index]) if index < len(page.dataoffsets) else (0, 0)
         )
         stored = memoryview(data)[start : start + count] if start > 0 and count > 0 else None
-        segment, (plane, layer, row, column, _), _ = decode(stored, index, _fullsize=False, **tables)  # type: ignore[misc]
+        segment, (plane, layer, row, column, _), _ = decode(stored, index, _fullsize=False, **tables)
         yield segment, (plane, layer, row, column)
 
 
