@@ -221,7 +221,7 @@ class DataConfig(Section):
         MAX_DECODED_BYTES,
         ge=1,
         description="Images that take more memory when they are decoded (in bytes: pixels x channels x bytes per "
-        "value) are refused before that.",
+        "value) are refused before that, and files that would take more than 2.5 times this to read.",
     )
     max_bytes: int = Field(
         256 * 2**20, ge=1, le=2**31 - 1, description="Larger files (in bytes) are refused before they are read."

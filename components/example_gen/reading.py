@@ -5,11 +5,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import tensorflow as tf
 
 from restem.example_gen.config import DataConfig
 from restem.example_gen.content import content, refuse
 from restem.example_gen.dataset import ExampleFields, ImageFile, Refused
+from restem.example_gen.slow import SlowFiles
+from restem.example_gen.wire import serialized_example
 from restem.images.arrays import read_array
 from restem.images.config import ArrayAxes, Requirements
 from restem.images.container import to_decodable
@@ -28,12 +31,11 @@ from restem.images.header import (
 from restem.images.nodata import Nodata
 from restem.images.probe import probe
 
-# How much is decoded at once: this many files, or fewer if they are large. An image takes 1 to 4 bytes per pixel, and
-# twice as much while 16 bits are rescaled.
+# How much is decoded at once: this many files, or fewer if they are large, by the bytes of the decoded images.
 _BATCH_FILES = 64
-_BATCH_PIXELS = 2**25
+_BATCH_BYTES = 3 * 2**25
 # Larger images are decoded alone, so that their content is in memory only once while TensorFlow decodes them.
-_ALONE_PIXELS = _BATCH_PIXELS // 2
+_ALONE_BYTES = _BATCH_BYTES // 2
 
 _NONE = Requirements()
 
@@ -116,26 +118,35 @@ class ImageDecoder:
         self._shape = tf.function(one, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
     def decode(self, files: Iterable[ImageFile]) -> Iterator[Readable | Refused]:
-        """One result per file. It keeps at most 64 files in memory, with 32 million pixels or one image."""
+        """One result per file. It keeps at most 64 files in memory, with 100 MB of pixels or one image."""
+        with SlowFiles() as slow:
+            yield from self._decoded(files, slow)
+
+    def _decoded(self, files: Iterable[ImageFile], slow: SlowFiles) -> Iterator[Readable | Refused]:
         batch: list[tuple[ImageFile, bytes, Header]] = []
-        pixels = 0
+        size = 0
         for file in files:
+            slow.reading(file.path)
+            result: Readable | Refused | None = None
             try:
                 data, header = self._load(file)
-                if not header.in_graph or header.pixels > _ALONE_PIXELS:
+                if not header.in_graph or header.decoded_bytes > _ALONE_BYTES:
                     held = [data]
                     del data
-                    yield (self._decode_alone if header.in_graph else self._convert)(file, held, header)
-                    continue
+                    result = (self._decode_alone if header.in_graph else self._convert)(file, held, header)
             except Exception as error:
-                yield refuse(self._folder, file, reason_of(error))
+                result = refuse(self._folder, file, reason_of(error))
+            slow.reading("")
+            if result is not None:
+                yield result
                 continue
-            if batch and (len(batch) == _BATCH_FILES or pixels + header.pixels > _BATCH_PIXELS):
-                yield from self._decode(batch)
-                batch, pixels = [], 0
+            if batch and (len(batch) == _BATCH_FILES or size + header.decoded_bytes > _BATCH_BYTES):
+                yield from self._decode(batch, slow)
+                batch, size = [], 0
             batch.append((file, data, header))
-            pixels += header.pixels
-        yield from self._decode(batch)
+            del data
+            size += header.decoded_bytes
+        yield from self._decode(batch, slow)
 
     def _load(self, file: ImageFile) -> tuple[bytes, Header]:
         limits = self._limits
@@ -159,17 +170,18 @@ class ImageDecoder:
         rule = self._nodata
         finite = rule is None or not rule.allows_not_finite
         pixels = read_array(held.pop(), header, self._limits.image.dicom, finite=finite)
-        shape = (header.height, header.width, header.channels)
         missing = 0.0 if rule is None else _share(counts(pixels, rule).numpy().tolist(), rule)
-        return Readable(file, to_decodable(pixels), header, shape, digest, missing)
+        encoded = to_decodable(pixels)
+        del pixels
+        return Readable(file, encoded, header, (header.height, header.width, header.channels), digest, missing)
 
     def _decode_alone(self, file: ImageFile, held: list[bytes], header: Header) -> Readable | Refused:
         """Decodes a large image. Its content is in memory only once; `held` is emptied."""
         digest = hashlib.sha256(held[0]).digest()
-        data = tf.constant(held.pop())
+        data = tf.constant(np.array(held.pop(), object))  # tf.constant would copy bytes four times.
         try:
             shape = self._shape(data).numpy().tolist()
-        except Exception:  # as in _decode
+        except Exception:  # TensorFlow's errors; UnicodeDecodeError, because messages may have raw bytes; MemoryError.
             encoded = data.numpy()
             return Refused(file.path, explain_failure(encoded, header.format), len(encoded))
         return self._readable(file, data.numpy(), header, shape, digest)
@@ -185,21 +197,29 @@ class ImageDecoder:
             return Refused(file.path, str(error), len(data))
         return Readable(file, data, header, (height, width, channels), digest, missing)
 
-    def _decode(self, batch: list[tuple[ImageFile, bytes, Header]]) -> Iterator[Readable | Refused]:
-        if not batch:
+    def _decode(self, batch: list[tuple[ImageFile, bytes, Header]], slow: SlowFiles) -> Iterator[Readable | Refused]:
+        if len(batch) < 2:
+            for file, data, header in _emptied(batch):
+                held = [data]
+                del data
+                slow.reading(file.path)
+                alone = self._decode_alone(file, held, header)
+                slow.reading("")
+                yield alone
             return
         try:
+            slow.reading(f"{batch[0][0].path} or one of the {len(batch) - 1} files after it")
             shapes = self._shapes([data for _, data, _ in batch]).numpy()
-        except Exception:  # TensorFlow's errors; UnicodeDecodeError, because messages may have raw bytes; MemoryError.
-            if len(batch) == 1:
-                file, data, header = batch[0]
-                yield Refused(file.path, explain_failure(data, header.format), len(data))
-            else:
-                for one in batch:
-                    yield from self._decode([one])
+        except Exception:  # as in _decode_alone
+            for one in _emptied(batch):
+                yield from self._decode([one], slow)
             return
-        for (file, data, header), shape in zip(batch, shapes.tolist(), strict=True):
-            yield self._readable(file, data, header, shape, hashlib.sha256(data).digest())
+        finally:
+            slow.reading("")
+        for (file, data, header), shape in zip(_emptied(batch), shapes.tolist(), strict=True):
+            one_read = self._readable(file, data, header, shape, hashlib.sha256(data).digest())
+            del data
+            yield one_read
 
 
 def reason_of(error: Exception) -> str:
@@ -226,10 +246,10 @@ class ImageReader:
                 yield one
             else:
                 example = self._example(one.file, one.take(), one.header, one.shape)
-                yield Accepted(one.file, example.SerializeToString(), one.digest, one.missing, one.header.nodata)
+                yield Accepted(one.file, example, one.digest, one.missing, one.header.nodata)
 
-    def _example(self, file: ImageFile, data: bytes, header: Header, shape: tuple[int, int, int]) -> tf.train.Example:
-        """The raw example as described in schemas/raw_examples.pbtxt.
+    def _example(self, file: ImageFile, data: bytes, header: Header, shape: tuple[int, int, int]) -> bytes:
+        """The raw tf.Example as described in schemas/raw_examples.pbtxt, serialized.
 
         Args:
           file: path and class.
@@ -240,25 +260,28 @@ class ImageReader:
         height, width, channels = shape
         weight = {"weight": _float(file.weight)} if self._fields.weighted else {}
         metadata = zip(self._fields.metadata, file.metadata, strict=True)
-        example = tf.train.Example(
-            features=tf.train.Features(
-                feature={
-                    "image_bytes": _bytes(data),
-                    "label": _bytes(file.label.encode()),
-                    "label_index": _int64(self._positions[file.label]),
-                    "path": _bytes(file.path.encode()),
-                    "height": _int64(height),
-                    "width": _int64(width),
-                    "channels": _int64(channels),
-                    "bit_depth": _int64(header.bit_depth),
-                    "format": _bytes(header.format.encode()),
-                    **weight,
-                    **{name: _bytes(value.encode()) for name, value in metadata},
-                }
-            )
+        features = tf.train.Features(
+            feature={
+                "label": _bytes(file.label.encode()),
+                "label_index": _int64(self._positions[file.label]),
+                "path": _bytes(file.path.encode()),
+                "height": _int64(height),
+                "width": _int64(width),
+                "channels": _int64(channels),
+                "bit_depth": _int64(header.bit_depth),
+                "format": _bytes(header.format.encode()),
+                **weight,
+                **{name: _bytes(value.encode()) for name, value in metadata},
+            }
         )
-        del data  # The example has a copy, and its serialization will be another one.
-        return example
+        return serialized_example(features, {"image_bytes": data})
+
+
+def _emptied(batch: list[tuple[ImageFile, bytes, Header]]) -> Iterator[tuple[ImageFile, bytes, Header]]:
+    """The batch's files in order; what was returned is no longer kept in the batch."""
+    batch.reverse()
+    while batch:
+        yield batch.pop()
 
 
 def _shape(image: tf.Tensor, depth: Depth) -> tf.Tensor:

@@ -104,7 +104,9 @@ def as_stored(pixels: np.ndarray, *, finite: bool = True) -> np.ndarray:
     if pixels.dtype in (np.uint8, np.uint16):
         return pixels
     if pixels.dtype == np.bool_:
-        return pixels.astype(np.uint8) * 255
+        pixels = pixels.astype(np.uint8)
+        pixels *= 255
+        return pixels
     if np.issubdtype(pixels.dtype, np.integer):
         low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
         largest = max(-int(low), int(high))

@@ -13,6 +13,12 @@ _UNNAMED_CHANNELS = 4
 _MOST_WORDS = 120
 # The default of data.max_decoded_bytes.
 MAX_DECODED_BYTES = 2**30
+# Reading an image may take this many times data.max_decoded_bytes.
+MEMORY_FACTOR = 2.5
+# What reading needs besides the file, as a multiple of the decoded image; `memory_bytes` says why.
+_NEEDED = {"GIF": 2.4, "BMP": 2.4, "WEBP": 2.5, "JPEGXL": 2.5, "AVIF": 2.4, "HEIC": 3.0, "DICOM": 2.7}
+_NEEDED_OTHERWISE = 1.3
+_OPENJPEG_VALUE_BYTES = 4
 ENDS_EARLY = "it ends too early"
 LOSSY = "It is a {}, whose values were changed by compression"
 _WHOLE_BYTES = 8  # bits
@@ -42,6 +48,7 @@ class Header:
     altered: why the pixels may have other values than those that were stored or meant, as a sentence without a full
       stop; empty: they are the same, except for the scaling of few bits.
     nodata: the value that the file declares as no data, as image.nodata takes it; None if it declares none.
+    whole: whether the values are integers. With 32 bits or more they are read as float64.
     """
 
     format: str
@@ -55,13 +62,36 @@ class Header:
     channels_first: bool = False
     altered: str = ""
     nodata: str | None = None
+    whole: bool = True
 
     @property
     def value_bytes(self) -> int:
-        """Bytes of each value of the decoded image: 1, 2, or 4 for floating point and everything that becomes it."""
+        """Bytes of each value of the decoded image: 1 or 2, or 4 or 8 for all that becomes floating point."""
         if self.needs_range:
-            return max(4, self.bit_depth // 8)
+            return 8 if self.bit_depth >= (32 if self.whole else 64) else 4
         return 1 if self.bit_depth <= 8 else 2
+
+    @property
+    def decoded_bytes(self) -> int:
+        """All values of the decoded image in memory."""
+        return self.pixels * self.channels * self.value_bytes
+
+    def memory_bytes(self, file_bytes: int) -> int:
+        """The most memory that reading a file of this size takes, from its bytes to the serialized example.
+
+        - Files that the graph decodes: TensorFlow keeps the memory of the decoded image while the file's bytes are
+          copied from it to the example.
+        - Others: the file and its pixels, then the pixels and their lossless form, which may be as large, then that
+          form and the example. Pillow has 4 bytes per pixel in addition, libjxl, libavif and pydicom another image,
+          OpenJPEG 4 bytes per value and the compressed data again.
+        """
+        decoded = self.decoded_bytes
+        if self.in_graph:
+            return decoded + 2 * file_bytes
+        if self.format == "JPEG2000":
+            return 2 * file_bytes + decoded + _OPENJPEG_VALUE_BYTES * self.pixels * self.channels
+        needed = file_bytes + int(_NEEDED.get(self.format, _NEEDED_OTHERWISE) * decoded)
+        return max(needed, int(MEMORY_FACTOR * decoded))
 
     @property
     def pixels(self) -> int:

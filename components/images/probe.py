@@ -5,7 +5,15 @@ from restem.images.formats.npy import npy_header
 from restem.images.formats.others import other_header
 from restem.images.formats.pillow import pillow_header
 from restem.images.formats.unread import what_it_is
-from restem.images.header import MAX_DECODED_BYTES, Header, UnreadableImage, axes_hint, check_bytes, damaged
+from restem.images.header import (
+    MAX_DECODED_BYTES,
+    MEMORY_FACTOR,
+    Header,
+    UnreadableImage,
+    axes_hint,
+    check_bytes,
+    damaged,
+)
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY_START = b"\x93NUMPY"
@@ -27,7 +35,8 @@ def probe(
       data: the file's content, or at least its header (for TIFF, the whole file).
       max_pixels: the limit for pixels (width x height); the limit for the values in all channels is four times this.
       max_bytes: the limit for the length of data.
-      max_decoded_bytes: the limit for all values of the decoded image in memory.
+      max_decoded_bytes: the limit for all values of the decoded image in memory; the limit for the memory that reading
+        the file takes is 2.5 times this.
       array_axes: the axes of `.npy` arrays: height, width, channels, or channels, height, width.
 
     Raises:
@@ -60,10 +69,12 @@ def probe(
             f"It has {header.width} x {header.height} pixels in {header.channels} channels; the limit for the values "
             f"in all channels is {_VALUES_PER_PIXEL} times data.max_pixels ({max_pixels:,})."
         )
-    decoded = header.pixels * header.channels * header.value_bytes
-    if decoded > max_decoded_bytes:
+    decoded = header.decoded_bytes
+    needed, most = header.memory_bytes(len(data)), int(MEMORY_FACTOR * max_decoded_bytes)
+    if decoded > max_decoded_bytes or needed > most:
         raise UnreadableImage(
             f"It has {header.width} x {header.height} pixels in {header.channels} channels of {header.value_bytes} "
-            f"bytes: {decoded:,} bytes in memory; the limit is data.max_decoded_bytes ({max_decoded_bytes:,})."
+            f"bytes: {decoded:,} bytes in memory; the limit is data.max_decoded_bytes ({max_decoded_bytes:,}). Reading "
+            f"it takes up to {needed:,} bytes; the limit is {MEMORY_FACTOR} times data.max_decoded_bytes ({most:,})."
         )
     return header

@@ -47,14 +47,14 @@ def test_a_file_truncated_anywhere_is_refused_with_a_reason(read, kind):
         assert outcome.bytes == int(end)
 
 
-def test_batches_are_limited_in_files_and_pixels(read, monkeypatch):
+def test_batches_are_limited_in_files_and_bytes(read, monkeypatch):
     batches = []
     decode = ImageDecoder._decode
     monkeypatch.setattr(
-        ImageDecoder, "_decode", lambda self, batch: (batches.append(len(batch)), decode(self, batch))[1]
+        ImageDecoder, "_decode", lambda self, batch, slow: (batches.append(len(batch)), decode(self, batch, slow))[1]
     )
     monkeypatch.setattr(reading, "_BATCH_FILES", 4)
-    monkeypatch.setattr(reading, "_BATCH_PIXELS", 3000)
+    monkeypatch.setattr(reading, "_BATCH_BYTES", 9000)
     small = {f"s{index}": image_bytes(size=(10, 10)) for index in range(9)}
     large = {f"l{index}": image_bytes(size=(50, 50)) for index in range(3)}
     assert all(isinstance(outcome, Accepted) for outcome in read({**small, **large}).values())

@@ -249,3 +249,45 @@ def test_luma_and_colour_differences_in_a_tiff(across, down, compression):
     for cut in (1, 30, 100):
         with pytest.raises(UnreadableImage):
             seen(data[:-cut])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "reason"),
+    [
+        (np.uint8, {"compression": "lzw", "predictor": 2}, "and a predictor"),
+        (np.uint16, {}, "and 16 bits per channel"),
+        (np.uint8, {"planarconfig": "separate"}, "and each channel in a plane of its own"),
+        (np.uint8, {"compression": "zstd"}, "and ZSTD compression"),
+    ],
+)
+def test_other_luma_and_colour_differences_in_a_tiff_are_refused_by_name(kind, options, reason):
+    picture = np.zeros((3, 16, 16) if "planarconfig" in options else (16, 16, 3), kind)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, picture, photometric="ycbcr", **options)
+    with pytest.raises(UnreadableImage, match=f"YCbCr colours {reason}"):
+        seen(buffer.getvalue())
+
+
+@pytest.mark.parametrize("compression", [7, 34892])
+@pytest.mark.parametrize(("bits", "channels"), [(8, 1), (12, 1), (16, 1), (8, 3), (16, 3)])
+def test_lossless_jpeg_in_a_tiff(bits, channels, compression):
+    kind = np.uint8 if bits == 8 else np.uint16
+    picture = np.random.default_rng(0).integers(0, 2**bits, (16, 24, channels), kind)
+    space = "GRAYSCALE" if channels == 1 else "RGB"
+    stored = picture[..., 0] if channels == 1 else picture
+    inner = imagecodecs.jpeg8_encode(
+        stored, lossless=True, predictor=1, bitspersample=bits, colorspace=space, outcolorspace=space
+    )
+    buffer = io.BytesIO()
+    photometric = "minisblack" if channels == 1 else "rgb"
+    with tifffile.TiffWriter(buffer) as file:
+        how = {"photometric": photometric, "compression": compression, "rowsperstrip": 16, "bitspersample": bits}
+        file.write(iter([inner]), shape=stored.shape, dtype=kind, **how)
+    data = buffer.getvalue()
+    white = 2**bits - 1
+    expected = (picture.astype(np.uint64) * np.iinfo(kind).max + white // 2) // white
+    header = probe(data, **LIMITS)
+    assert (header.bit_depth, header.channels) == (bits, channels)
+    np.testing.assert_array_equal(read_array(data, header), expected)
+    with pytest.raises(UnreadableImage):
+        read_array(data[: len(data) // 2], header)

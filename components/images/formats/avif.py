@@ -44,7 +44,7 @@ def read(data: bytes, header: Header) -> np.ndarray:
     pixels = np.atleast_3d(imagecodecs.avif_decode(data, index=0, numthreads=1))
     if pixels.ndim == 4:
         pixels = pixels[0]
-    return np.ascontiguousarray(upright(to_full_range(pixels, 2**header.bit_depth - 1), turn))
+    return upright(to_full_range(pixels, 2**header.bit_depth - 1), turn)
 
 
 def _depth(data: bytes) -> tuple[int, bool]:

@@ -13,6 +13,24 @@ _RLE8, _RLE4 = 1, 2
 _END_OF_LINE, _END, _DELTA = 0, 1, 2
 
 
+def check_bmp(data: bytes) -> None:
+    """Refuses run-length encoded data that are longer than any encoding of the pixels: Pillow's decoder is slow.
+
+    Raises:
+      UnreadableImage: they are.
+    """
+    if len(data) < _HEADER_BYTES:
+        return
+    place, _, width, height = struct.unpack_from("<IIii", data, _OFFSET_AT)
+    (compression,) = struct.unpack_from("<I", data, _COMPRESSION_AT)
+    most = 4 * abs(width) * abs(height) + 4 * abs(height) + 2**16
+    if compression in (_RLE8, _RLE4) and len(data) - place > most:
+        raise UnreadableImage(
+            f"The BMP file has {len(data) - place:,} bytes of runs for {abs(width)} x {abs(height)} pixels: decoding "
+            "it could take very long."
+        )
+
+
 def check_runs(data: bytes) -> None:
     """Refuses a run-length encoded BMP that Pillow would decode wrongly.
 

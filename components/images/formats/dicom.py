@@ -23,6 +23,7 @@ import numpy as np
 
 from restem.images.config import DicomReading
 from restem.images.formats.depth import to_full_range
+from restem.images.formats.work import check_dicom_items
 from restem.images.header import Header, UnreadableImage, damaged, incomplete
 
 _MISSING = "DICOM needs an optional package: install it with pip install 'restem[dicom]', or convert it to PNG."
@@ -46,7 +47,8 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax
 _MOST_META = 4096
 _MOST_INFLATED = 2**29  # bytes; a deflated file is unpacked as a whole
 _WHITE = 65535
-_AT_ONCE = 1 << 20  # pixels
+_AT_ONCE = 1 << 17  # pixels
+_AS_VIEW: Any = {"view_only": True}  # Uncompressed pixels are not copied; `Any`, because pydicom's types lack it.
 _MOST_LETTERS = 5  # of a modality
 
 try:
@@ -120,6 +122,7 @@ def read(data: bytes, header: Header, reading: DicomReading | None) -> np.ndarra
     frame = _frame(ds, reading)
     kind = _kind(ds)
     stored = _decoded(ds, frame)
+    del ds.PixelData
     if kind == _PALETTE:
         colours = apply_color_lut(stored, ds)
         return colours if header.bit_depth == 8 else colours.astype(np.uint16)
@@ -183,10 +186,12 @@ def _open(data: bytes, *, pixels: bool) -> Any:
     """The elements of _PIXEL_TAGS, with or without PixelData."""
     if pydicom is None:
         raise UnreadableImage(_MISSING)
+    check_dicom_items(data)
     if _DEFLATED in data[:_MOST_META]:
         _check_inflated(data)
     tags = [*_PIXEL_TAGS, "PixelData"] if pixels else _PIXEL_TAGS
-    ds = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels, specific_tags=tags, force=True)
+    with io.BytesIO(data) as stream:  # Open, it would keep the file's bytes in memory.
+        ds = pydicom.dcmread(stream, stop_before_pixels=not pixels, specific_tags=tags, force=True)
     if "TransferSyntaxUID" not in ds.file_meta:
         implicit, little = ds.original_encoding
         ds.file_meta.TransferSyntaxUID = (
@@ -250,7 +255,7 @@ def _decoded(ds: Any, frame: int) -> np.ndarray:
         raise UnreadableImage(f"DICOM files with this transfer syntax are not supported ({named}).") from None
     plugin = dicom_codecs.LABEL if dicom_codecs.is_available(syntax) else ""
     try:
-        pixels, _ = decoder.as_array(ds, index=frame, decoding_plugin=plugin)
+        pixels, _ = decoder.as_array(ds, index=frame, decoding_plugin=plugin, **_AS_VIEW)
     except RuntimeError:  # pydicom's, around any error of a decoder
         raise UnreadableImage("The DICOM file's image data are damaged or cut off.") from None
     except ValueError as error:

@@ -17,6 +17,7 @@ from pydicom.pixels.common import PhotometricInterpretation
 from pydicom.pixels.decoders.base import DecodeRunner
 
 from restem.images.formats.jpeg2000 import codestream_size
+from restem.images.formats.work import check_jpeg
 
 LABEL = "imagecodecs"
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
@@ -61,6 +62,8 @@ def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
         if _END_OF_IMAGE not in src[-_PADDING:]:
             # libjpeg would fill what is missing with grey, and CharLS searches for the end behind the buffer.
             raise EOFError("the frame is cut off")
+        if syntax in (*_JPEG, *_LOSSLESS):
+            check_jpeg(src)
         size = _jpeg_size(src)
     if size != expected:
         raise ValueError(f"a frame of {size} instead of {expected}")

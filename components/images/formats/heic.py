@@ -33,7 +33,7 @@ def read(data: bytes, header: Header) -> np.ndarray:
       Exception: the image data are damaged.
     """
     image, _ = _primary(data)
-    pixels = np.asarray(image)
+    pixels = np.array(image)  # A copy, because the memory belongs to `image`.
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     return to_full_range(pixels[:, : header.width], 2**header.bit_depth - 1)

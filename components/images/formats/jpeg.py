@@ -9,7 +9,6 @@ import imagecodecs
 import numpy as np
 
 from restem.images.formats.depth import to_full_range
-from restem.images.formats.rows import by_rows
 from restem.images.header import LOSSY, Header, UnreadableImage, in_brackets, incomplete
 
 _LOSSLESS = 0xC3
@@ -67,7 +66,4 @@ def read_unusual_jpeg(data: bytes) -> np.ndarray:
         pixels = np.asarray(pixels).reshape(height, width, components)
     except Exception as error:  # the codecs raise their own errors
         raise UnreadableImage(f"The JPEG file's image data are damaged ({in_brackets(error)}).") from None
-    most = 2**precision - 1
-    return by_rows(
-        lambda rows: to_full_range(rows, most), pixels, components, np.uint8 if precision <= 8 else np.uint16
-    )
+    return to_full_range(pixels, 2**precision - 1)

@@ -7,6 +7,7 @@ import imagecodecs
 import numpy as np
 
 from restem.images.formats.depth import to_full_range
+from restem.images.formats.work import check_boxes
 from restem.images.header import LOSSY, Header, UnreadableImage
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
@@ -20,6 +21,7 @@ _MOST_BITS = 16
 _MOST_COMPONENTS = 4  # grey or RGB, with or without alpha
 _SRGB, _GREYSCALE = 16, 17  # enumerated colour spaces in a JP2 file
 _ENUMERATED = 1
+_LEAST_TILE = 1024  # pixels; programs use 256 x 256 and more
 
 
 def codestream_size(data: bytes, at: int = 0) -> tuple[int, int, tuple[int, ...]]:
@@ -31,9 +33,13 @@ def codestream_size(data: bytes, at: int = 0) -> tuple[int, int, tuple[int, ...]
     """
     if data[at : at + 4] != _CODESTREAM:
         raise ValueError("there is no codestream")
-    x1, y1, x0, y0, *_, components = _SIZE.unpack_from(data, at)
+    x1, y1, x0, y0, across, down, *_, components = _SIZE.unpack_from(data, at)
     if not 0 < components <= 16384:
         raise ValueError(f"{components} components")
+    if across * down < _LEAST_TILE and (x1 > across or y1 > down):
+        raise UnreadableImage(
+            f"The JPEG 2000 file has tiles of {across} x {down} pixels: decoding it could take very long."
+        )
     parts = [_COMPONENT.unpack_from(data, at + _SIZE.size + 3 * place) for place in range(components)]
     if any((across, down) != (1, 1) for _, across, down in parts):
         raise UnreadableImage("JPEG 2000 files with reduced colour channels are not supported: convert it to PNG.")
@@ -111,7 +117,10 @@ def _check_jp2(data: bytes) -> int:
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and end of the content of each box."""
+    boxes = 0
     while at + 8 <= end:
+        boxes += 1
+        check_boxes("JPEG 2000", boxes)
         size, name = struct.unpack_from(">I4s", data, at)
         start = at + 8
         if size == 1:

@@ -7,6 +7,7 @@ import imagecodecs
 import numpy as np
 
 from restem.images.formats.depth import to_full_range
+from restem.images.formats.work import check_boxes
 from restem.images.header import LOSSY, Header, UnreadableImage
 
 _CODESTREAM = b"\xff\x0a"
@@ -92,8 +93,10 @@ def _codestream(data: bytes) -> bytes:
     """The codestream's beginning: the whole file, or inside a container's box jxlc or (the first) jxlp."""
     if data.startswith(_CODESTREAM):
         return data[:8192]
-    at = 0
+    at = boxes = 0
     while at + 8 <= len(data):
+        boxes += 1
+        check_boxes("JPEG XL", boxes)
         size, name, start = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], at + 8
         if size == 1:
             size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16

@@ -23,7 +23,7 @@ _LONG_ENDS = np.cumsum(_LONG)
 _ANY = np.full(_CODES, 2**_MOST_BITS)
 
 
-def check_lzw(data: bytes | bytearray) -> None:
+def check_lzw(data: bytes | bytearray | memoryview) -> None:
     """Checks a strip or tile as stored, with its bits in the usual order.
 
     Raises:
@@ -31,7 +31,8 @@ def check_lzw(data: bytes | bytearray) -> None:
     """
     if len(data) > 1 and data[0] == 0 and data[1] & 1:
         raise ValueError("LZW from before TIFF 6.0")
-    stored = np.frombuffer(data + bytes(3), np.uint8)
+    stored = np.frombuffer(data, np.uint8)
+    last = max(0, len(data) - 1)
     size = 8 * len(data)
     position, full = 0, False
     while position < size:
@@ -40,7 +41,8 @@ def check_lzw(data: bytes | bytearray) -> None:
         ends, lengths = position + ends[:count], lengths[:count]
         starts = ends - lengths
         at = starts >> 3
-        first, second, third = (stored[at + i].astype(np.int64) for i in range(3))
+        # A code has at most 12 bits. What is read again behind the end is shifted out.
+        first, second, third = (stored[np.minimum(at + i, last)].astype(np.int64) for i in range(3))
         codes = (first << 16 | second << 8 | third) >> (24 - (starts & 7) - lengths) & ((1 << lengths) - 1)
         marks = np.flatnonzero((codes == _CLEAR) | (codes == _END))
         stop = int(marks[0]) if marks.size else count

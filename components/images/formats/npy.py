@@ -1,6 +1,7 @@
 """NumPy .npy files."""
 
 import io
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def npy_header(data: bytes, *, channels_first: bool = False) -> Header:
     Raises:
       UnreadableImage: the shape or type differs, or the header is damaged.
     """
-    shape, dtype, _ = _npy_layout(data)
+    shape, dtype, _, _ = _npy_layout(data)
     if dtype.hasobject or dtype.kind not in "buif" or dtype.names is not None:
         raise UnreadableImage(f"The array holds {dtype.name}, not real numbers.")
     if len(shape) not in (2, 3):
@@ -34,39 +35,38 @@ def npy_header(data: bytes, *, channels_first: bool = False) -> Header:
         needs_range=needs_range(dtype),
         in_graph=False,
         channels_first=channels_first,
+        whole=dtype.kind != "f",
     )
 
 
 def read_npy(data: bytes, *, channels_first: bool = False) -> np.ndarray:
-    """The array [height, width, channels] in the file's dtype.
+    """The array [height, width, channels] in the file's dtype. It is a view of `data`, which cannot be written to.
 
     Raises:
       UnreadableImage: the file is damaged or truncated.
     """
-    shape, dtype, start = _npy_layout(data)
-    if int(np.prod(shape, dtype=object)) * dtype.itemsize > len(data) - start:
+    shape, dtype, start, order = _npy_layout(data)
+    count = int(np.prod(shape, dtype=object))
+    if count * dtype.itemsize > len(data) - start:
         raise UnreadableImage(incomplete("NPY"))
-    try:
-        pixels = np.load(io.BytesIO(data), allow_pickle=False, max_header_size=_NPY_HEADER_BYTES)
-    except Exception as error:
-        raise UnreadableImage(f"The NPY file's data are damaged ({in_brackets(error)}).") from None
+    pixels = np.frombuffer(data, dtype, count, start).reshape(shape, order=order)
     if pixels.ndim == 2:
         return pixels[..., None]
     return pixels.transpose(1, 2, 0) if channels_first else pixels
 
 
-def _npy_layout(data: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Shape, dtype, and the offset of the values."""
+def _npy_layout(data: bytes) -> tuple[tuple[int, ...], np.dtype, int, Literal["C", "F"]]:
+    """Shape, dtype, the offset of the values, and their order."""
     file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_NPY_HEADER_BYTES)
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_NPY_HEADER_BYTES)
         elif version == (2, 0):
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file, max_header_size=_NPY_HEADER_BYTES)
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file, max_header_size=_NPY_HEADER_BYTES)
         else:
             raise ValueError(f"version {version[0]}.{version[1]}")
     except Exception as error:  # NumPy may raise anything on damaged bytes.
         # NumPy quotes the unreadable text after a colon.
         raise damaged("NPY", in_brackets(error).partition(":")[0]) from None
-    return shape, dtype, file.tell()
+    return shape, dtype, file.tell(), "F" if fortran else "C"

@@ -13,8 +13,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from restem.images.formats.bmp import check_runs
+from restem.images.formats.bmp import check_bmp, check_runs
 from restem.images.formats.jpeg import read_unusual_jpeg, unusual_jpeg_header
+from restem.images.formats.orientation import upright
+from restem.images.formats.work import check_gif, check_jpeg, check_png
 from restem.images.header import ENDS_EARLY, LOSSY, Header, UnreadableImage, damaged, in_brackets, incomplete
 
 _PLUGINS = {
@@ -24,6 +26,7 @@ _PLUGINS = {
     b"GIF8": GifImageFile,
     b"RIFF": WebPImageFile,
 }
+_CHECKS = {"PNG": check_png, "JPEG": check_jpeg, "GIF": check_gif, "BMP": check_bmp}
 _PLUGINS_BY_FORMAT = {plugin.format: plugin for plugin in _PLUGINS.values()}
 # Colour type in a PNG's header -> channels; a palette (3) gives red, green, blue.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -60,6 +63,8 @@ def pillow_header(data: bytes) -> Header | None:
         return None
     kind = plugin.format
     assert kind is not None
+    if kind in _CHECKS:
+        _CHECKS[kind](data)
     if kind == "JPEG" and (unusual := unusual_jpeg_header(data)) is not None:
         return unusual
     try:
@@ -91,8 +96,8 @@ def read_pixels(data: bytes, header: Header) -> np.ndarray:
             if isinstance(image, WebPImageFile) and not getattr(image, "is_animated", False):
                 return _read_webp(data, image, header)
             image.load()
-            upright = image if exif_orientation(image) == 1 else ImageOps.exif_transpose(image)
-            return _in_blocks(upright, "RGBA" if header.channels == 4 else "RGB")
+            standing = image if exif_orientation(image) == 1 else ImageOps.exif_transpose(image)
+            return in_blocks(standing, "RGBA" if header.channels == 4 else "RGB")
     except Exception:  # Pillow's plugins may raise anything on damaged bytes.
         raise UnreadableImage(explain_failure(data, header.format)) from None
 
@@ -101,17 +106,10 @@ def _read_webp(data: bytes, image: WebPImageFile, header: Header) -> np.ndarray:
     """A WebP file with one frame. Pillow needs seven times its size in memory."""
     orientation = exif_orientation(image)
     image.close()
-    pixels = np.asarray(imagecodecs.webp_decode(data, hasalpha=header.channels == 4))
-    return pixels if orientation == 1 else np.asarray(ImageOps.exif_transpose(_oriented(pixels, orientation)))
+    return upright(np.asarray(imagecodecs.webp_decode(data, hasalpha=header.channels == 4)), orientation)
 
 
-def _oriented(pixels: np.ndarray, orientation: int) -> Image.Image:
-    image = Image.fromarray(pixels)
-    image.getexif()[_EXIF_ORIENTATION] = orientation
-    return image
-
-
-def _in_blocks(image: Image.Image, mode: str) -> np.ndarray:
+def in_blocks(image: Image.Image, mode: str) -> np.ndarray:
     """The pixels [height, width, channels] in this mode, a few rows at a time: Pillow would copy the image thrice."""
     width, height = image.size
     result = np.empty((height, width, len(mode)), np.uint8)

@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from restem.images.formats.depth import to_full_range
+from restem.images.formats.rows import by_rows
 from restem.images.header import Header, UnreadableImage, incomplete
 
 _CHANNELS = {b"P1": 1, b"P2": 1, b"P3": 3, b"P4": 1, b"P5": 1, b"P6": 3}
@@ -13,7 +14,8 @@ _BITMAPS = (b"P1", b"P4")
 _MOST_HEADER_BYTES = 4096  # with comments
 _MOST = 65535
 _MOST_DIGITS = 5  # of 65535
-_CHUNK_BYTES = 1 << 20  # of text that is split into words at once: a word takes 34 bytes
+_CHUNK_BYTES = 1 << 18  # of text that is split into words at once: a word takes 34 bytes
+_SPACES = b" \t\n\r\v\f"
 _TOKEN = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*([0-9]{1,10})")
 
 
@@ -39,18 +41,20 @@ def read(data: bytes, header: Header) -> np.ndarray:
     shape = (height, width, _CHANNELS[kind])
     count = height * width * _CHANNELS[kind]
     if kind in _TEXT:
-        values = _plain(data[start:], count, each_digit=kind == b"P1")
+        values = _plain(data, start, count, most, each_digit=kind == b"P1")
     elif kind == b"P4":
         row = (width + 7) // 8
         packed = np.frombuffer(_exactly(data, start, row * height), np.uint8).reshape(height, row)
-        values = np.unpackbits(packed, axis=1)[:, :width]
+        values = np.unpackbits(packed, axis=1, count=width)
     else:
         stored = np.dtype(np.uint8 if most <= 255 else ">u2")
         values = np.frombuffer(_exactly(data, start, count * stored.itemsize), stored)
     if int(values.max(initial=0)) > most:
         raise ValueError(f"a value above the largest, {most}")
-    pixels = to_full_range(values.reshape(shape), most)
-    return 255 - pixels if kind in _BITMAPS else pixels  # In a PBM, 1 is black.
+    pixels = values.reshape(shape)
+    if kind in _BITMAPS:
+        pixels = by_rows(lambda rows: 1 - rows, pixels, np.uint8)  # In a PBM, 1 is black.
+    return to_full_range(pixels, most)
 
 
 def _layout(data: bytes) -> tuple[bytes, int, int, int, int]:
@@ -80,35 +84,37 @@ def _exactly(data: bytes, start: int, size: int) -> memoryview:
     return memoryview(data)[start : start + size]
 
 
-def _plain(text: bytes, count: int, *, each_digit: bool) -> np.ndarray:
-    """The first `count` numbers of a text; in a PBM, the digits need no spaces between them."""
-    text = re.sub(rb"#[^\r\n]*", b"", text)
-    if each_digit:
-        digits = np.frombuffer(re.sub(rb"\s+", b"", text), np.uint8)[:count] - ord("0")
-        if digits.max(initial=0) > 1:
-            raise ValueError("digits other than 0 and 1")
-        values = digits
-    else:
-        values = _numbers(text, count)
-    if len(values) < count:
+def _plain(data: bytes, start: int, count: int, most: int, *, each_digit: bool) -> np.ndarray:
+    """The first `count` numbers of the text behind `start`; in a PBM, the digits need no spaces between them."""
+    if data.find(b"#", start) >= 0:
+        data, start = re.sub(rb"#[^\r\n]*", b"", data[start:]), 0
+    values = np.empty(count, np.uint8 if most <= 255 else np.uint16)
+    done, at = 0, start
+    while done < count and at < len(data):
+        end = min(at + _CHUNK_BYTES, len(data))
+        while not each_digit and end < len(data) and not data[end : end + 1].isspace():
+            end += 1
+            if end - at > _CHUNK_BYTES + _MOST_DIGITS:
+                raise ValueError("words that are not numbers")
+        numbers = (_digits if each_digit else _numbers)(data[at:end])[: count - done]
+        if int(numbers.max(initial=0)) > most:
+            raise ValueError(f"a value above the largest, {most}")
+        values[done : done + len(numbers)] = numbers
+        done, at = done + len(numbers), end
+    if done < count:
         raise UnreadableImage(incomplete("PNM"))
     return values
 
 
-def _numbers(text: bytes, count: int) -> np.ndarray:
-    """Up to `count` numbers of a text, as uint32."""
-    values = np.empty(count, np.uint32)
-    done = at = 0
-    while done < count and at < len(text):
-        end = min(at + _CHUNK_BYTES, len(text))
-        while end < len(text) and not text[end : end + 1].isspace():
-            end += 1
-            if end - at > _CHUNK_BYTES + _MOST_DIGITS:
-                raise ValueError("words that are not numbers")
-        words = text[at:end].split()[: count - done]
-        if any(not word.isdigit() or len(word) > _MOST_DIGITS for word in words):
-            raise ValueError("words that are not numbers")
-        if words:
-            values[done : done + len(words)] = np.array(words, dtype="S5").astype(np.uint32)
-        done, at = done + len(words), end
-    return values[:done]
+def _digits(text: bytes) -> np.ndarray:
+    digits = np.frombuffer(text.translate(None, _SPACES), np.uint8) - ord("0")  # Other bytes become large numbers.
+    if digits.max(initial=0) > 1:
+        raise ValueError("digits other than 0 and 1")
+    return digits
+
+
+def _numbers(text: bytes) -> np.ndarray:
+    words = text.split()
+    if any(not word.isdigit() or len(word) > _MOST_DIGITS for word in words):
+        raise ValueError("words that are not numbers")
+    return np.array(words, dtype="S5").astype(np.uint32) if words else np.empty(0, np.uint32)

@@ -10,6 +10,7 @@ import logging
 import operator
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -18,23 +19,21 @@ from PIL import Image, UnidentifiedImageError
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from restem.images.formats import ycbcr
-from restem.images.formats.depth import to_full_range
 from restem.images.formats.jpeg import frame
 from restem.images.formats.lzw import check_lzw
-from restem.images.formats.orientation import upright
-from restem.images.formats.rows import by_rows
+from restem.images.formats.tiff_pixels import CMYK, read_luma, read_pages
+from restem.images.formats.tiff_work import check_directories, check_segments
+from restem.images.formats.work import check_jpeg
 from restem.images.header import Header, UnreadableImage, damaged, in_brackets, incomplete, needs_range
 from restem.images.nodata import declared_value
 
 # Our error gives the reason for a damaged file; tifffile would log one line after another.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
-_PALETTE_SHIFT, _PALETTE_8_BITS = 8, 255  # A colour map has 16 bits per colour.
 _REDUCED = 1  # bit of the tag NewSubfileType
 _DNG_VERSION = 50706
 _CR2 = b"CR"  # behind the first 8 bytes of Canon's raw files
 _RAW = {32803, 34892}  # photometric interpretations of sensor data: a colour filter array, linear raw
-_CMYK = 4
 _ORIENTATION = 274
 _GDAL_NODATA = 42113  # GDAL's tag: a number as text
 _BITS_REVERSED = 2  # value of the tag FillOrder
@@ -57,13 +56,14 @@ _STREAMS = {
 _FILES = {
     COMPRESSION.JPEG,
     COMPRESSION.ALT_JPEG,
+    COMPRESSION.JPEG_LOSSY,
     COMPRESSION.JPEG2000,
     COMPRESSION.APERIO_JP2000_RGB,
     COMPRESSION.PNG,
     COMPRESSION.WEBP,
     COMPRESSION.LERC,
 }
-_JPEG = (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG)
+_JPEG = (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG, COMPRESSION.JPEG_LOSSY)
 _LERC = struct.Struct("<6s4x4xII")  # The Lerc2 signature, version and checksum, rows and columns.
 
 
@@ -82,6 +82,7 @@ def tiff_header(data: bytes, max_pixels: int) -> Header:
         page = pages[0]
         for one in pages:
             _check_segments(one, max_pixels)
+            check_segments(one, len(pages), len(data))
         depth = 8 if page.photometric == PHOTOMETRIC.PALETTE else _bits(page)
         channels = 3 if page.photometric in (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED) else page.samplesperpixel
         assert page.dtype is not None  # _first_image has looked.
@@ -100,11 +101,14 @@ def tiff_header(data: bytes, max_pixels: int) -> Header:
             in_graph=False,
             altered=_altered(page),
             nodata=_declared_nodata(page),
+            whole=page.dtype.kind != "f",
         )
 
 
 def read_tiff(data: bytes) -> np.ndarray:
     """The pixels [height, width, channels] in the stored type; 1 to 7 bits are scaled to 0..255, 9 to 15 to 0..65535.
+
+    They may be a view of `data`.
 
     Call `tiff_header` and check the limits first.
 
@@ -118,15 +122,8 @@ def read_tiff(data: bytes) -> np.ndarray:
             _check_complete(one, len(data))
             _check_stored(one, data)
         if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG:
-            return np.concatenate([ycbcr.read_page(data, one, one.index) for one in pages], -1)
-        # A single page is not copied: it may be as large as the limits allow.
-        arrays = [one.asarray(squeeze=False, maxworkers=1) for one in pages]
-        stored = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
-        del arrays
-        # [pages, separate samples, depth, height, width, contiguous samples]
-        pixels = stored.reshape(len(pages), *page.shaped)
-        pixels = pixels.transpose(3, 4, 0, 2, 1, 5).reshape(page.imagelength, page.imagewidth, -1)
-        return upright(_in_full_range(pixels, page), _orientation(page))
+            return read_luma(data, pages)
+        return read_pages(data, pages, _orientation(page))
 
 
 def _altered(page: tifffile.TiffPage) -> str:
@@ -163,11 +160,18 @@ def _sentences(what: str) -> Iterator[None]:
         raise UnreadableImage(f"The TIFF file's {what} damaged ({in_brackets(error)}).") from None
 
 
-def open_tiff(data: bytes) -> tifffile.TiffFile:
-    """The file, which the caller must close. tifffile may raise anything on damaged bytes."""
+@contextlib.contextmanager
+def open_tiff(data: bytes) -> Iterator[tifffile.TiffFile]:
+    """The file. tifffile may raise anything on damaged bytes.
+
+    The stream is closed as well: otherwise the file's objects, which refer to each other, would keep `data` in memory.
+    """
     # For formats that extend TIFF, tifffile would look for other files (OME, MMStack), or guess pages from the first
     # ones (LSM, ScanImage).
-    return tifffile.TiffFile(io.BytesIO(data), is_ome=False, is_mmstack=False, is_lsm=False, is_scanimage=False)
+    check_directories(data)
+    how: dict[str, Any] = {"is_ome": False, "is_mmstack": False, "is_lsm": False, "is_scanimage": False}
+    with io.BytesIO(data) as stream, tifffile.TiffFile(stream, **how) as file:
+        yield file
 
 
 def _first_image(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
@@ -244,12 +248,14 @@ def _check_last(file: tifffile.TiffFile, directory: int) -> None:
 
 def _check_colours(page: tifffile.TiffPage) -> None:
     kind, samples = page.photometric, operator.index(page.samplesperpixel)
+    if kind == PHOTOMETRIC.YCBCR and page.compression not in _JPEG and (why := ycbcr.unsupported(page)) is not None:
+        raise UnreadableImage(f"TIFF files with YCbCr colours and {why} are not supported: save it as RGB.")
     known = (
         kind in _GREY
         or (kind == PHOTOMETRIC.RGB and samples >= 3)
         or (kind == PHOTOMETRIC.PALETTE and samples == 1 and page.colormap is not None)
-        or (kind == PHOTOMETRIC.SEPARATED and samples == _CMYK and page.dtype == np.uint8)
-        or (kind == PHOTOMETRIC.YCBCR and (page.compression in _JPEG or ycbcr.is_supported(page)))
+        or (kind == PHOTOMETRIC.SEPARATED and samples == CMYK and page.dtype == np.uint8)
+        or kind == PHOTOMETRIC.YCBCR
     )
     if not known:
         name = getattr(kind, "name", operator.index(kind))
@@ -289,11 +295,15 @@ def _check_stored(page: tifffile.TiffPage, data: bytes) -> None:
     else:
         rows, columns = min(page.rowsperstrip, page.imagelength), page.imagewidth
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        stored = data[start : start + count]
+        stored = memoryview(data)[start : start + count]
         if lzw:
-            check_lzw(imagecodecs.bitorder_decode(stored) if page.fillorder == _BITS_REVERSED else stored)
+            # At most 12 bits for each byte; what follows is not decoded.
+            stored = stored[: 2 * rows * columns * page.samplesperpixel * _bits(page) // 8 + 2**16]
+            check_lzw(imagecodecs.bitorder_decode(bytes(stored)) if page.fillorder == _BITS_REVERSED else stored)
         elif stored:  # Empty strips and tiles are filled with zeros.
-            width, height = _inner_size(stored, page.compression)
+            if page.compression in _JPEG:
+                check_jpeg(stored)
+            width, height = _inner_size(bytes(stored), page.compression)
             if width > columns or height > rows:
                 raise damaged("TIFF", f"a strip or tile has {width} x {height} pixels instead of {columns} x {rows}")
 
@@ -319,54 +329,6 @@ def _inner_size(data: bytes, compression: int) -> tuple[int, int]:
 def _bits(page: tifffile.TiffPage) -> int:
     bits = page.bitspersample
     return max(bits) if isinstance(bits, tuple) else int(bits)
-
-
-def _in_full_range(pixels: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
-    """Converts stored numbers to pixels: colour map to RGB, ink to light, few bits to 8 or 16."""
-    if page.photometric == PHOTOMETRIC.PALETTE:
-        colours = np.asarray(page.colormap)
-        # Some programs write 8 bits there. libtiff, too, takes a map for one of 8 bits if no value is larger.
-        if colours.max(initial=0) > _PALETTE_8_BITS:
-            colours = colours >> _PALETTE_SHIFT
-        table = np.ascontiguousarray(colours.astype(np.uint8).T)
-        last = len(table) - 1
-        return by_rows(
-            lambda rows: table[np.minimum(rows, last)].reshape(*rows.shape[:2], -1),
-            pixels,
-            3 * pixels.shape[2],
-            np.uint8,
-        )
-    if pixels.dtype == np.bool_:
-        pixels = pixels.view(np.uint8) * np.uint8(255)
-    kind, channels = pixels.dtype, pixels.shape[2]
-    if kind not in (np.uint8, np.uint16):
-        return pixels
-    if _bits(page) < 8 * kind.itemsize and page.dtype != np.bool_:
-        most = 2 ** _bits(page) - 1
-        pixels = by_rows(lambda rows: to_full_range(rows, most), pixels, channels, kind)
-    if page.photometric == PHOTOMETRIC.MINISWHITE:
-        return by_rows(lambda rows: np.iinfo(kind).max - rows, pixels, channels, kind)
-    if tuple(page.extrasamples) == (EXTRASAMPLE.ASSOCALPHA,):
-        return by_rows(lambda rows: _colours_alone(rows, page.samplesperpixel), pixels, channels, kind)
-    if page.photometric == PHOTOMETRIC.SEPARATED:
-        return by_rows(_light, pixels, channels // _CMYK * 3, np.uint8)
-    return pixels
-
-
-def _light(ink: np.ndarray) -> np.ndarray:
-    """Cyan, magenta, yellow, black -> red, green, blue."""
-    light = 255 - ink.astype(np.uint32).reshape(*ink.shape[:2], -1, _CMYK)
-    rgb = (light[..., :3] * light[..., 3:] + 127) // 255
-    return rgb.astype(np.uint8).reshape(*ink.shape[:2], -1)
-
-
-def _colours_alone(pixels: np.ndarray, samples: int) -> np.ndarray:
-    """Divides colours by associated alpha (TIFF 6.0, 18: colours are stored premultiplied); black at alpha 0."""
-    top = np.iinfo(pixels.dtype).max
-    stored = pixels.reshape(*pixels.shape[:2], -1, samples).astype(np.uint32)
-    colours, alpha = stored[..., :-1], stored[..., -1:]
-    whole = np.minimum((colours * top + alpha // 2) // np.maximum(alpha, 1), top)
-    return np.concatenate([whole * (alpha > 0), alpha], -1).astype(pixels.dtype).reshape(pixels.shape)
 
 
 def _orientation(page: tifffile.TiffPage) -> int:

@@ -13,6 +13,7 @@ from PIL import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from tifffile import COMPRESSION
 
+from restem.images.formats.pillow import in_blocks
 from restem.images.header import UnreadableImage, incomplete
 
 # The compressions for which `check_segments` knows how long a strip or tile must be.
@@ -27,17 +28,24 @@ _SAMPLES = 3
 _FACTORS = (1, 2, 4)
 
 
-def is_supported(page: tifffile.TiffPage) -> bool:
-    """Whether a page is of this kind: 8 bits, three samples together, without a predictor."""
-    return (
-        page.samplesperpixel == _SAMPLES
-        and page.dtype == np.uint8
-        and page.bitspersample == 8
-        and page.planarconfig == 1
-        and page.predictor == 1
-        and page.compression in _DECODERS
-        and all(factor in _FACTORS for factor in _subsampling(page))
-    )
+def unsupported(page: tifffile.TiffPage) -> str | None:
+    """What a page has that is not read; None if all of it is.
+
+    With a predictor, the differences would be between values of different kinds; TIFF 6.0 has no YCbCr of 16 bits.
+    """
+    if page.samplesperpixel != _SAMPLES:
+        return f"{page.samplesperpixel} channels"
+    if page.dtype != np.uint8 or page.bitspersample != 8:
+        return f"{page.bitspersample} bits per channel"
+    if page.planarconfig != 1:
+        return "each channel in a plane of its own"
+    if page.predictor != 1:
+        return "a predictor"
+    if page.compression not in _DECODERS:
+        return f"{getattr(page.compression, 'name', page.compression)} compression"
+    if any(factor not in _FACTORS for factor in _subsampling(page)):
+        return "this subsampling"
+    return None
 
 
 def read_page(data: bytes, page: tifffile.TiffPage, number: int) -> np.ndarray:
@@ -45,7 +53,7 @@ def read_page(data: bytes, page: tifffile.TiffPage, number: int) -> np.ndarray:
 
     Args:
       data: the whole file.
-      page: one that `is_supported`.
+      page: one of which nothing is `unsupported`.
       number: its position in the file.
 
     Raises:
@@ -59,7 +67,7 @@ def read_page(data: bytes, page: tifffile.TiffPage, number: int) -> np.ndarray:
         image.tile = [ImageFile._Tile("libtiff", (0, 0, page.imagewidth, page.imagelength), 0, how)]
         image.__dict__["use_load_libtiff"] = True  # missing in Pillow's types
         image.load()  # and turns it upright
-        return np.asarray(image.convert("RGB"))
+        return in_blocks(image, "RGB")
 
 
 def _subsampling(page: tifffile.TiffPage) -> tuple[int, int]:

@@ -284,7 +284,7 @@ def _decode_bmp(image_bytes: tf.Tensor) -> tf.Tensor:
         palette = tf.pad(palette, [[0, 256 - colours], [0, 0]])
         return tf.gather(palette, tf.cast(pixels[..., 0], tf.int32))
 
-    return tf.cond(bits == 8, through_palette, lambda: pixels[..., :3])
+    return tf.cond(bits == 8, through_palette, lambda: tf.cond(bits == 24, lambda: pixels, lambda: pixels[..., :3]))
 
 
 def _decode_container(image_bytes: tf.Tensor, depth: Depth) -> tf.Tensor:
