@@ -16,7 +16,7 @@ MAX_DECODED_BYTES = 2**30
 # Reading an image may take this many times data.max_decoded_bytes.
 MEMORY_FACTOR = 2.5
 # What reading needs besides the file, as a multiple of the decoded image; `memory_bytes` says why.
-_NEEDED = {"GIF": 2.4, "BMP": 2.4, "WEBP": 2.5, "JPEGXL": 2.5, "AVIF": 2.4, "HEIC": 3.0, "DICOM": 2.7}
+_NEEDED = {"GIF": 2.4, "BMP": 2.4, "WEBP": 2.5, "JPEGXL": 2.5, "AVIF": 2.4, "HEIC": 3.0, "DICOM": 3.8}
 _NEEDED_OTHERWISE = 1.3
 _OPENJPEG_VALUE_BYTES = 4
 ENDS_EARLY = "it ends too early"
@@ -80,14 +80,14 @@ class Header:
         """The most memory that reading a file of this size takes, from its bytes to the serialized example.
 
         - Files that the graph decodes: TensorFlow keeps the memory of the decoded image while the file's bytes are
-          copied from it to the example.
+          copied from it to the example; that of a BMP's twice.
         - Others: the file and its pixels, then the pixels and their lossless form, which may be as large, then that
-          form and the example. Pillow has 4 bytes per pixel in addition, libjxl, libavif and pydicom another image,
-          OpenJPEG 4 bytes per value and the compressed data again.
+          form and the example. Pillow has 4 bytes per pixel in addition, libjxl and libavif another image, pydicom two
+          (RLE), OpenJPEG 4 bytes per value and the compressed data again.
         """
         decoded = self.decoded_bytes
         if self.in_graph:
-            return decoded + 2 * file_bytes
+            return decoded * (2 if self.format == "BMP" else 1) + 2 * file_bytes
         if self.format == "JPEG2000":
             return 2 * file_bytes + decoded + _OPENJPEG_VALUE_BYTES * self.pixels * self.channels
         needed = file_bytes + int(_NEEDED.get(self.format, _NEEDED_OTHERWISE) * decoded)
