@@ -8,18 +8,19 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-CONFIG = """
+VERSIONS = 3
+CONFIG = f"""
 name: soak
-data: {path: "images/night-{SPAN}", allow_class_changes: true}
-image: {size: 16, channels: 1}
-model: {backbone: ResNet18, weights: none}
-stem: {cifar: true}
+data: {{path: "images/night-{{SPAN}}", allow_class_changes: true}}
+image: {{size: 16, channels: 1}}
+model: {{backbone: ResNet18, weights: none}}
+stem: {{cifar: true}}
 train:
   batch_size: 32
-  head: {epochs: 1}
-  all: {epochs: 0}
-evaluate: {baseline: latest_approved, min_accuracy: 0, min_improvement: -1}
-retention: {runs: 3, versions: 3, quarantine: 5}
+  head: {{epochs: 1}}
+  all: {{epochs: 0}}
+evaluate: {{baseline: latest_approved, min_accuracy: 0, min_improvement: -1}}
+retention: {{runs: 3, versions: {VERSIONS}, quarantine: 5}}
 """
 CLASSES = (3, 4)  # how many digits are told apart; it changes now and then
 IMAGES = 24  # of each class
