@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from restem.pipeline.commands.options import config_option, json_option, set_option
+from restem.visible import say
 
 if TYPE_CHECKING:
     from restem.pipeline.local.clean import Cleaned, CleanPlan
@@ -50,7 +51,7 @@ def clean(config_path: str, overrides: tuple[str, ...], root: str | None, yes: b
     else:
         _show(str(folder.root), planned, done)
         if not config.retention.wanted:
-            print(
+            say(
                 "There is no section retention: everything stays. "
                 "To see what would go: --set retention.runs=10 --set retention.versions=5"
             )
@@ -77,9 +78,7 @@ def _done(done: "Cleaned") -> dict:
 
 
 def _show(root: str, planned: "CleanPlan", done: "Cleaned | None") -> None:
-    from rich.markup import escape
-
-    from restem.pipeline.commands.console import plain_console
+    from restem.pipeline.commands.console import escape, plain_console
     from restem.pipeline.commands.models import size_text
     from restem.pipeline.local.clean import summary
 

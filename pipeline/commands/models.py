@@ -8,6 +8,7 @@ import click
 
 from restem.pipeline.commands.destination import destination_options, find_destination
 from restem.pipeline.commands.options import json_option
+from restem.visible import say
 
 if TYPE_CHECKING:
     from restem.pusher.prune import Plan
@@ -110,7 +111,7 @@ def pin(
     place = find_destination(config_path, overrides, root, destination)
     find(read_registry(place, now=time.time()), version, place)
     pins.pin(place, version, " ".join(reason.split()))
-    print(f"Version {version} is pinned.")
+    say(f"Version {version} is pinned.")
 
 
 @models.command()
@@ -123,7 +124,7 @@ def unpin(
     from restem.pusher import pins
 
     place = find_destination(config_path, overrides, root, destination)
-    print(f"Version {version} is no longer pinned." if pins.unpin(place, version) else f"Version {version} has no pin.")
+    say(f"Version {version} is no longer pinned." if pins.unpin(place, version) else f"Version {version} has no pin.")
 
 
 def to_dict(entry: "Entry") -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from restem.pipeline.commands.options import json_option
+from restem.visible import say
 
 if TYPE_CHECKING:
     from restem.checksums import Differences
@@ -41,7 +42,7 @@ def _show(checked: "Checked") -> None:
     if version is not None:
         count, made = len(version.manifest.files), version.manifest.made_of
         _tell(version.path, version.found, f"all {count} files are those that were pushed")
-        print(f"  run            {version.manifest.run or 'not known'}")
+        say(f"  run            {version.manifest.run or 'not known'}")
         for label, digest in (
             ("images", made.data),
             ("configuration", made.configuration),
@@ -49,27 +50,27 @@ def _show(checked: "Checked") -> None:
             ("lock file", made.lock),
             ("packages", made.packages),
         ):
-            print(f"  {label:<14} {digest or 'not recorded'}")
+            say(f"  {label:<14} {digest or 'not recorded'}")
         if version.signed_by:
-            print(f"  signed by      {version.signed_by}")
+            say(f"  signed by      {version.signed_by}")
     if checked.run is not None:
         known = [result for result in checked.results if result.found is not None]
         for result in known:
             if result.found:
                 _tell(result.folder, result.found, "")
         good = sum(not result.found for result in known)
-        print(f"{checked.run}: {good} of {len(checked.results)} results of its steps are as they were written")
+        say(f"{checked.run}: {good} of {len(checked.results)} results of its steps are as they were written")
         if len(known) < len(checked.results):
-            print(f"{len(checked.results) - len(known)} have no checksums: an older version of Restem wrote them")
+            say(f"{len(checked.results) - len(known)} have no checksums: an older version of Restem wrote them")
         if good < len(known):
             remedy = "restem run --recompute runs the steps of damaged results, and what needs them, again"
-            print(remedy, file=sys.stderr)
+            say(remedy, file=sys.stderr)
 
 
 def _tell(place: str, found: "Differences", good: str) -> None:
     from restem.visible import visible
 
-    print(f"{visible(place)}: {'the files differ' if found else good}")
+    say(f"{visible(place)}: {'the files differ' if found else good}")
     for kind, names in (("changed", found.changed), ("missing", found.missing), ("additional", found.additional)):
         for each in names:
-            print(f"  {kind:<10} {visible(each)}")
+            say(f"  {kind:<10} {visible(each)}")

@@ -263,7 +263,9 @@ def test_an_unchanged_run_on_kubeflow_computes_nothing(again_on_kubeflow, cluste
 def test_a_step_without_retries_left_fails_the_run_with_its_own_error(compile_pipeline, cluster, volume, tmp_path):
     cluster = cluster(
         compile_pipeline(
-            f"--set=data.path={volume}/nothing.csv", "--set=kubeflow.step_defaults={retry: {count: 1, wait_seconds: 0}}"
+            "--set=model.weights=none",
+            f"--set=data.path={volume}/nothing.csv",
+            "--set=kubeflow.step_defaults={retry: {count: 1, wait_seconds: 0}}",
         ),
         tmp_path,
     )
