@@ -22,6 +22,7 @@ _MOST_DICOM_ITEMS = 200_000
 
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _SCAN, _END = 0xDA, 0xD9
+_SEQUENTIAL = (0xC0, 0xC1)  # frames with Huffman codes, not progressive
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 _PNG_HEADER_BYTES = 33
 _PACKED = {b"zTXt", b"iTXt", b"iCCP"}
@@ -39,12 +40,12 @@ def check_jpeg(data: bytes | memoryview) -> None:
     """
     data = bytes(data)
     place, segments, scans = 2, 0, 0
-    few = data.count(b"\xff\xda") <= _MOST_SCANS  # in all of the file, with its previews
+    components = None  # of a sequential frame
     while place + 4 <= len(data) and data[place] == 0xFF:
         segments += 1
         if segments > _MOST_SEGMENTS + scans:
             raise too_much("JPEG", "segments before its image data", _MOST_SEGMENTS)
-        marker = data[place + 1]
+        marker, start = data[place + 1], place
         if marker == 0xFF:  # fill bytes
             place += 1
         elif marker in _ALONE:
@@ -53,10 +54,16 @@ def check_jpeg(data: bytes | memoryview) -> None:
             return
         else:
             place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker in _SEQUENTIAL:
+            components = data[start + 9 : start + 10]
         if marker == _SCAN:
+            if not scans:
+                # libjpeg reads one scan alone if it has all components of a sequential frame.
+                if components and data[start + 4 : start + 5] == components:
+                    return
+                if data.count(b"\xff\xda") <= _MOST_SCANS:  # in all of the file, with its previews
+                    return
             scans += 1
-            if few:
-                return
             if scans > _MOST_SCANS:
                 raise too_much("JPEG", "scans", _MOST_SCANS)
             found = _JPEG_MARKER.search(data, place)
