@@ -5,6 +5,7 @@ fileio loads TensorFlow, which takes fifteen seconds; a command that lists or re
 
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 from restem.storage import is_remote
@@ -24,6 +25,13 @@ def entries(folder: str) -> list[str]:
 def is_folder(path: str) -> bool:
     """Whether there is a folder, or a link to one."""
     return _fileio().isdir(path) if is_remote(path) else os.path.isdir(path)
+
+
+def existing_folder(path: Path) -> Path:
+    """A local folder itself, or the nearest one above it that exists."""
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
+    return path
 
 
 def exists(path: str) -> bool:

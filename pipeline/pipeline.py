@@ -109,7 +109,7 @@ def create_pipeline(config: Config, *, root: str, prunes: bool = False) -> Pipel
         storage_uri=config.push.storage_uri,
         allow_class_changes=config.allow_class_changes,
         keep=config.retention.versions if prunes else None,
-        named={"evaluate.baseline": config.evaluate.baseline, "model.weights": config.model.weights},
+        named=config.named_models,
         sign_key=config.push.sign_key,
     )
     steps = [

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from restem.errors import RestemError
 from restem.example_gen.dataset import Listing
+from restem.files import existing_folder
 from restem.pipeline.config import Config, push_destination
+from restem.pipeline.environment.memory import available_memory
 from restem.trainer.model_config import StemConfig
 
 MIB = 2**20
@@ -66,29 +68,38 @@ def check_machine(config: Config, listing: Listing | None, root: Path) -> list[s
     Raises:
         RestemError: with what is free, what is needed and what needs less.
     """
+    return [*_check_disks(config, listing, root), *_check_memory(config)]
+
+
+def _check_disks(config: Config, listing: Listing | None, root: Path) -> list[str]:
     warnings = []
-    disks = {existing(root): disk_need(config, listing)}
+    home = existing_folder(root)
+    disks = {home: disk_need(config, listing)}
     destination = push_destination(config, str(root))
     if "://" not in destination:
         model = Need(2 * network_bytes(config), 2 * network_bytes(config))  # the SavedModel and backbone.keras
-        pushed = existing(Path(destination))
-        same = [folder for folder in disks if os.stat(folder).st_dev == os.stat(pushed).st_dev]
-        disks[same[0] if same else pushed] = disks[same[0]] + model if same else model
+        pushed = existing_folder(Path(destination))
+        place = home if os.stat(home).st_dev == os.stat(pushed).st_dev else pushed
+        disks[place] = disks.get(place, Need(0, 0)) + model
     for folder, need in disks.items():
         free = shutil.disk_usage(folder).free
         told = f"{folder} has {_mib(free)} free"
         if free < need.least and not (root / "metadata.sqlite").exists():
             raise RestemError(
                 f"the disk is too small for this run: {told}",
-                where=f"--root ({root})" if folder == existing(root) else f"push.destination ({destination})",
+                where=f"--root ({root})" if folder == home else f"push.destination ({destination})",
                 expected=f"at least {_mib(need.least)}, and about {_mib(need.likely)} as such runs take",
                 remedy="Free some space, or choose a folder on another disk",
             )
         if free < need.likely:
             warnings.append(f"{told}; a run that computes every step takes about {_mib(need.likely)}")
+    return warnings
+
+
+def _check_memory(config: Config) -> list[str]:
     available = available_memory()
     if available is None:
-        return warnings
+        return []
     need = memory_need(config, on_gpu=has_gpu())
     told = f"{_mib(available)} of memory are available"
     if available < need.least:
@@ -100,10 +111,10 @@ def check_machine(config: Config, listing: Listing | None, root: Path) -> list[s
             remedy="Choose a smaller train.batch_size, image.size or backbone, or end other programs",
         )
     if available < need.likely:
-        warnings.append(
+        return [
             f"{told}; such runs take about {_mib(need.likely)}: a smaller train.batch_size or image.size needs less"
-        )
-    return warnings
+        ]
+    return []
 
 
 def network_bytes(config: Config) -> float:
@@ -180,40 +191,10 @@ def _finer(stem: StemConfig) -> float:
     return stride * (1 if stem.pool else 4)
 
 
-def existing(path: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
-    path = path.absolute()
-    while not path.is_dir() and path != path.parent:
-        path = path.parent
-    return path
-
-
 def has_gpu() -> bool:
     """Whether TensorFlow will probably find a GPU of NVIDIA's."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
     return not hidden and Path("/proc/driver/nvidia/version").exists()
-
-
-def available_memory(system: Path = Path("/")) -> int | None:
-    """Bytes that a new process can take, with the swap; None where the system does not say.
-
-    Args:
-        system: the folder with `proc` and `sys`.
-    """
-    try:
-        lines = (system / "proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:  # not Linux
-        return None
-    found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if len(line.split()) > 1}
-    limits = [found["MemAvailable"] + found.get("SwapFree", 0)] if "MemAvailable" in found else []
-    group = system / "sys/fs/cgroup"
-    with contextlib.suppress(OSError, ValueError):  # no limit of a container is "max"
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        used = int((group / "memory.current").read_text(encoding="ascii"))
-        state = (group / "memory.stat").read_text(encoding="ascii").splitlines()
-        cache = next((int(line.split()[1]) for line in state if line.startswith("inactive_file ")), 0)
-        limits.append(max(limit - used + cache, 0))
-    return min(limits, default=None)
 
 
 def _mib(size: float) -> str:

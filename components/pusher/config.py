@@ -1,30 +1,30 @@
 """The configuration section for the Pusher."""
 
-from pydantic import Field, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, field_validator
 
 from restem.errors import RestemError, check_visible
 from restem.section import Section
 from restem.storage import is_remote
 
 
-def _local(path: str | None) -> str | None:
-    if path is not None and is_remote(path):
+def _local(path: str) -> str:
+    if is_remote(path):
         raise RestemError("the key must be a local file", expected="a PEM file", given=path)
     return path
+
+
+KeyFile = Annotated[str, AfterValidator(_local)]
 
 
 class SignConfig(Section):
     """How a pushed version is signed."""
 
-    key: str = Field(
+    key: KeyFile = Field(
         description="The file of a private elliptic curve key (PEM; P-256, P-384 or P-521). The password of an "
         "encrypted key is taken from the environment variable RESTEM_SIGN_PASSWORD.",
     )
-
-    @field_validator("key")
-    @classmethod
-    def _is_local(cls, key: str) -> str:
-        return _local(key) or key
 
 
 class PushConfig(Section):
@@ -45,16 +45,11 @@ class PushConfig(Section):
         description="Signs the manifest of every pushed version with Sigstore's model-signing (extra `sign`). null: no "
         "signature.",
     )
-    verify_key: str | None = Field(
+    verify_key: KeyFile | None = Field(
         None,
         description="The file of the public key (PEM) by which a version must be signed before a run trusts it as "
         "model.weights or evaluate.baseline. null: only its manifest is checked.",
     )
-
-    @field_validator("verify_key")
-    @classmethod
-    def _key_is_local(cls, path: str | None) -> str | None:
-        return _local(path)
 
     @property
     def sign_key(self) -> str | None:

@@ -43,13 +43,8 @@ def sign(manifest: bytes, key: str) -> bytes:
                 password=password.encode() if password else None,  # type: ignore[arg-type]  # cryptography takes bytes
             )
         except Exception as error:  # the libraries raise many types for unusable keys
-            raise RestemError(
-                "this key cannot sign",
-                where=f"{SIGN} ({key})",
-                expected="a private elliptic curve key of the curves P-256, P-384 or P-521 in a PEM file",
-                given=f"{type(error).__name__}: {error}".splitlines()[0],
-                remedy=f"A key with a password needs it in {PASSWORD}. A new pair: {MAKE}",
-            ) from None
+            remedy = f"A key with a password needs it in {PASSWORD}. A new pair: {MAKE}"
+            raise _unusable("sign", f"{SIGN} ({key})", "private", error, remedy) from None
         signer.sign(file, signature)
         return signature.read_bytes()
 
@@ -67,13 +62,17 @@ def check_key(key: str, where: str) -> None:
     try:
         model_signing.verifying.Config().use_elliptic_key_verifier(public_key=key)
     except Exception as error:  # as in sign
-        raise RestemError(
-            "this key cannot check a signature",
-            where=f"{where} ({key})",
-            expected="a public elliptic curve key of the curves P-256, P-384 or P-521 in a PEM file",
-            given=f"{type(error).__name__}: {error}".splitlines()[0],
-            remedy=f"A new pair: {MAKE}",
-        ) from None
+        raise _unusable("check a signature", f"{where} ({key})", "public", error, f"A new pair: {MAKE}") from None
+
+
+def _unusable(purpose: str, where: str, kind: str, error: Exception, remedy: str) -> RestemError:
+    return RestemError(
+        f"this key cannot {purpose}",
+        where=where,
+        expected=f"a {kind} elliptic curve key of the curves P-256, P-384 or P-521 in a PEM file",
+        given=f"{type(error).__name__}: {error}".splitlines()[0],
+        remedy=remedy,
+    )
 
 
 def check_signature(folder: str, key: str, *, where: str = VERIFY) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from restem.errors import RestemError
+from restem.files import existing_folder
 
 # What TensorFlow's allocators, XLA, cuDNN and CUDA say. The class of the error does not tell: ResourceExhaustedError
 # also stands for a full disk, a quota, and too many open files, and XLA uses InternalError as well.
@@ -41,9 +42,7 @@ def full_disk(error: BaseException) -> str:
     named = getattr(error, "filename", None)
     found = [named] if isinstance(named, str) else PATH.findall(str(error))
     for path in found:
-        folder = Path(path)
-        while not folder.is_dir() and folder != folder.parent:
-            folder = folder.parent
+        folder = existing_folder(Path(path))
         if folder != folder.parent:
             return f"The disk of {folder} is full ({shutil.disk_usage(folder).free / MIB:,.0f} MiB free)"
     return "The disk is full"

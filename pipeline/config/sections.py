@@ -71,6 +71,11 @@ class Config(Section):
         """Whether a class of earlier models may be missing."""
         return self.data.allow_class_changes or self.model.drop_classes
 
+    @property
+    def named_models(self) -> dict[str, str]:
+        """What the keys that may name a pushed version hold, by key; such a version stays."""
+        return {"evaluate.baseline": self.evaluate.baseline, "model.weights": self.model.weights}
+
     @field_validator("stem")
     @classmethod
     def _statistics_are_matched_once(cls, stem: StemConfig, info: ValidationInfo) -> StemConfig:

@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from restem.files import existing_folder
 from restem.pipeline.environment import TENSORFLOW_VARIABLES
 from restem.processor import ONEDNN, describe_processor
 
@@ -63,8 +64,7 @@ def _pipeline(folder: Path) -> list[Finding]:
         _c_library(),
     ]
     findings += [_package(name, "make setup installs it") for name in PACKAGES]
-    while not folder.exists():
-        folder = folder.parent
+    folder = existing_folder(folder)
     free = shutil.disk_usage(folder).free
     findings.append(
         Finding(

@@ -130,8 +130,7 @@ def plan_clean(config: Config, folder: RunFolder, *, now: float) -> CleanPlan:
     keep = config.retention.versions
     planned = None
     if keep is not None:
-        asked = {"evaluate.baseline": config.evaluate.baseline, "model.weights": config.model.weights}
-        planned = plan(entries, keep, now=now, needed=named(destination, asked))
+        planned = plan(entries, keep, now=now, needed=named(destination, config.named_models))
     gone = {entry.number for entry in planned.remove} if planned else set()
     staying_ones = [entry for entry in entries if entry.number not in gone]
     releases = {run: entry.number for entry in staying_ones if (run := entry.release and entry.release.run)}

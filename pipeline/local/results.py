@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from restem import files
-from restem.checksums import Differences, FileSum, differences, file_sums
+from restem.checksums import CHUNK_BYTES, Differences, FileSum, differences, file_sums
 from restem.errors import RestemError
 from restem.pipeline.local.cache import RESULT
 from restem.record_files import DamagedRecord, read_json
@@ -31,7 +31,6 @@ DAMAGED = re.compile(
     r"end-of-stream marker|truncated record|masked crc",
     re.IGNORECASE,
 )
-CHUNK_BYTES = 1 << 20
 
 log = logging.getLogger("restem")
 details = logging.getLogger(__name__)  # only for the log file

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from restem.pipeline.environment import TENSORFLOW_VARIABLES
+from restem.pipeline.environment.memory import meminfo
 from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
 from restem.pipeline.local.scrubbed import scrubbed
 from restem.trainer.variables import TRAINING_STEPS
@@ -173,11 +174,10 @@ def _memory() -> str:
     """What a worker needed at most, and what the machine has left now, in brackets."""
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kilobytes elsewhere
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:  # not Linux
+    found = meminfo()
+    if not found:
         return f" (it had used up to {peak / MIB:,.0f} MiB)"
-    available = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
+    available = found.get("MemAvailable", 0)
     return f" (it had used up to {peak / MIB:,.0f} MiB; the machine has {available / MIB:,.0f} MiB available now)"
 
 

@@ -122,23 +122,6 @@ def test_training_that_cannot_fit_into_3_gb_is_refused(check, machine, settings,
     check(*settings)
 
 
-def test_available_memory_is_that_of_the_machine_or_of_the_container(tmp_path):
-    assert module.available_memory(tmp_path) is None
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc" / "meminfo").write_text(
-        "MemTotal: 4000000 kB\nMemAvailable:    3000 kB\nSwapFree:   1000 kB\nHugePages_Total:       0\n"
-    )
-    assert module.available_memory(tmp_path) == 4000 * 1024
-    group = tmp_path / "sys" / "fs" / "cgroup"
-    group.mkdir(parents=True)
-    (group / "memory.max").write_text("max\n")
-    assert module.available_memory(tmp_path) == 4000 * 1024
-    (group / "memory.max").write_text("2000000\n")
-    (group / "memory.current").write_text("1500000\n")
-    (group / "memory.stat").write_text("anon 7\ninactive_file 250000\n")
-    assert module.available_memory(tmp_path) == 750_000
-
-
 @pytest.mark.parametrize("backbone", ["ResNet18", "ResNet26", "ResNet50V2"])
 def test_weights_and_activations_are_those_of_the_networks(backbone):
     import keras

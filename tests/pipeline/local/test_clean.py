@@ -11,7 +11,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from restem.errors import RestemError
@@ -25,6 +24,7 @@ from restem.pipeline.local.lineage import read_lineage
 from restem.pipeline.local.past_runs import find_runs
 from restem.pusher.release import Release
 from tests.pipeline.conftest import LIGHT, MINIMAL
+from tests.pipeline.local.metadata import Database
 
 NOW = 1_800_000_000
 # Each step: its outputs, and the steps that it reads.
@@ -38,21 +38,12 @@ STEPS = {
 }
 
 
-class Nights:
+class Nights(Database):
     """A root with runs. Each result is a folder with one file of 1,000 bytes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir()
-        connection = mlmd.ConnectionConfig()
-        connection.sqlite.filename_uri = str(root / "metadata.sqlite")
-        connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-        self.store = metadata_store.MetadataStore(connection)
-        self.kinds = {
-            kind: self.store.put_context_type(mlmd.ContextType(name=kind)) for kind in ("pipeline_run", "node")
-        }
-        self.folder = self.store.put_artifact_type(mlmd.ArtifactType(name="Folder"))
-        self.step = self.store.put_execution_type(mlmd.ExecutionType(name="Step"))
+        super().__init__(root)
         self.nights = count(1)
         self.made: dict[str, dict[str, dict[str, int]]] = {}  # start -> step -> key -> artifact
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from restem.errors import RestemError
 from restem.pipeline.commands import restem
 from restem.pipeline.local.past_runs import find_runs, read_runs, report_inputs
 from restem.run_record import Evaluation, ModelInput, ModelRecord, write_evaluation, write_history, write_model
+from tests.pipeline.local.metadata import Database
 from tests.report.conftest import history
 
 EVALUATION = Evaluation(
@@ -37,26 +37,17 @@ RECORD = ModelRecord(
 MORE_OUTPUTS: dict[str, list[str]] = {}  # of steps, for the tests of other commands
 
 
-class Root:
+class Root(Database):
     """A root folder with a metadata database."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(exist_ok=True)
-        connection = mlmd.ConnectionConfig()
-        connection.sqlite.filename_uri = str(path / "metadata.sqlite")
-        connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-        self.store = metadata_store.MetadataStore(connection)
-        self.contexts = {
-            kind: self.store.put_context_type(mlmd.ContextType(name=kind)) for kind in ("pipeline_run", "node")
-        }
-        self.folder = self.store.put_artifact_type(mlmd.ArtifactType(name="Folder"))
-        self.step = self.store.put_execution_type(mlmd.ExecutionType(name="Step"))
+        super().__init__(path)
 
     def context(self, kind: str, name: str) -> mlmd.Context:
         found = self.store.get_context_by_type_and_name(kind, name)
         if found is None:
-            self.store.put_contexts([mlmd.Context(type_id=self.contexts[kind], name=name)])
+            self.store.put_contexts([mlmd.Context(type_id=self.kinds[kind], name=name)])
         return self.store.get_context_by_type_and_name(kind, name)
 
     def run(
