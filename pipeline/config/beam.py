@@ -75,6 +75,13 @@ class BeamConfig(Section):
         "configuration has parallelism.default. Results do not depend on it.",
     )
 
+    patience: PositiveInt = Field(
+        900,
+        description="Seconds after which a cluster's job that certainly does not work (no task manager, no free slot, "
+        "no answer) is cancelled, and the run stops with the cause. A wait is said after 15 seconds. Flink shows no "
+        "figures within a task, so a job whose tasks run is not cancelled.",
+    )
+
     @model_validator(mode="after")
     def _parallelism_is_given_once(self) -> "BeamConfig":
         if self.parallelism is None:

@@ -97,7 +97,7 @@ def _problems(config: Config, known: Mapping[str, Value]) -> Iterator[Problem]:
         near = difflib.get_close_matches(one.name, known, n=1, cutoff=0.6)
         sure = difflib.get_close_matches(one.name, known, n=1, cutoff=_SURE)
         if runner in ASK_THE_SERVER and not sure:
-            continue  # see `restem.pipeline.preflight_beam`
+            continue  # see `restem.pipeline.local.cluster`
         remedy = f"Did you mean {near[0]}?" if near else "Remove it; Beam would drop it without an error"
         yield Problem(key, f"Beam knows no such argument with runner {runner}", given=one.name, remedy=remedy)
 
