@@ -4,9 +4,9 @@ import sys
 
 from restem.pipeline.config import Config
 from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
+from restem.pipeline.local.cluster import check_arguments
 from restem.pipeline.local.worker import run_in_worker
 from restem.pipeline.preflight import check_comparison
-from restem.pipeline.local.cluster import check_arguments
 from restem.pipeline.preflight_network import check_stem
 from restem.visible import say
 

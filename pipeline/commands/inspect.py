@@ -40,9 +40,9 @@ def inspect(
     """Show classes, splits, identical images, and the files that would go to quarantine. Trains nothing."""
     from restem.pipeline.config import load_config
     from restem.pipeline.datasets.inspection import inspect as look
+    from restem.pipeline.local.cluster import check_arguments
     from restem.pipeline.local.folder import RunFolder, prepare
     from restem.pipeline.preflight import check_images, check_released_classes
-    from restem.pipeline.local.cluster import check_arguments
     from restem.pipeline.preflight_network import check_source
 
     config = load_config(config_path, overrides)

@@ -1,4 +1,4 @@
-"""Checks a cluster of Beam before TensorFlow and TFX are loaded: arguments that only it knows, and whether it is there."""
+"""Checks a cluster of Beam before TensorFlow and TFX are loaded: whether it is there, and what only it knows."""
 
 from restem.errors import RestemError
 from restem.pipeline.config import Config

@@ -112,7 +112,7 @@ def test_a_job_that_does_not_start_is_explained_and_cancelled_in_time(server, mo
     monkeypatch.setattr(jobs, "EVERY_SECONDS", 0.01)
     monkeypatch.setattr(jobs, "FIRST_WORD_SECONDS", 0.0)
     caplog.set_level("INFO", "restem")
-    with pytest.raises(RestemError, match="no progress for 1 s, and was cancelled: .* has the job as STARTING"):
+    with pytest.raises(RestemError, match=r"no progress for 1 s, and was cancelled: .* has the job as STARTING"):
         submit({"beam": config(server, "--experiments=wait", patience=1), "does": "end"}, lambda event: None)
     assert last_state(server) == "CANCELLED"
     assert "has the job as STARTING" in caplog.text
@@ -129,7 +129,7 @@ def test_a_killed_worker_of_beam_is_one_sentence(server):
 
 def test_an_argument_that_the_job_server_does_not_know_is_refused(server):
     before = len(states(server))
-    with pytest.raises(RestemError, match=r"beam.args\[2\].*neither Beam nor the job server.*--object_reus\b"):
+    with pytest.raises(RestemError, match=r"beam.args\[2\].*neither Beam nor the job server.*--object_reus"):
         submit({"beam": config(server, "--object_reus"), "does": "end"}, lambda event: None)
     assert len(states(server)) == before
     jobs.refuse_unknown(
