@@ -73,12 +73,13 @@ def check_cluster(config: Config) -> list[str]:
         ) from None
     warnings = []
     if not there.managers:
-        warnings.append(f"no task manager is registered at Flink ({master}): jobs wait until there is one")
+        warnings.append(f"Flink at {master} has no task manager: jobs wait until there is one")
     wanted = config.beam.parallelism or _number(_value(config, "--parallelism"))
     if wanted is None:
+        have = f"; the cluster has {there.slots} task slots" if there.managers else ""
         warnings.append(
             "beam.parallelism is not set: Flink works on one part of the data at a time, on one task manager, unless "
-            f"the job server's own configuration says otherwise; the cluster has {there.slots} task slots"
+            f"the job server's own configuration says otherwise{have}"
         )
     elif there.managers and wanted > there.slots:
         warnings.append(

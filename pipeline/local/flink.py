@@ -65,7 +65,7 @@ def missing(master: str, name: str, parallelism: int) -> tuple[str, bool]:
     except NoAnswer as error:
         return f"{where} does not answer ({error})", True
     if not there.managers:
-        return f"no task manager is registered at {where}: start one, or see its log for why it does not register", True
+        return f"{where} has no task manager: start one, or see its log for why it does not register", True
     if job is None:
         return f"{where} does not have the job yet: Beam's job server is preparing it", True
     tasks: Mapping[str, int] = job.get("tasks", {})

@@ -18,7 +18,7 @@ def test_what_a_job_waits_for_is_named(flink):
     flink.runs("restem-1", scheduled=3)
     flink.has(managers=0, slots=0, free=0)
     sentence, certain = told(flink)
-    assert "no task manager is registered" in sentence
+    assert "has no task manager" in sentence
     assert certain
     flink.has(managers=1, slots=4, free=1)
     sentence, certain = told(flink, parallelism=2)
