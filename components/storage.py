@@ -191,7 +191,7 @@ def _reasons() -> Iterator[list[str]]:
         for words in ("because we caught exception: ", "default credentials to use: "):
             if words in text:
                 told = text.split(words, 1)[1].splitlines()[0]
-                found.append(told.partition(": ")[2] or told)
+                found.append((told.partition(": ")[2] or told).partition(". ")[0].rstrip("."))
                 return False
         return True
 
