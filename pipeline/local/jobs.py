@@ -26,6 +26,7 @@ EVERY_SECONDS = 1.0
 FIRST_WORD_SECONDS = 15.0
 NEXT_WORD_SECONDS = 60.0
 ANSWER_SECONDS = 5.0
+HANGS_SECONDS = 30.0
 # Beam's states without a further one.
 ENDED = ("DONE", "FAILED", "CANCELLED", "DRAINED", "UPDATED")
 Emit = Callable[[dict], None]
@@ -137,7 +138,7 @@ def refuse_unknown(beam: BeamConfig, server: set[str]) -> None:
             raise RestemError(
                 "neither Beam nor the job server knows this argument, so that it would be dropped",
                 where=f"beam.args[{number}]",
-                given=argument,
+                given=name,
                 remedy=f"Did you mean {near[0]}?" if near else "Remove it",
             )
 
@@ -152,6 +153,7 @@ class _Watch:
         self._result, self._job, self._beam, self._emit = result, job, beam, emit
         self._wait = result.wait_until_finish
         self._ended = threading.Event()
+        self._telling = threading.Lock()
         self._state = ""
         self._why: str | None = None
 
@@ -172,7 +174,6 @@ class _Watch:
                 self._cancel()
             raise
         finally:
-            self._ended.set()
             at_end.remove(self._cancel)
             self._tell("ENDED")
 
@@ -189,10 +190,15 @@ class _Watch:
             if (state, progress) != seen:
                 seen, moved, told = (state, progress), now, now - NEXT_WORD_SECONDS + FIRST_WORD_SECONDS
                 continue
+            too_long = now - moved >= self._beam.patience
+            if not too_long and now - told < NEXT_WORD_SECONDS:
+                continue
             missing, certain = self._missing(state)
-            if certain and now - moved >= self._beam.patience:
+            if certain and too_long:
                 self._why = f"Beam's job made no progress for {now - moved:.0f} s, and was cancelled: {missing}"
                 self._cancel()
+                if not self._ended.wait(HANGS_SECONDS):  # a server that does not even answer that
+                    self._emit({"event": "failed", "message": self._why, "fixable": True})
                 return
             if now - told >= NEXT_WORD_SECONDS:
                 told = now
@@ -235,7 +241,11 @@ class _Watch:
         return beam_job_api_pb2.JobState.Enum.Name(state)
 
     def _tell(self, state: str) -> None:
-        self._emit({"event": "job", "state": state, **asdict(self._job)})
+        with self._telling:
+            if not self._ended.is_set():  # nothing follows the last one
+                self._emit({"event": "job", "state": state, **asdict(self._job)})
+            if state == "ENDED":
+                self._ended.set()
 
     def _cancel(self) -> None:
         from apache_beam.portability.api import beam_job_api_pb2
