@@ -20,7 +20,9 @@ def test_a_bucket_that_does_not_answer_is_said_once_without_stack_traces(monkeyp
     def call():
         logger = logging.getLogger("apache_beam.utils.retry")
         for _ in range(3):
-            text = f"because we caught exception: google.auth.exceptions.DefaultCredentialsError: {REASON}. See https://a.b/c\n Traceback"
+            text = (
+                f"because we caught exception: google.auth.DefaultCredentialsError: {REASON}. See https://a.b/c\n Trace"
+            )
             logger.warning("Retry: waiting for 7 seconds before retrying %s", text)
         assert said.wait(60)
         raise OSError("no network")
