@@ -18,6 +18,7 @@ from typing import Any
 
 from restem.errors import RestemError
 from restem.pipeline.config.beam import BeamConfig
+from restem.pipeline.errors import explain_failure
 from restem.pipeline.local import flink
 from restem.pipeline.local.endings import at_end
 
@@ -27,6 +28,8 @@ FIRST_WORD_SECONDS = 15.0
 NEXT_WORD_SECONDS = 60.0
 ANSWER_SECONDS = 5.0
 HANGS_SECONDS = 30.0
+LOST_SECONDS = 5.0  # mostly Beam notices it itself
+_SIGNALLED = 128
 # Beam's states without a further one.
 ENDED = ("DONE", "FAILED", "CANCELLED", "DRAINED", "UPDATED")
 Emit = Callable[[dict], None]
@@ -51,13 +54,17 @@ class Job:
 
 @contextmanager
 def watched_jobs(beam: BeamConfig, emit: Emit) -> Iterator[None]:
-    """Watches every job that is submitted in the block; nothing with runner `direct`.
+    """Watches every job that is submitted in the block; with runner `direct`, the worker processes of this machine.
 
     Args:
       beam: the section of the configuration.
       emit: called with {"event": "job", "state": ..., and the fields of `Job`} whenever a job's state changes.
     """
-    if beam.runner in ("direct", "dask", "dataflow"):
+    if beam.runner == "direct":
+        with _watched_workers(emit):
+            yield
+        return
+    if beam.runner not in ("flink", "spark", "prism"):
         yield
         return
     from apache_beam.options import pipeline_options
@@ -65,7 +72,7 @@ def watched_jobs(beam: BeamConfig, emit: Emit) -> Iterator[None]:
 
     runner: Any = portable_runner.PortableRunner
     handle: Any = portable_runner.JobServiceHandle
-    run, describe = runner.run_portable_pipeline, handle.get_pipeline_options
+    run, describe, submit = runner.run_portable_pipeline, handle.get_pipeline_options, handle.run
     submitted: list[str] = []
 
     def run_portable_pipeline(self: Any, pipeline: Any, options: Any) -> Any:
@@ -89,11 +96,43 @@ def watched_jobs(beam: BeamConfig, emit: Emit) -> Iterator[None]:
                 refuse_unknown(beam, server)
         return describe(self)
 
+    def run_without_limit(self: Any, preparation_id: str) -> Any:
+        # Beam's limit of 300 s for an answer would also end the stream of states: a longer job would fail on Prism.
+        self.timeout = None
+        return submit(self, preparation_id)
+
     runner.run_portable_pipeline, handle.get_pipeline_options = run_portable_pipeline, get_pipeline_options
+    handle.run = run_without_limit
     try:
         yield
     finally:
-        runner.run_portable_pipeline, handle.get_pipeline_options = run, describe
+        runner.run_portable_pipeline, handle.get_pipeline_options, handle.run = run, describe, submit
+
+
+@contextmanager
+def _watched_workers(emit: Emit) -> Iterator[None]:
+    """Ends the run when a worker process was killed: Beam waits for it for ever if it had not sent anything yet."""
+    from apache_beam.runners.portability import local_job_service
+
+    workers: Any = local_job_service.SubprocessSdkWorker
+    run = workers.run
+    ended = threading.Event()
+
+    def run_and_tell(self: Any) -> None:
+        try:
+            run(self)
+        except RuntimeError as error:
+            code = str(error).rpartition(" ")[2]  # of a shell, which adds 128 to the signal
+            killed = code.isdecimal() and int(code) > _SIGNALLED
+            if killed and not ended.wait(LOST_SECONDS):
+                emit({"event": "failed", "message": explain_failure(error)[0], "fixable": False})
+
+    workers.run = run_and_tell
+    try:
+        yield
+    finally:
+        ended.set()
+        workers.run = run
 
 
 def _endpoint(service: Any) -> str:

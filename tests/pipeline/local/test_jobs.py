@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 
 import pytest
 from apache_beam.portability.api import beam_job_api_pb2
@@ -10,15 +9,10 @@ from apache_beam.runners.portability.local_job_service import BeamJob, LocalJobS
 
 from restem.errors import RestemError
 from restem.pipeline.config.beam import BeamConfig
-from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
+from restem.pipeline.errors import Interrupted, WorkFailed
 from restem.pipeline.local import jobs
 from restem.pipeline.local.worker import run_worker
 from tests.pipeline.local.beam_tasks import submit
-
-OWN_PROCESS = [
-    "--environment_type=beam:env:harness_subprocess_python:v1",
-    f"--environment_config={sys.executable} -m apache_beam.runners.worker.sdk_worker_main",
-]
 
 
 class Server(LocalJobServicer):
@@ -122,12 +116,10 @@ def test_a_job_that_does_not_start_is_explained_and_cancelled_in_time(server, mo
     assert "cancelled after 1 s (beam.patience)" in caplog.text
 
 
-def test_a_killed_worker_of_beam_is_one_sentence(server):
-    with pytest.raises(RuntimeError) as caught:
-        submit({"beam": config(server, *OWN_PROCESS), "does": "die"}, lambda event: None)
-    told, fixable = explain_failure(caught.value)
-    assert told.startswith("the work failed: a worker process of Beam ended before its work was done")
-    assert not fixable
+def test_a_killed_worker_of_beam_on_this_machine_ends_the_run_with_one_sentence(tmp_path):
+    request = {"beam": {"runner": "direct", "parallelism": 2}, "does": "die"}
+    with pytest.raises(WorkFailed, match="a worker process of Beam ended before its work was done"):
+        run_worker("tests.pipeline.local.beam_tasks:submit", request, log=tmp_path / "log")
 
 
 def test_an_argument_that_the_job_server_does_not_know_is_refused(server):
