@@ -14,6 +14,9 @@ from restem.pipeline.local import jobs
 from restem.pipeline.local.worker import run_worker
 from tests.pipeline.local.beam_tasks import submit
 
+# A killed process breaks its connections, which ends threads of Beam in this one.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
 
 class Server(LocalJobServicer):
     """Announces an option of its own; a job with the experiment `wait` is not started."""
