@@ -62,10 +62,10 @@ class Executor(executor.Executor):
         _bless(blessing, False)
         classes = read_classes(f"{model}/{EXTRA}")
         answers = read_answers(folder, columns, len(classes), _images(evaluation))
-        decision = judge(config, answers, classes, by_tfma=by_tfma)
+        baseline = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["baseline_model"]))
+        decision = judge(config, answers, classes, by_tfma=by_tfma, same=fingerprint(baseline) == judged)
         write_decision(evaluation, decision)
         images = read_images(artifact_utils.get_split_uri(input_dict["examples"], "test"))
-        baseline = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["baseline_model"]))
         if (cost := measure_serving({"candidate": model, "baseline": baseline}, images)) is not None:
             write_serving(evaluation, cost)
         if fingerprint(model) != judged:

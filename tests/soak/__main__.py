@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from restem.errors import RestemError
-from restem.files import write
 from restem.pipeline.local.past_runs import find_runs, read_runs
 from restem.pusher.registry import read_registry
 from tests.soak.measure import disk, restem
@@ -54,7 +53,9 @@ def main() -> None:
         result["minutes"] = round(before + (time.monotonic() - begun) / 60, 1)
         result["level"] = level(nights)
         for file in (folder / DONE, given.out):
-            write(str(file), (json.dumps(result, indent=1) + "\n").encode())
+            part = file.with_suffix(".part")
+            part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            part.replace(file)
     print(json.dumps(result["level"], indent=1))
     sys.exit(0 if all(one["level"] for one in result["level"].values()) else 1)
 
