@@ -44,8 +44,9 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         preprocessing is doubtful, else None), `seeds` (a Spread, see restem/report/seeds.py; None if
         train.repeats is 1), `class_changes` (each a ClassChange, see restem/example_gen/classes.py), `slices` (each
         with column, value, images, and both accuracies), `same_model` (whether candidate and baseline have the same
-        files), `baseline` (see `read_baseline`), `pushed_to` (a folder or None), `not_pushed` (why an approved model is not pushed, or None), `report` (a file or None), `quarantined`
-        and `quarantine` (see `read_quarantine`), `data_notes` (what is doubtful about the data). With the Tuner
+        files), `baseline` (see `read_baseline`), `pushed_to` (a folder or None), `not_pushed` (why an approved model is
+        not pushed, or None), `report` (a file or None), `quarantined` and `quarantine` (see `read_quarantine`),
+        `data_notes` (what is doubtful about the data). With the Tuner
         also `tuned` (see `read_tuned`).
     """
     from restem.evaluator.serving import read_serving
