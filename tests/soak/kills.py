@@ -40,6 +40,7 @@ train:
   all: {epochs: 1}
   checkpoint: {every: 0}
 evaluate: {min_accuracy: 0, min_improvement: -1}
+retention: {runs: 1}
 """
 OUT = Path(__file__).parents[1] / "benchmarks" / "whole_run_kills.json"
 RUNNING = re.compile(r"Component (\w+) is (running|finished)")
