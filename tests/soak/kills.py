@@ -43,6 +43,7 @@ evaluate: {min_accuracy: 0, min_improvement: -1}
 retention: {runs: 1}
 """
 OUT = Path(__file__).parents[1] / "benchmarks" / "whole_run_kills.json"
+START = "start-up"
 RUNNING = re.compile(r"Component (\w+) is (running|finished)")
 COMPLETE = 3  # ML Metadata's number of a finished execution; one from the cache has another
 FIGURES = ("blessed", "reason", "requirements", "metrics", "quarantined")
@@ -56,12 +57,23 @@ class Trial:
         self.temporary = folder / "temporary"
         self.temporary.mkdir(parents=True)
 
-    def run(self, kill_after: float | None = None, kill: str = GROUP) -> Ended:
-        """Starts it, or goes on."""
+    def run(self, kill_after: float | None = None, kill: str = GROUP, step: str = START) -> Ended:
+        """Starts it, or goes on; it is killed so many seconds after the step began, if it gets there."""
+        before = len(self._logs())
+
+        def begun() -> bool:
+            logs = self._logs()[before:]
+            return step == START or any(f"Component {step} is running" in log.read_text("utf-8") for log in logs)
+
         command = ("run", "--config", self._config, "--root", self.root, "--json")
         environment = {**os.environ, "TMPDIR": str(self.temporary)}
         ended = restem(
-            *command, log=self.folder / "console.log", kill_after=kill_after, kill=kill, environment=environment
+            *command,
+            log=self.folder / "console.log",
+            kill_after=kill_after,
+            kill=kill,
+            since=begun,
+            environment=environment,
         )
         alive = [
             one for one in psutil.process_iter(["cmdline"]) if str(self.root) in " ".join(one.info["cmdline"] or ())
@@ -71,10 +83,12 @@ class Trial:
 
     def step(self) -> str:
         """The step in which the newest start was killed."""
-        logs = sorted(self.root.glob("logs/*.log"), key=lambda file: file.stat().st_mtime)
-        found = RUNNING.findall(logs[-1].read_text(encoding="utf-8")) if logs else []
+        found = RUNNING.findall(self._logs()[-1].read_text(encoding="utf-8"))
         name, state = found[-1] if found else ("", "")
-        return name if state == "running" else "between steps" if name else "start-up"
+        return name if state == "running" else "between steps" if name else START
+
+    def _logs(self) -> list[Path]:
+        return sorted(self.root.glob("logs/*.log"), key=lambda file: file.stat().st_mtime)
 
     def outcome(self, ended: Ended) -> dict[str, Any]:
         """What must be as in the undisturbed run."""
@@ -116,14 +130,17 @@ def kill_runs(folder: Path, kills: int, seed: int, out: Path) -> dict[str, Any]:
     undisturbed = Trial(folder / "undisturbed", config)
     first = undisturbed.run()
     expected = undisturbed.outcome(first)
+    # A moment is random over the whole run: a step that takes twice as long is hit twice as often.
+    seconds: dict[str, float] = json.loads(first.out.splitlines()[-1])["seconds"]
     begun = time.monotonic()
     hits: Counter = Counter()
     runs = 0
     while sum(hits.values()) < kills:
         trial = Trial(folder / f"run-{runs}", config)
         while True:
-            who, moment = chance.choice((PARENT, WORKER, GROUP)), chance.uniform(0, first.seconds)
-            ended = trial.run(kill_after=moment, kill=who)
+            who = chance.choice((PARENT, WORKER, GROUP))
+            (step,) = chance.choices(list(seconds), weights=list(seconds.values()))
+            ended = trial.run(kill_after=chance.uniform(0, seconds[step]), kill=who, step=step)
             if not ended.killed or ended.code == 0:
                 break
             hits[who, trial.step()] += 1

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +45,14 @@ def restem(
     log: Path,
     kill_after: float | None = None,
     kill: str = GROUP,
+    since: Callable[[], bool] = lambda: True,
     environment: Mapping[str, str] | None = None,
 ) -> Ended:
-    """Runs `restem ARGUMENTS`; after `kill_after` seconds the processes that `kill` names are killed with SIGKILL.
+    """Runs `restem ARGUMENTS`; the processes that `kill` names are killed with SIGKILL `kill_after` seconds after `since`.
 
     It returns when all processes have ended.
     """
-    start = time.monotonic()
+    start, counted = time.monotonic(), None
     out = log.with_suffix(".out")
     with open(log, "ab") as errors, open(out, "wb") as output:
         command = [sys.executable, "-m", "restem", *map(str, arguments)]
@@ -62,7 +63,8 @@ def restem(
         if pid:
             break
         most = max(most, _open_files(process))
-        if not killed and kill_after is not None and time.monotonic() - start >= kill_after:
+        counted = time.monotonic() if counted is None and since() else counted
+        if not killed and kill_after is not None and counted and time.monotonic() - counted >= kill_after:
             killed = True
             others = _kill(process, kill)
         time.sleep(SAMPLE_SECONDS)
