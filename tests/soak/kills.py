@@ -83,7 +83,8 @@ class Trial:
 
     def step(self) -> str:
         """The step in which the newest start was killed."""
-        found = RUNNING.findall(self._logs()[-1].read_text(encoding="utf-8"))
+        logs = self._logs()[-1:]  # none, if it was killed before it had one
+        found = RUNNING.findall(logs[0].read_text(encoding="utf-8")) if logs else []
         name, state = found[-1] if found else ("", "")
         return name if state == "running" else "between steps" if name else START
 

@@ -48,7 +48,7 @@ def restem(
     since: Callable[[], bool] = lambda: True,
     environment: Mapping[str, str] | None = None,
 ) -> Ended:
-    """Runs `restem ARGUMENTS`; the processes that `kill` names are killed with SIGKILL `kill_after` seconds after `since`.
+    """Runs `restem ARGUMENTS`; `kill_after` seconds after `since`, the processes that `kill` names get SIGKILL.
 
     It returns when all processes have ended.
     """
