@@ -88,7 +88,8 @@ class Scratch:
         size = int(sizes.sum())
         folder = self._with_room(size)
         if folder is None:
-            return self._refuse(what, size)
+            self._refuse(what, size)
+            return None
         log.info("%s: a copy of %s MiB, to read them in any order, in %s", what, f"{size / MIB:,.0f}", folder)
         file = self._files.enter_context(tempfile.TemporaryFile(prefix="restem-", dir=folder))  # noqa: SIM115
         try:
@@ -99,7 +100,8 @@ class Scratch:
             if not filled_the_disk(error):
                 raise
             file.close()
-            return self._refuse(what, size)
+            self._refuse(what, size)
+            return None
         begins = np.cumsum(sizes) - sizes
         return Rows(file, begins[order], sizes[order])
 
