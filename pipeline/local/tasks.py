@@ -75,6 +75,7 @@ def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
         import restem.pipeline.pipeline as pipelines
         from restem.pipeline.config import config_from_json
         from restem.pipeline.local.folder import RunFolder, prepare, training_environment
+        from restem.pipeline.local.jobs import watched_jobs
         from restem.pipeline.local.runner import LocalRunner
         from restem.pipeline.local.summary import read_outputs
 
@@ -89,7 +90,8 @@ def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
 
     runner = LocalRunner(on_step, recompute=request.get("recompute", False))
     pipeline = getattr(pipelines, create)(config, root=str(folder.root))
-    runner.run(pipeline)
+    with watched_jobs(config.beam, emit):
+        runner.run(pipeline)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)  # every training has ended, and its results are recorded
     return read_outputs(pipeline.metadata_connection_config, runner.executions)
 

@@ -141,6 +141,23 @@ def test_the_failed_step_is_named():
     assert explain_failure(error) == ("the step Trainer failed: ValueError: last line.", False)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Channel closed prematurely.",
+        "Pipeline job_1 failed in state FAILED: io.grpc.StatusRuntimeException: CANCELLED: client cancelled",
+        "SDK worker disconnected: worker_1, 3 active instructions, error: EOF",
+    ],
+)
+def test_a_worker_of_beam_that_ended_early_is_named(words):
+    error = RuntimeError(f"Traceback ...\n  {words}")
+    error.step = "Transform"
+    told, fixable = explain_failure(error)
+    assert told.startswith("the step Transform failed: a worker process of Beam ended before its work was done")
+    assert "memory" in told
+    assert not fixable
+
+
 def test_a_full_disk_is_named():
     message, fixable = explain_failure(OSError(28, "No space left on device"))
     assert "The disk is full: remove what is not needed" in message
