@@ -216,6 +216,7 @@ class ModelRecord:
       source: None in records that are older.
       temperature: by which the model divides its logits (evaluate.calibrate); None: it does not. The scores and the
         predictions are those with it.
+      ordered: whether the order of the training images followed from their paths; otherwise, from the examples' files.
       version: the file's format; the first format had no number.
     """
 
@@ -239,6 +240,7 @@ class ModelRecord:
     environment: Environment | None = None
     temperature: float | None = None
     source: SourceRecord | None = None
+    ordered: bool = True
     version: int = VERSION
 
 

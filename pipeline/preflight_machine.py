@@ -17,6 +17,7 @@ from restem.files import existing_folder
 from restem.pipeline.config import Config, push_destination
 from restem.pipeline.environment.memory import available_memory
 from restem.trainer.model_config import StemConfig
+from restem.trainer.variables import CACHE_BYTES
 
 MIB = 2**20
 FLOAT = 4  # bytes
@@ -135,7 +136,7 @@ def disk_need(config: Config, listing: Listing | None) -> Need:
 
 
 def _images(config: Config, listing: Listing | None) -> Need:
-    """The examples, and what Transform stores of them."""
+    """The examples, what Transform stores of them, and a training's copy."""
     if listing is None or not listing.files or "://" in listing.folder:
         return Need(0, 0)
     sample = listing.files[:: max(1, len(listing.files) // _SAMPLE)]
@@ -148,9 +149,14 @@ def _images(config: Config, listing: Listing | None) -> Need:
     kept = all(file.path.lower().endswith((".jpg", ".jpeg", ".png")) for file in sample)
     need = Need(files if kept else 0, files)
     image = config.image
+    pixels = len(listing.files) * image.height * image.width * len(image.names) * image.bits / 8
+    encoded = need
     if image.store != "none":
-        pixels = len(listing.files) * image.height * image.width * len(image.names) * image.bits / 8
-        need += Need(_COMPRESSED[0] * pixels, _COMPRESSED[1] * pixels)
+        encoded = Need(_COMPRESSED[0] * pixels, _COMPRESSED[1] * pixels)
+        need += encoded
+    if pixels > CACHE_BYTES:
+        # The training's copy of the encoded images. Without room for it, they are read in another order.
+        need += Need(0, encoded.likely)
     return need
 
 

@@ -122,6 +122,17 @@ class Checkpoints:
         """The checkpoints of a part of this training, in a folder below."""
         return Checkpoints(self._folder, name, self._seconds)
 
+    def in_order(self, by_path: bool) -> "Checkpoints":
+        """Those of the training with this order of the images; to go on in another one would show some of them twice.
+
+        Args:
+          by_path: see `Split.ordered`.
+        """
+        if by_path or self._folder is None:
+            return self
+        folder, _, key = self._folder.rpartition("/")
+        return Checkpoints(folder, f"{key}-files", self._seconds)
+
     @property
     def due(self) -> bool:
         """Whether it is time for the next checkpoint."""

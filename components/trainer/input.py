@@ -1,7 +1,9 @@
 """The images of a split, for training and for evaluation.
 
-Whatever engine wrote the examples, with whatever parallelism and into whatever files: where the images are kept in
-memory, their order depends on their paths alone, and so do the weights that a training with a seed gives.
+Whatever engine wrote the examples, with whatever parallelism and into whatever files: the order of the images depends
+on their paths alone, and so do the weights that a training with a seed gives. Decoded images are kept in memory up to
+`CACHE_BYTES`. A training on more copies the encoded ones to a temporary file, from which they are read in any order:
+the examples' own files are compressed as a whole, and can only be read from the start.
 """
 
 import hashlib
@@ -16,10 +18,12 @@ from restem.images.config import ImageConfig
 from restem.images.graph.preprocess import preprocess_marked_one, preprocess_one
 from restem.images.graph.statistics import ChannelSums, channel_sums, mean_and_std
 from restem.images.graph.stored import decode_missing, decode_pixels
+from restem.trainer.scratch import Scratch
+from restem.trainer.variables import CACHE_BYTES
 
-# Decoded pixels are kept in memory up to this; beyond it they are decoded in every pass.
-CACHE_BYTES = 2 * 2**30
-# Where the decoded images are not in memory, encoded ones are shuffled as they pass, so many bytes of them at once.
+# So many encoded images are read from the copy in one call, of Python, by so many threads.
+READ_AT_ONCE, READERS = 16, 4
+# Where there is no room for a copy, encoded images are shuffled as they pass, so many bytes of them at once.
 # Ingestion has already put them into a random order, so this need not be all of them.
 SHUFFLED_BYTES = 128 * 2**20
 
@@ -35,7 +39,9 @@ class Split:
       paths: unicode [count].
       weights: in training, float32 [count]; none: every example counts the same.
       in_memory: whether all decoded pixels are kept in memory.
-      shuffled: otherwise, how many images are shuffled at once; none: all.
+      read: otherwise, elements of `encoded` [n] by their positions in the split, int64 [n]; none: they are read in the
+        order of the files.
+      shuffled: then, how many images are shuffled at once; none: all.
       places: of each element of `encoded`, its position in the split, int64 [count]; none: they are in this order.
       marked: pixels, and which of them have no data, bool of the same shape, unbatched; none: all have data.
     """
@@ -46,6 +52,7 @@ class Split:
     paths: np.ndarray
     weights: np.ndarray | None = None
     in_memory: bool = True
+    read: Callable[[tf.Tensor], tf.Tensor] | None = None
     shuffled: int | None = None
     places: np.ndarray | None = None
     marked: tf.data.Dataset | None = None
@@ -55,12 +62,28 @@ class Split:
         """The number of examples."""
         return len(self.labels)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the order depends on the images' paths alone."""
+        return self.in_memory or self.read is not None
+
     @cached_property
     def images(self) -> tf.data.Dataset:
         """Pixels, uint8 or uint16 [height, width, channels], unbatched."""
         if self.in_memory:
             return tf.data.Dataset.from_tensor_slices(self._pixels)
+        if self.read is not None:
+            return self._read_and_decoded((np.arange(self.count),)).map(lambda pixels: pixels)
         return self.encoded.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _read_and_decoded(self, columns: tuple[np.ndarray, ...]) -> tf.data.Dataset:
+        """Images at the positions in the first column, unbatched, with their rows of the others."""
+        read = self.read
+        assert read is not None
+        groups = tf.data.Dataset.from_tensor_slices(columns).batch(READ_AT_ONCE)
+        rows = groups.map(lambda positions, *rest: (read(positions), *rest), num_parallel_calls=READERS).unbatch()
+        images = rows.map(lambda encoded, *rest: (self.decode(encoded), *rest), num_parallel_calls=tf.data.AUTOTUNE)
+        return images.apply(tf.data.experimental.assert_cardinality(len(columns[0])))
 
     @cached_property
     def _pixels(self) -> tf.Tensor:
@@ -134,10 +157,12 @@ class Split:
         *,
         decode: bool,
     ) -> tf.data.Dataset:
-        if self.in_memory:
+        if self.ordered:
             order = self.order(seed, epoch, repeats)[skip * batch_size :]
-            taken = tf.data.Dataset.from_tensor_slices((order, *(column[order] for column in columns)))
-            batches = taken.batch(batch_size)
+            taken = (order, *(column[order] for column in columns))
+            if decode and not self.in_memory:
+                return self._read_and_decoded(taken).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+            batches = tf.data.Dataset.from_tensor_slices(taken).batch(batch_size)
             if decode:
                 pixels = self._pixels
                 batches = batches.map(lambda order, *rest: (tf.gather(pixels, order), *rest))
@@ -187,6 +212,8 @@ class Split:
 
     def at(self, chosen: np.ndarray) -> np.ndarray:
         """The images at these positions, [len(chosen), height, width, channels], in the split's order."""
+        if self.read is not None:
+            return np.stack([pixels for (pixels,) in self._read_and_decoded((np.unique(chosen),)).as_numpy_iterator()])
         wanted = np.isin(self._places, chosen)
         pixels = np.stack(list(_only(self.encoded, wanted).map(self.decode).as_numpy_iterator()))
         return pixels[np.argsort(self._places[wanted])]
@@ -208,13 +235,26 @@ class Split:
         return mean_and_std(total)
 
 
-def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = False) -> Split:
+def read_split(
+    files: Sequence[str],
+    image: ImageConfig,
+    *,
+    weighted: bool = False,
+    scratch: Scratch | None = None,
+    name: str = "images",
+) -> Split:
     """Reads one split: transformed examples, or, with `image.store: none`, raw ones.
 
     Args:
       files: gzip TFRecord files, or patterns of them.
       image: the pixels' size, type and how they are stored.
       weighted: whether the examples have weights.
+      scratch: for a copy of the images, where there are many; none, or without room there: the order of these is that
+        of the files.
+      name: of the images, in the plural, for the log.
+
+    Raises:
+      RestemError: there is no room for a copy, and it is required.
     """
     encoded = "image_bytes" if image.store == "none" else "pixels"
     decode = preprocess_one if image.store == "none" else decode_pixels
@@ -223,21 +263,34 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
         "path": tf.io.FixedLenFeature([], tf.string),
         **({"weight": tf.io.FixedLenFeature([], tf.float32)} if weighted else {}),
     }
+    image_column = {encoded: tf.io.FixedLenFeature([], tf.string)}
     found = sorted(file for pattern in files for file in tf.io.gfile.glob(pattern))
     records = tf.data.TFRecordDataset(found, compression_type="GZIP")
-    parsed = records.batch(1024).map(lambda batch: tf.io.parse_example(batch, columns)).as_numpy_iterator()
-    batches = list(parsed)
-    known = {name: np.concatenate([batch[name] for batch in batches]) for name in columns} if batches else None
-    count = len(known["label_index"]) if known else 0
-    size = sum(tf.io.gfile.stat(file).length for file in found) / max(1, count)
+
+    def read_facts(record: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_single_example(record, {**columns, **image_column})
+        size = tf.cast(tf.strings.length(parsed[encoded]), tf.int64)
+        return {**{column: parsed[column] for column in columns}, "size": size}
+
+    # The images themselves are dropped one by one: a thousand raw photographs would take gigabytes.
+    facts = records.map(read_facts, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = list(facts.batch(1024).as_numpy_iterator())
+    known = {column: np.concatenate([batch[column] for batch in batches]) for column in batches[0]} if batches else None
+    count = len(known["size"]) if known else 0
     in_memory = count * image.height * image.width * image.count * image.bits // 8 <= CACHE_BYTES
-    places = None
-    if known and in_memory:
+    strings = records.map(
+        lambda record: tf.io.parse_single_example(record, image_column)[encoded], num_parallel_calls=tf.data.AUTOTUNE
+    )
+    rows = places = None
+    if known:
         order = _order_of(known["path"], known["label_index"])
-        known = {name: column[order] for name, column in known.items()}
-        places = np.empty(count, np.int64)
-        places[order] = np.arange(count)
-    image_column = {encoded: tf.io.FixedLenFeature([], tf.string)}
+        if not in_memory and scratch is not None:
+            batched = strings.batch(16).prefetch(1).as_numpy_iterator()
+            rows = scratch.rows(name, (one for batch in batched for one in batch), known["size"], order)
+        if in_memory or rows:
+            known = {column: values[order] for column, values in known.items()}
+            places = np.empty(count, np.int64)
+            places[order] = np.arange(count)
 
     def read_marked(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if image.store == "none":
@@ -246,16 +299,14 @@ def read_split(files: Sequence[str], image: ImageConfig, *, weighted: bool = Fal
         return decode_pixels(parsed[encoded], image), decode_missing(parsed["missing"], image)
 
     return Split(
-        encoded=records.map(
-            lambda record: tf.io.parse_single_example(record, image_column)[encoded],
-            num_parallel_calls=tf.data.AUTOTUNE,
-        ),
+        encoded=strings,
         decode=lambda one: decode(one, image),
         labels=known["label_index"] if known else np.zeros(0, np.int64),
         paths=np.array([path.decode() for path in known["path"]] if known else [], str),
         weights=known["weight"] if known and weighted else None,
         in_memory=in_memory,
-        shuffled=max(1, int(SHUFFLED_BYTES / max(1, size))),
+        read=None if rows is None else rows.read,
+        shuffled=max(1, int(SHUFFLED_BYTES / max(1, known["size"].mean()))) if known else None,
         places=places,
         marked=None if image.nodata is None else records.map(read_marked, num_parallel_calls=tf.data.AUTOTUNE),
     )
@@ -281,8 +332,9 @@ def arrays_as_split(
         return Split(tf.data.Dataset.from_tensor_slices(values), lambda one: one, labels, paths, weights)
     dtype = tf.as_dtype(values.dtype)
 
-    def read(index: tf.Tensor) -> tf.Tensor:
-        row = tf.numpy_function(lambda i: np.array(values[i]), [index], dtype)
-        return tf.ensure_shape(row, values.shape[1:])
+    def read(positions: tf.Tensor) -> tf.Tensor:
+        rows = tf.numpy_function(lambda chosen: np.array(values[chosen]), [positions], dtype)
+        return tf.ensure_shape(rows, [None, *values.shape[1:]])
 
-    return Split(tf.data.Dataset.range(len(values)), read, labels, paths, weights, in_memory=False)
+    encoded = tf.data.Dataset.range(len(values)).batch(READ_AT_ONCE).map(read).unbatch()
+    return Split(encoded, lambda one: one, labels, paths, weights, in_memory=False, read=read)

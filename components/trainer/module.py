@@ -54,6 +54,7 @@ from restem.trainer.precision import choose_precision
 from restem.trainer.pretrain import checkpoint_path
 from restem.trainer.repeats import repeat_training
 from restem.trainer.scores import score
+from restem.trainer.scratch import Scratch
 from restem.trainer.source import source_record
 from restem.trainer.temperature import KEY, asked, fit_temperature, logits_of, softmax
 from restem.trainer.training import Training
@@ -110,19 +111,25 @@ def run_fn(fn_args: FnArgs) -> None:
       StemError: if the source's weights cannot be loaded.
       RestemError: if the configuration does not fit the data.
     """
+    distribution = find_distribution()
+    # Workers that read the images in different orders would train on some twice and on others never.
+    with Scratch(fn_args.model_run_dir, required=distribution.workers > 1) as scratch:
+        _run(fn_args, distribution, scratch)
+
+
+def _run(fn_args: FnArgs, distribution: Distribution, scratch: Scratch) -> None:
     given = fn_args.custom_config
     custom = fn_args.custom_config = with_tuned_values(fn_args.custom_config, fn_args.hyperparameters)
     setup = Setup.of(fn_args)
     role, image, model, config = setup.role, setup.image, setup.model, setup.train
 
-    distribution = find_distribution()
     distribution.check(config.batch_size)
     config = config.model_copy(update={"precision": choose_precision(config.precision, distribution.replicas)})
     classes = read_classes(fn_args.schema_path)
     weighted = has_weights(fn_args.schema_path)
-    train = read_split(fn_args.train_files, image, weighted=weighted)
+    train = read_split(fn_args.train_files, image, weighted=weighted, scratch=scratch, name="training images")
     test = read_split(fn_args.eval_files, image, weighted=weighted)
-    validation = read_split(validation_files(fn_args), image)
+    validation = read_split(validation_files(fn_args), image, scratch=scratch, name="validation images")
     val = validation if validation.count else None
     if val is None:
         refuse_choices_without_validation(config, *(["evaluate.calibrate: temperature"] if asked(custom) else []))
@@ -137,7 +144,7 @@ def run_fn(fn_args: FnArgs) -> None:
             classes,
             train,
             val,
-            find_checkpoints(fn_args, config.seed, config.precision),
+            find_checkpoints(fn_args, config.seed, config.precision).in_order(train.ordered),
             pushed=pushed,
             observer=observer,
             distribution=distribution,
@@ -183,6 +190,7 @@ def run_fn(fn_args: FnArgs) -> None:
         code=given.get("code"),
         environment=Environment(lock_digest(), packages_digest()),
         temperature=temperature,
+        ordered=train.ordered,
         source=source_record(network.report.to_dict(), network.plausibility, stock=network.stock_source),
     )
     write_model(run_folder, record)

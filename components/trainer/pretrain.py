@@ -17,13 +17,14 @@ from restem.trainer.batches import Batches
 from restem.trainer.checkpoint import Checkpoints
 from restem.trainer.config import PhaseConfig, Precision, TrainConfig
 from restem.trainer.distribution import ONE, Distribution
-from restem.trainer.input import read_split
+from restem.trainer.input import Split, read_split
 from restem.trainer.memory import memory_errors_explained
 from restem.trainer.model_config import Backbone
 from restem.trainer.optimizer import make_optimizer
 from restem.trainer.phases import compile_classifier, short_momentum
 from restem.trainer.precision import body, computing_in, scaled
 from restem.trainer.replicas import Replicated
+from restem.trainer.scratch import Scratch
 from restem.trainer.training import Phase, Training
 
 CHECKPOINT = "backbone.weights.h5"
@@ -86,9 +87,22 @@ def pretrain(
       The epochs.
     """
     image = ImageConfig.model_validate(task.image or {"size": task.size, "channels": 3, "store": "none"})
+    with Scratch(out.parent, required=distribution.workers > 1) as scratch:
+        split = read_split(files, image, weighted=weighted, scratch=scratch, name="training images")
+        return _pretrain(split, classes, task, out, checkpoints.in_order(split.ordered), on_epoch, distribution)
+
+
+def _pretrain(
+    split: Split,
+    classes: int,
+    task: SourceTask,
+    out: Path,
+    checkpoints: Checkpoints,
+    on_epoch: Callable[[Epoch], None],
+    distribution: Distribution,
+) -> tuple[Epoch, ...]:
     config = TrainConfig(seed=task.seed, deterministic=task.deterministic, batch_size=task.batch_size)
     phase = PhaseConfig(epochs=task.epochs, learning_rate=task.learning_rate)
-    split = read_split(files, image, weighted=weighted)
     batches = Batches(split, config, partial(_as_the_source_sees_them, task))
     steps = phase.epochs * batches.steps
 

@@ -10,6 +10,8 @@ from restem.errors import RestemError
 # The steps, and how the names of the folders with their checkpoints begin.
 CHECKPOINTS_OF = {"Pretrain": "pretrain", "Tuner": "tune", "Baseline": "baseline", "Trainer": "candidate"}
 TRAINING_STEPS = tuple(CHECKPOINTS_OF)
+# Decoded images are kept in memory up to this; a training on more reads them from a copy on the disk.
+CACHE_BYTES = 2 * 2**30
 CHECKPOINT_FOLDER = "RESTEM_CHECKPOINT_FOLDER"
 CHECKPOINT_SECONDS = "RESTEM_CHECKPOINT_SECONDS"
 # TensorFlow's own variable: the workers that train together, and which one this process is.

@@ -24,6 +24,7 @@ from restem.trainer.module import (
 from restem.trainer.phases import predict, set_seed
 from restem.trainer.precision import choose_precision
 from restem.trainer.scores import score
+from restem.trainer.scratch import Scratch
 from restem.trainer.tuned import set_values
 from restem.tuner.config import TuneConfig, Value
 from restem.tuner.keys import SECTIONS
@@ -46,12 +47,14 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     setup = Setup.of(fn_args)
     set_seed(setup.train.seed, deterministic=setup.train.deterministic)
     classes = read_classes(fn_args.schema_path)
-    val = read_split(validation_files(fn_args), setup.image)
+    scratch = Scratch(fn_args.working_dir)
+    val = read_split(validation_files(fn_args), setup.image, scratch=scratch, name="validation images")
     if not val.count:
         refuse_choices_without_validation(setup.train, "tune")
-    train = read_split(fn_args.train_files, setup.image, weighted=has_weights(fn_args.schema_path))
+    weighted = has_weights(fn_args.schema_path)
+    train = read_split(fn_args.train_files, setup.image, weighted=weighted, scratch=scratch, name="training images")
     precision = choose_precision(setup.train.precision)
-    checkpoints = find_checkpoints(_without_ranges(fn_args), setup.train.seed, precision)
+    checkpoints = find_checkpoints(_without_ranges(fn_args), setup.train.seed, precision).in_order(train.ordered)
 
     def measure(values: Mapping[str, Value]) -> Scores:
         """Scores of a candidate with these values. The seed is the same for all trials."""
@@ -75,6 +78,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         seed=setup.train.seed,
         finished=FinishedTrials(checkpoints.folder),
         folder=fn_args.working_dir,
+        scratch=scratch,
     )
     return TunerFnResult(tuner=search, fit_kwargs={})
 

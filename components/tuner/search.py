@@ -8,7 +8,7 @@ the same results, and trials that are finished are not measured again.
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from keras_tuner.errors import FailedTrialError, FatalError
 from restem.errors import RestemError
 from restem.run_record import Scores
 from restem.trainer.scores import Diverged
+from restem.trainer.scratch import Scratch
 from restem.tuner.config import TuneConfig, Value
 from restem.tuner.space import Space
 from restem.tuner.trials import FinishedTrials, Trial, Tuning
@@ -48,6 +49,7 @@ class Search(BaseTuner):
         seed: int,
         finished: FinishedTrials,
         folder: str,
+        scratch: Scratch | None = None,
     ) -> None:
         """Args:
         tune: the section.
@@ -57,9 +59,11 @@ class Search(BaseTuner):
         seed: of the proposals.
         finished: the trials of this search, when it was interrupted before.
         folder: for KerasTuner's files.
+        scratch: what the trials need until the search is over.
         """
         self.trials: list[Trial] = []
         self._tune, self._measure, self._metric, self._finished = tune, measure, metric, finished
+        self._scratch = scratch
         self._space = Space(tune.over)
         self._own = self._space.proposal(own)
         super().__init__(self._oracle(seed), directory=folder, project_name="trials", overwrite=True)
@@ -71,7 +75,8 @@ class Search(BaseTuner):
           RestemError: a trial cannot be run, or all of them failed.
         """
         try:
-            super().search(verbose=0)
+            with self._scratch or nullcontext():
+                super().search(verbose=0)
         except FatalError as error:
             raise (error.__cause__ or error) from None
         if len(self.trials) < self._tune.trials:

@@ -31,6 +31,7 @@ from restem.pipeline.environment.memory import meminfo
 from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
 from restem.pipeline.local.endings import at_end
 from restem.pipeline.local.scrubbed import scrubbed
+from restem.pipeline.local.temporary import temporary_folder
 from restem.trainer.variables import TRAINING_STEPS
 from restem.visible import say, use_for_logs, visible_lines
 
@@ -66,6 +67,21 @@ def run_worker(
     Raises:
         WorkFailed: the function raised, or its process died.
     """
+    with temporary_folder() as (temporary, lock):
+        return _run(target, request, log, on_event, (*inherit, lock), temporary, runs_model=runs_model)
+
+
+def _run(
+    target: str,
+    request: dict[str, Any],
+    log: Path,
+    on_event: Callable[[Event], None],
+    inherit: tuple[int, ...],
+    temporary: Path,
+    *,
+    runs_model: bool,
+) -> Any:
+    """`run_worker` with a folder for the worker's temporary files."""
     read_end, write_end = os.pipe()
     with open(log, "ab") as log_file:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
@@ -80,6 +96,7 @@ def run_worker(
                 "PYTHONFAULTHANDLER": "1",
                 **TENSORFLOW_VARIABLES,
                 **(scrubbed(os.environ) if runs_model else os.environ),
+                "TMPDIR": str(temporary),
             },
         )
     os.close(write_end)

@@ -22,6 +22,7 @@ from restem.images.graph.preprocess import preprocess, preprocess_one, to_stored
 from restem.images.graph.stored import decode_pixels
 from restem.trainer import input as trainer_input
 from restem.trainer.input import read_split
+from restem.trainer.scratch import Scratch
 from tests.benchmarks.photos import PHOTO, photo
 
 REPOSITORY = Path(__file__).parents[2]
@@ -178,7 +179,7 @@ def trainer_reading(folder: Path) -> list[dict[str, Any]]:
 
         data = tf.data.TFRecordDataset(files, "GZIP").map(parse, num_parallel_calls=tf.data.AUTOTUNE)
         with mock.patch.object(trainer_input, "CACHE_BYTES", 0):
-            split = read_split(files, PHOTO.model_copy(update={"store": store}))
+            split = read_split(files, PHOTO.model_copy(update={"store": store}), scratch=Scratch(folder))
         batches = data.batch(32).prefetch(tf.data.AUTOTUNE)
         ours, bare = speeds(partial(split.epoch, 32, seed=0, epoch=0), partial(iter, batches), count=split.count)
         results.append(result(f"trainer's input, store: {store}", ours, bare, f"tf.data with {what}", 0.9))

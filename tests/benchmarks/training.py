@@ -29,6 +29,7 @@ from restem.trainer.model_config import ModelConfig, StemConfig
 from restem.trainer.network import Network, build_network
 from restem.trainer.optimizer import make_optimizer
 from restem.trainer.phases import compile_classifier, set_seed, train_head, train_network
+from restem.trainer.scratch import Scratch
 from restem.trainer.training import Phase, Training, to_arrays
 from tests.benchmarks.memory import peak_bytes
 from tests.benchmarks.photos import PHOTO, photo
@@ -165,7 +166,7 @@ def peak(count: int, folder: Path) -> int:
             }
             writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
     with mock.patch.object(trainer_input, "CACHE_BYTES", 0):
-        split = read_split([str(file)], PHOTO.model_copy(update={"store": "none"}))
+        split = read_split([str(file)], PHOTO.model_copy(update={"store": "none"}), scratch=Scratch(folder))
     model = keras.Sequential(
         [
             keras.Input((PHOTO.height, PHOTO.width, 3)),

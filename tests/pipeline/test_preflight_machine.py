@@ -1,4 +1,5 @@
 import math
+import re
 import shutil
 import subprocess
 from collections import namedtuple
@@ -68,6 +69,18 @@ def test_images_count_for_the_disk(check, machine, images):
     machine(disk=900)
     with pytest.raises(RestemError, match="the disk is too small"):
         check("data.max_bytes=2000000000")
+
+
+def test_the_copy_of_images_that_are_not_kept_in_memory_counts_for_the_disk(check, machine, monkeypatch):
+    machine(disk=600)
+
+    def told(most):
+        monkeypatch.setattr(module, "CACHE_BYTES", most)
+        (warning,) = check("image.size=1000", "image.channels=1")
+        return float(re.search(r"takes about ([\d,]+) MiB", warning)[1].replace(",", ""))
+
+    pixels = 40 * 1000 * 1000
+    assert told(pixels - 1) - told(pixels) == pytest.approx(0.7 * pixels / MIB, abs=2)
 
 
 def test_the_disk_of_the_released_versions_counts_alone(check, machine, tmp_path):

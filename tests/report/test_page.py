@@ -182,6 +182,14 @@ def test_a_mistake_without_picture_keeps_its_place(report_data):
     assert "cannot be shown" in page.text
 
 
+def test_images_that_were_read_in_the_order_of_their_files_are_told(report_data):
+    data = report_data()
+    assert "in the order of the examples’ files" not in Page(render(data)).text
+    candidate = dataclasses.replace(data.candidate, model=dataclasses.replace(data.candidate.model, ordered=False))
+    page = Page(render(dataclasses.replace(data, candidate=candidate)))
+    assert "another Beam runner or parallelism gives other weights" in page.text
+
+
 def test_disagreements_say_who_is_right_and_what_the_baseline_sees(report_data):
     data = report_data()
     page = Page(render(data))

@@ -5,7 +5,9 @@ import tensorflow as tf
 from restem.images.config import ImageConfig
 from restem.images.graph.stored import encode_pixels
 from restem.trainer import input as module
+from restem.trainer import scratch as scratch_module
 from restem.trainer.input import arrays_as_split, read_split
+from restem.trainer.scratch import Scratch
 
 IMAGE = ImageConfig(size=4, channels=1)
 
@@ -25,13 +27,16 @@ def write(path, numbers):
     return [str(path)]
 
 
-@pytest.fixture(params=[True, False], ids=["in memory", "streamed"])
+@pytest.fixture(params=["in memory", "from a copy", "streamed"])
 def split(request, tmp_path, monkeypatch):
-    if not request.param:
+    if request.param != "in memory":
         monkeypatch.setattr(module, "CACHE_BYTES", 0)
-    read = read_split(write(tmp_path / "x.gz", range(10)), IMAGE, weighted=True)
-    assert read.in_memory is request.param
-    return read
+    with Scratch(tmp_path) as scratch:
+        files = write(tmp_path / "x.gz", range(10))
+        read = read_split(files, IMAGE, weighted=True, scratch=scratch if request.param == "from a copy" else None)
+        assert read.in_memory is (request.param == "in memory")
+        assert read.ordered is (request.param != "streamed")
+        yield read
 
 
 def labels_of(batches):
@@ -51,10 +56,19 @@ def test_weights_and_labels_go_with_their_images(split):
     np.testing.assert_array_equal(split.at(np.array([7, 2, 9]))[:, 0, 0, 0], split.labels[[2, 7, 9]])
 
 
-def test_the_order_is_the_same_whatever_files_hold_the_examples(tmp_path):
-    one = read_split(write(tmp_path / "one.gz", range(40)), IMAGE)
+@pytest.mark.parametrize("kept", ["in memory", "from a copy", "in memory and from a copy"])
+def test_the_order_is_the_same_whatever_files_hold_the_examples(tmp_path, monkeypatch, kept):
+    scratch = Scratch(tmp_path)
     parts = [list(range(start, 40, 3))[::-1] for start in (2, 0, 1)]
-    other = read_split([*(write(tmp_path / f"{i}.gz", part)[0] for i, part in enumerate(parts))], IMAGE)
+    files = [*(write(tmp_path / f"{i}.gz", part)[0] for i, part in enumerate(parts))]
+    other = read_split(files, IMAGE, scratch=scratch)
+    if kept == "from a copy":
+        monkeypatch.setattr(module, "CACHE_BYTES", 0)
+        other = read_split(files, IMAGE, scratch=scratch)
+    elif kept != "in memory":
+        monkeypatch.setattr(module, "CACHE_BYTES", 0)
+    one = read_split(write(tmp_path / "one.gz", range(40)), IMAGE, scratch=scratch)
+    assert (one.in_memory, other.in_memory) == (kept == "in memory", kept != "from a copy")
     assert other.paths.tolist() == one.paths.tolist() != [str(i) for i in range(40)]
     for ours, theirs in zip(one.epoch(7, seed=3, epoch=1), other.epoch(7, seed=3, epoch=1), strict=True):
         for left, right in zip(ours, theirs, strict=True):
@@ -109,6 +123,25 @@ def test_a_split_may_be_missing_or_without_weights(tmp_path):
     split = read_split(write(tmp_path / "x.gz", range(4)), IMAGE)
     assert split.weights is None
     assert [len(batch) for batch in split.epoch(4, seed=0, epoch=0)] == [2]
+
+
+def test_without_room_for_a_copy_the_images_are_streamed(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CACHE_BYTES", 0)
+    monkeypatch.setattr(scratch_module, "LEFT_FREE", 2**62)
+    split = read_split(write(tmp_path / "x.gz", range(9)), IMAGE, scratch=Scratch(tmp_path))
+    assert not split.ordered
+    assert split.labels.tolist() == list(range(9))
+
+
+def test_arrays_in_a_file_have_the_order_of_those_in_memory(tmp_path):
+    values = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
+    labels, paths = np.arange(30), np.arange(30).astype(str)
+    stored = np.memmap(tmp_path / "values", np.float32, "w+", shape=values.shape)
+    stored[:] = values
+    one, other = (arrays_as_split(each, labels, paths) for each in (values, stored))
+    for ours, theirs in zip(one.epoch(7, seed=3, epoch=1), other.epoch(7, seed=3, epoch=1), strict=True):
+        for left, right in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(left, right)
 
 
 def test_statistics_are_those_of_all_pixels():

@@ -3,17 +3,22 @@
 import itertools
 import os
 import signal
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from restem.errors import RestemError
+from restem.images.graph.stored import encode_pixels
+from restem.trainer import input as input_module
 from restem.trainer import training as loop
 from restem.trainer.checkpoint import Checkpoints
 from restem.trainer.input import arrays_as_split
 from restem.trainer.phases import predict
 from restem.trainer.scores import score
+from restem.trainer.scratch import Scratch
 from tests.trainer.conftest import PHASES, tiny_network
 
 VARIED = {
@@ -84,6 +89,55 @@ def test_a_training_that_is_killed_ends_with_the_weights_of_one_that_is_not(trai
     for ours, theirs in zip(again.training.history, whole.training.history, strict=True):
         assert (ours.loss, ours.accuracy, ours.validation) == (theirs.loss, theirs.accuracy, theirs.validation)
     assert again.training.best == whole.training.best
+
+
+def test_images_in_other_files_give_the_same_weights(train, pictures, image, tmp_path, monkeypatch):
+    """Of more images than are kept in memory: from one file, and, after a kill, from seven in another order."""
+    monkeypatch.setattr(input_module, "CACHE_BYTES", 0)
+    pixels, labels = pictures
+    examples = [
+        tf.train.Example(
+            features=tf.train.Features(
+                feature={
+                    "pixels": tf.train.Feature(
+                        bytes_list=tf.train.BytesList(value=[encode_pixels(tf.constant(pixels[i]), image).numpy()])
+                    ),
+                    "label_index": tf.train.Feature(int64_list=tf.train.Int64List(value=[labels[i]])),
+                    "path": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"%d.png" % i])),
+                }
+            )
+        ).SerializeToString()
+        for i in range(len(labels))
+    ]
+
+    def write(name, chosen):
+        with tf.io.TFRecordWriter(str(tmp_path / name), "GZIP") as writer:
+            for i in chosen:
+                writer.write(examples[i])
+        return str(tmp_path / name)
+
+    def trained(files, checkpoints=None, **settings):
+        with Scratch(tmp_path) as scratch:
+            split = input_module.read_split(files, image, scratch=scratch)
+            assert not split.in_memory
+            return train(checkpoints, images=split, **settings)
+
+    one = [write("one.gz", range(len(labels)))]
+    other = np.random.default_rng(7).permutation(len(labels))
+    seven = [write(f"part-{i}.gz", other[i::7]) for i in range(7)]
+    whole = trained(one, **VARIED)
+    again = kill_and_continue(partial(trained, seven), tmp_path / "checkpoints", monkeypatch, 25, VARIED)
+    for ours, theirs in zip(again.weights, whole.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert {path.name for path in tmp_path.iterdir()} == {"one.gz", *(f"part-{i}.gz" for i in range(7)), "checkpoints"}
+
+
+def test_a_training_does_not_go_on_in_another_order(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), "key", 0)
+    assert checkpoints.in_order(True) is checkpoints
+    assert checkpoints.in_order(False).folder == f"{tmp_path}/key-files"
+    nowhere = Checkpoints(None, "key", 0)
+    assert nowhere.in_order(False).folder is None
 
 
 def test_a_damaged_checkpoint_is_skipped_for_the_one_before(train, tmp_path, caplog):
