@@ -83,9 +83,16 @@ _LOST = (
 )
 
 
+# A worker that reports an exception is there; others are cancelled because of it.
+_ANSWERED = "error received from sdk harness"
+
+
 def _lost_worker(chain: list[BaseException]) -> str | None:
     """A sentence on a worker of Beam that ended early; None: that is not the cause."""
-    said = next((words for error in chain for words in _LOST if words.lower() in str(error).lower()), None)
+    texts = [str(error).lower() for error in chain]
+    if any(_ANSWERED in text for text in texts):
+        return None
+    said = next((words for text in texts for words in _LOST if words.lower() in text), None)
     if said is None:
         return None
     return (

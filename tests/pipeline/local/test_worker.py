@@ -158,6 +158,11 @@ def test_a_worker_of_beam_that_ended_early_is_named(words):
     assert not fixable
 
 
+def test_a_worker_of_beam_that_reports_an_exception_is_not_lost():
+    text = "Error received from SDK harness for instruction 4: ...\nCANCELLED: client cancelled\nKeyError: 'x'"
+    assert explain_failure(RuntimeError(text))[0] == "the work failed: RuntimeError: KeyError: 'x'."
+
+
 def test_a_full_disk_is_named():
     message, fixable = explain_failure(OSError(28, "No space left on device"))
     assert "The disk is full: remove what is not needed" in message
