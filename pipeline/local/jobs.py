@@ -204,13 +204,19 @@ class _Watch:
         return self._result
 
     def _wait_until_finish(self, duration: int | None = None) -> Any:
+        import grpc
+
         try:
             return self._wait(duration)
         except BaseException as error:
             if self._why is not None:
                 raise RestemError(self._why) from error
-            if self._read_state() not in ("", *ENDED):
+            state = self._read_state()
+            if state not in ("", *ENDED):
                 self._cancel()
+            if not state and isinstance(error, grpc.RpcError):
+                where = self._job.endpoint or "this machine"
+                raise RuntimeError(f"Beam's job server at {where} ended during the job; its own log has more") from None
             raise
         finally:
             at_end.remove(self._cancel)
