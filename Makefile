@@ -47,8 +47,8 @@ test-image: setup  ## builds the image and tests it; installs podman on Debian i
 bench: setup  ## runs the benchmarks; writes tests/benchmarks/results.json
 	@$(bin)/python -m tests.benchmarks
 
-soak: setup  ## runs a year of nights with kills (hours); NIGHTS=20 runs fewer; writes tests/benchmarks/soak.json
-	@$(bin)/python -m tests.soak --nights $(or $(NIGHTS),365) $(if $(SEED),--seed $(SEED)) $(if $(NIGHTS),--out build/soak.json)
+soak: setup  ## runs a year of nights with kills (hours; goes on if it was interrupted); NIGHTS=20 runs fewer; writes tests/benchmarks/soak.json
+	@$(bin)/python -m tests.soak --nights $(or $(NIGHTS),365) $(if $(SEED),--seed $(SEED)) --folder build/soak $(if $(NIGHTS),--out build/soak.json)
 
 lint: setup  ## checks style and common errors with ruff, and types with mypy
 	@$(bin)/ruff check --quiet .

@@ -38,6 +38,7 @@ def sources(*modules: str) -> list[Path]:
       ModuleNotFoundError: there is no module with that name.
     """
     found: set[Path] = set()
+    seen: set[tuple[str, ...]] = set()  # most modules are imported dozens of times
     waiting = [("restem", *name.split(".")) for name in modules]
     for name in waiting:
         if _file(name) is None:
@@ -46,6 +47,9 @@ def sources(*modules: str) -> list[Path]:
         name = waiting.pop()
         # Python imports a module's packages first. An imported name may be a function or class, not a module.
         for length in range(1, len(name) + 1):
+            if name[:length] in seen:
+                continue
+            seen.add(name[:length])
             file = _file(name[:length])
             if file is not None and file not in found:
                 found.add(file)

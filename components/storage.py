@@ -1,16 +1,28 @@
 """Access to local files through the operating system, and to remote files (gs:// ...) through Beam's file systems.
 
 Paths are strings, so that a worker on another machine opens the same file. Beam is imported for remote paths only.
+
+Without a network or credentials, Beam and Google's client try again for minutes, partly in C, where Python handles no
+signal. Therefore the main thread waits for them in a way that Ctrl-C ends, and says what they wait for.
 """
 
 import errno
+import logging
 import os
 import posixpath
-from collections.abc import Iterable, Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from restem.errors import RestemError
+from restem.visible import say
+
+# They write a stack trace for every attempt.
+_TRACES = ("apache_beam.utils.retry", "apache_beam.internal.gcp.auth")
+_SAY_AFTER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,7 @@ def open_file(path: str) -> BinaryIO:
     from apache_beam.io.filesystems import FileSystems
 
     try:
-        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        return _patiently(path, lambda: FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
     except (BeamIOError, ValueError) as error:
         raise OSError(errno.EIO, _plain(error)) from None
 
@@ -103,7 +115,7 @@ def match(pattern: str) -> Iterator[tuple[str, Status]]:
     from apache_beam.io.filesystems import FileSystems
 
     try:
-        (result,) = FileSystems.match([pattern])
+        (result,) = _patiently(pattern, lambda: FileSystems.match([pattern]))
     except (BeamIOError, ValueError) as error:
         raise OSError(errno.EIO, _plain(error)) from None
     for found in sorted(result.metadata_list, key=lambda one: one.path):
@@ -140,6 +152,57 @@ def reading_failed(path: str, error: OSError) -> RestemError:
     missing = isinstance(error, FileNotFoundError)
     what = "there is no such file" if missing else "the file cannot be read"
     return RestemError(what, where=f"data.path ({path})", given=None if missing else error.strerror)
+
+
+def _patiently(path: str, call: Callable[[], Any]) -> Any:
+    """Calls in a thread, so that a signal ends the wait; says it once if there is no answer for some seconds."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    done = threading.Event()
+    outcome: list[Any] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as error:
+            failure.append(error)
+        done.set()
+
+    with _reasons() as reasons:
+        threading.Thread(target=run, name="restem-storage", daemon=True).start()
+        if not done.wait(_SAY_AFTER_SECONDS):
+            bucket = "/".join(path.split("/")[:3])
+            why = f" ({reasons[-1]})" if reasons else ""
+            say(f"restem: {bucket} does not answer yet{why}; trying again for up to some minutes", file=sys.stderr)
+            done.wait()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+@contextmanager
+def _reasons() -> Iterator[list[str]]:
+    """Collects why attempts failed, a sentence each, instead of their stack traces in the terminal."""
+    found: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        for words in ("because we caught exception: ", "default credentials to use: "):
+            if words in text:
+                told = text.split(words, 1)[1].splitlines()[0]
+                found.append((told.partition(": ")[2] or told).partition(". ")[0].rstrip("."))
+                return False
+        return True
+
+    loggers = [logging.getLogger(name) for name in _TRACES]
+    for logger in loggers:
+        logger.addFilter(keep)
+    try:
+        yield found
+    finally:
+        for logger in loggers:
+            logger.removeFilter(keep)
 
 
 def _plain(error: Exception) -> str:

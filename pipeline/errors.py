@@ -53,6 +53,9 @@ def explain_failure(error: BaseException) -> tuple[str, bool]:
                 return str(cause).split(name, 1)[1].split(" [while running", 1)[0].strip(), True
     cause = chain[-1]
     step = getattr(error, "step", None)
+    lost = _lost_worker(chain)
+    if lost is not None:
+        return f"{f'the step {step} failed' if step else 'the work failed'}: {lost}", False
     lines = [line for line in str(cause).strip().splitlines() if line.strip()]
     text = f"{type(cause).__name__}: {lines[-1].strip()[:500]}" if lines else type(cause).__name__
     return f"{f'the step {step} failed' if step else 'the work failed'}: {text.rstrip('.')}.{_hint(chain)}", False
@@ -67,6 +70,30 @@ def _hint(chain: list[BaseException]) -> str:
         if type(error).__module__.startswith("ml_metadata"):
             return " If the metadata database is damaged, restem repair sets it aside."
     return ""
+
+
+# What Beam's runners say when a worker (an SDK harness) went away: FnApiRunner, Flink, Prism.
+_LOST = (
+    "Channel closed prematurely",
+    "CANCELLED: client cancelled",
+    "CANCELLED: cancelled before receiving half close",
+    "Worker subprocess exited with return code",
+    "SDK Harness disconnected",
+    "worker disconnected",
+)
+
+
+def _lost_worker(chain: list[BaseException]) -> str | None:
+    """A sentence on a worker of Beam that ended early; None: that is not the cause."""
+    said = next((words for error in chain for words in _LOST if words.lower() in str(error).lower()), None)
+    if said is None:
+        return None
+    return (
+        f"a worker process of Beam ended before its work was done (Beam's words: {said}). It was killed or it crashed; "
+        "mostly the machine ran out of memory, and fewer workers (beam.parallelism) or a smaller image.size need less. "
+        "The worker's own log has more; on a cluster, its task manager or worker pool must run before the next try. "
+        "Finished steps are kept."
+    )
 
 
 def _chain(error: BaseException) -> list[BaseException]:

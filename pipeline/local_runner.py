@@ -19,6 +19,7 @@ def main() -> None:
 
     from restem.pipeline.config import load_config
     from restem.pipeline.local.clean import clean_after_run
+    from restem.pipeline.local.cluster import check_beam
     from restem.pipeline.local.database import check_database
     from restem.pipeline.local.folder import RunFolder, prepare, resolved, training_environment
     from restem.pipeline.local.notification import notifying
@@ -38,7 +39,7 @@ def main() -> None:
         def before() -> None:
             nonlocal tell
             tell = stack.enter_context(notifying(config, str(folder.root)))
-            warnings = preflight(config, root=folder.root)
+            warnings = [*preflight(config, root=folder.root), *check_beam(config)]
             stack.enter_context(folder.locked())
             for warning in filter(None, (*warnings, check_database(folder.root))):
                 say(f"restem: {warning}", file=sys.stderr)

@@ -1,10 +1,22 @@
 """Fixtures for the tests of several packages."""
 
+import gc
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collects tests without collecting garbage: the imports make a million objects that stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ slices of one `may_lose` are corrected for their number, because each of them al
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.stats import norm
@@ -16,7 +16,7 @@ from restem.evaluator import metrics, paired
 from restem.evaluator.config import DEFAULT_MARGIN, EvaluateConfig
 from restem.evaluator.figures import about, images, limit
 from restem.evaluator.metrics import Sample
-from restem.evaluator.outcome import ALL, Outcome, measured, required
+from restem.evaluator.outcome import ALL, SAME, Outcome, measured, required
 from restem.evaluator.paired import Interval
 from restem.evaluator.requirement import GROUPED, Requirement
 from restem.evaluator.terms import ACCURACY, EACH_SIDE, POWER
@@ -33,21 +33,33 @@ class Judged:
       names: the class names by label.
       sample: both models' answers.
       columns: the values of columns of data.metadata, by name; each has one text per image.
+      same: whether both models are the same one, by their files.
     """
 
     names: tuple[str, ...]
     sample: Sample
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    same: bool = False
 
 
 def decide(config: EvaluateConfig, judged: Judged) -> tuple[Outcome, ...]:
     """What came of every requirement; the candidate is approved if all are met."""
     found = [_enough(config, judged), _enough_by_class(config, judged)]
-    found += [
-        _floor(requirement, judged) if requirement.kind == GROUPED else _judge(requirement, judged)
-        for requirement in config.requirements
-    ]
+    for requirement in config.requirements:
+        outcome = _floor(requirement, judged) if requirement.kind == GROUPED else _judge(requirement, judged)
+        found.append(_of_one_model(outcome) if judged.same else outcome)
     return tuple(outcome for outcome in found if outcome is not None)
+
+
+def _of_one_model(outcome: Outcome) -> Outcome:
+    """A model cannot be worse than itself, however few the images are; and no images can show that it is better."""
+    if outcome.kind == GROUPED:
+        return replace(outcome, passed=True, undecided=(), lost=(), note=SAME)
+    if outcome.kind == "not_worse_than_baseline_by":
+        return replace(outcome, passed=outcome.images > 0, note=SAME if outcome.images else outcome.note)
+    if outcome.kind in ("better_than_baseline_by", "at_least_above_baseline"):
+        return replace(outcome, note="" if outcome.passed else SAME)
+    return outcome
 
 
 def visible(pair: paired.Paired, margin: float, confidence: float = EACH_SIDE) -> str:

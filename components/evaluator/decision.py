@@ -26,6 +26,7 @@ class Decision:
       outcomes: of each requirement.
       figures: of both models by role (see scores.py), besides TFMA's own; empty in files that are older.
       slices: of both models.
+      same: whether the candidate is the baseline itself, by their files.
     """
 
     blessed: bool
@@ -33,6 +34,7 @@ class Decision:
     outcomes: tuple[Outcome, ...]
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     slices: tuple[SliceResult, ...] = ()
+    same: bool = False
 
 
 def write_decision(folder: str, decision: Decision) -> None:
@@ -44,6 +46,7 @@ def write_decision(folder: str, decision: Decision) -> None:
         "requirements": [outcome.to_dict() for outcome in decision.outcomes],
         "figures": finite(decision.figures),
         "slices": [one.to_dict() for one in decision.slices],
+        "same_model": decision.same,
     }
     write_json(folder, FILE, content)
 
@@ -70,4 +73,4 @@ def read_decision(folder: str) -> Decision:
         for role, values in content.get("figures", {}).items()
     }
     slices = TypeAdapter(tuple[SliceResult, ...]).validate_python(content.get("slices", []))
-    return Decision(content["blessed"], content["by_tfma"], outcomes, figures, slices)
+    return Decision(content["blessed"], content["by_tfma"], outcomes, figures, slices, content.get("same_model", False))

@@ -19,11 +19,16 @@ from restem.evaluator.answers import FOLDER, read_answers, written_to
 from restem.evaluator.config import EvaluateConfig
 from restem.evaluator.decision import write_decision
 from restem.evaluator.gate import judge
+from restem.evaluator.models import loaded_once
 from restem.evaluator.serving import measure_serving, read_images, write_serving
 from restem.model_files import CHANGED, JUDGED, fingerprint
 from restem.run_record import EXTRA, read_classes
 
-EXTRACTORS = extractors.custom_extractors.__name__
+# TFX imports these functions by their names.
+CALLED = {
+    function.__name__: f"{extractors.__name__}.{function.__name__}"
+    for function in (extractors.custom_extractors, extractors.custom_eval_shared_model)
+}
 
 log = logging.getLogger("restem")
 
@@ -34,6 +39,7 @@ class Executor(executor.Executor):
     Besides TFX's properties it reads `gate`, the configuration section `evaluate` as JSON.
     """
 
+    @loaded_once()
     def Do(
         self,
         input_dict: dict[str, list[Artifact]],
@@ -55,17 +61,16 @@ class Executor(executor.Executor):
         if fileio.exists(folder):  # of an attempt that was interrupted
             fileio.rmtree(folder)
         with written_to(folder, columns):
-            # TFX imports the function by this name.
-            super().Do(input_dict, output_dict, {**exec_properties, EXTRACTORS: f"{extractors.__name__}.{EXTRACTORS}"})
+            super().Do(input_dict, output_dict, {**exec_properties, **CALLED})
         by_tfma = fileio.exists(os.path.join(blessing.uri, constants.BLESSED_FILE_NAME))
         # Until the decision, nothing may say that the model is approved.
         _bless(blessing, False)
         classes = read_classes(f"{model}/{EXTRA}")
         answers = read_answers(folder, columns, len(classes), _images(evaluation))
-        decision = judge(config, answers, classes, by_tfma=by_tfma)
+        baseline = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["baseline_model"]))
+        decision = judge(config, answers, classes, by_tfma=by_tfma, same=fingerprint(baseline) == judged)
         write_decision(evaluation, decision)
         images = read_images(artifact_utils.get_split_uri(input_dict["examples"], "test"))
-        baseline = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["baseline_model"]))
         if (cost := measure_serving({"candidate": model, "baseline": baseline}, images)) is not None:
             write_serving(evaluation, cost)
         if fingerprint(model) != judged:

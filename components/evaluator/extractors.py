@@ -1,10 +1,17 @@
-"""What TFX calls for the extractors of an evaluation. TFX loads this module again each time, so it holds no state."""
+"""What TFX calls for an evaluation's models and extractors. It loads this module again each time: it holds no state."""
 
 from typing import Any
 
 import tensorflow_model_analysis as tfma
 
-from restem.evaluator import answers
+from restem.evaluator import answers, models
+
+
+def custom_eval_shared_model(
+    eval_saved_model_path: str, model_name: str, eval_config: tfma.EvalConfig, add_metrics_callbacks: None
+) -> tfma.EvalSharedModel:
+    """TFMA's own, but a model that is also measured is loaded once."""
+    return models.shared_model(eval_saved_model_path, model_name, eval_config, add_metrics_callbacks)
 
 
 def custom_extractors(

@@ -13,7 +13,9 @@ from restem.evaluator.scores import scores
 from restem.evaluator.slices import results
 
 
-def judge(config: EvaluateConfig, answers: Answers, classes: Sequence[str], *, by_tfma: bool) -> Decision:
+def judge(
+    config: EvaluateConfig, answers: Answers, classes: Sequence[str], *, by_tfma: bool, same: bool = False
+) -> Decision:
     """Decides on the models' answers; the candidate must also have reached TFMA's thresholds.
 
     Args:
@@ -21,13 +23,14 @@ def judge(config: EvaluateConfig, answers: Answers, classes: Sequence[str], *, b
       answers: for every test image.
       classes: the class names by label.
       by_tfma: TFMA's own decision.
+      same: whether both models are the same one, by their files.
     """
     sample = Sample(len(classes), answers.labels, answers.candidate.argmax(axis=1), answers.baseline.argmax(axis=1))
-    outcomes = decide(config, Judged(tuple(classes), sample, answers.columns))
+    outcomes = decide(config, Judged(tuple(classes), sample, answers.columns, same))
     blessed = by_tfma and all(outcome.passed for outcome in outcomes)
     figures = {
         role: scores(answers.labels, probabilities)
         for role, probabilities in (("candidate", answers.candidate), ("baseline", answers.baseline))
     }
     right = (sample.candidate == answers.labels, sample.baseline == answers.labels)
-    return Decision(blessed, by_tfma, outcomes, figures, results(config.sliced, answers.columns, *right))
+    return Decision(blessed, by_tfma, outcomes, figures, results(config.sliced, answers.columns, *right), same)

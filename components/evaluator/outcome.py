@@ -11,6 +11,7 @@ from restem.evaluator.paired import Interval
 from restem.evaluator.requirement import Requirement
 
 ALL = "all test images"
+SAME = "The candidate is the baseline itself: both have the same files."
 NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
 SIDED = "one-sided"
 

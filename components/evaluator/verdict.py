@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from restem.evaluator.decision import read_decision
-from restem.evaluator.outcome import Outcome
+from restem.evaluator.outcome import SAME, Outcome
 from restem.example_gen.classes import ClassChange
 from restem.example_gen.dataset import first_few
 from restem.run_record import Evaluation
@@ -23,7 +23,7 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
     Returns:
       `blessed` (bool), `reason` (text), `metrics` (`candidate` and `baseline`, each with `accuracy`, `loss` and
       `images` of TFMA, and those of scores.py), `requirements` (a list of `Outcome`s as dicts), and `slices`: a list,
-      by column and value, of `SliceResult`s as dicts.
+      by column and value, of `SliceResult`s as dicts; `same_model`, whether the candidate is the baseline itself.
     """
     import tensorflow_model_analysis as tfma
     from tfx.dsl.io import fileio
@@ -44,26 +44,32 @@ def read_verdict(evaluation_uri: str, blessing_uri: str) -> dict[str, Any]:
     blessed = fileio.exists(os.path.join(blessing_uri, BLESSED_FILE))
     return {
         "blessed": blessed,
-        "reason": explain(metrics, outcomes, blessed=blessed),
+        "reason": explain(metrics, outcomes, blessed=blessed, same=decision.same),
         "metrics": metrics,
         "requirements": [outcome.to_dict() for outcome in outcomes],
         "slices": [one.to_dict() for one in decision.slices],
+        "same_model": decision.same,
     }
 
 
-def explain(metrics: Mapping[str, Mapping[str, float]], outcomes: Sequence[Outcome], *, blessed: bool) -> str:
+def explain(
+    metrics: Mapping[str, Mapping[str, float]], outcomes: Sequence[Outcome], *, blessed: bool, same: bool = False
+) -> str:
     """The reason of a decision in sentences.
 
     Args:
       metrics: `candidate` and `baseline`, each with `accuracy`.
       outcomes: of each requirement.
       blessed: the decision.
+      same: whether the candidate is the baseline itself.
     """
     candidate, baseline = metrics["candidate"]["accuracy"], metrics["baseline"]["accuracy"]
     comparison = (
         f"The candidate's accuracy is {candidate:.4f}, the baseline's is {baseline:.4f} "
         f"(difference {candidate - baseline:+.4f})."
     )
+    if same:
+        comparison = f"{SAME} Its accuracy is {candidate:.4f}."
     failed = [outcome for outcome in outcomes if not outcome.passed]
     if blessed:
         met = {0: "nothing is required", 1: "the requirement is met"}.get(

@@ -4,6 +4,7 @@ import sys
 
 from restem.pipeline.config import Config
 from restem.pipeline.kubeflow.compiler.paths import in_the_cluster
+from restem.pipeline.local.cluster import check_arguments
 from restem.pipeline.local.worker import run_in_worker
 from restem.pipeline.preflight import check_comparison
 from restem.pipeline.preflight_network import check_stem
@@ -31,6 +32,8 @@ def compile_config(config: Config) -> str:
             "notify.webhook_env and notify.kubernetes_secret instead.",
             file=sys.stderr,
         )
+    for warning in check_arguments(config):
+        say(f"restem: {warning}", file=sys.stderr)
     check_stem(config)
     check_comparison(config)
     return run_in_worker("restem.pipeline.local.tasks:compile_pipeline", {"config": config.model_dump_json()})

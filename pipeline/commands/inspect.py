@@ -40,6 +40,7 @@ def inspect(
     """Show classes, splits, identical images, and the files that would go to quarantine. Trains nothing."""
     from restem.pipeline.config import load_config
     from restem.pipeline.datasets.inspection import inspect as look
+    from restem.pipeline.local.cluster import check_arguments
     from restem.pipeline.local.folder import RunFolder, prepare
     from restem.pipeline.preflight import check_images, check_released_classes
     from restem.pipeline.preflight_network import check_source
@@ -49,6 +50,8 @@ def inspect(
         from restem.pipeline.datasets.augmented_sheet import refuse_nothing_to_show, write_augmented_sheet
 
         refuse_nothing_to_show(config.train.augment)
+    for warning in check_arguments(config):
+        say(f"restem: {warning}", file=sys.stderr)
     released = check_released_classes(config, check_images(config), None)
     source = check_source(config)
     with tempfile.TemporaryDirectory(prefix="restem-") as folder:

@@ -31,6 +31,7 @@ def pretrain(
     from restem.errors import RestemError
     from restem.pipeline.commands.progress import follow
     from restem.pipeline.config import load_config
+    from restem.pipeline.local.cluster import check_beam
     from restem.pipeline.local.folder import RunFolder
     from restem.pipeline.preflight import preflight
 
@@ -40,6 +41,8 @@ def pretrain(
         )
     config = load_config(config_path, overrides)
     preflight(config, pretrain=True)
+    for warning in check_beam(config):
+        say(f"restem: {warning}", file=sys.stderr)
     path = Path(os.path.expanduser(out)).resolve()
     folder = RunFolder.of(config, root)
     last, _ = follow("restem.pipeline.local.tasks:pretrain", config, folder, {"out": str(path), "recompute": recompute})

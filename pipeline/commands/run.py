@@ -24,6 +24,7 @@ def run(config_path: str, overrides: tuple[str, ...], root: str | None, recomput
     from restem.pipeline.commands.console import print_summary
     from restem.pipeline.commands.progress import follow
     from restem.pipeline.config import load_config
+    from restem.pipeline.local.cluster import check_beam
     from restem.pipeline.local.folder import RunFolder
     from restem.pipeline.local.notification import notifying
     from restem.pipeline.preflight import preflight
@@ -31,7 +32,7 @@ def run(config_path: str, overrides: tuple[str, ...], root: str | None, recomput
     config = load_config(config_path, overrides)
     folder = RunFolder.of(config, root)
     with notifying(config, str(folder.root)) as tell:
-        for warning in preflight(config, root=folder.root):
+        for warning in (*preflight(config, root=folder.root), *check_beam(config)):
             say(f"restem: {warning}", file=sys.stderr)
         task = "restem.pipeline.local.tasks:run_pipeline"
         summary, learned = follow(task, config, folder, {"recompute": recompute})

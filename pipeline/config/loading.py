@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from restem.errors import RestemError
 from restem.evaluator.config import BASELINES, LATEST_APPROVED
 from restem.example_gen.config import EMBEDDED, EMBEDDED_DIGITS
+from restem.pipeline.config.beam_arguments import beam_problems
 from restem.pipeline.config.errors import ConfigError, Problem, explain
 from restem.pipeline.config.sections import Config, slug, with_values
 from restem.pipeline.config.tuning import tuning_problems
@@ -75,6 +76,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     try:
         config = _validate(data)
         problems += tuning_problems(config)
+        problems += beam_problems(config)
     except ValidationError as error:
         problems += _all_problems(error, data)
     if problems or config is None:

@@ -43,9 +43,10 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         model.weights is a source), `source` (the candidate's SourceRecord, and `warning`: a sentence if its
         preprocessing is doubtful, else None), `seeds` (a Spread, see restem/report/seeds.py; None if
         train.repeats is 1), `class_changes` (each a ClassChange, see restem/example_gen/classes.py), `slices` (each
-        with column, value, images, and both accuracies), `baseline` (see `read_baseline`), `pushed_to` (a folder or
-        None), `not_pushed` (why an approved model is not pushed, or None), `report` (a file or None), `quarantined`
-        and `quarantine` (see `read_quarantine`), `data_notes` (what is doubtful about the data). With the Tuner
+        with column, value, images, and both accuracies), `same_model` (whether candidate and baseline have the same
+        files), `baseline` (see `read_baseline`), `pushed_to` (a folder or None), `not_pushed` (why an approved model is
+        not pushed, or None), `report` (a file or None), `quarantined` and `quarantine` (see `read_quarantine`),
+        `data_notes` (what is doubtful about the data). With the Tuner
         also `tuned` (see `read_tuned`).
     """
     from restem.evaluator.serving import read_serving
@@ -86,6 +87,7 @@ def summarise(outputs: Outputs) -> dict[str, Any]:
         "cost": read_cost(models["candidate"], models["baseline"], read_serving(uri("Evaluator", "evaluation"))),
         "tensorboard": tensorboard({role: find_events(run) for role, run in trained.items()}),
         "slices": verdict["slices"],
+        "same_model": verdict["same_model"],
         "baseline": read_baseline(runs["baseline"]),
         "pushed_to": pushed.get_string_custom_property("pushed_destination") or None,
         "not_pushed": pushed.get_string_custom_property("not_pushed") or None,

@@ -1,8 +1,10 @@
 """The tasks of worker processes: each function is called with a JSON request in a separate process (see worker.py)."""
 
+import contextlib
+import gc
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -65,14 +67,17 @@ def seconds_per_image(request: dict, emit: Callable[[dict], None]) -> list[float
 
 def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
     """Runs a pipeline of pipeline/pipeline.py; returns each step's output artifacts by key."""
-    from absl import logging
+    with _importing():
+        from absl import logging
 
-    logging.set_verbosity(logging.INFO)
-    import restem.pipeline.pipeline as pipelines  # TFX before TensorFlow: ml-metadata must load its C++ library first
-    from restem.pipeline.config import config_from_json
-    from restem.pipeline.local.folder import RunFolder, prepare, training_environment
-    from restem.pipeline.local.runner import LocalRunner
-    from restem.pipeline.local.summary import read_outputs
+        logging.set_verbosity(logging.INFO)
+        # TFX before TensorFlow: ml-metadata must load its C++ library first
+        import restem.pipeline.pipeline as pipelines
+        from restem.pipeline.config import config_from_json
+        from restem.pipeline.local.folder import RunFolder, prepare, training_environment
+        from restem.pipeline.local.jobs import watched_jobs
+        from restem.pipeline.local.runner import LocalRunner
+        from restem.pipeline.local.summary import read_outputs
 
     folder = RunFolder(Path(request["root"]))
     config = prepare(config_from_json(request["config"]), folder)
@@ -85,9 +90,21 @@ def _run(create: str, request: dict, emit: Callable[[dict], None]) -> dict:
 
     runner = LocalRunner(on_step, recompute=request.get("recompute", False))
     pipeline = getattr(pipelines, create)(config, root=str(folder.root))
-    runner.run(pipeline)
+    with watched_jobs(config.beam, emit):
+        runner.run(pipeline)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)  # every training has ended, and its results are recorded
     return read_outputs(pipeline.metadata_connection_config, runner.executions)
+
+
+@contextlib.contextmanager
+def _importing() -> Iterator[None]:
+    """Without garbage collection: imports make 700,000 objects that stay, which each collection would look through."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # later collections leave them out too
+        gc.enable()
 
 
 def predict(request: dict, emit: Callable[[dict], None]) -> list[dict] | dict[str, int]:

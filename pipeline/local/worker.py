@@ -29,13 +29,16 @@ from typing import Any
 from restem.pipeline.environment import TENSORFLOW_VARIABLES
 from restem.pipeline.environment.memory import meminfo
 from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
+from restem.pipeline.local.endings import at_end
 from restem.pipeline.local.scrubbed import scrubbed
+from restem.pipeline.local.temporary import temporary_folder
 from restem.trainer.variables import TRAINING_STEPS
 from restem.visible import say, use_for_logs, visible_lines
 
 Event = dict[str, Any]
 MIB = 2**20
 STOP_SECONDS = 20.0  # for the step of a training that is running, and its checkpoint
+CANCEL_SECONDS = 15.0  # for a job server to cancel a job
 
 
 # --- the parent process --------------------------------------------------------------------------------------------
@@ -64,6 +67,21 @@ def run_worker(
     Raises:
         WorkFailed: the function raised, or its process died.
     """
+    with temporary_folder() as (temporary, lock):
+        return _run(target, request, log, on_event, (*inherit, lock), temporary, runs_model=runs_model)
+
+
+def _run(
+    target: str,
+    request: dict[str, Any],
+    log: Path,
+    on_event: Callable[[Event], None],
+    inherit: tuple[int, ...],
+    temporary: Path,
+    *,
+    runs_model: bool,
+) -> Any:
+    """`run_worker` with a folder for the worker's temporary files."""
     read_end, write_end = os.pipe()
     with open(log, "ab") as log_file:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
@@ -78,11 +96,13 @@ def run_worker(
                 "PYTHONFAULTHANDLER": "1",
                 **TENSORFLOW_VARIABLES,
                 **(scrubbed(os.environ) if runs_model else os.environ),
+                "TMPDIR": str(temporary),
             },
         )
     os.close(write_end)
     last: Event = {}
     running: str | None = None
+    job: Event | None = None
     try:
         with open(read_end, encoding="utf-8") as events:
             with contextlib.suppress(BrokenPipeError):
@@ -95,6 +115,8 @@ def run_worker(
                     break
                 if last["event"] == "step":
                     running = last["step"] if last["state"] == "started" else None
+                if last["event"] == "job":
+                    job = last if last["state"] != "ENDED" and (last["endpoint"] or last["master"]) else None
                 on_event(last)
         status = process.wait() if last.get("event") not in ("result", "failed") else 0
     except Interrupted:
@@ -102,6 +124,8 @@ def run_worker(
             _ask_to_stop(process)
         raise
     finally:
+        if job is not None:
+            _cancel(process, job)
         _stop(process)
     if last.get("event") == "result":
         return last["value"]
@@ -150,6 +174,25 @@ def _ask_to_stop(process: subprocess.Popen) -> None:
     process.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=STOP_SECONDS)
+
+
+def _cancel(process: subprocess.Popen, job: Event) -> None:
+    """Cancels the worker's job at a server of Beam, which would go on without it, and hold its place.
+
+    The worker does it itself when its standard input ends. If it was killed, another one does.
+    """
+    if process.poll() is None:
+        assert process.stdin is not None
+        process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=CANCEL_SECONDS)
+        return
+    with contextlib.suppress(WorkFailed, Interrupted):
+        if run_in_worker("restem.pipeline.local.jobs:cancel", job):
+            say("restem: the job of the killed worker is cancelled", file=sys.stderr)
+            return
+    where = job["master"] or job["endpoint"]
+    say(f"restem: the job {job['name']} could not be cancelled: see whether it still runs at {where}", file=sys.stderr)
 
 
 def _stop(process: subprocess.Popen) -> None:
@@ -230,6 +273,9 @@ def main() -> None:
 def _die_with_parent() -> None:
     sys.stdin.read()
     time.sleep(0.2)  # a parent that ends normally kills this process itself
+    for each in list(at_end):
+        with contextlib.suppress(Exception):
+            each()
     os.killpg(os.getpid(), signal.SIGKILL)
 
 

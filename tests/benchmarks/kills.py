@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -103,21 +104,6 @@ class Run:
                     found[step, epoch[1], epoch[2]] += 1
         return found
 
-    def weights(self) -> dict[str, np.ndarray]:
-        """Everything that was trained, by step and name."""
-        found = {}
-        for step in KILLS:
-            for index in (self.root / "pipeline" / step / "model").glob("*/**/variables.index"):
-                reader = tf.train.load_checkpoint(str(index.with_suffix("")))
-                names = [name for name in reader.get_variable_to_shape_map() if name != "_CHECKPOINTABLE_OBJECT_GRAPH"]
-                found.update({f"{step}/{name}": reader.get_tensor(name) for name in names})
-        for file in (self.root / "pipeline" / "Pretrain" / "model").glob("**/*.weights.h5"):
-            with h5py.File(file) as tensors:
-                tensors.visititems(
-                    lambda name, one: found.update({name: one[()]} if isinstance(one, h5py.Dataset) else {})
-                )
-        return found
-
     def histories(self) -> dict[str, Any]:
         """The histories without their times."""
         found = {}
@@ -125,6 +111,20 @@ class Run:
             (file,) = (self.root / "pipeline" / step / "model_run").glob("*/history.json")
             found[step] = [(one.phase, one.epoch, one.loss, one.accuracy) for one in read_history(file.parent)]
         return found
+
+
+def trained(root: Path, steps: Iterable[str]) -> dict[str, np.ndarray]:
+    """Everything that was trained, by step and name."""
+    found = {}
+    for step in steps:
+        for index in (root / "pipeline" / step / "model").glob("*/**/variables.index"):
+            reader = tf.train.load_checkpoint(str(index.with_suffix("")))
+            names = [name for name in reader.get_variable_to_shape_map() if name != "_CHECKPOINTABLE_OBJECT_GRAPH"]
+            found.update({f"{step}/{name}": reader.get_tensor(name) for name in names})
+    for file in (root / "pipeline" / "Pretrain" / "model").glob("**/*.weights.h5"):
+        with h5py.File(file) as tensors:
+            tensors.visititems(lambda name, one: found.update({name: one[()]} if isinstance(one, h5py.Dataset) else {}))
+    return found
 
 
 def kills() -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def kills() -> list[dict[str, Any]]:
         undisturbed.finish()
         hits = {step: sum(killed.kill_in(step, moment) for _ in range(count)) for step, count in KILLS.items()}
         killed.finish()
-        expected, got = undisturbed.weights(), killed.weights()
+        expected, got = trained(undisturbed.root, KILLS), trained(killed.root, KILLS)
         if expected.keys() != got.keys() or undisturbed.histories() != killed.histories():
             raise AssertionError("the histories differ, or the models have other variables")
         apart = max(

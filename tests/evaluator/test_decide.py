@@ -6,18 +6,18 @@ import pytest
 from restem.evaluator.config import EvaluateConfig
 from restem.evaluator.decide import Judged, decide, holm
 from restem.evaluator.metrics import Sample
-from restem.evaluator.outcome import Outcome
+from restem.evaluator.outcome import SAME, Outcome
 from restem.evaluator.requirement import Requirement
 
 
-def judged(both, wins, losses, neither, classes=2, site=None):
+def judged(both, wins, losses, neither, classes=2, site=None, same=False):
     """Images by which model is right, in classes that take turns."""
     right = np.repeat([0, 1, 2, 3], (both, wins, losses, neither))
     labels = np.arange(len(right)) % classes
     wrong = (labels + 1) % classes
     sample = Sample(classes, labels, np.where(right < 2, labels, wrong), np.where(right % 2 == 0, labels, wrong))
     names = tuple(f"class{i}" for i in range(classes))
-    return Judged(names, sample, {} if site is None else {"site": np.array(site)})
+    return Judged(names, sample, {} if site is None else {"site": np.array(site)}, same)
 
 
 def only(found):
@@ -42,6 +42,30 @@ def test_non_inferiority_and_superiority(wins, losses, not_worse, better):
     assert found.interval[0] < found.value < found.interval[1]
     assert (found.interval[0] > 0) == better
     assert "one-sided 95% confidence" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("keys", "passed"),
+    [
+        ({"not_worse_than_baseline_by": 0.02}, True),
+        ({"not_worse_than_baseline_by": 0.02, "metric": "macro_f1"}, True),
+        ({"may_lose": 0.02, "each_class": True}, True),
+        ({"better_than_baseline_by": 0}, False),
+        ({"at_least_above_baseline": 0.01}, False),
+    ],
+)
+def test_a_model_is_not_worse_and_not_better_than_itself_however_few_the_images(keys, passed):
+    found = one(judged(5, 0, 0, 3, same=True), **keys)
+    assert (found.passed, found.note, found.undecided) == (passed, SAME, ())
+    other = one(judged(5, 0, 0, 3), **keys)
+    assert SAME not in other.note
+
+
+def test_what_a_model_must_reach_by_itself_holds_for_the_baseline_too():
+    assert not one(judged(5, 0, 0, 3, same=True), at_least=0.9).passed
+    assert one(judged(5, 0, 0, 3, same=True), at_least_above_baseline=0).note == ""
+    nowhere = judged(5, 0, 0, 3, same=True)
+    assert not one(nowhere, not_worse_than_baseline_by=0.02, in_class="unknown").passed
 
 
 def test_at_least_takes_the_value_or_the_lower_end():

@@ -86,6 +86,16 @@ def test_a_candidate_is_approved_if_it_should_be(world, tmp_path, name, not_wors
         read_answers(str(run.evaluation / FOLDER), (), len(CLASSES), IMAGES + 1)
 
 
+def test_the_version_that_is_served_stays_approved_where_the_images_are_too_few_to_compare_two_models(world, tmp_path):
+    folder, _ = world
+    levels = [10, 200, 60, 250, 90, 170, 120, 240]
+    few = write_examples(tmp_path / "few", levels, [int(level > 128) for level in levels])
+    run = evaluate(NOT_WORSE, tmp_path, few, folder / "baseline", folder / "baseline")
+    assert run.verdict["blessed"]
+    assert run.verdict["same_model"]
+    assert "The candidate is the baseline itself" in run.verdict["reason"]
+
+
 def push(run, folder):
     """Whether TFX's Pusher, which ends without an error in either case, releases the model."""
     destination = pusher_pb2.PushDestination(

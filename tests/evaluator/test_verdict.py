@@ -17,6 +17,10 @@ def test_approved():
     comparison = "The candidate's accuracy is 0.9700, the baseline's is 0.9000 (difference +0.0700)."
     assert explain(METRICS, [MET], blessed=True) == f"Approved: the requirement is met. {comparison}"
     assert explain(METRICS, [MET, MET], blessed=True) == f"Approved: all 2 requirements are met. {comparison}"
+    same = {"candidate": METRICS["candidate"], "baseline": METRICS["candidate"]}
+    assert explain(same, [MET], blessed=True, same=True).endswith(
+        "The candidate is the baseline itself: both have the same files. Its accuracy is 0.9700."
+    )
     assert explain(METRICS, [], blessed=True) == f"Approved: nothing is required. {comparison}"
 
 

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from restem.errors import RestemError
-from restem.example_gen.config import DataConfig, compiled_group
+from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import TEST, TRAIN, VAL, ImageFile, Listing
+from restem.example_gen.group_pattern import compiled_group
 from restem.example_gen.labels import merge_labels
 from restem.example_gen.questions import alike, companions, missing_sentence, notes_on, recurring
 
@@ -121,14 +121,3 @@ def test_classes_without_test_or_validation_images_are_named():
     assert "2 classes have no test images, so nothing is known about answers for them: b, c" in told
     assert "1 class has no validation images, so they do not count there: c" in told
     assert missing_sentence(("a",), {TRAIN: Counter(a=1), TEST: Counter(a=1)}) == ""
-
-
-@pytest.mark.parametrize("pattern", [r"((?:a+)+)b", r"((?:\w+\s*)*)x", r"(.*).*.*.*.*x", r"((?:ab|a)*)c"])
-def test_costly_patterns_for_groups_are_refused(pattern):
-    with pytest.raises(RestemError, match="may take very long"):
-        compiled_group(pattern)
-
-
-@pytest.mark.parametrize("pattern", [r"patient-(\d+)", r"^([^/]+)/", r"((?:IM-|person)\d+)(?=[ _-])", r"(\w+)_\d+_\d+"])
-def test_usual_patterns_for_groups_are_taken(pattern):
-    assert compiled_group(pattern).groups == 1

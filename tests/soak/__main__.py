@@ -1,7 +1,8 @@
 """`make soak`: runs the nights of a year and writes the curve: disk, memory, open files, time and database by night.
 
 Every night is checked: the run succeeds however often it was killed, what was released is explained by its run's
-report, and versions and runs are no more than the section `retention` says.
+report, and versions and runs are no more than the section `retention` says. With --folder, an interrupted year goes on
+after its last finished night.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from tests.soak.measure import disk, restem
 from tests.soak.year import CONFIG, VERSIONS, Night, write_span, year
 
 OUT = Path(__file__).parents[1] / "benchmarks" / "soak.json"
+DONE = "soak.json"  # in the year's folder: what is measured so far
 MOST_KILLS = 5  # of one night
 WARM = 20  # nights until disk and versions are as many as retention allows
 FIGURES = ("disk_without_loading_mib", "memory_mib", "open_files", "seconds", "database_seconds")
@@ -31,32 +33,44 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--nights", type=int, default=365)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--seed", type=int, help="default: another one each time")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after the night that passes this")
-    parser.add_argument("--folder", type=Path, help="default: a temporary folder")
+    parser.add_argument("--folder", type=Path, help="goes on with the year in this folder; default: a temporary one")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    print(f"seed {given.seed}", flush=True)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="restem-soak-"))
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
+    result = begin(folder, given.nights, given.seed)
+    print(f"seed {result['seed']}, {len(result['nights'])} nights are done", flush=True)
     (folder / "soak.yaml").write_text(CONFIG, encoding="utf-8")
-    begun, nights = time.monotonic(), []
-    for night in year(given.nights, given.seed):
+    begun, before = time.monotonic(), result["minutes"]
+    for night in year(given.nights, result["seed"])[len(result["nights"]) :]:
         if time.monotonic() - begun > 60 * given.minutes:
             break
-        nights.append(one_night(folder, night, given.seed, nights))
+        nights = result["nights"]
+        nights.append(one_night(folder, night, result["seed"], nights))
         print(json.dumps(nights[-1]), flush=True)
-        result = {
-            "seed": given.seed,
-            "machine": f"{platform.system()} {platform.machine()}",
-            "planned": given.nights,
-            "minutes": round((time.monotonic() - begun) / 60, 1),
-            "level": level(nights),
-            "nights": nights,
-        }
-        given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        result["minutes"] = round(before + (time.monotonic() - begun) / 60, 1)
+        result["level"] = level(nights)
+        for file in (folder / DONE, given.out):
+            part = file.with_suffix(".part")
+            part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            part.replace(file)
     print(json.dumps(result["level"], indent=1))
     sys.exit(0 if all(one["level"] for one in result["level"].values()) else 1)
+
+
+def begin(folder: Path, nights: int, seed: int | None) -> dict[str, Any]:
+    """What an interrupted year in this folder has measured, or the beginning of a new one."""
+    done = folder / DONE
+    if not done.is_file():
+        seed = random.randrange(10**6) if seed is None else seed
+        machine = f"{platform.system()} {platform.machine()}"
+        return {"seed": seed, "machine": machine, "planned": nights, "minutes": 0.0, "level": {}, "nights": []}
+    found = json.loads(done.read_text(encoding="utf-8"))
+    if seed not in (None, found["seed"]):
+        sys.exit(f"{done} is a year of the seed {found['seed']}: leave out --seed, or choose another --folder")
+    return {**found, "planned": nights}
 
 
 def one_night(folder: Path, night: Night, seed: int, before: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,16 +1,22 @@
 """Runs a command, kills it if asked, and measures it: time, peak memory and open files of all its processes."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 SAMPLE_SECONDS = 0.25
+ENDING_SECONDS = 60  # in which processes end whose parent was killed
+GROUP = "group"  # all processes at once
+WORKER = "worker"  # those that the command has started
+PARENT = "parent"  # the command itself
 
 
 @dataclass(frozen=True)
@@ -34,23 +40,38 @@ class Ended:
     out: str
 
 
-def restem(*arguments: str | Path, log: Path, kill_after: float | None = None) -> Ended:
-    """Runs `restem ARGUMENTS`; after `kill_after` seconds all its processes are killed with SIGKILL."""
-    start = time.monotonic()
+def restem(
+    *arguments: str | Path,
+    log: Path,
+    kill_after: float | None = None,
+    kill: str = GROUP,
+    since: Callable[[], bool] = lambda: True,
+    environment: Mapping[str, str] | None = None,
+) -> Ended:
+    """Runs `restem ARGUMENTS`; `kill_after` seconds after `since`, the processes that `kill` names get SIGKILL.
+
+    It returns when all processes have ended.
+    """
+    start, counted = time.monotonic(), None
     out = log.with_suffix(".out")
     with open(log, "ab") as errors, open(out, "wb") as output:
         command = [sys.executable, "-m", "restem", *map(str, arguments)]
-        process = psutil.Popen(command, stdout=output, stderr=errors, stdin=subprocess.DEVNULL)
-    most, killed = 0, False
+        process = psutil.Popen(command, stdout=output, stderr=errors, stdin=subprocess.DEVNULL, env=environment)
+    most, killed, others = 0, False, []
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             break
         most = max(most, _open_files(process))
-        if not killed and kill_after is not None and time.monotonic() - start >= kill_after:
+        counted = time.monotonic() if counted is None and since() else counted
+        if not killed and kill_after is not None and counted and time.monotonic() - counted >= kill_after:
             killed = True
-            _kill(process)
+            others = _kill(process, kill)
         time.sleep(SAMPLE_SECONDS)
+    # A process that is ending still holds the run's lock.
+    _, alive = psutil.wait_procs(others, timeout=ENDING_SECONDS)
+    if alive:
+        raise AssertionError(f"{ENDING_SECONDS} s after its {kill} was killed, these are alive: {alive}")
     return Ended(
         code=os.waitstatus_to_exitcode(status),
         killed=killed,
@@ -61,18 +82,16 @@ def restem(*arguments: str | Path, log: Path, kill_after: float | None = None) -
     )
 
 
-def _kill(process: psutil.Process) -> None:
+def _kill(process: psutil.Process, kill: str) -> list[psutil.Process]:
+    """Kills; returns the command's other processes, killed or not."""
     try:
-        processes = [*process.children(recursive=True), process]
+        others = process.children(recursive=True)
     except psutil.NoSuchProcess:
-        return
-    for one in processes:
-        try:
+        return []
+    for one in {GROUP: [*others, process], WORKER: others, PARENT: [process]}[kill]:
+        with contextlib.suppress(psutil.NoSuchProcess):
             one.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            continue
-    # A process that is ending still holds the run's lock.
-    psutil.wait_procs([one for one in processes if one.pid != process.pid], timeout=60)
+    return others
 
 
 def _open_files(process: psutil.Process) -> int:

@@ -25,7 +25,7 @@ retention: {{runs: 3, versions: {VERSIONS}, quarantine: 5}}
 CLASSES = (3, 4)  # how many digits are told apart; it changes now and then
 IMAGES = 24  # of each class
 # Shares of the nights.
-NEW_IMAGES, OTHER_CLASSES, KILLED, KILLED_CLEANING = 0.7, 0.1, 0.25, 0.2
+NEW_IMAGES, OTHER_CLASSES, KILLED, KILLED_CLEANING = 0.25, 0.06, 0.2, 0.2
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,6 @@ def write_span(folder: Path, night: Night, seed: int) -> None:
     chance = np.random.default_rng([seed, night.number])
     for digit in range(night.classes):
         target = folder / f"night-{night.number}" / str(digit)
-        target.mkdir(parents=True)
+        target.mkdir(parents=True, exist_ok=True)  # an interrupted night is repeated
         for index in chance.choice(np.flatnonzero(digits.target == digit), IMAGES, replace=False):
             Image.fromarray((digits.images[index] * 15.9).astype(np.uint8)).save(target / f"{index}.png")

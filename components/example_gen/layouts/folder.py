@@ -19,8 +19,9 @@ from dataclasses import replace
 
 from restem import storage
 from restem.errors import RestemError
-from restem.example_gen.config import DataConfig, compiled_group
+from restem.example_gen.config import DataConfig
 from restem.example_gen.dataset import ImageFile, Listing, Refused, first_few, relative
+from restem.example_gen.group_pattern import compiled_group
 from restem.example_gen.layouts.arrangement import Arrangement, arrange
 from restem.example_gen.selection import Selection
 

@@ -5,6 +5,7 @@ returns what Transform stores for the Trainer. If that is JPEG (image.store), th
 JPEG compression.
 """
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -57,7 +58,7 @@ def to_stored(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
 
     `decode_pixels` of a row equals `preprocess` of the image. It works image by image, so that all cores also encode.
     """
-    return tf.map_fn(lambda one: encode_pixels(_prepared(one, config), config), image_bytes)
+    return tf.map_fn(_stored_by(config.model_dump_json()), image_bytes, fn_output_signature=tf.string)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -84,6 +85,18 @@ def to_stored_marked(image_bytes: tf.Tensor, config: ImageConfig) -> tuple[tf.Te
         return encode_pixels(pixels, config), encode_missing(missing)
 
     return tf.map_fn(of_one, image_bytes, fn_output_signature=(tf.string, tf.string))
+
+
+@functools.lru_cache(maxsize=1)
+def _stored_by(config: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`to_stored` for one image, traced once: Transform builds the graph around it eight times."""
+    image = ImageConfig.model_validate_json(config)
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
+    def of_one(one: tf.Tensor) -> tf.Tensor:
+        return encode_pixels(_prepared(one, image), image)
+
+    return lambda one: of_one(one)
 
 
 def _prepared(image_bytes: tf.Tensor, config: ImageConfig, strict: tf.Tensor | bool = True) -> tf.Tensor:

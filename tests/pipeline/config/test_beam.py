@@ -57,3 +57,47 @@ def test_a_secret_in_an_argument_is_refused_and_not_shown(write, name, apart):
     with pytest.raises(ConfigError, match="a secret, which would be in the compiled pipeline") as caught:
         load_config(write(), [f"beam.args={json.dumps(args)}"])
     assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("runner", "arguments", "expected"),
+    [
+        ("direct", (), ("--direct_running_mode=multi_processing", "--direct_num_workers=4")),
+        ("flink", ("--flink_master=f:8081", "--environment_type=EXTERNAL"), ("--parallelism=4",)),
+        (
+            "dataflow",
+            ("--project=p", "--region=r", "--temp_location=gs://b/t", "--sdk_container_image=i"),
+            ("--num_workers=4", "--max_num_workers=4"),
+        ),
+    ],
+)
+def test_parallelism_becomes_the_runners_own_argument(runner, arguments, expected):
+    passed = BeamConfig(runner=runner, args=arguments, parallelism=4).pipeline_args()
+    assert passed[2:] == (*expected, *arguments)
+    assert not set(expected) & set(BeamConfig(runner=runner, args=arguments).pipeline_args())
+
+
+def test_one_worker_on_this_machine_stays_in_one_process():
+    assert BeamConfig(parallelism=1).pipeline_args() == BeamConfig().pipeline_args()
+
+
+@pytest.mark.parametrize(
+    ("values", "places"),
+    [
+        ({"args": ["--direct_num_workers=3"]}, ["beam.parallelism: 2", "beam.args[0]: --direct_num_workers=3"]),
+        ({"args": ["--direct_running_mode=in_memory"]}, ["beam.parallelism is 2", "beam.args[0]"]),
+        (
+            {"runner": "flink", "args": ["--flink_master=f:1", "--environment_type=EXTERNAL", "--parallelism", "2"]},
+            ["beam.parallelism: 2", "beam.args[2]: --parallelism"],
+        ),
+        ({"runner": "prism"}, ["no effect with runner prism", "up to 8 parts"]),
+        (
+            {"runner": "spark", "args": ["--spark_rest_url=s", "--environment_type=DOCKER"]},
+            ["spark.default.parallelism"],
+        ),
+    ],
+)
+def test_parallelism_without_effect_or_given_twice_is_refused_with_both_places(write, values, places):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(), [f"beam={json.dumps({**values, 'parallelism': 2})}"])
+    assert all(place in str(caught.value) for place in places), str(caught.value)

@@ -217,7 +217,8 @@ def test_statistics_cannot_be_matched_twice(write):
 
 
 def test_json_round_trip(write):
-    config = load_config(write(MINIMAL + "beam: {args: [--a, --b=c]}\n"), ["image.size=[16, 24]", "image.bands=[a, b]"])
+    path = write(MINIMAL + "beam: {args: [--streaming, --job_name=c]}\n")
+    config = load_config(path, ["image.size=[16, 24]", "image.bands=[a, b]"])
     assert config_from_json(config.model_dump_json()) == config
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from restem.errors import RestemError
@@ -48,6 +49,7 @@ def hang(request, emit):
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
     child = subprocess.Popen(["sleep", "600"])
+    Path(tempfile.gettempdir(), "written").touch()
     Path(request["pids"]).write_text(f"{os.getpid()} {child.pid}")
     emit({"event": "step", "step": "Hang", "state": "started", "seconds": 0.0})
     ctypes.CDLL(None).sleep(600)

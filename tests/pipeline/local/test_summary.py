@@ -67,6 +67,7 @@ def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
         "metrics": {"candidate": {"accuracy": 0.9, "loss": math.nan}},
         "requirements": [{"passed": True}],
         "slices": SLICES,
+        "same_model": False,
     }
     monkeypatch.setattr("restem.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
     lines = [{"path": f"{i}.png", "reason": "r", "bytes": 1} for i in range(30)]
@@ -104,7 +105,7 @@ def test_reads_the_outputs_of_the_steps(tmp_path, monkeypatch):
 
 
 def test_the_tuned_values_are_in_the_result_of_a_run_with_the_tuner(tmp_path, monkeypatch):
-    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "requirements": [], "slices": []}
+    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "requirements": [], "slices": [], "same_model": False}
     monkeypatch.setattr("restem.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
     trials = (
         Trial(1, {"train.batch_size": 8}, 1.0, Scores(9, 0.5, 0.5, 0.7)),
@@ -125,7 +126,7 @@ def test_the_tuned_values_are_in_the_result_of_a_run_with_the_tuner(tmp_path, mo
 
 
 def test_nothing_is_pushed_if_the_model_was_rejected(tmp_path, monkeypatch):
-    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "requirements": [], "slices": []}
+    verdict = {"blessed": False, "reason": "Bad.", "metrics": {}, "requirements": [], "slices": [], "same_model": False}
     monkeypatch.setattr("restem.evaluator.verdict.read_verdict", lambda evaluation, blessing: verdict)
     found = summary.summarise(outputs(tmp_path))
     assert found["pushed_to"] is None

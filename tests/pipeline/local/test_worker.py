@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from restem.pipeline.errors import Interrupted, WorkFailed, explain_failure
+from restem.pipeline.local.temporary import PREFIX, remove_leftovers
 from restem.pipeline.local.worker import run_in_worker, run_worker
 
 REPOSITORY = Path(__file__).parents[3]
@@ -85,18 +86,43 @@ def test_an_interrupt_ends_the_worker_and_its_children_at_once(tmp_path):
     wait_until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
 
 
-def test_a_worker_does_not_outlive_a_killed_parent(tmp_path):
+def test_a_worker_does_not_outlive_a_killed_parent_and_its_temporary_files_go(tmp_path, monkeypatch):
     pids = tmp_path / "pids"
     code = (
         "from pathlib import Path; from restem.pipeline.local.worker import run_worker; "
         f"run_worker('tests.pipeline.local.light_tasks:hang', {{'pids': {str(pids)!r}}}, "
         f"log=Path({str(tmp_path / 'log')!r}))"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env={**os.environ, "TMPDIR": str(temporary)}
+    )
     wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    remove_leftovers()
+    (folder,) = temporary.iterdir()  # in use
+    assert (folder / "written").is_file()
     parent.kill()
     parent.wait()
     wait_until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
+    # The next command removes what the killed one left.
+    assert run_worker("tests.pipeline.local.light_tasks:echo", {"a": 1}, log=tmp_path / "log")["a"] == 1
+    assert list(temporary.iterdir()) == []
+
+
+def test_temporary_folders_that_may_be_somebodys_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    new, old, linked = (tmp_path / f"{PREFIX}{name}" for name in ("new", "old", "linked"))
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (new, old, elsewhere):
+        folder.mkdir()
+        (folder / "file").touch()
+    os.utime(old, (0, 0))
+    linked.symlink_to(elsewhere)
+    remove_leftovers()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", linked.name, new.name]
+    assert (elsewhere / "file").is_file()
 
 
 def test_a_short_task_keeps_its_log_only_if_it_fails(tmp_path, monkeypatch, capsys):
@@ -113,6 +139,23 @@ def test_the_failed_step_is_named():
     error = ValueError("first line\nlast line")
     error.step = "Trainer"
     assert explain_failure(error) == ("the step Trainer failed: ValueError: last line.", False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Channel closed prematurely.",
+        "Pipeline job_1 failed in state FAILED: io.grpc.StatusRuntimeException: CANCELLED: client cancelled",
+        "SDK worker disconnected: worker_1, 3 active instructions, error: EOF",
+    ],
+)
+def test_a_worker_of_beam_that_ended_early_is_named(words):
+    error = RuntimeError(f"Traceback ...\n  {words}")
+    error.step = "Transform"
+    told, fixable = explain_failure(error)
+    assert told.startswith("the step Transform failed: a worker process of Beam ended before its work was done")
+    assert "memory" in told
+    assert not fixable
 
 
 def test_a_full_disk_is_named():

@@ -1,0 +1,204 @@
+"""`python -m tests.soak.kills`: runs that are killed at random moments end as a run that nobody disturbed.
+
+Killed with SIGKILL is the command, its working process, or both at once. A killed run is started again, and may be
+killed again. When it has ended, these must be as in the undisturbed run: the figures and the verdict, all weights bit
+for bit, the files in the root (no more and no fewer), and each step was finished once. No process and no temporary
+file stays.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import random
+import re
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.benchmarks.kills import trained
+from tests.soak.measure import GROUP, PARENT, WORKER, Ended, restem
+from tests.soak.year import Night, write_span
+
+CONFIG = """
+name: kills
+data: {path: images/night-1}
+image: {size: 16, channels: 1}
+model: {backbone: ResNet18, weights: none}
+stem: {cifar: true}
+train:
+  deterministic: true
+  batch_size: 32
+  head: {epochs: 2}
+  all: {epochs: 1}
+  checkpoint: {every: 0}
+evaluate: {min_accuracy: 0, min_improvement: -1}
+retention: {runs: 1}
+"""
+OUT = Path(__file__).parents[1] / "benchmarks" / "whole_run_kills.json"
+START = "start-up"
+RUNNING = re.compile(r"Component (\w+) is (running|finished)")
+COMPLETE = 3  # ML Metadata's number of a finished execution; one from the cache has another
+FIGURES = ("blessed", "reason", "requirements", "metrics", "quarantined")
+
+
+class Trial:
+    """A root on which one configuration runs, killed or not, until it has ended."""
+
+    def __init__(self, folder: Path, config: Path) -> None:
+        self.folder, self.root, self._config = folder, folder / "root", config
+        self.temporary = folder / "temporary"
+        self.temporary.mkdir(parents=True)
+
+    def run(self, kill_after: float | None = None, kill: str = GROUP, step: str = START) -> Ended:
+        """Starts it, or goes on; it is killed so many seconds after the step began, if it gets there."""
+        before = len(self._logs())
+
+        def begun() -> bool:
+            logs = self._logs()[before:]
+            return step == START or any(f"Component {step} is running" in log.read_text("utf-8") for log in logs)
+
+        command = ("run", "--config", self._config, "--root", self.root, "--json")
+        environment = {**os.environ, "TMPDIR": str(self.temporary)}
+        ended = restem(
+            *command,
+            log=self.folder / "console.log",
+            kill_after=kill_after,
+            kill=kill,
+            since=begun,
+            environment=environment,
+        )
+        alive = [
+            one for one in psutil.process_iter(["cmdline"]) if str(self.root) in " ".join(one.info["cmdline"] or ())
+        ]
+        assert not alive, f"these are still alive: {alive}"
+        return ended
+
+    def step(self) -> str:
+        """The step in which the newest start was killed."""
+        logs = self._logs()[-1:]  # none, if it was killed before it had one
+        found = RUNNING.findall(logs[0].read_text(encoding="utf-8")) if logs else []
+        name, state = found[-1] if found else ("", "")
+        return name if state == "running" else "between steps" if name else START
+
+    def _logs(self) -> list[Path]:
+        return sorted(self.root.glob("logs/*.log"), key=lambda file: file.stat().st_mtime)
+
+    def outcome(self, ended: Ended) -> dict[str, Any]:
+        """What must be as in the undisturbed run."""
+        assert ended.code == 0, f"exit code {ended.code}, see {self.folder}"
+        result = json.loads(ended.out.splitlines()[-1])
+        with contextlib.closing(sqlite3.connect(self.root / "metadata.sqlite")) as database:
+            steps = database.execute(
+                "SELECT Type.name, COUNT(*) FROM Execution JOIN Type ON Type.id = Execution.type_id"
+                " WHERE last_known_state = ? GROUP BY Type.name",
+                (COMPLETE,),
+            ).fetchall()
+        weights = {
+            name: (value.shape, value.tobytes()) for name, value in trained(self.root, ("Baseline", "Trainer")).items()
+        }
+        return {
+            "figures": {name: result[name] for name in FIGURES},
+            "weights": weights,
+            "steps": dict(steps),
+            "files": self._files(),
+            "temporary files": sorted(str(path) for path in self.temporary.rglob("*")),
+        }
+
+    def _files(self) -> Counter:
+        """The files of the root without the logs; numbers in their paths count executions and seconds."""
+        files = [path.relative_to(self.root) for path in self.root.rglob("*") if not path.is_dir()]
+        return Counter(re.sub(r"\d+", "N", str(path)) for path in files if path.parts[0] != "logs")
+
+
+def kill_runs(folder: Path, kills: int, seed: int, out: Path) -> dict[str, Any]:
+    """Kills so many times, each run until it ends; returns who was killed in which step.
+
+    Raises:
+      AssertionError: something is not as in the undisturbed run; the folder stays.
+    """
+    chance = random.Random(seed)
+    write_span(folder / "images", Night(1, True, 3, (), None), seed)
+    config = folder / "kills.yaml"
+    config.write_text(CONFIG, encoding="utf-8")
+    undisturbed = Trial(folder / "undisturbed", config)
+    first = undisturbed.run()
+    expected = undisturbed.outcome(first)
+    # A moment is random over the whole run: a step that takes twice as long is hit twice as often.
+    seconds: dict[str, float] = json.loads(first.out.splitlines()[-1])["seconds"]
+    begun = time.monotonic()
+    hits: Counter = Counter()
+    runs = 0
+    while sum(hits.values()) < kills:
+        trial = Trial(folder / f"run-{runs}", config)
+        while True:
+            who = chance.choice((PARENT, WORKER, GROUP))
+            (step,) = chance.choices(list(seconds), weights=list(seconds.values()))
+            ended = trial.run(kill_after=chance.uniform(0, seconds[step]), kill=who, step=step)
+            if not ended.killed or ended.code == 0:
+                break
+            hits[who, trial.step()] += 1
+        got = trial.outcome(ended)
+        for name, value in expected.items():
+            assert same(value, got[name]), f"{trial.folder}: {name} differ: {difference(value, got[name])}"
+        shutil.rmtree(trial.folder)
+        runs += 1
+        print(f"{sum(hits.values())} kills, {runs} runs ended as the undisturbed one, {dict(hits)}", flush=True)
+        result = {
+            "seed": seed,
+            "kills": sum(hits.values()),
+            "runs": runs,
+            "minutes": round((time.monotonic() - begun) / 60, 1),
+            "killed": {
+                who: sum(count for (one, _), count in hits.items() if one == who) for who in (PARENT, WORKER, GROUP)
+            },
+            "in": dict(sum((Counter({step: count}) for (_, step), count in hits.items()), Counter()).most_common()),
+            "weights": len(expected["weights"]),
+        }
+        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def same(expected: Any, got: Any) -> bool:
+    """Whether two values are equal; numbers to 1e-6: TFMA's batches follow the time they take."""
+    if isinstance(expected, float) and isinstance(got, float):
+        return math.isclose(expected, got, rel_tol=1e-6)
+    if isinstance(expected, dict) and isinstance(got, dict):
+        return expected.keys() == got.keys() and all(same(value, got[name]) for name, value in expected.items())
+    if isinstance(expected, list) and isinstance(got, list):
+        return len(expected) == len(got) and all(map(same, expected, got))
+    return bool(expected == got)
+
+
+def difference(expected: Any, got: Any) -> str:
+    """What two values do not share, shortly."""
+    if isinstance(expected, dict):
+        names = [name for name in {**expected, **got} if expected.get(name) != got.get(name)]
+        return str({name: (expected.get(name), got.get(name)) for name in names})[:2000]
+    return f"{expected}, {got}"[:2000]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.kills", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--folder", type=Path, help="default: a temporary one")
+    parser.add_argument("--out", type=Path, default=OUT)
+    given = parser.parse_args()
+    print(f"seed {given.seed}", flush=True)
+    folder = given.folder or Path(tempfile.mkdtemp(prefix="restem-kills-"))
+    kill_runs(folder, given.kills, given.seed, given.out)
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
