@@ -3,7 +3,7 @@
 Killed with SIGKILL is the command, its working process, or both at once. A killed run is started again, and may be
 killed again. When it has ended, these must be as in the undisturbed run: the figures and the verdict, all weights bit
 for bit, the files in the root (no more and no fewer), and each step was finished once. No process and no temporary
-file stays.
+file stays. --out adds up what several calls with other seeds did.
 """
 
 import argparse
@@ -120,7 +120,7 @@ class Trial:
 
 
 def kill_runs(folder: Path, kills: int, seed: int, out: Path) -> dict[str, Any]:
-    """Kills so many times, each run until it ends; returns who was killed in which step.
+    """Kills until `out` counts so many kills, each run until it ends; returns who was killed in which step.
 
     Raises:
       AssertionError: something is not as in the undisturbed run; the folder stays.
@@ -135,9 +135,12 @@ def kill_runs(folder: Path, kills: int, seed: int, out: Path) -> dict[str, Any]:
     # A moment is random over the whole run: a step that takes twice as long is hit twice as often.
     seconds: dict[str, float] = json.loads(first.out.splitlines()[-1])["seconds"]
     begun = time.monotonic()
+    done = read_done(out)
+    if seed in done["seeds"]:
+        raise SystemExit(f"{out} has the kills of the seed {seed} already")
     hits: Counter = Counter()
     runs = 0
-    while sum(hits.values()) < kills:
+    while done["kills"] + sum(hits.values()) < kills:
         trial = Trial(folder / f"run-{runs}", config)
         while True:
             who = chance.choice((PARENT, WORKER, GROUP))
@@ -151,20 +154,25 @@ def kill_runs(folder: Path, kills: int, seed: int, out: Path) -> dict[str, Any]:
             assert same(value, got[name]), f"{trial.folder}: {name} differ: {difference(value, got[name])}"
         shutil.rmtree(trial.folder)
         runs += 1
-        print(f"{sum(hits.values())} kills, {runs} runs ended as the undisturbed one, {dict(hits)}", flush=True)
         result = {
-            "seed": seed,
-            "kills": sum(hits.values()),
-            "runs": runs,
-            "minutes": round((time.monotonic() - begun) / 60, 1),
-            "killed": {
-                who: sum(count for (one, _), count in hits.items() if one == who) for who in (PARENT, WORKER, GROUP)
-            },
-            "in": dict(sum((Counter({step: count}) for (_, step), count in hits.items()), Counter()).most_common()),
+            "seeds": [*done["seeds"], seed],
+            "kills": done["kills"] + sum(hits.values()),
+            "runs": done["runs"] + runs,
+            "minutes": round(done["minutes"] + (time.monotonic() - begun) / 60, 1),
+            "killed": dict(Counter(done["killed"]) + Counter(who for who, _ in hits.elements())),
+            "in": dict((Counter(done["in"]) + Counter(step for _, step in hits.elements())).most_common()),
             "weights": len(expected["weights"]),
         }
+        print(f"{result['kills']} kills, {result['runs']} runs ended as the undisturbed one, {dict(hits)}", flush=True)
         out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return result
+    return read_done(out)
+
+
+def read_done(out: Path) -> dict[str, Any]:
+    """What earlier calls counted."""
+    if out.is_file():
+        return json.loads(out.read_text(encoding="utf-8"))
+    return {"seeds": [], "kills": 0, "runs": 0, "minutes": 0.0, "killed": {}, "in": {}}
 
 
 def same(expected: Any, got: Any) -> bool:
