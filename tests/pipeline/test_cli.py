@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from restem.pipeline import commands, imagenet
+from restem.pipeline import imagenet
 from restem.pipeline.commands import COMMANDS
 from tests.pipeline.conftest import LIGHT, MINIMAL
 
@@ -142,7 +141,7 @@ def test_init_inspect_on_a_folder_with_bad_files(images, tmp_path, monkeypatch):
     assert sum(found["splits"].values()) == 40
     assert [entry["path"] for entry in found["quarantined"]] == ["cat/note.png", "dog/half.png"]
     assert found["problem"] is None
-    shown = CliRunner().invoke(commands.restem, ["inspect", "--config", str(tmp_path / "new.yaml")])
+    shown = restem("inspect", "--config", "new.yaml", cwd=tmp_path)
     assert "dog/half.png (344 bytes): The PNG file is incomplete" in shown.stdout
     again = restem("init", "images", "--out", "new.yaml", cwd=tmp_path)
     assert again.returncode == 2
