@@ -4,6 +4,7 @@ import struct
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from restem.images.config import ImageConfig
@@ -35,6 +36,11 @@ def test_both_signatures_agree_with_the_model(network, image, pictures, tmp_path
     np.testing.assert_array_equal(by_bytes["labels"][:, 0], by_bytes["label"])
     assert json.loads((tmp_path / "model/assets.extra/classes.json").read_text()) == CLASSES
     assert json.loads((tmp_path / "model/assets.extra/stem.json").read_text()) == {"claim": "exact"}
+    # Each graph is there once, for all signatures: the network has two convolutions.
+    saved = saved_model_pb2.SavedModel.FromString((tmp_path / "model/saved_model.pb").read_bytes())
+    functions = saved.meta_graphs[0].graph_def.library.function
+    operations = [node.op for function in functions for node in function.node_def]
+    assert operations.count("Conv2D") == 2
 
 
 def test_images_of_other_sizes_and_formats_are_converted(network, image, tmp_path):

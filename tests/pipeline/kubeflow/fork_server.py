@@ -5,6 +5,7 @@ Each line of standard input is a JSON object: `module`, whose `main` runs, `argu
 exit code when it has ended, negative for a signal.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -24,6 +25,7 @@ def main() -> None:
         "restem.pipeline.pipeline",
     ):
         importlib.import_module(module)
+    gc.freeze()  # else the first collection of each process copies the memory of all these objects
     tempfile.tempdir = None  # each process has its own TMPDIR
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # standard output belongs to the answers
