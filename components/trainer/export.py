@@ -51,6 +51,7 @@ class _Servable(tf.Module):
 
         self._pixels_of: Callable[[tf.Tensor], tf.Tensor] = lambda data: pixels_of(data, tf.constant(False))
         self._pixels_of_a_client = pixels_of_a_client
+        self._max_pixels = max_pixels
         self._classes = classes
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
@@ -82,7 +83,7 @@ class _Servable(tf.Module):
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_lenient(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """The same for images of which some cannot be read: they have empty labels, zeros, and a reason in `error`."""
-        pixels, error = preprocess_readable(image_bytes, self._image, self._pixels_of_a_client)
+        pixels, error = preprocess_readable(image_bytes, self._image, self._pixels_of_a_client, self._max_pixels)
         read = error == ""
         answers = {
             name: tf.where(read if value.shape.rank == 1 else read[:, None], value, tf.zeros([], value.dtype))
