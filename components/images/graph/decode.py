@@ -192,6 +192,7 @@ def decode_marked(image_bytes: tf.Tensor, config: ImageConfig, *, strict: tf.Ten
 
 
 def is_blended(config: ImageConfig) -> bool:
+    """Whether transparency shows a background: then the decoders must tell a PNG's transparent colour."""
     return config.background is not None and config.bands is None
 
 
