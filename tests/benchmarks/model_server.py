@@ -10,6 +10,7 @@ UNAVAILABLE when it is full. An error in a merged batch is the answer to all its
 
 import argparse
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -81,14 +82,22 @@ class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Serves every signature of one model."""
 
     def __init__(self, folder: Path, batching: Batching) -> None:
+        self._folder, self._batching = folder, batching
         self._model = tf.saved_model.load(str(folder))
-        self._calls = {name: batched(self._model, folder, name, batching) for name in self._model.signatures}
+        self._calls: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def _call(self, name: str) -> Any:
+        with self._lock:
+            if name not in self._calls:
+                self._calls[name] = batched(self._model, self._folder, name, self._batching)
+            return self._calls[name]
 
     def Predict(
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
         """Answers a request; an error of TensorFlow has its code and message."""
-        call = self._calls[request.model_spec.signature_name]
+        call = self._call(request.model_spec.signature_name)
         (values,) = request.inputs.values()
         try:
             answers = call(tf.constant(tf.make_ndarray(values)))

@@ -35,9 +35,9 @@ from tests.tiny_model import STEM, record
 
 REPOSITORY = Path(__file__).parents[2]
 REQUESTS = 20_000
-OTHER = 2_000  # requests without batching, and with the signature that refuses a whole batch
+OTHER = 1_000  # requests without batching, and with the signature that refuses a whole batch
 MOST = 4_000  # pixels in width and height
-POOL, INVALID_ROUNDS, INVALID_SHARE = 400, 4, 0.15
+POOL, INVALID_ROUNDS, INVALID_SHARE = 300, 2, 0.15
 BOMB = 2**28  # bytes
 # Without a value_range the graph reads no floating point.
 IMAGE = ImageConfig(size=32, channels=3, value_range=(0.0, 65535.0))
@@ -138,11 +138,11 @@ class Memory:
         return [float(np.median(part)) for part in np.array_split(self.samples, 4)]
 
 
-def pool(model: Any, max_pixels: int, seed: int = 0) -> list[tuple[traffic.Sent, load.Answer]]:
+def pool(model: Any, max_pixels: int, count: int = POOL, seed: int = 0) -> list[tuple[traffic.Sent, load.Answer]]:
     """What the clients send, with the right answers; a few invalid images are repeated to be `INVALID_SHARE`."""
     rng = np.random.default_rng(seed)
     side = int(max_pixels**0.5)
-    whole = traffic.valid(rng, POOL, side, area=max_pixels)
+    whole = traffic.valid(rng, count, side, area=max_pixels)
     broken = [
         one for _ in range(INVALID_ROUNDS) for one in traffic.invalid(rng, whole, max_pixels=max_pixels, bomb=BOMB)
     ]
@@ -189,13 +189,14 @@ def entry(name: str, ours: float, theirs: float, what: str, unit: str, **more: A
     }
 
 
-def latencies(folder: Path, bare: Path) -> list[dict[str, Any]]:
+def latencies(folder: Path, bare: Path, most: int) -> list[dict[str, Any]]:
     """p50 and p99 of a request of one client, whose images are JPEG photographs of 500 x 375."""
     results = []
     photos = [photo(i) for i in range(64)]
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), np.uint8)
     with server(folder, timeout_micros=0) as (ours, _), server(bare, timeout_micros=0) as (theirs, _):
         for size, count in TIMED.items():
+            count = min(count, most)
             batches = [photos[i : i + size] for i in range(0, len(photos), size)]
             sides = {
                 "serving_default": milliseconds(Client(ours, "serving_default"), "image_bytes", batches, count // 2),
@@ -220,8 +221,22 @@ def loaded(folder: Path, signature: str, asked: list[Any], requests: int, batch:
     with server(folder, batch) as (address, pid):
         load.run(address, signature, asked[:8], 16, seed=1)  # warms up, as TensorFlow Serving does
         with Memory(pid) as memory:
-            tally = load.run(address, signature, asked, requests)
+            tally = load.run(address, signature, asked, requests, on_request=_progress(requests))
+    _say(
+        f"{signature}, batches of up to {batch}: {len(tally.wrong)} wrong, {tally.spoiled} spoiled, "
+        f"{tally.failed} failed; memory {[round(one / 2**20) for one in memory.quarters()]} MB, peak "
+        f"{memory.peak / 2**20:.0f} MB; p50 and p99 {np.percentile(tally.seconds, [50, 99]).round(3).tolist()} s"
+    )
     return tally, memory
+
+
+def _say(what: str) -> None:
+    print(f"{time.strftime('%X')} {what}", file=sys.stderr, flush=True)
+
+
+def _progress(requests: int) -> Callable[[int], None]:
+    """Says how far it is, ten times."""
+    return lambda done: _say(f"{done:,} of {requests:,} requests") if done % max(1, requests // 10) == 0 else None
 
 
 def serving(requests: int = REQUESTS) -> list[dict[str, Any]]:
@@ -233,11 +248,12 @@ def serving(requests: int = REQUESTS) -> list[dict[str, Any]]:
     other = min(OTHER, requests)
     with tempfile.TemporaryDirectory() as name:
         folder, bare = push(Path(name) / "model", MOST * MOST), push_bare(Path(name) / "bare")
-        asked = pool(tf.saved_model.load(str(folder)), MOST * MOST)
+        asked = pool(tf.saved_model.load(str(folder)), MOST * MOST, min(POOL, requests))
+        _say(f"{len(asked)} different images")
         tally, memory = loaded(folder, "serving_lenient", asked, requests, 32)
         apart, _ = loaded(folder, "serving_lenient", asked, other, 1)
         strict, _ = loaded(folder, "serving_default", asked, other, 32)
-        results = latencies(folder, bare)
+        results = latencies(folder, bare, requests)
     for one in (tally, apart, strict):
         if one.wrong:
             raise AssertionError(f"{len(one.wrong)} wrong answers: {Counter(one.wrong).most_common(5)}")

@@ -16,6 +16,8 @@ from tests.tiny_model import MAX_PIXELS, png
 
 # A batch runs only when it is full: what is sent at a time is in one batch, however slow the machine is.
 FULL = Batching(max_batch_size=4, batch_timeout_micros=600_000_000, num_batch_threads=1)
+OTHERS = (b"GIF", b"BM", container.SIGNATURE)
+REQUESTS = 200
 LEVELS = range(124, 133)  # around the tiny model's threshold: each has other probabilities
 
 
@@ -60,12 +62,12 @@ def test_clients_that_send_valid_and_invalid_images_at_a_time_get_the_right_answ
     model = tf.saved_model.load(str(tiny_model))
     images = [Image.new("L", rng.integers(1, 60, 2).tolist(), level) for level in LEVELS]
     whole = [Sent(f"png {i}", saved(one, "PNG"), True) for i, one in enumerate(images)]
-    whole += [Sent(kind.lower(), saved(images[5], kind), True) for kind in ("JPEG", "GIF", "BMP")]
-    whole.append(Sent("raw", container.pack(np.asarray(images[3])[..., None]), True))
-    broken = invalid(rng, whole, MAX_PIXELS, bomb=2**20)
+    whole.append(Sent("jpeg", saved(images[5], "JPEG"), True))
+    # tests/images/graph/test_lenient.py has the other formats.
+    broken = [one for one in invalid(rng, whole, MAX_PIXELS, bomb=2**20) if not one.data.startswith(OTHERS)]
     pool = [(one, load.alone(model, one)) for one in whole + broken]
     with served(tiny_model) as address:
-        tally = load.run(address, "serving_lenient", pool, 200)
+        tally = load.run(address, "serving_lenient", pool, REQUESTS)
     assert tally.wrong == []
-    assert (tally.failed, tally.spoiled, len(tally.seconds)) == (0, 0, 200)
-    assert len(tally.refused) > 20
+    assert (tally.failed, tally.spoiled, len(tally.seconds)) == (0, 0, REQUESTS)
+    assert len(tally.refused) > 10

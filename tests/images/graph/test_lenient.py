@@ -31,7 +31,7 @@ def make(config: ImageConfig):
 def changed(rng: np.random.Generator, data: bytes) -> bytes:
     """The file cut, or with a few other bytes, most of them in its header."""
     if rng.random() < 0.3:
-        return data[: int(rng.integers(1, len(data)))]
+        return data[: int(rng.integers(1, len(data) + 1))]
     values = np.frombuffer(data, np.uint8).copy()
     places = rng.integers(0, min(len(values), rng.choice([30, 60, 10**6])), 3)
     values[places] = rng.integers(0, 256, 3)
@@ -68,14 +68,19 @@ def test_a_batch_of_damaged_files_is_answered_as_each_of_them_alone(config):
     whole.append(container.pack(np.full((4, 4, 3), np.nan, np.float32)))
     rotated = Image.Exif()
     rotated[274] = 6
-    whole += [saved(Image.fromarray(picture), "JPEG", exif=rotated), without_marker(encoded("cmyk", picture)), b"", b"x"]
+    whole += [
+        saved(Image.fromarray(picture), "JPEG", exif=rotated),
+        without_marker(encoded("cmyk", picture)),
+        b"",
+        b"x",
+    ]
     batch = whole + [changed(rng, data) for data in whole for _ in range(CHANGES) if data]
     strict, lenient = make(image)
     found, reasons = (value.numpy() for value in lenient(tf.constant(batch)))
     for data, answer, reason in zip(batch, found, reasons, strict=True):
         try:
             expected = strict(tf.constant(data)).numpy()
-        except tf.errors.InvalidArgumentError:
+        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
             assert reason
             assert not answer.any()
         else:
