@@ -17,7 +17,7 @@ from tests.tiny_model import MAX_PIXELS, png
 # A batch runs only when it is full: what is sent at a time is in one batch, however slow the machine is.
 FULL = Batching(max_batch_size=4, batch_timeout_micros=600_000_000, num_batch_threads=1)
 OTHERS = (b"GIF", b"BM", container.SIGNATURE)
-REQUESTS = 200
+REQUESTS = 100
 LEVELS = range(124, 133)  # around the tiny model's threshold: each has other probabilities
 
 
