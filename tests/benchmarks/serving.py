@@ -212,7 +212,7 @@ def latencies(folder: Path, bare: Path, most: int) -> list[dict[str, Any]]:
                     ours_ms, bare_ms = (float(np.percentile(times[side], percent)) for side in (signature, "bare"))
                     what = "the same network for pixels, without decoding and preprocessing"
                     name = f"{signature}, batch {size}: p{percent}"
-                    results.append(entry(name, ours_ms, bare_ms, what, "ratio of times"))
+                    results.append(entry(name, ours_ms, bare_ms, what, "ratio of times", calls=len(times[signature])))
     return results
 
 
