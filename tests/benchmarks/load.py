@@ -1,5 +1,6 @@
 """Clients that send images to a model server at the same time, and compare each answer with the one that is right."""
 
+import itertools
 import threading
 import time
 from collections import Counter
@@ -111,7 +112,7 @@ def run(
     """
     tally, lock = Tally(), threading.Lock()
     crashed: list[Exception] = []
-    left = iter(range(requests))
+    left, done = iter(range(requests)), itertools.count(1)
 
     def work(number: int) -> None:
         rng, client = np.random.default_rng([seed, number]), Client(address, signature)
@@ -124,7 +125,7 @@ def run(
                 count = int(rng.integers(2, MOST_IN_A_REQUEST + 1)) if several else 1
                 chosen = [pool[i] for i in rng.integers(0, len(pool), count)]
                 _ask(client, chosen, tally, lock)
-                on_request(len(tally.seconds) + tally.failed + tally.spoiled)
+                on_request(next(done))
         except Exception as error:
             crashed.append(error)
         finally:
