@@ -60,6 +60,7 @@ class _Servable(tf.Module):
         self._pixels_of_a_client: Callable[[tf.Tensor], tf.Tensor] = lambda data: pixels_of_a_client(data)
         # Maps preprocessed pixels to probabilities and labels.
         self._answer: Callable[[tf.Tensor], dict[str, tf.Tensor]] = lambda pixels: answer(pixels)
+        self._max_pixels = max_pixels
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -80,7 +81,7 @@ class _Servable(tf.Module):
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_lenient(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """The same for images of which some cannot be read: they have empty labels, zeros, and a reason in `error`."""
-        pixels, error = preprocess_readable(image_bytes, self._image, self._pixels_of_a_client)
+        pixels, error = preprocess_readable(image_bytes, self._image, self._pixels_of_a_client, self._max_pixels)
         read = error == ""
         answers = {
             name: tf.where(read if value.shape.rank == 1 else read[:, None], value, tf.zeros([], value.dtype))

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import batch_norm, data, gate, kills, training, verdict
+from tests.benchmarks import batch_norm, data, gate, kills, serving, training, verdict
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -34,6 +34,7 @@ PARTS = {
     "gate": gate.gate,
     "verdict": verdict.verdict,
     "batch_norm": batch_norm.batch_norm,
+    "serving": serving.serving,
 }
 
 

@@ -44,6 +44,7 @@ _BMP_BITS_AT = 28
 _BMP_COMPRESSION_AT = 30
 _BMP_COLOURS_USED_AT = 46
 
+JPEG = b"\xff\xd8\xff"
 NOT_READ = "this is not a PNG, JPEG, BMP or GIF file; convert other formats with restem.images.encode_for_serving"
 BMP_NOT_READ = "only uncompressed BMP files with 8, 24 or 32 bits are supported"
 GIF_NOT_READ = (
@@ -168,7 +169,7 @@ def decode(image_bytes: tf.Tensor, config: ImageConfig, *, strict: tf.Tensor | b
     if config.nodata is not None:
         return decode_marked(image_bytes, config, strict=strict)[..., : config.count]
     depth = Depth(config.bits, config.value_range, strict=strict)
-    pixels = decode_raw(image_bytes, depth, transparent_colour=_is_blended(config))
+    pixels = decode_raw(image_bytes, depth, transparent_colour=is_blended(config))
     pixels = pick_bands(pixels, config) if config.bands is not None else to_channels(pixels, config)
     return tf.ensure_shape(pixels, [None, None, config.count])
 
@@ -184,13 +185,14 @@ def decode_marked(image_bytes: tf.Tensor, config: ImageConfig, *, strict: tf.Ten
       tf.errors.InvalidArgumentError: as `decode`; or the file is a JPEG, and image.nodata needs exact values.
     """
     depth = Depth(config.bits, config.value_range, config.nodata_rule, strict)
-    both = decode_raw(image_bytes, depth, transparent_colour=_is_blended(config))
+    both = decode_raw(image_bytes, depth, transparent_colour=is_blended(config))
     channels = tf.shape(both)[-1] // 2
     filled = missing.fill(both[..., :channels], both[..., channels:] != 0, config)
     return tf.ensure_shape(filled, [None, None, 2 * config.count])
 
 
-def _is_blended(config: ImageConfig) -> bool:
+def is_blended(config: ImageConfig) -> bool:
+    """Whether transparency shows a background: then the decoders must tell a PNG's transparent colour."""
     return config.background is not None and config.bands is None
 
 
@@ -205,20 +207,24 @@ def decode_raw(image_bytes: tf.Tensor, depth: Depth = Depth(), *, transparent_co
     Returns:
       uint8 or uint16 [height, width, channels]: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or bands.
     """
-    image_bytes = tf.reshape(image_bytes, [])
-    decoders = [
-        (b"\xff\xd8\xff", lambda data: depth.of_lossy(_decode_jpeg(data))),
+    return _by_start(tf.reshape(image_bytes, []), decoders(depth, transparent_colour=transparent_colour), depth)
+
+
+Decoder = Callable[[tf.Tensor], tf.Tensor]
+
+
+def decoders(depth: Depth, *, transparent_colour: bool = False) -> list[tuple[bytes, Decoder]]:
+    """The decoder of each format, as `decode_raw` uses it, behind the first bytes of its files."""
+    return [
+        (JPEG, lambda data: depth.of_lossy(upright(jpeg_pixels(data), data))),
         (b"\x89PNG\r\n\x1a\n", lambda data: _decode_png(data, depth, transparent_colour)),
         (b"GIF8", lambda data: depth.of_8_bits(_decode_gif(data))),
         (b"BM", lambda data: depth.of_8_bits(_decode_bmp(data))),
         (container.SIGNATURE, lambda data: _decode_container(data, depth)),
     ]
-    return _by_start(image_bytes, decoders, depth)
 
 
-def _by_start(
-    image_bytes: tf.Tensor, decoders: list[tuple[bytes, Callable[[tf.Tensor], tf.Tensor]]], depth: Depth
-) -> tf.Tensor:
+def _by_start(image_bytes: tf.Tensor, decoders: list[tuple[bytes, Decoder]], depth: Depth) -> tf.Tensor:
     """Decodes with the first decoder whose signature matches the start of the file.
 
     It nests tf.cond instead of using tf.switch_case, because tf.Transform cannot hash an operation with a list of
@@ -236,10 +242,10 @@ def _by_start(
     )
 
 
-def _decode_jpeg(image_bytes: tf.Tensor) -> tf.Tensor:
+def jpeg_pixels(image_bytes: tf.Tensor) -> tf.Tensor:
+    """A JPEG's pixels as they are stored, before its EXIF orientation."""
     # The default DCT is faster, but differs by up to 4 grey levels from the exact one that Pillow and others use.
-    pixels = tf.io.decode_jpeg(image_bytes, channels=0, dct_method="INTEGER_ACCURATE")
-    return upright(pixels, image_bytes)
+    return tf.io.decode_jpeg(image_bytes, channels=0, dct_method="INTEGER_ACCURATE")
 
 
 def _decode_png(image_bytes: tf.Tensor, depth: Depth, transparent_colour: bool) -> tf.Tensor:

@@ -4,6 +4,8 @@ The sizes in the headers: PNG specification, 11.2.1 (IHDR); GIF89a, 18; BITMAPIN
 tf.io.extract_jpeg_shape. GIF89a, 20 to 22: a frame's descriptor, its colours, and the sub-blocks of its data.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from restem.images import container
@@ -44,32 +46,32 @@ def checked(image_bytes: tf.Tensor, max_pixels: int) -> tf.Tensor:
     Raises:
       tf.errors.InvalidArgumentError: the file is larger; or it is a CMYK JPEG that TensorFlow shows inverted.
     """
-    image_bytes = tf.reshape(image_bytes, [])
+    return _by_start(tf.reshape(image_bytes, []), checks(max_pixels))
 
-    def starts(with_bytes: bytes) -> tf.Tensor:
-        return tf.strings.substr(image_bytes, 0, len(with_bytes)) == with_bytes
 
-    # Nested conditions, as in `decode`; other files are refused there.
+Check = Callable[[tf.Tensor], tf.Tensor]
+
+
+def checks(max_pixels: int) -> list[tuple[bytes, Check]]:
+    """The check of each format, as `checked` uses it, behind the first bytes of its files."""
+    return [
+        (JPEG, lambda data: _jpeg(data, max_pixels)),
+        (PNG, lambda data: _png(data, max_pixels)),
+        (GIF, lambda data: _gif(data, max_pixels)),
+        (BMP, lambda data: _bmp(data, max_pixels)),
+        (container.SIGNATURE, lambda data: _container(data, max_pixels)),
+    ]
+
+
+def _by_start(image_bytes: tf.Tensor, checks: list[tuple[bytes, Check]]) -> tf.Tensor:
+    """Nested conditions, as in `decode`; files of other formats are refused there."""
+    if not checks:
+        return image_bytes
+    (start, check), *others = checks
     return tf.cond(
-        starts(JPEG),
-        lambda: _jpeg(image_bytes, max_pixels),
-        lambda: tf.cond(
-            starts(PNG),
-            lambda: _png(image_bytes, max_pixels),
-            lambda: tf.cond(
-                starts(GIF),
-                lambda: _gif(image_bytes, max_pixels),
-                lambda: tf.cond(
-                    starts(BMP),
-                    lambda: _bmp(image_bytes, max_pixels),
-                    lambda: tf.cond(
-                        starts(container.SIGNATURE),
-                        lambda: _container(image_bytes, max_pixels),
-                        lambda: image_bytes,
-                    ),
-                ),
-            ),
-        ),
+        tf.strings.substr(image_bytes, 0, len(start)) == start,
+        lambda: check(image_bytes),
+        lambda: _by_start(image_bytes, others),
     )
 
 
@@ -82,11 +84,21 @@ def _within(image_bytes: tf.Tensor, width: tf.Tensor, height: tf.Tensor, max_pix
 
 
 def _jpeg(image_bytes: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    shape = tf.io.extract_jpeg_shape(image_bytes)
-    image_bytes = _within(image_bytes, shape[1], shape[0], max_pixels)
-    shown_right = tf.cond(shape[2] == _CMYK, lambda: _has_adobe_marker(image_bytes), lambda: tf.constant(True))
-    with tf.control_dependencies([tf.debugging.Assert(shown_right, [NO_MARKER])]):
+    image_bytes = jpeg_within(image_bytes, max_pixels)
+    with tf.control_dependencies([tf.debugging.Assert(is_shown_right(image_bytes), [NO_MARKER])]):
         return tf.identity(image_bytes)
+
+
+def jpeg_within(image_bytes: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    """A JPEG file, if its size is allowed; fails otherwise, and if it has no size."""
+    shape = tf.io.extract_jpeg_shape(image_bytes)
+    return _within(image_bytes, shape[1], shape[0], max_pixels)
+
+
+def is_shown_right(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Whether TensorFlow does not invert a JPEG: bool scalar. It fails only if the file has no size."""
+    channels = tf.io.extract_jpeg_shape(image_bytes)[2]
+    return tf.cond(channels == _CMYK, lambda: _has_adobe_marker(image_bytes), lambda: tf.constant(True))
 
 
 def _has_adobe_marker(image_bytes: tf.Tensor) -> tf.Tensor:
