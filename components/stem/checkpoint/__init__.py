@@ -9,6 +9,7 @@ pytorch.py   checkpoints of torchvision and timm
 hub.py       presets of KerasHub's ResNetBackbone
 names.py     the names that Keras gave to the layers of its ResNets over the years
 match.py     which tensor belongs to which layer
+layers_without.py  what the padding and pooling layers beside weights alone say of the network
 settings.py  where the file's network differs from the stock one
 front.py     what the layers in front of the ResNet do to the pixels
 operations.py  arithmetic in front of it, as preprocess_input leaves it
