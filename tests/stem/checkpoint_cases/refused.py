@@ -12,6 +12,8 @@ import numpy as np
 from ..checkpoint_models import Layer, around, changed, dense, plain, write_archive, write_named, write_weights
 from .case import LAMBDA, V1, case, head
 
+SSTABLE = bytes.fromhex("57fb808b247547db")  # the end of TensorFlow's tables
+
 
 def refused():
     group = "refused"
@@ -126,6 +128,13 @@ def refused():
     bytes_of("gzip", "net.h5.gz", b"\x1f\x8b\x08\x00rest", "Unpack it")
     bytes_of("JSON of an architecture", "net.json", b'{"class_name": "Functional"}', "no weights")
     bytes_of("TFLite", "net.tflite", b"\x1c\0\0\0TFL3....", "TFLite")
+    bytes_of("ONNX, as PyTorch exports it", "net.bin", b"\x08\x08\x12\x07pytorch\x1a\x052.5.0", "an ONNX model")
+    bytes_of("ONNX, of any program", "net.onnx", b"\x0a\x01x", "an ONNX model.*exported from")
+    bytes_of("a frozen graph of TensorFlow", "graph.pb", b"\x0a\x05\x0a\x01x", "a frozen graph")
+    bytes_of(
+        "TensorFlow's file named checkpoint", "checkpoint", b'model_checkpoint_path: "model.ckpt-9"', "TensorFlow check"
+    )
+    bytes_of("TensorFlow 1, slim: one file", "resnet_v1_50.ckpt", b"x" * 40 + SSTABLE, "TensorFlow checkpoint")
     bytes_of("random bytes", "net.bin", b"\x00\x01\x02\x03\x04", "not a weights file")
 
     def zipped(told, file, members, words):
@@ -142,6 +151,7 @@ def refused():
         "a PyTorch file.*not installed",
     )
     zipped("TorchScript", "script.pt", {"n/data.pkl": b"x", "n/constants.pkl": b"x"}, "TorchScript")
+    zipped("a program of torch.export", "net.pt2", {"n/archive_format": b"pt2"}, "torch.export")
     zipped("NumPy's .npz", "net.npz", {"a.npy": b"x"}, "NumPy")
     zipped("a zip archive with a checkpoint inside", "net.zip", {"folder/net.h5": b"x"}, "Unpack")
 
@@ -152,7 +162,7 @@ def refused():
 
     @case(group, "a TensorFlow checkpoint (prefix)", "model.ckpt", "TensorFlow checkpoint.*load_weights")
     def _(path):
-        Path(f"{path}.index").write_bytes(b"x" * 40 + bytes.fromhex("57fb808b247547db"))
+        Path(f"{path}.index").write_bytes(b"x" * 40 + SSTABLE)
         Path(f"{path}.data-00000-of-00001").write_bytes(b"x")
 
     @case(group, "no such file", "missing.h5", "not found")
