@@ -1,6 +1,7 @@
 """The ResNets of torchvision, timm and Hugging Face against what is read from their checkpoints: `make test-torch`.
 
-It needs PyTorch, torchvision, timm and transformers, but neither TensorFlow nor TFX, so it runs in an environment of its own.
+It needs PyTorch, torchvision, timm and transformers, but neither TensorFlow nor TFX, so it runs in an environment of
+its own.
 """
 
 import argparse
