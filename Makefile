@@ -2,7 +2,7 @@
 # make test    sets everything up, then runs all tests
 # make setup   only sets everything up; takes less than a second if that is done
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-image test-torch browser image bench soak lint audit format lock schemas clean
+.PHONY: help setup demo test test-fast test-image test-torch test-hub browser image bench soak lint audit format lock schemas clean
 
 bin := .venv/bin
 demo_root := runs/digits
@@ -10,7 +10,7 @@ demo_root := runs/digits
 types := build/types/restem
 locks := requirements.lock $(wildcard pipeline/environment/*.lock pipeline/environment/image/*.lock)
 # One process per core, at most four: each loads TensorFlow and TFX, 3 GB. Tests of one file share a process and fixtures.
-pytest := $(bin)/python -m pytest tests --ignore=tests/torch --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+pytest := $(bin)/python -m pytest tests --ignore=tests/torch --ignore=tests/hub --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 help:  ## shows this help
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,10 +29,15 @@ test: setup lint  ## all tests except those of the container image (minutes)
 test-fast: setup  ## the tests that do not run a whole pipeline
 	@$(pytest) -m "not e2e and not image"
 
-test-torch: setup  ## compares with PyTorch, torchvision and timm, in an environment of their own (some gigabytes)
+test-torch: setup  ## compares with PyTorch, torchvision, timm and transformers, in an environment of their own (some gigabytes)
 	@test -x build/torch/bin/python || python3 -m venv build/torch
-	@build/torch/bin/python -m pip install --quiet torch torchvision timm safetensors $$($(bin)/python -m pip freeze | grep -E '^(keras|h5py|numpy|pytest|pytest-timeout)==')
+	@build/torch/bin/python -m pip install --quiet torch torchvision timm transformers safetensors $$($(bin)/python -m pip freeze | grep -E '^(keras|h5py|numpy|pytest|pytest-timeout)==')
 	@KERAS_BACKEND=torch build/torch/bin/python -m pytest tests/torch --confcutdir=tests/torch -q
+
+test-hub: setup  ## compares with KerasHub, in an environment of its own (some gigabytes)
+	@test -x build/hub/bin/python || python3 -m venv build/hub
+	@build/hub/bin/python -m pip install --quiet keras-hub $$($(bin)/python -m pip freeze | grep -E '^(keras|tensorflow|h5py|numpy|pytest|pytest-timeout)==')
+	@build/hub/bin/python -m pytest tests/hub --confcutdir=tests/hub -q
 
 browser:  ## installs Chromium for the tests of the report page, on Debian or Ubuntu as root; does nothing if there is one
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \

@@ -23,7 +23,8 @@ INACTIVE = {
     *("Dropout", "SpatialDropout2D", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
     *("RandomBrightness", "RandomColorJitter", "RandomContrast", "RandomGrayscale", "RandomHue", "RandomSaturation"),
     *("RandomFlip", "RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom"),
-    *("RandomGaussianBlur", "RandomSharpness"),
+    *("RandomGaussianBlur", "RandomSharpness", "RandomInvert", "RandomPosterization", "RandomColorDegeneration"),
+    *("RandomElasticTransform", "RandomPerspective", "RandAugment", "AugMix", "MixUp", "CutMix"),
 }
 EPSILON = 1e-7  # keras.config.epsilon(), the smallest standard deviation of a Normalization layer
 

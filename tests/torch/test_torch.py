@@ -1,7 +1,10 @@
-"""The ResNets of torchvision and timm against what is read from their checkpoints: `make test-torch`.
+"""The ResNets of torchvision, timm and Hugging Face against what is read from their checkpoints: `make test-torch`.
 
-It needs PyTorch, torchvision and timm, but neither TensorFlow nor TFX, so it runs in an environment of its own.
+It needs PyTorch, torchvision, timm and transformers, but neither TensorFlow nor TFX, so it runs in an environment of
+its own.
 """
+
+import argparse
 
 import keras
 import numpy as np
@@ -10,6 +13,8 @@ import safetensors.torch
 import timm
 import torch
 import torchvision
+from torch.nn import Sequential
+from transformers import ResNetConfig, ResNetForImageClassification
 
 from components.stem import Preprocessing, StemError, StemSpec, load_backbone, modify_stem
 
@@ -42,8 +47,24 @@ OTHERS = {
     "seresnet50": (lambda: timm.create_model("seresnet50"), "a ResNet does not have"),
     "resnet200d": (lambda: timm.create_model("resnet200d"), "blocks of three convolutions in its stages"),
     "resnetv2_50": (lambda: timm.create_model("resnetv2_50"), r"no tensor layer1\.0"),
+    "deeplabv3_resnet50": (
+        lambda: torchvision.models.segmentation.deeplabv3_resnet50(weights=None, weights_backbone=None),
+        "DeepLab",
+    ),
+    "fcn_resnet50": (
+        lambda: torchvision.models.segmentation.fcn_resnet50(weights=None, weights_backbone=None),
+        "FCN",
+    ),
+    "a shortcut more": (lambda: with_shortcut(torchvision.models.resnet18()), r"layer2\.1\.downsample\.0"),
     "vgg": (lambda: torchvision.models.vgg11(), r"no tensor layer1\.0"),
 }
+
+
+def with_shortcut(network):
+    network.layer2[1].downsample = Sequential(torch.nn.Conv2d(128, 128, 1), torch.nn.BatchNorm2d(128))
+    return network
+
+
 SIZES = ((64, 64), (63, 97), (33, 50))
 
 
@@ -103,6 +124,11 @@ WRAPPED = {
     "Lightning": lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}},
     "DataParallel": lambda state: {f"module.{name}": value for name, value in state.items()},
     "backbone": lambda state: {f"backbone.{name}": value for name, value in state.items()},
+    "torch.compile": lambda state: {f"module._orig_mod.{name}": value for name, value in state.items()},
+    "moving average beside it": lambda state: {
+        "model": state,
+        "model_ema": {f"module.{name}": value * 2 for name, value in state.items()},
+    },
     "MoCo": lambda state: {
         "state_dict": {f"module.{part}.{name}": value for part in MOCO for name, value in state.items()}
     },
@@ -135,6 +161,63 @@ def test_a_whole_pickled_model_is_refused_and_nothing_in_it_runs(tmp_path):
         with pytest.raises(StemError, match="weights_only=True"):
             load_backbone("ResNet50", tmp_path / name)
     assert not marker.exists()
+
+
+def test_a_moving_average_a_quantised_network_and_two_networks_are_told_apart(resnet50, tmp_path):
+    state = resnet50.state_dict()
+    found = {
+        "student": ({"student": state, "teacher": state}, "holds several networks"),
+        "namespace": ({"model": state, "args": argparse.Namespace()}, "it needs argparse.Namespace"),
+        "quantised": (
+            {**state, "conv1.weight": torch.quantize_per_tensor(state["conv1.weight"], 0.1, 0, torch.qint8)},
+            "conv1.weight.*quantised",
+        ),
+        "integers": ({**state, "conv1.weight": state["conv1.weight"].to(torch.int8)}, "conv1.weight.*quantised"),
+    }
+    for name, (value, reason) in found.items():
+        torch.save(value, tmp_path / f"{name}.pth")
+        with pytest.raises(StemError, match=reason):
+            load_backbone("ResNet50", tmp_path / f"{name}.pth")
+
+
+CHILDREN = {
+    "RadImageNet": lambda network: {
+        f"backbone.{name}": value for name, value in Sequential(*list(network.children())[:-1]).state_dict().items()
+    },
+    "fastai": lambda network: {
+        "model": Sequential(Sequential(*list(network.children())[:-2]), torch.nn.BatchNorm1d(512)).state_dict()
+    },
+}
+
+
+@pytest.mark.parametrize("kind", CHILDREN)
+@pytest.mark.parametrize("name", ["resnet18", "resnet18d"])
+def test_the_children_of_a_network_in_a_sequential(kind, name, tmp_path):
+    network = randomised(timm.create_model(name))
+    torch.save(CHILDREN[kind](network), tmp_path / "model.pth")
+    read = load_backbone("ResNet18", tmp_path / "model.pth")
+    pixels = np.random.default_rng(1).normal(0, 1, (2, 63, 97, 3)).astype(np.float32)
+    found = keras.ops.convert_to_numpy(read(pixels, training=False))
+    assert difference(features(network, pixels), found) <= 1e-5
+
+
+HUGGING_FACE = {
+    "ResNet18": {"depths": [2, 2, 2, 2], "hidden_sizes": [64, 128, 256, 512], "layer_type": "basic"},
+    "ResNet50": {"num_channels": 5},
+}
+
+
+@pytest.mark.parametrize("name", HUGGING_FACE)
+def test_the_features_of_hugging_face_are_the_same(name, tmp_path):
+    network = randomised(ResNetForImageClassification(ResNetConfig(num_labels=7, **HUGGING_FACE[name])))
+    network.save_pretrained(tmp_path)
+    read = load_backbone(name, tmp_path / "model.safetensors")
+    for size in SIZES:
+        shape = (2, *size, network.config.num_channels)
+        pixels = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
+        with torch.no_grad():
+            expected = network.resnet(torch.tensor(pixels.transpose(0, 3, 1, 2))).pooler_output.numpy()[:, :, 0, 0]
+        assert difference(expected, keras.ops.convert_to_numpy(read(pixels, training=False))) <= 1e-5
 
 
 @pytest.mark.parametrize("case", OTHERS)

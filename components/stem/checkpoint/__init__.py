@@ -6,9 +6,12 @@ config.py    the model's configuration in JSON, of Keras 2 and 3, as plain layer
 layout.py    the layers, settings and shapes of the stock networks
 form.py      the same for ResNets in PyTorch's form
 pytorch.py   checkpoints of torchvision and timm
+state.py     the names in a state dict, turned into torchvision's
+state_file.py  its tensors, from safetensors or a file of torch.save
 hub.py       presets of KerasHub's ResNetBackbone
 names.py     the names that Keras gave to the layers of its ResNets over the years
 match.py     which tensor belongs to which layer
+layers_without.py  what the padding and pooling layers beside weights alone say of the network
 settings.py  where the file's network differs from the stock one
 front.py     what the layers in front of the ResNet do to the pixels
 operations.py  arithmetic in front of it, as preprocess_input leaves it

@@ -81,7 +81,7 @@ def _node(data: dict[str, Any], depth: int) -> Node | None:
         outputs = tuple(_sources(config["output_layers"]))
     if len({node.name for node in nodes}) != len(nodes):
         raise ValueError(f"two layers of {name!r} have the same name")
-    return Node(name, kind, rest, inputs, nodes, sequential, outputs)
+    return Node(name, kind, rest, inputs, nodes, sequential, outputs, data.get("inbound_nodes"))
 
 
 def _kind(data: dict[str, Any]) -> str:

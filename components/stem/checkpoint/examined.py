@@ -113,6 +113,8 @@ def channels_of(tensors: dict[str, dict[str, Tensor]], file: str) -> int:
 
 def top_of(stored: Stored, features: int) -> dict[str, Tensor] | None:
     shapes = stored.shapes()
+    if any(tensor.whole_numbers for tensor in stored.tensors):  # quantised: the second one may be its scale
+        return None
     if not shapes or len(shapes[0]) != 2 or shapes[0][0] != features or shapes[1:] not in ((), (shapes[0][1:],)):
         return None
     return dict(zip(("kernel", "bias"), stored.tensors, strict=False))

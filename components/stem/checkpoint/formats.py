@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -16,6 +17,8 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _SSTABLE = bytes.fromhex("57fb808b247547db")  # the end of a TensorFlow checkpoint's .index file
 _TORCH_OLD = (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80\x04\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
 _HEADER_BYTES = 1 << 25
+# ir_version, then producer_name or the graph: the first fields of an ONNX file as its exporters write them.
+_ONNX = re.compile(rb"\x08[\x03-\x14](\x12.(pytorch|tf2onnx|keras|onnx|skl2onnx|torch)|:)", re.DOTALL)
 SAVE = "save it with model.save('model.h5') or model.save_weights('model.weights.h5')"
 _TORCH = (
     "Of PyTorch's files, state dicts are read: save model.state_dict() with safetensors.torch.save_file or torch.save"
@@ -92,14 +95,15 @@ def _folder(path: Path) -> str:
             path,
             "a SavedModel folder",
             "If Keras wrote it, load it with Keras 2 (pip install tf_keras): "
-            "tf_keras.models.load_model(folder).save('model.h5'), and give that file",
+            "tf_keras.models.load_model(folder).save('model.h5'), and give that file. One of TensorFlow Hub has no "
+            "layers: give the checkpoint that it was made from",
         )
     if has(CONFIG) and has(WEIGHTS):
         return FOLDER
     if list(path.glob("*.index")):
         raise _tensorflow(path)
     if list(path.glob("*.safetensors")) or has("pytorch_model.bin"):
-        raise _refuse(path, "a folder of a PyTorch model", "Give the .safetensors file in it")
+        raise _refuse(path, "a folder of a PyTorch model", "Give the file in it: .safetensors, or pytorch_model.bin")
     raise StemError(f"{str(path)!r} is a folder, but no checkpoint is in it. Give the path of a file.")
 
 
@@ -119,6 +123,8 @@ def _zip(path: Path) -> str:
         if "constants.pkl" in ends:
             raise _refuse(path, "a TorchScript archive", f"{_TORCH}. Its pickle was not opened")
         return TORCH
+    if ends & {"archive_format", "archive_version"}:
+        raise _refuse(path, "a program of torch.export", _TORCH)
     if names and all(name.endswith(".npy") for name in names):
         raise _refuse(path, "a NumPy archive (.npz)", f"Set its arrays as weights of the Keras model and {SAVE}")
     if "saved_model.pb" in ends or any(name.endswith((".h5", ".hdf5", ".keras", ".index")) for name in names):
@@ -141,6 +147,14 @@ def _other(path: Path, start: bytes, end: bytes, size: int) -> StemError:
     if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and len(start) > 2:
         what = "a Python pickle, which can run any code and was not opened"
         return _refuse(path, what, f"If you trust its source, load it there and {SAVE}. {_TORCH}")
+    if text.startswith(b"model_checkpoint_path:") or path.name.endswith(".meta"):
+        return _tensorflow(path)
+    if path.suffix.lower() == ".onnx" or _ONNX.match(start):
+        what = "an ONNX model, in which the BatchNormalization is mostly merged into the convolutions"
+        return _refuse(path, what, "Give the PyTorch or Keras file that it was exported from")
+    if path.suffix.lower() == ".pb":
+        what = "a frozen graph of TensorFlow or the file of a SavedModel"
+        return _refuse(path, what, f"Give the checkpoint that it was made from; if Keras wrote it, load it and {SAVE}")
     if start[4:8] == b"TFL3":
         return _refuse(path, "a TFLite model", "Give the Keras file it was converted from")
     if start.startswith((b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"BZh")) or start[257:262] == b"ustar":

@@ -47,11 +47,15 @@ ERRORS = (
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """One array: where it is, what it is (`kernel`, or its position `0` if nothing says it), and its shape."""
+    """One array: where it is, what it is (`kernel`, or its position `0` if nothing says it), and its shape.
+
+    `whole_numbers`: its values are integers, as those of a quantised layer.
+    """
 
     path: str
     role: str
     shape: tuple[int, ...]
+    whole_numbers: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,8 +149,14 @@ def opened(path: Path, kind: str) -> Iterator[h5py.File]:
                 yield weights
     except StemError:
         raise
+    except _QuantisedError as error:
+        raise StemError(f"{str(path)!r}: {error}") from None
     except ERRORS as error:
         raise damaged(path, error) from None
+
+
+class _QuantisedError(ValueError):
+    """A tensor of a layer whose weights are integers with a scale."""
 
 
 def _member(archive: zipfile.ZipFile, file: Any) -> io.IOBase:
@@ -210,10 +220,16 @@ def check_stored(file: h5py.File, tensor: Tensor) -> h5py.Dataset:
 def read_tensor(file: h5py.File, tensor: Tensor) -> np.ndarray:
     """The values of an array that the file really stores."""
     data = check_stored(file, tensor)
-    if _attribute(data, "dtype") == ["bfloat16"]:
+    # Keras's .h5 has bfloat16 as two bytes without a meaning; .weights.h5 and .keras say what they are.
+    if _attribute(data, "dtype") == ["bfloat16"] or data.dtype == np.dtype("V2"):
         return (np.asarray(data).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
     values = np.asarray(data)
-    if values.dtype.kind not in "fiu":
+    if values.dtype.kind in "iu":
+        raise _QuantisedError(
+            f"{tensor.path} has values of the type {values.dtype}: it is quantised. Give the checkpoint from before "
+            "the quantisation."
+        )
+    if values.dtype.kind != "f":
         raise ValueError(f"{tensor.path} has values of the type {values.dtype}")
     return values
 
@@ -300,7 +316,7 @@ def _named(root: h5py.Group, names: list[str], datasets: dict[str, h5py.Dataset]
             if data is None:
                 raise ValueError(f"the tensor {weight!r} of {group!r} is missing")
             *places, last = weight.split("/")
-            scopes.setdefault(tuple(places), []).append(Tensor(f"{path}/{weight}", role_of(last), tuple(data.shape)))
+            scopes.setdefault(tuple(places), []).append(_tensor(f"{path}/{weight}", role_of(last), data))
         owners = {scope[-1] if scope else "" for scope in scopes}
         for scope, tensors in scopes.items():
             # One scope: a layer, whose group has its name. Several: a model, whose layers are named by the scopes.
@@ -308,6 +324,10 @@ def _named(root: h5py.Group, names: list[str], datasets: dict[str, h5py.Dataset]
             name = scope[-1] if inside and scope else group
             found.append(Stored(group if inside else "", name, "", 0, tuple(tensors)))
     return tuple(found)
+
+
+def _tensor(path: str, role: str, data: h5py.Dataset) -> Tensor:
+    return Tensor(path, role, tuple(data.shape), data.dtype.kind in "iu")
 
 
 def _same(scope: str, group: str) -> bool:
@@ -338,7 +358,7 @@ def _counted(
     for path, data in datasets.items():
         place, _, last = path.rpartition("/")
         if place.endswith("/vars") and not path.startswith(_NOT_LAYERS):
-            groups.setdefault(place.removesuffix("/vars"), []).append(Tensor(path, last, tuple(data.shape)))
+            groups.setdefault(place.removesuffix("/vars"), []).append(_tensor(path, last, data))
     found = []
     for place, tensors in groups.items():
         container, kind, number = _place(place)

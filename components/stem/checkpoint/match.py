@@ -10,7 +10,7 @@ from ..errors import StemError
 from ..given import Placed
 from .config import Node, snake
 from .hdf5 import Storage, Stored, Tensor
-from .layout import FIRST, Layout, Part
+from .layout import FIRST, STEM_FILTERS, Layout, Part
 from .names import present_name
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # Keras 2.16 and 3; Keras 2.12 to 2.15
@@ -83,7 +83,8 @@ def by_order(storage: Storage, layouts: Iterable[Layout]) -> tuple[Layout, dict[
                 found = _in_order([part for part in parts if part.kind == "Conv2D"], behind)
                 for skip in range(len(norms) + 1) if found else ():
                     more = _in_order([part for part in parts if part.kind != "Conv2D"], norms[skip:])
-                    if more:
+                    # One of the stem's size stands behind its convolution, where the stock network has none.
+                    if more and all(norm.shapes()[0] != (STEM_FILTERS,) for norm in norms[:skip]):
                         return layout, found | more, [*convolutions[: starts[0]], *norms[:skip]]
     return None
 

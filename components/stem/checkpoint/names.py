@@ -35,6 +35,7 @@ def is_old(name: str) -> bool:
 
 
 _OTHERS = {
+    "ResNet of classification_models (segmentation_models), whose layers are in another order": "stage1_unit1_conv1",
     "VGG": "block1_conv1",
     "MobileNet": "conv_dw_1",
     "MobileNetV2": "Conv1_relu",

@@ -65,6 +65,8 @@ def operation_of(node: Node) -> tuple[str, Any] | None:
             if first["class_name"] != "__keras_tensor__" or len(rest) + len(call["kwargs"]) > 1:
                 return None
             found = {**call["kwargs"], **({"y": rest[0]} if rest else {})}
+            if name == "cast":  # an operation of its own, with the type in its configuration
+                found = {"dtype": node.config.get("dtype")}
         else:
             return None
         if name == "cast":

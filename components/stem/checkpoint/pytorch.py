@@ -1,14 +1,10 @@
-"""Checkpoints of torchvision's and timm's ResNets: their names, shapes and tensors. The network: ../pytorch.py.
-
-A .safetensors file is read by the library safetensors. Files of torch.save are pickles: torch.load reads them with
-weights_only=True, which refuses everything but tensors, if PyTorch is installed.
-"""
+"""Checkpoints of torchvision's and timm's ResNets: their names, shapes and tensors. The network: ../pytorch.py."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +17,21 @@ from .form import FORMS, Form, layout_of_form
 from .hdf5 import Tensor
 from .head import TOP
 from .layout import BLOCKS, layout_of
+from .state import MARK, Shape, config_beside, dilated, is_moving_average, torchvision_names, unsure_of
+from .state_file import read_pickle, read_safetensors, read_shapes
 
-_MARK = "layer1.0.conv1.weight"
 _BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(.+)")
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+_PART = re.compile(r"(layer[1-4]|conv1|bn1)\.")
 _DEEP = 3  # convolutions of a deep stem: conv1.0, conv1.3 and conv1.6, with a BatchNormalization and a ReLU between
-# Beside the parts of a Lightning or training checkpoint, the dictionaries that hold the network.
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "ema_state_dict", "state_dict_ema")
 
 ASSUMED = (
     "A state dict has no settings. Assumed are those of torchvision and timm: ReLU, the stride of a stage in its first "
     "3x3 convolution, no dilation, a max pool of 3x3 with stride 2, no blurring, BatchNormalization with an epsilon of "
     "1e-05. If the network had others, the results will be wrong without a message."
 )
+_TOP_ASSUMED = "If the classifier is kept: softmax behind it."
 CONVENTION = "torch"  # how torchvision and timm scale colours: ImageNet's mean and standard deviation
-
-Shape = tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +43,8 @@ class Described:
         classes: of the layer `fc`; None if there is none.
         prefix: of the network's names.
         left_out: names that are not taken.
+        unsure: why something in front of the network may change its input; '' if nothing points to it.
+        stored: the name in the file of each tensor with torchvision's name.
         state: the tensors, of a file that was unpickled to look at it; otherwise they are read later.
     """
 
@@ -55,6 +52,8 @@ class Described:
     classes: int | None
     prefix: str
     left_out: tuple[str, ...]
+    unsure: str = ""
+    stored: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
     state: Mapping[str, np.ndarray] | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
@@ -106,7 +105,15 @@ def describe_state(shapes: Mapping[str, Shape], file: str) -> Described:
     left = tuple(
         name for name in shapes if not (name.startswith(prefix) and taken.fullmatch(name.removeprefix(prefix)))
     )
-    described = Described(form, classes, prefix, left)
+    rest = {name: shapes[name] for name in left}
+    what = dilated(rest)
+    if what:
+        raise _other(
+            file,
+            f"it is the ResNet of a segmentation network, {what}, whose last stages are mostly dilated instead of "
+            "strided, and a state dict does not say how; give a ResNet that classifies images",
+        )
+    described = Described(form, classes, prefix, left, unsure_of(rest, channels))
     _check_shapes(described, own, file)
     return described
 
@@ -132,8 +139,15 @@ def examine_pytorch(path: Path, kind: str) -> Examined:
         StemError: it is damaged, cannot be opened safely, or holds another network.
     """
     state = None if kind == formats.SAFETENSORS else read_pickle(path)
-    shapes = read_shapes(path) if state is None else {name: array.shape for name, array in state.items()}
-    found = dataclasses.replace(describe_state(shapes, str(path)), state=state)
+    stored_shapes = read_shapes(path) if state is None else {name: array.shape for name, array in state.items()}
+    stored = torchvision_names([*stored_shapes])
+    if state is not None:
+        state = {name: state[old] for name, old in stored.items()}
+    other, unsure = config_beside(path)
+    if other:
+        raise _other(str(path), other)
+    described = describe_state({name: stored_shapes[old] for name, old in stored.items()}, str(path))
+    found = dataclasses.replace(described, state=state, stored=stored)
     form = found.form
     tensors: dict[str, dict[str, Tensor]] = {}
     for name, module, shape in parts_of(found):
@@ -155,9 +169,9 @@ def examine_pytorch(path: Path, kind: str) -> Examined:
         features=form.features,
         classes=found.classes,
         front=None,
-        unsure="",
-        left_out=found.left_out,
-        assumed=(ASSUMED,),
+        unsure=found.unsure or unsure,
+        left_out=tuple(stored[name] for name in found.left_out),
+        assumed=(ASSUMED, *((_TOP_ASSUMED,) if found.classes else ())),
         described=found,
     )
 
@@ -190,7 +204,9 @@ def read_state(found: Examined) -> dict[str, np.ndarray]:
         modules = [module for name, module, _ in parts_of(described) if name.endswith("_conv")]
         names += [f"{described.prefix}{module}.bias" for module in modules]
         names += [f"{described.prefix}fc.{part}" for part in ("weight", "bias")]
-        state = read_safetensors(found.path, names)
+        stored = described.stored
+        values_of = read_safetensors(found.path, [stored[name] for name in names if name in stored])
+        state = {name: values_of[stored[name]] for name in names if name in stored}
     values: dict[str, np.ndarray] = {}
     for name, module, _ in parts_of(described):
         if name.endswith("_bn"):
@@ -247,7 +263,9 @@ def _block_module(place: int, kind: str, average: bool) -> str:
 
 def _prefix(shapes: Mapping[str, Shape], file: str) -> str:
     """What stands in front of the network's names, as in module.encoder_q.layer1.0.conv1.weight."""
-    found = [name.removesuffix(_MARK) for name in shapes if name == _MARK or name.endswith(f".{_MARK}")]
+    found = [name.removesuffix(MARK) for name in shapes if name == MARK or name.endswith(f".{MARK}")]
+    plain = [prefix for prefix in found if not is_moving_average(prefix)]
+    found = plain if len(plain) == 1 else found
     # MoCo's checkpoints have the network and its moving average.
     queries = [prefix for prefix in found if "encoder_q." in prefix]
     if len(found) > 1 and len(queries) == 1:
@@ -255,12 +273,19 @@ def _prefix(shapes: Mapping[str, Shape], file: str) -> str:
     if len(found) > 1:
         raise _other(file, f"it holds several networks ({', '.join(found)}): save one of them")
     if not found:
-        raise _other(file, f"it has no tensor {_MARK}")
+        first = ", ".join(sorted(shapes)[:3])
+        raise _other(file, f"it has no tensor {MARK}{f' (but {first})' if first else ''}")
     return found[0]
 
 
 def _check_shapes(described: Described, own: Mapping[str, Shape], file: str) -> None:
-    """Every tensor that the network needs is there, with its shape."""
+    """Every tensor that the network needs is there, with its shape, and no other one is in its blocks and stem."""
+    modules = {module for _, module, _ in parts_of(described)}
+    more = sorted({name.rpartition(".")[0] for name in own if _PART.match(name)} - modules)
+    if more:
+        raise _other(
+            file, f"it has the layer {described.prefix}{more[0]}, which {described.form.backbone} does not have"
+        )
     for name, module, shape in parts_of(described):
         for part in NORM.values() if name.endswith("_bn") else ("weight",):
             given = own.get(f"{module}.{part}")
@@ -280,72 +305,3 @@ def _check_bias(own: Mapping[str, Shape], module: str, size: int, prefix: str, f
 
 def _other(file: str, why: str) -> StemError:
     return StemError(f"{file!r} is a PyTorch checkpoint, but none of {', '.join(FORMS)}: {why}.")
-
-
-def read_shapes(path: Path) -> dict[str, Shape]:
-    """The shapes in a .safetensors file, from its header alone.
-
-    Raises:
-        StemError: it is damaged, or the library safetensors is missing.
-    """
-    with _opened(path) as file:
-        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - it is no dict
-
-
-def read_safetensors(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Tensors of a .safetensors file as float32.
-
-    Raises:
-        StemError: it is damaged, or the library safetensors is missing.
-    """
-    with _opened(path) as file:
-        held = set(file.keys())
-        return {name: np.asarray(file.get_tensor(name), np.float32) for name in names if name in held}
-
-
-def _opened(path: Path) -> Any:
-    try:
-        import safetensors
-    except ModuleNotFoundError:
-        raise StemError(
-            f"{str(path)!r} is a safetensors file, and the package safetensors is missing: pip install safetensors"
-        ) from None
-    try:
-        return safetensors.safe_open(str(path), framework="numpy")
-    except (safetensors.SafetensorError, OSError) as error:
-        raise StemError(f"{str(path)!r} is damaged or incomplete: {error}. Copy or download it again.") from None
-
-
-def read_pickle(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a file of torch.save as float32; nothing but tensors is unpickled.
-
-    Raises:
-        StemError: PyTorch is missing, or the file holds more than tensors and plain values.
-    """
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise StemError(
-            f"{str(path)!r} is a PyTorch file. Its pickle is read by PyTorch alone, which is not installed: pip "
-            "install torch, or save the tensors there: safetensors.torch.save_file(model.state_dict(), FILE)."
-        ) from None
-    try:
-        loaded = torch.load(str(path), map_location="cpu", weights_only=True)
-    except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise StemError(
-            f"{str(path)!r} cannot be read with torch.load(weights_only=True): {first}. Save its state_dict() alone."
-        ) from None
-    tensors: dict[str, np.ndarray] = {}
-
-    def collect(value: Any, above: str) -> None:
-        for key, one in value.items():
-            if isinstance(one, torch.Tensor):
-                tensors[f"{above}{key}"] = one.float().numpy()
-            elif isinstance(one, Mapping) and key in WRAPPERS:
-                collect(one, f"{above}{key}.")
-
-    if not isinstance(loaded, Mapping):
-        raise StemError(f"{str(path)!r} holds a {type(loaded).__name__}, not a state dict. Save model.state_dict().")
-    collect(loaded, "")
-    return tensors

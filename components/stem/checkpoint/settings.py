@@ -29,7 +29,7 @@ _ENDINGS_WITHOUT_EFFECT = (
     "_initializer",
     "_regularizer",
     "_constraint",
-    "_lora_rank",
+    "lora_rank",  # .keras and .weights.h5 have the kernel with it; in .h5 the shapes differ
     "quantization_config",
     "lora_alpha",
 )

@@ -11,6 +11,7 @@ from . import config
 from .examined import Examined, channels_of, chosen, of_keras, top_of
 from .hdf5 import Storage, Stored
 from .head import TOP
+from .layers_without import unpadded_pool
 from .layout import BLOCKS, EPSILON, FIRST, Layout, layout_of
 from .match import arranged, by_names, by_order
 from .names import is_old, other_family
@@ -24,12 +25,13 @@ def examine_weights(path: Path, kind: str, storage: Storage, expected: str | Non
     if not storage.layers:
         raise StemError(f"{file!r} contains no weights in one of Keras's formats.")
     assumed = []
+    family = other_family({layer.name or "" for layer in storage.layers})
     named = by_names(storage, file)
     ahead: list[Stored] = []
     if named:
         layout = chosen(file, set(named), expected)
     else:
-        ordered = by_order(storage, [layout_of(name) for name in BLOCKS])
+        ordered = None if family else by_order(storage, [layout_of(name) for name in BLOCKS])
         if ordered is None:
             raise _other_network(file, storage, expected)
         layout, named, ahead = ordered
@@ -37,13 +39,16 @@ def examine_weights(path: Path, kind: str, storage: Storage, expected: str | Non
             "The file does not name its layers: they are matched by their order and shapes, which fit "
             f"{layout.backbone} in every layer."
         )
-    _refuse_other_form(storage, named[FIRST], layout, file)
+    old = any(is_old(named[part.name].name or "") for part in layout.weighted)
+    unpadded = unpadded_pool(storage, named[FIRST], layout, old, file)
     tensors, changes = {}, {}
     for part in layout.weighted:
         tensors[part.name], changed = arranged(part, named[part.name], {}, file, layout.backbone, known=False)
         if changed:
             changes[part.name] = changed
-    old = [part.name for part in layout.weighted if is_old(named[part.name].name or "")]
+    if unpadded:
+        changes["pool1_pad"] = {"padding": [[0, 0], [0, 0]]}
+        assumed.append("The file lists no padding in front of the max pool, as in Keras 2.0: so it pools without one.")
     if old:
         for part in layout.parts:
             if part.kind == "BatchNormalization":
@@ -51,7 +56,7 @@ def examine_weights(path: Path, kind: str, storage: Storage, expected: str | Non
     without = sum("use_bias" in change for change in changes.values())
     if without:
         assumed.append(f"{without} convolutions differ from Keras's network in having a bias or not; this is kept.")
-    assumed.append(_settings_told(layout, bool(old)))
+    assumed.append(_settings_told(layout, old))
     taken = {id(stored) for stored in named.values()}
     left = [stored for stored in storage.layers if id(stored) not in taken]
     channels = channels_of(tensors, file)
@@ -84,31 +89,6 @@ def examine_weights(path: Path, kind: str, storage: Storage, expected: str | Non
         assumed=tuple(assumed),
     )
     return dataclasses.replace(found, format=f"{found.format}, of a class of its own") if whole else found
-
-
-def _refuse_other_form(storage: Storage, first: Stored, layout: Layout, file: str) -> None:
-    """Refuses weights with Keras's names and shapes from a network that pads or pools as PyTorch and KerasHub do.
-
-    Such networks have their strides elsewhere. Keras writes the names, or the number, of layers without weights, too.
-    """
-    if layout.backbone not in BLOCKS:
-        return
-    v2 = layout.backbone.endswith("V2")
-    if storage.by_name:
-        other = ("pool1_take" if v2 else "conv2_block1_2_pad") in storage.order
-    else:
-        beside = [kind for container, kind in storage.empty if container == first.container]
-        pads, pools = (
-            (beside.count(config.snake(kind)), sum(part.kind == kind for part in layout.parts))
-            for kind in ("ZeroPadding2D", "MaxPooling2D")
-        )
-        other = 0 < pools[0] < pools[1] if v2 else pads[0] > pads[1]
-    if other:
-        raise StemError(
-            f"{file!r} has the weights of a {layout.backbone} whose padding or pooling layers are not Keras's: its "
-            "strides may be those of PyTorch or KerasHub, and weights alone do not say it. Give the file that it was "
-            "made from (.safetensors, .pth, a preset's folder), or a .keras file that restem stem --out wrote."
-        )
 
 
 def _settings_told(layout: Layout, old: bool) -> str:

@@ -51,6 +51,7 @@ def examine_whole(path: Path, kind: str, storage: Storage, root: Node, found: Fo
     if front and nodes[0].config.get("data_format") == "channels_first" and len(set(front.scale + front.offset)) > 2:
         raise StemError(f"{file!r}: layers in front of a ResNet of channels-first images are not known here.")
     classes = _add_top(tensors, changes, storage, root, head, layout, file)
+    assumed = [*_training_told(root, found, storage.version), *_precision_told(found)]
     left = [f"the layers behind the ResNet: {', '.join(head.told)}"] if head.told else []
     left += ["the optimizer's state"] if storage.config and "training_config" in storage.config else []
     return of_keras(
@@ -66,8 +67,45 @@ def examine_whole(path: Path, kind: str, storage: Storage, root: Node, found: Fo
         classes=classes,
         front=front,
         left_out=tuple(left),
+        assumed=tuple(assumed),
         root=root,
     )
+
+
+def _training_told(root: Node, found: Found, version: str) -> list[str]:
+    """Keras 2 does at inference what a layer does in training, if it is called so. Keras 3 does not."""
+    if not version.startswith(("1.", "2.")):
+        return []
+    nodes, model = [], root
+    for name in found.model.path:
+        model = model.child(name)
+        nodes.append(model)
+    nodes += [node for node in model.nodes or () if node.kind == "BatchNormalization"]
+    called = [node.name for node in nodes if _calls_training(node.calls)]
+    if not called:
+        return []
+    return [
+        f"The model calls {called[0]!r} with training=True, so in Keras {version} its BatchNormalization takes the "
+        "statistics of the images at hand. The stored statistics are taken here: the model's own answers are others."
+    ]
+
+
+def _calls_training(calls: Any) -> bool:
+    """Whether training=True is among the arguments of a call, as it is in a configuration."""
+    if isinstance(calls, dict):
+        return calls.get("training") is True or any(map(_calls_training, calls.values()))
+    return isinstance(calls, list) and any(map(_calls_training, calls))
+
+
+def _precision_told(found: Found) -> list[str]:
+    given = found.model.node.child(found.first).config.get("dtype")
+    policy = given.get("config", {}).get("name") if isinstance(given, dict) else given
+    if not isinstance(policy, str) or "float16" not in policy:
+        return []
+    return [
+        f"The model computes in {policy:.40}. The same weights are used here in 32 bits: the model's own answers "
+        "differ by its rounding, about 0.001 for float16 and 0.01 for bfloat16."
+    ]
 
 
 def _by_structure(file: str, found: Found, expected: str | None) -> Layout:
