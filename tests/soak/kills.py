@@ -15,7 +15,6 @@ import random
 import re
 import shutil
 import sqlite3
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -209,4 +208,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
