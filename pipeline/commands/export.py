@@ -38,7 +38,7 @@ def export(model_dir: str, kind: str, int8: bool, out: str | None, images: str |
     model = find_model(model_dir).path
     target = Path(out or f"{model.name}{'-int8' if int8 else ''}{ENDINGS[kind]}").resolve()
     if target.suffix != ENDINGS[kind]:
-        raise RestemError(f"a {kind} file needs the ending {ENDINGS[kind]}", where="--out", given=str(target))
+        raise RestemError(f"the file for {kind} needs the ending {ENDINGS[kind]}", where="--out", given=str(target))
     if target.exists():
         raise RestemError("the file exists already", where="--out", given=str(target), remedy="Name another file")
     if not target.parent.is_dir():
