@@ -49,6 +49,9 @@ def batched(model: Any, folder: Path, name: str, batching: Batching) -> Any:
     """A signature whose concurrent calls are merged; it takes its one input and returns its outputs by name."""
     signature = model.signatures[name]
     (given,) = signature.structured_input_signature[1].values()
+    if batching.max_batch_size == 1:
+        # BatchFunction would refuse a request with several images.
+        return lambda values: signature(**{given.name: values})
     names = sorted(signature.structured_outputs)
     spec = tf.TensorSpec(given.shape, given.dtype)
 
