@@ -72,11 +72,25 @@ def _defined(tree: ast.AST) -> dict[str, Value]:
 def unknown_options(config: Config) -> list[Given]:
     """The options in beam.args that only a job server can know."""
     known = known_options(config.beam.runner)
-    return [one for one in _given(config.beam.args, known) if isinstance(one, Given) and one.name not in known]
+    return [one for one in _options(config) if one.name not in known]
+
+
+def value_of(config: Config, name: str) -> str | None:
+    """The value of an option in beam.args, with its two hyphens; the last one counts, as for Beam. None: not given."""
+    return next((one.value for one in reversed(_options(config)) if one.name == name), None)
+
+
+def _options(config: Config) -> list[Given]:
+    if not config.beam.args:
+        return []
+    read = _given(config.beam.args, known_options(config.beam.runner))
+    return [one for one in read if isinstance(one, Given)]
 
 
 def beam_problems(config: Config) -> list[Problem]:
     """What in beam.args Beam would drop, or stop at after it was loaded."""
+    if not config.beam.args:  # Beam's source need not be read
+        return []
     known = known_options(config.beam.runner)
     return list(_problems(config, known)) if known else []
 

@@ -2,7 +2,7 @@
 
 from restem.errors import RestemError
 from restem.pipeline.config import Config
-from restem.pipeline.config.beam_arguments import ASK_THE_SERVER, unknown_options
+from restem.pipeline.config.beam_arguments import ASK_THE_SERVER, unknown_options, value_of
 from restem.pipeline.errors import WorkFailed
 from restem.pipeline.local import flink
 from restem.pipeline.local.worker import run_in_worker
@@ -28,7 +28,7 @@ def check_arguments(config: Config) -> list[str]:
     unknown = unknown_options(config) if config.beam.runner in ASK_THE_SERVER else []
     if not unknown:
         return []
-    endpoint = _value(config, _JOB_SERVER)
+    endpoint = value_of(config, _JOB_SERVER)
     names = ", ".join(f"beam.args[{one.number}] {one.name}" for one in unknown)
     if endpoint in (None, _EMBEDDED):
         return [
@@ -56,13 +56,13 @@ def check_cluster(config: Config) -> list[str]:
     Raises:
         RestemError: with the address.
     """
-    master = _value(config, _MASTER)
+    master = value_of(config, _MASTER)
     if config.beam.runner != "flink" or master is None or not flink.address(master):
         return []
     try:
         there = flink.cluster(master)
     except flink.NoAnswer as error:
-        if _value(config, _JOB_SERVER) is not None:
+        if value_of(config, _JOB_SERVER) is not None:
             return [f"Flink does not answer this machine at {master} ({error}); the job server may reach it"]
         raise RestemError(
             "Flink does not answer there",
@@ -74,7 +74,7 @@ def check_cluster(config: Config) -> list[str]:
     warnings = []
     if not there.managers:
         warnings.append(f"Flink at {master} has no task manager: jobs wait until there is one")
-    wanted = config.beam.parallelism or _number(_value(config, "--parallelism"))
+    wanted = config.beam.parallelism or _number(value_of(config, "--parallelism"))
     if wanted is None:
         have = f"; the cluster has {there.slots} task slots" if there.managers else ""
         warnings.append(
@@ -90,13 +90,3 @@ def check_cluster(config: Config) -> list[str]:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() else None
-
-
-def _value(config: Config, name: str) -> str | None:
-    """The last value of an argument."""
-    found = None
-    for number, argument in enumerate(config.beam.args):
-        given, equals, value = argument.partition("=")
-        if given == name:
-            found = value if equals else next(iter(config.beam.args[number + 1 :]), None)
-    return found
