@@ -34,6 +34,7 @@ from restem.images.graph.gif import is_plain, picture_size
 from restem.images.graph.orientation import upright
 from restem.images.graph.png import with_transparent_colour
 from restem.images.graph.raw_bytes import first_bytes, little_endian
+from restem.images.graph.signatures import BMP, GIF, JPEG, PNG, OfFile, by_start
 from restem.images.nodata import Nodata
 
 _HEADER_BYTES = 54
@@ -44,7 +45,6 @@ _BMP_BITS_AT = 28
 _BMP_COMPRESSION_AT = 30
 _BMP_COLOURS_USED_AT = 46
 
-JPEG = b"\xff\xd8\xff"
 NOT_READ = "this is not a PNG, JPEG, BMP or GIF file; convert other formats with restem.images.encode_for_serving"
 BMP_NOT_READ = "only uncompressed BMP files with 8, 24 or 32 bits are supported"
 GIF_NOT_READ = (
@@ -207,39 +207,25 @@ def decode_raw(image_bytes: tf.Tensor, depth: Depth = Depth(), *, transparent_co
     Returns:
       uint8 or uint16 [height, width, channels]: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha, or bands.
     """
-    return _by_start(tf.reshape(image_bytes, []), decoders(depth, transparent_colour=transparent_colour), depth)
+    by_format = decoders(depth, transparent_colour=transparent_colour)
+    return by_start(tf.reshape(image_bytes, []), by_format, lambda _: _not_read(depth))
 
 
-Decoder = Callable[[tf.Tensor], tf.Tensor]
-
-
-def decoders(depth: Depth, *, transparent_colour: bool = False) -> list[tuple[bytes, Decoder]]:
+def decoders(depth: Depth, *, transparent_colour: bool = False) -> list[tuple[bytes, OfFile]]:
     """The decoder of each format, as `decode_raw` uses it, behind the first bytes of its files."""
     return [
         (JPEG, lambda data: depth.of_lossy(upright(jpeg_pixels(data), data))),
-        (b"\x89PNG\r\n\x1a\n", lambda data: _decode_png(data, depth, transparent_colour)),
-        (b"GIF8", lambda data: depth.of_8_bits(_decode_gif(data))),
-        (b"BM", lambda data: depth.of_8_bits(_decode_bmp(data))),
+        (PNG, lambda data: _decode_png(data, depth, transparent_colour)),
+        (GIF, lambda data: depth.of_8_bits(_decode_gif(data))),
+        (BMP, lambda data: depth.of_8_bits(_decode_bmp(data))),
         (container.SIGNATURE, lambda data: _decode_container(data, depth)),
     ]
 
 
-def _by_start(image_bytes: tf.Tensor, decoders: list[tuple[bytes, Decoder]], depth: Depth) -> tf.Tensor:
-    """Decodes with the first decoder whose signature matches the start of the file.
-
-    It nests tf.cond instead of using tf.switch_case, because tf.Transform cannot hash an operation with a list of
-    functions.
-    """
-    if not decoders:
-        # The message does not show the file's first bytes, because TensorFlow's errors must be valid UTF-8.
-        with tf.control_dependencies([tf.debugging.Assert(False, [NOT_READ])]):
-            return depth.empty()
-    (start, decoder), *others = decoders
-    return tf.cond(
-        tf.strings.substr(image_bytes, 0, len(start)) == start,
-        lambda: decoder(image_bytes),
-        lambda: _by_start(image_bytes, others, depth),
-    )
+def _not_read(depth: Depth) -> tf.Tensor:
+    # The message does not show the file's first bytes, because TensorFlow's errors must be valid UTF-8.
+    with tf.control_dependencies([tf.debugging.Assert(False, [NOT_READ])]):
+        return depth.empty()
 
 
 def jpeg_pixels(image_bytes: tf.Tensor) -> tf.Tensor:

@@ -5,18 +5,15 @@ second for the whole preprocessing. So it is given no more than the decoder of o
 milliseconds, and only if the batch has a file of this format. Whatever is left is then preprocessed like any batch.
 """
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
-from restem.images import container
 from restem.images.config import ImageConfig
-from restem.images.graph.decode import JPEG, NOT_READ, Decoder, Depth, decoders, is_blended, jpeg_pixels
+from restem.images.graph.decode import NOT_READ, Depth, decoders, is_blended, jpeg_pixels
 from restem.images.graph.missing import LOSSY
 from restem.images.graph.preprocess import preprocess_each
 from restem.images.graph.received import checks, is_shown_right, jpeg_within
+from restem.images.graph.signatures import JPEG, STARTS, OfFile, starts_with
 
-STARTS = (JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", container.SIGNATURE)
 EMPTY = "the image is empty (0 bytes)"
 DAMAGED = (
     "the image is damaged, too large, has values that are not finite, or does not have the channels that the model "
@@ -40,7 +37,7 @@ class _Shape(Depth):
 def preprocess_readable(
     image_bytes: tf.Tensor,
     config: ImageConfig,
-    of_one: Callable[[tf.Tensor], tf.Tensor],
+    of_one: OfFile,
     max_pixels: int | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """`preprocess` that does not stop at an image which cannot be read.
@@ -95,7 +92,7 @@ def _shapes(image_bytes: tf.Tensor, config: ImageConfig, max_pixels: int | None)
     return found
 
 
-def _after(check: Callable[[tf.Tensor], tf.Tensor], decoder: Decoder) -> Decoder:
+def _after(check: OfFile, decoder: OfFile) -> OfFile:
     return lambda data: decoder(check(data))
 
 
@@ -107,10 +104,10 @@ def _without_inverted(image_bytes: tf.Tensor, shapes: tf.Tensor) -> tf.Tensor:
     return shapes * kept[:, None]
 
 
-def _shapes_of_format(image_bytes: tf.Tensor, start: bytes, shape_of: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+def _shapes_of_format(image_bytes: tf.Tensor, start: bytes, shape_of: OfFile) -> tf.Tensor:
     """`_shapes` of the files that begin with these bytes; zeros for the others too."""
     count = tf.shape(image_bytes)[0]
-    positions = tf.where(tf.strings.substr(image_bytes, 0, len(start)) == start)[:, 0]
+    positions = tf.where(starts_with(image_bytes, start))[:, 0]
 
     def decoded() -> tf.Tensor:
         shapes = (
@@ -132,7 +129,7 @@ def _shapes_of_format(image_bytes: tf.Tensor, start: bytes, shape_of: Callable[[
 
 def _reasons(image_bytes: tf.Tensor, config: ImageConfig) -> tf.Tensor:
     """The likely reason for each image, string [N]; tf.data does not tell the decoder's."""
-    known = [tf.strings.substr(image_bytes, 0, len(start)) == start for start in STARTS]
+    known = [starts_with(image_bytes, start) for start in STARTS]
     reasons = tf.where(tf.reduce_any(tf.stack(known), axis=0), DAMAGED, NOT_READ)
     if config.nodata_rule is not None and config.nodata_rule.needs_exact_values:
         reasons = tf.where(known[STARTS.index(JPEG)], LOSSY, reasons)

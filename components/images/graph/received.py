@@ -4,15 +4,13 @@ The sizes in the headers: PNG specification, 11.2.1 (IHDR); GIF89a, 18; BITMAPIN
 tf.io.extract_jpeg_shape. GIF89a, 20 to 22: a frame's descriptor, its colours, and the sub-blocks of its data.
 """
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from restem.images import container
 from restem.images.graph.gif import first_frame, picture_size
 from restem.images.graph.raw_bytes import big_endian, bytes_at, first_bytes, little_endian
+from restem.images.graph.signatures import BMP, GIF, JPEG, PNG, OfFile, by_start
 
-JPEG, PNG, GIF, BMP = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"
 _HEADER_BYTES = 26
 # A container may have this many values in all its channels together, for each pixel that is allowed (see `probe`).
 _VALUES_PER_PIXEL = 4
@@ -46,13 +44,10 @@ def checked(image_bytes: tf.Tensor, max_pixels: int) -> tf.Tensor:
     Raises:
       tf.errors.InvalidArgumentError: the file is larger; or it is a CMYK JPEG that TensorFlow shows inverted.
     """
-    return _by_start(tf.reshape(image_bytes, []), checks(max_pixels))
+    return by_start(tf.reshape(image_bytes, []), checks(max_pixels), tf.identity)  # others are refused by `decode`
 
 
-Check = Callable[[tf.Tensor], tf.Tensor]
-
-
-def checks(max_pixels: int) -> list[tuple[bytes, Check]]:
+def checks(max_pixels: int) -> list[tuple[bytes, OfFile]]:
     """The check of each format, as `checked` uses it, behind the first bytes of its files."""
     return [
         (JPEG, lambda data: _jpeg(data, max_pixels)),
@@ -61,18 +56,6 @@ def checks(max_pixels: int) -> list[tuple[bytes, Check]]:
         (BMP, lambda data: _bmp(data, max_pixels)),
         (container.SIGNATURE, lambda data: _container(data, max_pixels)),
     ]
-
-
-def _by_start(image_bytes: tf.Tensor, checks: list[tuple[bytes, Check]]) -> tf.Tensor:
-    """Nested conditions, as in `decode`; files of other formats are refused there."""
-    if not checks:
-        return image_bytes
-    (start, check), *others = checks
-    return tf.cond(
-        tf.strings.substr(image_bytes, 0, len(start)) == start,
-        lambda: check(image_bytes),
-        lambda: _by_start(image_bytes, others),
-    )
 
 
 def _within(image_bytes: tf.Tensor, width: tf.Tensor, height: tf.Tensor, max_pixels: int) -> tf.Tensor:
