@@ -6,11 +6,7 @@ epoch that was reported may be reported again.
 
 import random
 import re
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,10 +14,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-import psutil
 import tensorflow as tf
 
 from restem.run_record import read_history
+from tests.soak.measure import Ended, restem
 
 CONFIG = """
 name: kills
@@ -48,14 +44,14 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
+        self._console = folder / "console.log"
         self._config = folder / "kills.yaml"
         folder.mkdir()
         self._config.write_text(CONFIG, encoding="utf-8")
 
-    def start(self) -> psutil.Popen:
+    def _start(self, **moment: Any) -> Ended:
         """Starts it, or goes on."""
-        command = [sys.executable, "-m", "restem", "run", "--config", self._config, "--root", self.root]
-        return psutil.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return restem("run", "--config", self._config, "--root", self.root, log=self._console, **moment)
 
     def log(self) -> str:
         """The log of the newest start."""
@@ -65,24 +61,12 @@ class Run:
     def kill_in(self, step: str, moment: random.Random) -> bool:
         """Goes on, and kills the run up to 15 seconds after the step began to train; False: it was over before."""
         before = len(list(self.root.glob("logs/*.log")))
-        process = self.start()
-        while process.poll() is None:
-            logs = list(self.root.glob("logs/*.log"))
-            if len(logs) > before and self._trains(step):
-                break
-            time.sleep(0.05)
-        else:
-            return False
-        deadline = time.monotonic() + moment.uniform(0, 15)
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        over = process.poll() is not None or f"Component {step} is finished" in self.log()
-        processes = [*process.children(recursive=True), process] if process.poll() is None else []
-        for one in processes:
-            one.send_signal(signal.SIGKILL)
-        # A process that is ending still holds the run's lock.
-        psutil.wait_procs(processes)
-        return not over
+
+        def trains() -> bool:
+            return len(list(self.root.glob("logs/*.log"))) > before and self._trains(step)
+
+        ended = self._start(kill_after=moment.uniform(0, 15), since=trains)
+        return ended.killed and f"Component {step} is finished" not in self.log()
 
     def _trains(self, step: str) -> bool:
         _, found, after = self.log().rpartition(f"Component {step} is running")
@@ -90,7 +74,7 @@ class Run:
 
     def finish(self) -> None:
         """Goes on to the end."""
-        if self.start().wait():
+        if self._start().code:
             raise RuntimeError(self.log()[-3000:])
 
     def epochs(self) -> Counter:

@@ -4,6 +4,9 @@ Killed with SIGKILL is the command, its working process, or both at once. A kill
 killed again. When it has ended, these must be as in the undisturbed run: the figures and the verdict, all weights bit
 for bit, the files in the root (no more and no fewer), and each step was finished once. No process and no temporary
 file stays. --out adds up what several calls with other seeds did.
+
+With --beam-workers N, Beam's functions run in N processes, and one of these is killed, in each of the steps on Beam in
+turn: the run must end with the sentence on it, and the next one as above.
 """
 
 import argparse
@@ -18,13 +21,15 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from tests.benchmarks.kills import trained
-from tests.soak.measure import GROUP, PARENT, WORKER, Ended, restem
+from tests.soak.measure import BEAM, GROUP, PARENT, WORKER, Ended, restem
 from tests.soak.year import Night, write_span
 
 CONFIG = """
@@ -44,9 +49,20 @@ retention: {runs: 1}
 """
 OUT = Path(__file__).parents[1] / "benchmarks" / "whole_run_kills.json"
 START = "start-up"
+ON_BEAM = ("ImageExampleGen", "StatisticsGen", "Transform", "Evaluator")
+LOST_WORKER = "a worker process of Beam ended before its work was done"
 RUNNING = re.compile(r"Component (\w+) is (running|finished)")
 COMPLETE = 3  # ML Metadata's number of a finished execution; one from the cache has another
 FIGURES = ("blessed", "reason", "requirements", "metrics", "quarantined")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Whom to kill, so many seconds after a step began."""
+
+    who: str
+    step: str
+    after: float
 
 
 class Trial:
@@ -57,28 +73,35 @@ class Trial:
         self.temporary = folder / "temporary"
         self.temporary.mkdir(parents=True)
 
-    def run(self, kill_after: float | None = None, kill: str = GROUP, step: str = START) -> Ended:
-        """Starts it, or goes on; it is killed so many seconds after the step began, if it gets there."""
-        before = len(self._logs())
+    def run(self, kill: "Kill | None" = None) -> Ended:
+        """Starts it, or goes on; it is killed if it gets to the moment.
+
+        Raises:
+          AssertionError: a process is alive afterwards, or the reason of the failure is not said.
+        """
+        before, log = len(self._logs()), self.folder / "console.log"
+        said_before = log.stat().st_size if log.is_file() else 0
 
         def begun() -> bool:
+            assert kill is not None
             logs = self._logs()[before:]
-            return step == START or any(f"Component {step} is running" in log.read_text("utf-8") for log in logs)
+            running = f"Component {kill.step} is running"
+            return kill.step == START or any(running in log.read_text("utf-8") for log in logs)
 
         command = ("run", "--config", self._config, "--root", self.root, "--json")
         environment = {**os.environ, "TMPDIR": str(self.temporary)}
-        ended = restem(
-            *command,
-            log=self.folder / "console.log",
-            kill_after=kill_after,
-            kill=kill,
-            since=begun,
-            environment=environment,
-        )
+        if kill is None:
+            ended = restem(*command, log=log, environment=environment)
+        else:
+            moment = {"kill_after": kill.after, "kill": kill.who, "since": begun}
+            ended = restem(*command, log=log, environment=environment, **moment)
         alive = [
             one for one in psutil.process_iter(["cmdline"]) if str(self.root) in " ".join(one.info["cmdline"] or ())
         ]
         assert not alive, f"these are still alive: {alive}"
+        if kill is not None and kill.who == BEAM and ended.killed and ended.code != 0:
+            said = log.read_bytes()[said_before:].decode("utf-8")
+            assert LOST_WORKER in said, f"after a killed worker of Beam in {self.step()}: {said}"
         return ended
 
     def step(self) -> str:
@@ -118,7 +141,22 @@ class Trial:
         return Counter(re.sub(r"\d+", "N", str(path)) for path in files if path.parts[0] != "logs")
 
 
-def kill_runs(folder: Path, kills: int, seed: int, out: Path) -> dict[str, Any]:
+def kills_of_a_run(chance: random.Random, seconds: dict[str, float], *, beam: bool) -> Iterator[Kill | None]:
+    """The kills of the starts of one run; None: that start is left alone.
+
+    A moment is random over the whole run: a step that takes twice as long is hit twice as often. With `beam`, it is
+    random in each of the steps on Beam in turn.
+    """
+    if beam:
+        yield from (Kill(BEAM, step, chance.uniform(0, seconds[step])) for step in ON_BEAM)
+        yield None
+    while True:
+        who = chance.choice((PARENT, WORKER, GROUP))
+        (step,) = chance.choices(list(seconds), weights=list(seconds.values()))
+        yield Kill(who, step, chance.uniform(0, seconds[step]))
+
+
+def kill_runs(folder: Path, kills: int, seed: int, out: Path, beam_workers: int | None = None) -> dict[str, Any]:
     """Kills until `out` counts so many kills, each run until it ends; returns who was killed in which step.
 
     Raises:
@@ -127,11 +165,11 @@ def kill_runs(folder: Path, kills: int, seed: int, out: Path) -> dict[str, Any]:
     chance = random.Random(seed)
     write_span(folder / "images", Night(1, True, 3, (), None), seed)
     config = folder / "kills.yaml"
-    config.write_text(CONFIG, encoding="utf-8")
+    workers = "" if beam_workers is None else f"beam: {{parallelism: {beam_workers}}}\n"
+    config.write_text(CONFIG + workers, encoding="utf-8")
     undisturbed = Trial(folder / "undisturbed", config)
     first = undisturbed.run()
     expected = undisturbed.outcome(first)
-    # A moment is random over the whole run: a step that takes twice as long is hit twice as often.
     seconds: dict[str, float] = json.loads(first.out.splitlines()[-1])["seconds"]
     begun = time.monotonic()
     done = read_done(out)
@@ -141,13 +179,12 @@ def kill_runs(folder: Path, kills: int, seed: int, out: Path) -> dict[str, Any]:
     runs = 0
     while done["kills"] + sum(hits.values()) < kills:
         trial = Trial(folder / f"run-{runs}", config)
-        while True:
-            who = chance.choice((PARENT, WORKER, GROUP))
-            (step,) = chance.choices(list(seconds), weights=list(seconds.values()))
-            ended = trial.run(kill_after=chance.uniform(0, seconds[step]), kill=who, step=step)
+        for kill in kills_of_a_run(chance, seconds, beam=beam_workers is not None):
+            ended = trial.run(kill)
             if not ended.killed or ended.code == 0:
                 break
-            hits[who, trial.step()] += 1
+            assert kill is not None
+            hits[kill.who, trial.step()] += 1
         got = trial.outcome(ended)
         for name, value in expected.items():
             assert same(value, got[name]), f"{trial.folder}: {name} differ: {difference(value, got[name])}"
@@ -198,12 +235,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.soak.kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--beam-workers", type=int, metavar="N", help="kill one of Beam's N worker processes")
     parser.add_argument("--folder", type=Path, help="default: a temporary one")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="restem-kills-"))
-    kill_runs(folder, given.kills, given.seed, given.out)
+    kill_runs(folder, given.kills, given.seed, given.out, given.beam_workers)
     shutil.rmtree(folder)
 
 

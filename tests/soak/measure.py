@@ -17,6 +17,8 @@ ENDING_SECONDS = 60  # in which processes end whose parent was killed
 GROUP = "group"  # all processes at once
 WORKER = "worker"  # those that the command has started
 PARENT = "parent"  # the command itself
+BEAM = "beam's worker"  # one of the processes in which Beam's functions run (beam.parallelism)
+BEAM_WORKER = "sdk_worker_main"  # in its command line
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ def restem(
         most = max(most, _open_files(process))
         counted = time.monotonic() if counted is None and since() else counted
         if not killed and kill_after is not None and counted and time.monotonic() - counted >= kill_after:
-            killed = True
             others = _kill(process, kill)
+            killed = bool(others) or kill != BEAM  # in a step without Beam, none is there
         time.sleep(SAMPLE_SECONDS)
     # A process that is ending still holds the run's lock.
     _, alive = psutil.wait_procs(others, timeout=ENDING_SECONDS)
@@ -83,15 +85,25 @@ def restem(
 
 
 def _kill(process: psutil.Process, kill: str) -> list[psutil.Process]:
-    """Kills; returns the command's other processes, killed or not."""
+    """Kills; returns the command's other processes, killed or not: none if there is no process to kill."""
     try:
         others = process.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-    for one in {GROUP: [*others, process], WORKER: others, PARENT: [process]}[kill]:
+    beam = [one for one in others if _is_beam_worker(one)][:1] if kill == BEAM else []
+    if kill == BEAM and not beam:
+        return []
+    for one in {GROUP: [*others, process], WORKER: others, PARENT: [process], BEAM: beam}[kill]:
         with contextlib.suppress(psutil.NoSuchProcess):
             one.send_signal(signal.SIGKILL)
     return others
+
+
+def _is_beam_worker(process: psutil.Process) -> bool:
+    try:
+        return BEAM_WORKER in " ".join(process.cmdline()) and not process.children()  # not the shell that started it
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def _open_files(process: psutil.Process) -> int:
