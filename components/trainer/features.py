@@ -1,7 +1,5 @@
 """The backbone's features of a split's images, which the head trains on: computed once, in a file if they are large."""
 
-import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,19 +7,18 @@ import keras
 import numpy as np
 
 from restem.trainer.input import Split
+from restem.trainer.scratch import Scratch
 
 MOST_BYTES = 2**29  # of features in memory
 SMALLEST_STD_SHARE = 0.3  # of the features' mean standard deviation
 ROWS, COLUMNS = 4096, 256  # that are handled at once
-
-log = logging.getLogger("restem")
 
 
 @contextmanager
 def features_of(model: keras.Model, split: Split, batch_size: int) -> Iterator[np.ndarray]:
     """The features of all images, float32 [count, features], in the split's order.
 
-    Above `MOST_BYTES` they are a np.memmap of a temporary file, which disappears at the end.
+    Above `MOST_BYTES` they are a np.memmap of a temporary file, which disappears at the end, if a disk has room.
 
     Args:
       model: maps pixels to features.
@@ -33,9 +30,7 @@ def features_of(model: keras.Model, split: Split, batch_size: int) -> Iterator[n
     if size <= MOST_BYTES:
         yield model.predict(split.pixels(batch_size), verbose=0)
         return
-    with tempfile.TemporaryFile(prefix="restem-") as file:
-        log.info("head: the features take %d MiB in %s", size >> 20, tempfile.gettempdir())
-        features = np.memmap(file, np.float32, "w+", shape=shape)
+    with (split.scratch or Scratch(None)).array("the features", shape) as features:
         at = 0
         for pixels in split.pixels(batch_size):
             part = model.predict_on_batch(pixels)

@@ -44,6 +44,7 @@ class Split:
       shuffled: then, how many images are shuffled at once; none: all.
       places: of each element of `encoded`, its position in the split, int64 [count]; none: they are in this order.
       marked: pixels, and which of them have no data, bool of the same shape, unbatched; none: all have data.
+      scratch: the disk space for what is computed of the images, where it is large; none: the system's.
     """
 
     encoded: tf.data.Dataset
@@ -56,6 +57,7 @@ class Split:
     shuffled: int | None = None
     places: np.ndarray | None = None
     marked: tf.data.Dataset | None = None
+    scratch: Scratch | None = None
 
     @property
     def count(self) -> int:
@@ -250,7 +252,7 @@ def read_split(
       image: the pixels' size, type and how they are stored.
       weighted: whether the examples have weights.
       scratch: for a copy of the images, where there are many; none, or without room there: the order of these is that
-        of the files.
+        of the files. Their features go there too.
       name: of the images, in the plural, for the log.
 
     Raises:
@@ -309,6 +311,7 @@ def read_split(
         shuffled=max(1, int(SHUFFLED_BYTES / max(1, known["size"].mean()))) if known else None,
         places=places,
         marked=None if image.nodata is None else records.map(read_marked, num_parallel_calls=tf.data.AUTOTUNE),
+        scratch=scratch,
     )
 
 

@@ -5,11 +5,12 @@ half file is ever taken for a whole one. A training that goes on writes them aga
 """
 
 import logging
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -105,6 +106,30 @@ class Scratch:
         begins = np.cumsum(sizes) - sizes
         return Rows(file, begins[order], sizes[order])
 
+    @contextmanager
+    def array(self, what: str, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+        """A float32 array of this shape in a file, which is freed at the end of `with`.
+
+        If no disk has room it is in memory, which is logged.
+
+        Args:
+          what: it has, in the plural, for the log.
+          shape: of the array.
+
+        Raises:
+          OSError: the disk became full meanwhile.
+        """
+        size = 4 * math.prod(shape)
+        folder = self._with_room(size)
+        if folder is None:
+            log.warning("%s: they are kept in memory", self._too_large(what, size))
+            yield np.empty(shape, np.float32)
+            return
+        log.info("%s: %s MiB in %s", what, f"{size / MIB:,.0f}", folder)
+        with tempfile.TemporaryFile(prefix="restem-", dir=folder) as file:
+            _take(file, size, folder)
+            yield np.memmap(file, np.float32, "w+", shape=shape)
+
     def _with_room(self, size: int) -> Path | None:
         wanted = size + max(LEFT_FREE, size // 10)
         return next((folder for folder in self._usable() if shutil.disk_usage(folder).free >= wanted), None)
@@ -112,11 +137,13 @@ class Scratch:
     def _usable(self) -> Sequence[Path]:
         return [folder for folder in self._folders if os.access(folder, os.W_OK) and not is_in_memory(folder)]
 
-    def _refuse(self, what: str, size: int) -> None:
+    def _too_large(self, what: str, size: int) -> str:
         free = [f"{folder} has {shutil.disk_usage(folder).free / MIB:,.0f} MiB free" for folder in self._usable()]
-        told = f"{what} take {size / MIB:,.0f} MiB and " + (
-            " and ".join(free) or "there is no disk for temporary files"
-        )
+        room = " and ".join(free) or "there is no disk for temporary files"
+        return f"{what} take {size / MIB:,.0f} MiB and {room}"
+
+    def _refuse(self, what: str, size: int) -> None:
+        told = self._too_large(what, size)
         if self._required:
             raise RestemError(
                 f"several workers must read the images in one order, from a copy on the disk of each: {told}",
@@ -129,6 +156,16 @@ class Scratch:
             "space, or name a folder with room in the environment variable TMPDIR",
             told,
         )
+
+
+def _take(file: BinaryIO, size: int, folder: Path) -> None:
+    """Gives a file its space now: where a disk is full, writing to mapped memory kills the process."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 def is_in_memory(folder: Path) -> bool:

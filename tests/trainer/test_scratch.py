@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from restem.errors import RestemError
 from restem.trainer import scratch as module
+from restem.trainer.memory import full_disk
 from restem.trainer.scratch import Rows, Scratch, is_in_memory
 
 STRINGS = [b"a", b"", b"ccc" * 1000, b"\0\xff"]
@@ -94,6 +95,27 @@ def test_a_disk_that_is_full_in_the_middle_is_as_one_without_room(disks, caplog)
     assert "another Beam runner or parallelism would give other weights" in caplog.text
 
 
+def test_an_array_takes_the_disk_with_room_and_leaves_nothing(disks, caplog):
+    caplog.set_level("INFO", "restem")
+    run = disks(run=200, temporary=300)
+    with Scratch(run) as scratch:
+        with scratch.array("the features", (3, 4)) as found:
+            assert isinstance(found, np.memmap)
+            assert found.shape == (3, 4)
+            assert found.dtype == np.float32
+            assert open_files(run.parent / "temporary")
+            found[:] = 7
+        del found
+        assert open_files(run.parent) == []
+    assert f"the features: 0 MiB in {run.parent / 'temporary'}" in caplog.text
+    disks(run=200, temporary=200)
+    with Scratch(run).array("the features", (3, 4)) as found:
+        assert not isinstance(found, np.memmap)
+        assert found.shape == (3, 4)
+    assert "the features take 0 MiB and run has 200 MiB free" in caplog.text.replace(f"{run.parent}/", "")
+    assert "they are kept in memory" in caplog.text
+
+
 def test_folders_in_memory_are_not_taken(tmp_path, monkeypatch, caplog):
     device = os.stat(tmp_path).st_dev
     line = "36 35 {}:{} / /tmp rw,noatime shared:1 - {} none rw\n"
@@ -110,11 +132,30 @@ def test_folders_in_memory_are_not_taken(tmp_path, monkeypatch, caplog):
     assert not is_in_memory(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="mounts a file system")
-def test_a_real_file_system_in_memory(tmp_path):
-    if subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp_path)], check=False, capture_output=True).returncode:
-        pytest.skip("this container may not mount")
-    try:
-        assert is_in_memory(tmp_path)
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 4 MiB, in memory."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
+    if os.geteuid() != 0 or not shutil.which("mount") or subprocess.run(command, check=False).returncode:
+        pytest.skip("this machine may not mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_real_file_system_in_memory(small_disk):
+    assert is_in_memory(small_disk)
+
+
+def test_a_disk_that_fills_before_an_array_has_its_space_is_an_error_and_not_a_killed_process(small_disk, monkeypatch):
+    monkeypatch.setattr(module, "is_in_memory", lambda folder: False)
+    monkeypatch.setattr(module, "LEFT_FREE", 0)
+    with Scratch(small_disk).array("the features", (2**18, 3)) as found:
+        found[:] = 1
+    del found  # it is mapped as long as it is referred to
+    # Another program takes the space after it was looked at.
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: Usage(0, 0, 2**40))
+    with pytest.raises(OSError, match="No space left") as caught, Scratch(small_disk).array("they", (2**20, 2)):
+        pass
+    assert full_disk(caught.value).startswith(f"The disk of {small_disk} is full")
