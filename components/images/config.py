@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from restem.images.nodata import MOST_BANDS, MaskBand, Nodata, NodataKey, checked_nodata
-from restem.section import Section
+from restem.section import NUMBER, Section
 
 MAX_SIDE_PIXELS = 4096
 MAX_BANDS = MOST_BANDS
@@ -141,7 +141,7 @@ class ImageConfig(Section):
         description="Images that need more enlargement than this factor are quarantined with that reason; null means "
         "no limit. The pushed model accepts images of every size.",
     )
-    channels: Literal[1, 3] | None = Field(
+    channels: Annotated[Literal[1, 3] | None, NUMBER] = Field(
         None,
         description="1 converts every image to grey (Rec. 601 luma of the stored, gamma-encoded values), 3 to red, "
         "green, blue. The default is the number of bands, or 3 without bands.",

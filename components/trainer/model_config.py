@@ -1,13 +1,13 @@
 """The configuration sections for the network and its stem."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from restem.errors import RestemError
 from restem.images.config import ImageConfig
-from restem.section import Section
+from restem.section import NUMBER, Section
 from restem.stem.spec import OTHER_BACKBONES, StemSpec
 from restem.trainer.source_config import SourceBands, SourceChoice, SourceName, source_text
 
@@ -194,7 +194,7 @@ class StemConfig(Section):
         description="The exact stem for small images (4x4, stride 1): it computes what the source network computes on "
         "the images enlarged twofold. For images of at most about half the size the source was trained on.",
     )
-    stride: Literal[1, 2] | None = Field(
+    stride: Annotated[Literal[1, 2] | None, NUMBER] = Field(
         None, description="Stride of the first convolution; 1 keeps the shapes of the weights but changes the function."
     )
     pool: bool = Field(True, description="false removes the stem's max pooling, which changes the function.")

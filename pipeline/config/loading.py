@@ -167,7 +167,7 @@ def _stand_in(data: Any, key: KeyPath) -> None:
     section: Any = data
     for part in key[:-1]:
         section = section.get(part) if isinstance(section, dict) else None
-    if isinstance(section, dict):
+    if key and isinstance(section, dict):
         section.pop(key[-1], None)
         if key in STAND_INS:
             section[key[-1]] = STAND_INS[key]

@@ -1,5 +1,6 @@
 """Reads YAML safely, with the line of every key, and reports duplicate keys."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ KeyPath = tuple[str | int, ...]
 MAX_KEYS = 20_000
 MAX_DEPTH = 50
 SHOWN_LETTERS = 200
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Limited(Loader):
@@ -119,8 +121,11 @@ def _collect(loader: Loader, node: yaml.Node, path: KeyPath, lines: dict, duplic
 def _check_size(node: yaml.Node) -> None:
     """Refuses a few lines that stand for a huge tree: aliases of aliases, also in merge keys (<<), and deep nesting.
 
+    Also text that is none: "\\ud83d" and the like, which no file and no JSON can hold.
+
     Raises:
         ValueError: with the limit.
+        yaml.MarkedYAMLError: with the place of such text.
     """
     sizes: dict[int, int] = {}  # of finished nodes, with all aliases expanded
     above: set[int] = set()
@@ -132,6 +137,9 @@ def _check_size(node: yaml.Node) -> None:
             raise ValueError("an alias refers to itself")
         if depth > MAX_DEPTH:
             raise ValueError(f"more than {MAX_DEPTH} levels")
+        if isinstance(node, yaml.ScalarNode) and SURROGATE.search(node.value):
+            problem = "an escape such as \\ud83d is half of a character: write the character itself"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         above.add(id(node))
         inside = node.value if isinstance(node, yaml.MappingNode | yaml.SequenceNode) else []
         parts = (part for item in inside for part in (item if isinstance(item, tuple) else (item,)))

@@ -104,6 +104,8 @@ def test_paths_are_relative_to_the_file_or_to_the_current_folder(write, tmp_path
         ("evaluate: {slices: [site]}", "evaluate", "data.metadata", "given site"),
         ("evaluate: {require: [{may_lose: 1, each_value_of: site}]}", "evaluate", "data.metadata", "given site"),
         ("stem: {stride: 3}", "stem.stride", "one of 1, 2", "3"),
+        ("stem: {stride: true}", "stem.stride", "a number", "true"),
+        ("image: {size: 8, channels: true}", "image.channels", "a number", "true"),
         ("stem: {extra_bands: copy}", "stem.extra_bands", "'mean'", "'copy'"),
         ("stem: {deep_filters: 3}", "stem.deep_filters", "a list of 2", "3"),
         ("stem: {band_statistics: 3}", "stem.band_statistics", "a section", "3"),

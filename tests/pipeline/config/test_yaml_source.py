@@ -28,6 +28,13 @@ def test_text_that_is_not_yaml_is_rejected_with_its_location(text):
         parse_document(text, "f.yaml")
 
 
+@pytest.mark.parametrize("text", [r'a: "x\ud800"', r'"\udfff": 1', r'a: [b, {"\ud83d\ude00": c}]'])
+@pytest.mark.parametrize("parse", [parse_value, lambda text: parse_document(text, "f.yaml")])
+def test_half_a_character_is_rejected(text, parse):
+    with pytest.raises(RestemError, match="half of a character: write the character itself"):
+        parse(text)
+
+
 MERGED = "\n".join(["a0: &a0 {k: v}", *(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 9))])
 
 
