@@ -61,7 +61,7 @@ def open_file(path: str) -> BinaryIO:
     from apache_beam.io.filesystems import FileSystems
 
     try:
-        return _patiently(path, lambda: FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+        return patiently(path, lambda: FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
     except (BeamIOError, ValueError) as error:
         raise OSError(errno.EIO, _plain(error)) from None
 
@@ -115,7 +115,7 @@ def match(pattern: str) -> Iterator[tuple[str, Status]]:
     from apache_beam.io.filesystems import FileSystems
 
     try:
-        (result,) = _patiently(pattern, lambda: FileSystems.match([pattern]))
+        (result,) = patiently(pattern, lambda: FileSystems.match([pattern]))
     except (BeamIOError, ValueError) as error:
         raise OSError(errno.EIO, _plain(error)) from None
     for found in sorted(result.metadata_list, key=lambda one: one.path):
@@ -154,7 +154,7 @@ def reading_failed(path: str, error: OSError) -> RestemError:
     return RestemError(what, where=f"data.path ({path})", given=None if missing else error.strerror)
 
 
-def _patiently(path: str, call: Callable[[], Any]) -> Any:
+def patiently(path: str, call: Callable[[], Any]) -> Any:
     """Calls in a thread, so that a signal ends the wait; says it once if there is no answer for some seconds."""
     if threading.current_thread() is not threading.main_thread():
         return call()

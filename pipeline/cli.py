@@ -14,7 +14,7 @@ def main() -> None:
 
     from restem.errors import RestemError
     from restem.pipeline.commands import restem
-    from restem.pipeline.errors import Interrupted, raise_on_signals
+    from restem.pipeline.errors import Interrupted, raise_on_signals, refused_by_the_system
     from restem.stem import StemError
 
     raise_on_signals()
@@ -31,6 +31,11 @@ def main() -> None:
         _end(f"restem: {interrupt}", 128 + interrupt.signum)
     except (KeyboardInterrupt, click.exceptions.Abort):
         _end("restem: interrupted (SIGINT)", 130)
+    except OSError as error:
+        told = refused_by_the_system(error)
+        if told is None:
+            _unexpected(error)
+        _end(f"restem: {told}", getattr(told, "exit_code", 2))
     except Exception as error:
         _unexpected(error)
 

@@ -1,5 +1,6 @@
 """What ends a command: failed work, with its explanation, and signals."""
 
+import errno
 import signal
 
 from restem.errors import RestemError
@@ -23,6 +24,21 @@ class Interrupted(BaseException):
     def __init__(self, signum: int, details: str = "") -> None:
         super().__init__(f"interrupted ({signal.Signals(signum).name}) {details}".strip())
         self.signum = signum
+
+
+# What the system says of a path that somebody gave, or of the machine.
+_OF_A_PATH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
+_OF_THE_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
+
+
+def refused_by_the_system(error: OSError) -> RestemError | None:
+    """The error for a file or folder that the system refuses; None: the reason is another one."""
+    if filled_the_disk(error):
+        return WorkFailed(full_disk(error), remedy="Remove what is not needed, and run again")
+    if not isinstance(error.filename, str) or error.errno not in (*_OF_A_PATH, *_OF_THE_MACHINE):
+        return None
+    kind = RestemError if error.errno in _OF_A_PATH else WorkFailed
+    return kind("the system refuses this file or folder", where=error.filename, given=error.strerror)
 
 
 def raise_on_signals() -> None:

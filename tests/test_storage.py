@@ -28,7 +28,7 @@ def test_a_bucket_that_does_not_answer_is_said_once_without_stack_traces(monkeyp
         raise OSError("no network")
 
     with pytest.raises(OSError, match="no network"):
-        storage._patiently("gs://bucket/folder/**", call)
+        storage.patiently("gs://bucket/folder/**", call)
     told = capfd.readouterr().err.strip().splitlines()
     assert told == [f"restem: gs://bucket does not answer yet ({REASON}); trying again for up to some minutes"]
 
@@ -43,13 +43,13 @@ def test_a_signal_ends_the_wait_for_a_call_that_does_not_return(monkeypatch):
     monkeypatch.setattr(storage, "_SAY_AFTER_SECONDS", 0.01)
     monkeypatch.setattr(storage, "say", stop)
     with pytest.raises(Stopped):
-        storage._patiently("gs://bucket", never.wait)
+        storage.patiently("gs://bucket", never.wait)
     never.set()
 
 
 def test_other_threads_call_directly():
     seen = []
-    thread = threading.Thread(target=lambda: seen.append(storage._patiently("gs://bucket", threading.current_thread)))
+    thread = threading.Thread(target=lambda: seen.append(storage.patiently("gs://bucket", threading.current_thread)))
     thread.start()
     thread.join()
     assert seen == [thread]

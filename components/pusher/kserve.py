@@ -60,11 +60,11 @@ def follow(destination: str, version: Version) -> str | None:
     path = f"{destination.rstrip('/')}/{FOLDER}/{MANIFEST}"
     if not files.exists(path):
         return None
+    with files.open_file(path, "rb") as file:
+        text = file.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        return None
     try:
-        with files.open_file(path, "rb") as file:
-            text = file.read(MAX_BYTES + 1)
-        if len(text) > MAX_BYTES:
-            return None
         document = yaml.safe_load(text)
         name, uri = document["metadata"]["name"], document["spec"]["predictor"]["model"]["storageUri"]
     except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from restem import files
 from restem.errors import RestemError
+from restem.files import StorageError
 from restem.model_files import CARD, RELEASE, ModelDigest, fingerprint, model_digest
 from restem.pusher.kserve import FOLDER, follow
 from restem.pusher.manifest import refuse_changed
@@ -94,11 +95,11 @@ def rollback(
     version = _push_again(before, destination, release, digest, sign_key)
     try:
         manifest = follow(destination, version)
-    except OSError as error:
+    except (OSError, StorageError) as error:
         raise RestemError(
             f"version {version.number} is served now, but the KServe manifest cannot be written",
             where=f"{destination}/{FOLDER}",
-            given=error.strerror or type(error).__name__,
+            given=getattr(error, "strerror", None) or str(error),
         ) from None
     return Rollback(
         version=version,

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from pydantic import TypeAdapter
 
+from restem.files import StorageError, entries
 from restem.run_record import Epoch
 from restem.trainer.variables import CHECKPOINT_FOLDER, CHECKPOINT_SECONDS
 
@@ -164,7 +165,7 @@ class Checkpoints:
             needed |= set(self._found()[-KEPT:])
             for name in set(tf.io.gfile.listdir(self._folder)) - needed:
                 tf.io.gfile.remove(f"{self._folder}/{name}")
-        except (tf.errors.OpError, OSError) as error:
+        except (tf.errors.OpError, OSError, StorageError) as error:
             why = str(error).splitlines()[0]
             log.warning("a checkpoint could not be written to %s (%s); the one before it is kept", self._folder, why)
         self._written = time.monotonic()
@@ -172,7 +173,11 @@ class Checkpoints:
             self._pause = max(self._seconds, (self._written - start) / MOST_TIME)
 
     def load(self) -> Saved | None:
-        """The newest checkpoint that can be read; a damaged one is skipped with a warning."""
+        """The newest checkpoint that can be read; a damaged one is skipped with a warning.
+
+        Raises:
+          StorageError: the bucket does not answer: without a checkpoint, a training of days would begin again.
+        """
         for name in reversed(self._found()):
             self._number = max(self._number, int(name.removesuffix(".npz").removeprefix(_PREFIX)))
             try:
@@ -186,9 +191,7 @@ class Checkpoints:
         return None
 
     def _found(self) -> list[str]:
-        if self._folder is None or not tf.io.gfile.isdir(self._folder):
-            return []
-        names = tf.io.gfile.listdir(self._folder)
+        names = [] if self._folder is None else entries(self._folder)
         return sorted(name for name in names if name.startswith(_PREFIX) and name.endswith(".npz"))
 
     def _write(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -248,9 +251,9 @@ def checkpoints_of_this_run(name: str, settings: object, files: Sequence[str]) -
     sizes = {file: tf.io.gfile.stat(file).length for file in found}
     digest = hashlib.sha256(json.dumps([settings, sizes], sort_keys=True, default=str).encode()).hexdigest()
     key = f"{name}-{digest[:24]}"
-    for other in tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []:
-        path = f"{folder}/{other.rstrip('/')}"
-        if not other.startswith(f"{name}-") or other.rstrip("/") == key:
+    for other in entries(folder):
+        path = f"{folder}/{other}"
+        if not other.startswith(f"{name}-") or other == key:
             continue
         log.info("%s is a checkpoint of other settings, images or code: it is not used", path)
         if time.time() - tf.io.gfile.stat(path).mtime_nsec / 1e9 > UNUSED_SECONDS:

@@ -32,6 +32,7 @@ def find_destination(
     from pathlib import Path
 
     from restem.pipeline.config import load_config, push_destination
+    from restem.pipeline.environment.quiet import start_tensorflow
     from restem.pipeline.local.folder import RunFolder
     from restem.pipeline.preflight import check_storage
     from restem.storage import is_remote
@@ -47,4 +48,7 @@ def find_destination(
         destination = push_destination(config, str(RunFolder.of(config, root).root))
     assert destination is not None
     check_storage(key, destination)
-    return destination if is_remote(destination) else str(Path(os.path.expanduser(destination)).absolute())
+    if is_remote(destination):
+        start_tensorflow()  # which reads buckets
+        return destination
+    return str(Path(os.path.expanduser(destination)).absolute())

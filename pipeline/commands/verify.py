@@ -27,8 +27,14 @@ def verify(name: str, key: str | None, as_json: bool) -> int:
 
     Without --key, the manifest finds damage and mistakes, not somebody who can write into the folder.
     """
+    from restem.pipeline.environment.quiet import start_tensorflow
     from restem.pipeline.local.verification import verify as check
+    from restem.pipeline.preflight import check_storage
+    from restem.storage import is_remote
 
+    if is_remote(name):
+        check_storage("VERSION", name)
+        start_tensorflow()  # which reads buckets
     checked = check(name, key)
     if as_json:
         print(json.dumps(checked.to_dict()))

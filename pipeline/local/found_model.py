@@ -16,6 +16,7 @@ from restem.pusher.release import read_release
 from restem.pusher.versions import missing, newest
 from restem.record_files import DamagedRecord
 from restem.run_record import EXTRA, read_classes, read_model
+from restem.storage import is_remote
 
 SERVING = "Format-Serving"  # TFX's folder for the SavedModel in a Trainer's artifact
 TRUST = "A SavedModel is a program: its graph can read and write files. If you trust where it comes from, add --trust"
@@ -46,6 +47,12 @@ def find_model(name: str, *, trust: bool = False) -> FoundModel:
     Raises:
       RestemError: there is none, this project did not write it, or its files are not those that were pushed.
     """
+    if is_remote(name):
+        raise RestemError(
+            "a model is loaded from a folder of this machine",
+            where=name,
+            remedy="Copy the folder of the version to this machine; restem verify checks the copy, and the bucket too",
+        )
     folder = Path(os.path.expanduser(name))
     root, at, _ = name.rpartition(AT)
     if not folder.is_dir() and at and (Path(os.path.expanduser(root)) / DATABASE).is_file():

@@ -107,7 +107,7 @@ def read_lineage(root: Path) -> Lineage:
             "this folder contains no run",
             where=str(root),
             expected=f"the --root of restem run, with the file {DATABASE}",
-            given="a folder without it" if root.is_dir() else "no such folder",
+            given="a folder without it" if root.is_dir() else "a file" if root.exists() else "no such folder",
             remedy="Without --root, a run is in runs/<name of the configuration>",
         )
     check_database(root)

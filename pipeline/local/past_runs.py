@@ -102,6 +102,8 @@ def find_runs(name: str) -> list[PastRun]:
     folder, at, start = name.rpartition(AT)
     if not at or Path(name).is_dir():
         folder, start = name, ""
+    if is_remote(folder):
+        raise RestemError("a run is read from a folder of this machine", where=name, remedy="Copy the folder to it")
     root = Path(os.path.expanduser(folder)).resolve()
     runs = read_runs(root)
     if start:

@@ -77,6 +77,12 @@ def test_every_command_has_help_without_heavy_imports():
         (["inspect", "--config", "own.yaml", "--augmented", "x.png"], "no augmentation is on"),
         (["init", "nowhere"], "no such folder"),
         (["predict", "nowhere", "x.png"], "no pushed model"),
+        (["predict", "gs://bucket/serving", "x.png"], "a folder of this machine"),
+        (["predict", "x" * 300, "x.png"], "File name too long"),
+        (["report", "x" * 300], "the system refuses this file or folder"),
+        (["report", "gs://bucket/root"], "a folder of this machine"),
+        (["compare", "own.yaml"], "given a file"),
+        (["verify", "s3://bucket/serving"], "Expected a folder, or gs://"),
         (["pretrain", "--config", "own.yaml", "--out", "x.bin"], ".weights.h5"),
     ],
 )
