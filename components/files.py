@@ -61,25 +61,32 @@ def existing_folder(path: Path) -> Path:
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file or a folder."""
-    if not is_remote(path):
-        return os.path.exists(path)
-    return bool(_ask(path, lambda fileio: fileio.exists(path)))
+    """Whether there is a file or a folder.
+
+    Raises:
+      OSError: the system cannot say.
+    """
+    return _status(path) is not None
 
 
 def file_sizes(folder: str) -> dict[str, int]:
-    """Sizes in bytes of all files below a folder, sorted by relative path with forward slashes."""
+    """Sizes in bytes of all files below a folder, sorted by relative path with forward slashes.
+
+    Raises:
+      OSError: a local folder cannot be read; one that is missing is empty.
+    """
     top = folder.rstrip("/")
     sizes: dict[str, int] = {}
     if is_remote(top):
         sizes.update(_remote_sizes(top, ""))
     else:
-        for parent, _, names in os.walk(top):
+        for parent, _, names in os.walk(top, onerror=_raise_unless_missing):
             for name in names:
                 path = f"{parent.rstrip('/')}/{name}"
+                found = _status(path)
                 # A link without a target, or a file that was just removed, is none.
-                if os.path.isfile(path):
-                    sizes[path.removeprefix(f"{top}/")] = os.path.getsize(path)
+                if found is not None and stat.S_ISREG(found.st_mode):
+                    sizes[path.removeprefix(f"{top}/")] = found.st_size
     return dict(sorted(sizes.items()))
 
 
@@ -164,9 +171,13 @@ def _status(path: str) -> Any:
             return os.stat(path)
         return _ask(path, lambda fileio: fileio.stat(path))
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            return None
-        raise
+        _raise_unless_missing(error)
+        return None
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        raise error
 
 
 def _is_folder(status: Any) -> bool:

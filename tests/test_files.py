@@ -1,5 +1,8 @@
 """Buckets through TensorFlow's own file systems: one in memory (ram://), and one that does not answer."""
 
+import contextlib
+import os
+
 import pytest
 
 from restem import files
@@ -59,9 +62,38 @@ def test_what_is_not_there_is_not_there(bucket, tmp_path):
             files.read(f"{top}/other")
 
 
+@contextlib.contextmanager
+def without_root_rights():
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
 def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path):
+    for name in ("5/saved_model.pb", "5/variables/variables.index"):
+        files.write(f"{tmp_path}/{name}", b"x")
+    folders = (tmp_path, tmp_path / "5", tmp_path / "5" / "variables")
+    for folder, forbidden in zip(folders, (0o755, 0o755, 0), strict=True):
+        folder.chmod(forbidden)
+    with without_root_rights():
+        for ask in (files.file_sizes, lambda path: choose("latest_approved", os.path.dirname(path), ["a", "b"])):
+            with pytest.raises(PermissionError):
+                ask(f"{tmp_path}/5")
+        for ask in (files.entries, lambda path: files.exists(f"{path}/x"), lambda path: files.is_folder(f"{path}/x")):
+            with pytest.raises(PermissionError):
+                ask(f"{tmp_path}/5/variables")
+    folders[-1].chmod(0o755)
+
+
+def test_a_loop_of_links_is_nothing_and_a_name_that_is_too_long_an_error(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert not files.is_folder(f"{tmp_path}/loop")
+    assert files.file_sizes(str(tmp_path)) == {}
     with pytest.raises(OSError, match="File name too long"):
         files.is_folder(f"{tmp_path}/{'x' * 300}")
 
