@@ -8,6 +8,7 @@ from typing import Any
 from restem.errors import RestemError
 from restem.pipeline import imagenet
 from restem.pipeline.config import KEYWORDS, Config, with_values
+from restem.storage import is_remote
 from restem.trainer.model_config import CHECKPOINT_SUFFIXES
 
 
@@ -87,6 +88,13 @@ def _check_weights(path: Path, config: Config, key: str) -> Any:
     from restem.stem.contents import check_contents
 
     where = f"model.{key} ({path})"
+    if is_remote(config.model.source_weights):
+        raise RestemError(
+            "a checkpoint is read from a file of this machine",
+            where=f"model.{key}",
+            given=config.model.source_weights,
+            remedy="Download it; on Kubeflow, put it on a volume",
+        )
     if not path.is_file() and not path.with_name(f"{path.name}.index").is_file():
         raise RestemError(
             "there is no such checkpoint file",

@@ -99,8 +99,9 @@ def find(entries: Sequence[Entry], number: int, destination: str) -> Entry:
     for entry in entries:
         if entry.number == number:
             return entry
-    known = ", ".join(str(entry.number) for entry in entries[:10]) or "there are none"
-    raise RestemError("there is no such version", where=destination, expected=f"one of {known}", given=str(number))
+    known = ", ".join(str(entry.number) for entry in entries[:10])
+    expected = f"one of {known}" if known else "a version; there are none"
+    raise RestemError("there is no such version", where=destination, expected=expected, given=str(number))
 
 
 def _read(version: Version, *, busy: bool, now: float) -> Entry | None:

@@ -31,6 +31,7 @@ def find_destination(
     """
     from pathlib import Path
 
+    from restem.errors import RestemError
     from restem.pipeline.config import load_config, push_destination
     from restem.pipeline.environment.quiet import start_tensorflow
     from restem.pipeline.local.folder import RunFolder
@@ -51,4 +52,12 @@ def find_destination(
     if is_remote(destination):
         start_tensorflow()  # which reads buckets
         return destination
-    return str(Path(os.path.expanduser(destination)).absolute())
+    folder = Path(os.path.expanduser(destination)).absolute()
+    # The destination of a configuration need not be there before the first push.
+    if folder.exists() != folder.is_dir() or (config_path is None and not folder.is_dir()):
+        raise RestemError(
+            "this is a file" if folder.exists() else "there is no such folder",
+            where=f"{key} ({folder})",
+            expected="the folder of versions",
+        )
+    return str(folder)

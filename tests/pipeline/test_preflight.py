@@ -57,6 +57,7 @@ def test_embedded_images_need_no_folder(write):
         (["data.path=nowhere"], r"data\.path .*no such folder"),
         (["data.path=embedded:letters"], r"data\.path: .*Expected embedded:digits"),
         (["model.weights=missing.h5"], r"model\.weights .*no such checkpoint"),
+        (["model.weights=gs://bucket/x.h5"], r"model\.weights: a checkpoint is read from a file of this machine"),
         (["model.weights=images"], r"model\.weights .*no model that a training can go on from.*saved_model\.pb is"),
         (["model.weights=missing"], r"model\.weights .*a checkpoint \(a file ending in.*there is no such folder"),
         (["model.weights=pretrain", "pretrain.path=nowhere"], "no such folder"),

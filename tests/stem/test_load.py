@@ -119,6 +119,8 @@ def test_wrong_files(small, tmp_path):
     ):
         with pytest.raises(StemError, match=words):
             load_backbone("ResNet50", tmp_path / name)
+    with pytest.raises(StemError, match="is an address. Download the file"):
+        load_backbone("ResNet50", "https://example.org/resnet50.h5")
 
 
 def test_imagenet_weights_that_cannot_be_downloaded(small, monkeypatch):

@@ -257,12 +257,13 @@ def _walk_here(root: str, inside: str, follow: bool) -> Iterator[tuple[str, str]
         try:
             with os.scandir(os.path.join(root, folder)) as scan:
                 entries = list(scan)
-        except PermissionError as error:
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
             raise RestemError(
-                "this folder cannot be read",
+                "this folder went away while the folders were read" if gone else "this folder cannot be read",
                 where=f"data.path ({os.path.join(root, folder)})",
                 given=error.strerror,
-                remedy="Change its permissions, or move it elsewhere",
+                remedy="Run again when nobody changes them" if gone else "Change its permissions, or move it elsewhere",
             ) from None
         for entry in entries:
             if _is_hidden(entry.name):
@@ -270,7 +271,10 @@ def _walk_here(root: str, inside: str, follow: bool) -> Iterator[tuple[str, str]
             relative = f"{folder}/{entry.name}" if folder else entry.name
             kind = _kind(entry, home)
             if kind == _FOLDER:
-                status = entry.stat()
+                try:
+                    status = entry.stat()
+                except FileNotFoundError:  # it has just been removed
+                    continue
                 identity = (status.st_dev, status.st_ino)
                 if identity in ancestors:
                     yield relative, _LOOP

@@ -19,6 +19,7 @@ _TORCH_OLD = (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80\x04\x8a\nl\xfc
 _HEADER_BYTES = 1 << 25
 # ir_version, then producer_name or the graph: the first fields of an ONNX file as its exporters write them.
 _ONNX = re.compile(rb"\x08[\x03-\x14](\x12.(pytorch|tf2onnx|keras|onnx|skl2onnx|torch)|:)", re.DOTALL)
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path has one slash of the two
 SAVE = "save it with model.save('model.h5') or model.save_weights('model.weights.h5')"
 _TORCH = (
     "Of PyTorch's files, state dicts are read: save model.state_dict() with safetensors.torch.save_file or torch.save"
@@ -72,6 +73,8 @@ def _refuse(path: Path, what: str, remedy: str) -> StemError:
 def _missing(path: Path) -> None:
     if Path(f"{path}.index").is_file():
         raise _tensorflow(path)
+    if ADDRESS.match(str(path)):
+        raise StemError(f"{str(path)!r} is an address. Download the file, and give its path on this machine.")
     raise StemError(
         f"Weights file {str(path)!r} not found. Give 'imagenet', 'none', or the path of a .weights.h5, .h5 or .keras "
         "file."

@@ -74,18 +74,22 @@ def test_list_roll_back_and_prune(serving, write, tmp_path):
 
 
 def test_mistakes_are_explained(serving, tmp_path):
+    (tmp_path / "file").touch()
     for arguments, message in (
         (["models"], "Give either --config or --destination"),
         (["models", "--destination", serving, "prune", "--keep", 2], "Give the options after the command"),
         (["models", "prune", "--destination", serving, "--keep", 1], "at least 2: the served one"),
         (["models", "--destination", "s3://bucket/models"], "TensorFlow cannot reach this storage"),
         (["rollback", 5, "--destination", serving], "there is no such version"),
-        (["rollback", "--destination", tmp_path / "nowhere"], "no version is served"),
+        (["rollback", "--destination", tmp_path], "no version is served"),
+        (["models", "--destination", tmp_path / "nowhere"], "there is no such folder"),
+        (["models", "--destination", tmp_path / "file"], "this is a file"),
         (["rollback", "--destination", serving, "--set", "name=x"], "--root and --set belong to --config"),
     ):
         done = restem(*arguments)
         assert (done.returncode, done.stdout) == (2, ""), arguments
         assert message in done.stderr
         assert "Traceback" not in done.stderr
-    shutil.rmtree(serving)
+    for version in serving.iterdir():
+        shutil.rmtree(version)
     assert "There are no versions." in restem("models", "--destination", serving).stdout
