@@ -65,5 +65,10 @@ VIRTUAL_ENV=$venv "$venv/bin/uv" pip sync --quiet --require-hashes "$root/requir
   || fail "the packages could not be installed. Fix the error above, then call 'make setup' again: it continues from here."
 # The project itself, editable: changes take effect at once.
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --no-deps --no-build-isolation --editable "$root"
+# The bytecode of what a run loads is written now: where PYTHONDONTWRITEBYTECODE is set, as in many containers and CI
+# systems, every process would compile 9,000 files again, which takes longer than to load them.
+PYTHONDONTWRITEBYTECODE='' "$venv/bin/python" -c \
+  'import restem.pipeline.pipeline, restem.trainer.module, restem.pipeline.kubeflow.compiler.compile' >/dev/null 2>&1 \
+  || say "setup: the packages are installed, but they do not load: .venv/bin/restem doctor says more"
 printf '%s' "$wanted" > "$stamp"
 say "setup done. Next: make demo, or .venv/bin/restem --help"
