@@ -88,13 +88,9 @@ class Trial:
             running = f"Component {kill.step} is running"
             return kill.step == START or any(running in log.read_text("utf-8") for log in logs)
 
+        moment: dict[str, Any] = {} if kill is None else {"kill_after": kill.after, "kill": kill.who, "since": begun}
         command = ("run", "--config", self._config, "--root", self.root, "--json")
-        environment = {**os.environ, "TMPDIR": str(self.temporary)}
-        if kill is None:
-            ended = restem(*command, log=log, environment=environment)
-        else:
-            moment = {"kill_after": kill.after, "kill": kill.who, "since": begun}
-            ended = restem(*command, log=log, environment=environment, **moment)
+        ended = restem(*command, log=log, environment={**os.environ, "TMPDIR": str(self.temporary)}, **moment)
         alive = [
             one for one in psutil.process_iter(["cmdline"]) if str(self.root) in " ".join(one.info["cmdline"] or ())
         ]
