@@ -105,6 +105,19 @@ def status(path: str) -> Status:
     return matches[path]
 
 
+def state(path: str) -> str:
+    """A file's state as text, for fingerprints: what is refused because it may not be read is read when it may be.
+
+    Changing a file's permissions changes neither its size nor its time of modification.
+    """
+    try:
+        found = status(path)
+    except OSError as error:
+        return str(error.errno)
+    readable = is_remote(path) or os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
+    return f"{found.bytes} {found.modified}{'' if readable else ' unreadable'}"
+
+
 def match(pattern: str) -> Iterator[tuple[str, Status]]:
     """The remote files that match a pattern (`**` includes subfolders), each with its state, sorted by path.
 

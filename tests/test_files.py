@@ -1,6 +1,5 @@
 """Buckets through TensorFlow's own file systems: one in memory (ram://), and one that does not answer."""
 
-import contextlib
 import os
 
 import pytest
@@ -14,6 +13,7 @@ from restem.pusher.registry import read_registry
 from restem.pusher.versions import versions
 from restem.start.choice import choose_start
 from restem.trainer.checkpoint import Checkpoints
+from tests.rights import without_root_rights
 
 SILENT = "gs://bucket/serving"
 
@@ -60,18 +60,6 @@ def test_what_is_not_there_is_not_there(bucket, tmp_path):
         assert not files.exists(f"{top}/other")
         with pytest.raises(FileNotFoundError):
             files.read(f"{top}/other")
-
-
-@contextlib.contextmanager
-def without_root_rights():
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path):

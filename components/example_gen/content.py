@@ -1,10 +1,20 @@
 """Reads the encoded image for one entry of a listing, from any storage."""
 
+import errno
 from dataclasses import replace
 
 from restem import storage
+from restem.errors import RestemError
 from restem.example_gen.dataset import ImageFile, Record, Refused
 from restem.images.header import UnreadableImage, check_bytes
+
+# What the system says of itself, of a disk or of a network, not of one file.
+_OF_THE_STORAGE = {
+    *(errno.EIO, errno.ESTALE, errno.ENOLINK, errno.EAGAIN, errno.EINTR, errno.EBUSY),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    *(errno.ETIMEDOUT, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN),
+    *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+}
 
 
 def content(folder: str, file: ImageFile, max_bytes: int) -> bytes:
@@ -17,12 +27,13 @@ def content(folder: str, file: ImageFile, max_bytes: int) -> bytes:
 
     Raises:
       UnreadableImage: the file is too large or cannot be read.
+      RestemError: the storage failed.
     """
+    full = storage.join(folder, file.path) if file.record is None else file.record.file
     try:
         if file.record is not None:
             check_bytes(file.record.length, max_bytes)
             return _image_of(file.record)
-        full = storage.join(folder, file.path)
         if not storage.is_remote(full):
             check_bytes(storage.status(full).bytes, max_bytes)
             return storage.read(full)
@@ -32,10 +43,45 @@ def content(folder: str, file: ImageFile, max_bytes: int) -> bytes:
         if len(data) > max_bytes:
             check_bytes(storage.status(full).bytes, max_bytes)
         return data
-    except (OSError, ValueError) as error:
-        if isinstance(error, UnreadableImage):
-            raise
-        raise UnreadableImage(f"The file cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    except UnreadableImage:
+        raise
+    except Exception as error:
+        raise why_not_read(full, error) from None
+
+
+def why_not_read(path: str, error: Exception) -> UnreadableImage:
+    """The reason why a file cannot be read.
+
+    A fault of the storage is none: the quarantine would keep it after the fault is over, because the same files have
+    the same fingerprint, and the result comes from the cache.
+
+    Raises:
+      RestemError: the storage failed.
+      Exception: the error itself, if it is one of this program.
+    """
+    remote = storage.is_remote(path)  # whose clients have errors of their own
+    if not remote and not isinstance(error, OSError | ValueError):
+        raise error
+    told = getattr(error, "strerror", None) or str(error)
+    failed = isinstance(error, OSError) and error.errno in _OF_THE_STORAGE
+    if (failed or remote) and not isinstance(error, ValueError) and not (remote and _is_gone(path)):
+        raise RestemError(
+            "the storage failed while an image was read",
+            where=path,
+            given=told.rstrip("."),
+            remedy="Run again; if it is always this file, remove it, or leave it out with data.exclude",
+        )
+    return UnreadableImage(f"The file cannot be read: {told}.")
+
+
+def _is_gone(path: str) -> bool:
+    try:
+        storage.status(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _image_of(record: Record) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from restem import storage
 from restem.errors import RestemError
 from restem.example_gen.config import DICOM_PREFIX, DataConfig
-from restem.example_gen.content import content
+from restem.example_gen.content import content, why_not_read
 from restem.example_gen.dataset import ImageFile, Listing, Refused, first_few
 from restem.images.formats.others import other_format
 from restem.images.header import UnreadableImage
@@ -88,7 +88,7 @@ def _read(folder: str, file: ImageFile, keywords: tuple[str, ...], max_bytes: in
         else:
             start = content(folder, file, max_bytes)
     except OSError as error:
-        raise UnreadableImage(f"The file cannot be read: {error.strerror}.") from None
+        raise why_not_read(full, error) from None
     if other_format(start) != "DICOM":
         raise UnreadableImage("It is not a DICOM file, but data.group or data.metadata name elements of DICOM files.")
     return read_tags(full if local else start, keywords)

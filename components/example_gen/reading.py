@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
+from restem.errors import RestemError
 from restem.example_gen.config import DataConfig
 from restem.example_gen.content import content, refuse
 from restem.example_gen.dataset import ExampleFields, ImageFile, Refused
@@ -134,6 +135,8 @@ class ImageDecoder:
                     held = [data]
                     del data
                     result = (self._decode_alone if header.in_graph else self._convert)(file, held, header)
+            except RestemError:  # the storage failed
+                raise
             except Exception as error:
                 result = refuse(self._folder, file, reason_of(error))
             slow.reading("")

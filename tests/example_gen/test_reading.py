@@ -1,8 +1,11 @@
+import contextlib
 import os
+import resource
 
 import pytest
 import tensorflow as tf
 
+from restem.errors import RestemError
 from restem.example_gen import reading
 from restem.example_gen.dataset import ExampleFields, ImageFile, Record, Refused
 from restem.example_gen.reading import Accepted, ImageDecoder, ImageReader, Limits
@@ -102,6 +105,27 @@ def test_a_large_file_is_refused_without_being_read(read, tmp_path):
 def test_a_file_that_was_deleted_after_listing_is_refused(tmp_path):
     (outcome,) = ImageReader(str(tmp_path), LIMITS, FIELDS).read([ImageFile("gone", "a", "train")])
     assert outcome == Refused("gone", "The file cannot be read: No such file or directory.", -1)
+
+
+def test_a_fault_of_the_system_is_not_the_fault_of_a_file(tmp_path):
+    """In the quarantine it would stay for ever: the files have not changed, so the result comes from the cache."""
+    (tmp_path / "one.png").write_bytes(image_bytes())
+    reader = ImageReader(str(tmp_path), LIMITS, FIELDS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), hard))
+    held = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.dup(0))
+        with pytest.raises(RestemError, match=r"one\.png: the storage failed while .*Too many open files.*Run again"):
+            list(reader.read([ImageFile("one.png", "a", "train")]))
+    finally:
+        for one in held:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    (outcome,) = reader.read([ImageFile("one.png", "a", "train")])
+    assert not isinstance(outcome, Refused)
 
 
 def test_the_example_has_every_feature_of_the_committed_schema(read):

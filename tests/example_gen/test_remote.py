@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from apache_beam.io.filesystem import BeamIOError
 
 from restem import storage
 from restem.errors import RestemError
@@ -59,6 +60,18 @@ def test_files_are_read_up_to_the_limit_and_refused_with_a_reason(files):
     with pytest.raises(UnreadableImage, match="cannot be read: there is no mem://b/gone"):
         content("mem://b", gone, 99)
     assert [refuse("mem://b", file, "why").bytes for file in (large, gone)] == [100, -1]
+
+
+@pytest.mark.parametrize("error", [BeamIOError("503 backend error"), ConnectionResetError(104, "reset by peer")])
+def test_a_storage_that_fails_is_not_a_file_that_cannot_be_read(files, monkeypatch, error):
+    files["mem://b/one"] = b"x"
+
+    def fails(self, path, mime_type=None, compression_type=None):
+        raise error
+
+    monkeypatch.setattr(MemoryFileSystem, "open", fails)
+    with pytest.raises(RestemError, match=r"mem://b/one: the storage failed while .*(503|reset).*Run again"):
+        content("mem://b", ImageFile("one", "a", "train"), 100)
 
 
 def test_a_manifest_in_a_storage_becomes_examples(run, files, tmp_path):

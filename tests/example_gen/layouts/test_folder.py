@@ -12,6 +12,7 @@ from restem.example_gen.dataset import TEST, TRAIN, Listing
 from restem.example_gen.layouts.folder import fingerprint, list_images
 from restem.example_gen.listing import check_listing, list_data
 from restem.example_gen.splits import hash_chooses
+from tests.rights import folder_for_everybody, without_root_rights
 
 CONFIG = DataConfig(path="unused", test_share=0.25)
 
@@ -190,6 +191,20 @@ def test_a_missing_folder_and_a_file_are_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RestemError, match="a file, not a folder"):
         check_listing(str(tmp_path / "file"), CONFIG)
+
+
+def test_a_file_that_may_be_read_now_is_read():
+    """Its refusal would come from the cache: permissions change neither size nor time."""
+    with folder_for_everybody() as folder:
+        file = folder / "a" / "1.png"
+        file.parent.mkdir()
+        file.write_bytes(b"x")
+        file.chmod(0)
+        with without_root_rights():
+            before = fingerprint(str(folder), str(folder), CONFIG)
+        file.chmod(0o644)
+        with without_root_rights():
+            assert fingerprint(str(folder), str(folder), CONFIG) != before
 
 
 def test_the_fingerprint_misses_no_change(make, tmp_path):
