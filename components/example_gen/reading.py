@@ -32,6 +32,7 @@ from restem.images.header import (
 from restem.images.nodata import Nodata
 from restem.images.probe import probe
 
+TOO_LITTLE_MEMORY = "There is too little memory to read it."
 # How much is decoded at once: this many files, or fewer if they are large, by the bytes of the decoded images.
 _BATCH_FILES = 64
 _BATCH_BYTES = 3 * 2**25
@@ -184,9 +185,10 @@ class ImageDecoder:
         data = tf.constant(np.array(held.pop(), object))  # tf.constant would copy bytes four times.
         try:
             shape = self._shape(data).numpy().tolist()
-        except Exception:  # TensorFlow's errors; UnicodeDecodeError, because messages may have raw bytes; MemoryError.
+        except Exception as error:  # TensorFlow's; UnicodeDecodeError, because messages may have raw bytes; MemoryError
             encoded = data.numpy()
-            return Refused(file.path, explain_failure(encoded, header.format), len(encoded))
+            reason = TOO_LITTLE_MEMORY if _is_of_memory(error) else explain_failure(encoded, header.format)
+            return Refused(file.path, reason, len(encoded))
         return self._readable(file, data.numpy(), header, shape, digest)
 
     def _readable(
@@ -225,12 +227,16 @@ class ImageDecoder:
             yield one_read
 
 
+def _is_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | tf.errors.ResourceExhaustedError)
+
+
 def reason_of(error: Exception) -> str:
     """Why a file is refused, as a sentence, whatever was raised."""
     if isinstance(error, UnreadableImage):
         return str(error)
-    if isinstance(error, MemoryError):
-        return "There is too little memory to read it."
+    if _is_of_memory(error):
+        return TOO_LITTLE_MEMORY
     return f"It cannot be read: unexpected {type(error).__name__} ({in_brackets(error)})."
 
 

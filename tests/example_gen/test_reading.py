@@ -87,6 +87,15 @@ def test_whatever_a_file_does_the_others_are_read(read, monkeypatch, error, reas
     assert all(isinstance(outcomes[name], Accepted) for name in ("good", "other"))
 
 
+@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")])
+def test_an_image_for_which_the_memory_is_too_small_is_not_called_damaged(read, monkeypatch, error):
+    def fail(data):
+        raise error
+
+    monkeypatch.setattr(tf, "function", lambda *args, **kwargs: fail)
+    assert read({"good": image_bytes()})["good"].reason == "There is too little memory to read it."
+
+
 def test_a_number_of_channels_other_than_the_named_bands_is_refused(read):
     limits = Limits(10_000, 2**20, Requirements(channels=4))
     outcomes = read({"four": image_bytes("RGBA"), "three": image_bytes(), "one": image_bytes("L")}, limits)
