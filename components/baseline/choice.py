@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from restem.baseline.check import problem
@@ -40,6 +40,7 @@ class Choice:
       path: the model's folder; None if the stock network is trained.
       fingerprint: of the model's files.
       skipped: newer versions that could not be used, newest first.
+      latest: whether the newest approved version was asked for.
     """
 
     kind: Kind
@@ -47,6 +48,13 @@ class Choice:
     path: str | None = None
     fingerprint: str | None = None
     skipped: tuple[Skipped, ...] = ()
+    latest: bool = False
+
+    @property
+    def newest(self) -> int | None:
+        """The largest number of a version that was looked at, 0 if there was none; None if `latest` is not set."""
+        numbers = [int(each) for each in (self.version, *(one.version for one in self.skipped)) if each]
+        return max(numbers, default=0) if self.latest else None
 
     def to_json(self) -> str:
         """As JSON; equal choices give the same text."""
@@ -94,7 +102,8 @@ def choose(asked: str, destination: str | None, classes: Sequence[str], verify_k
     if asked == LATEST_APPROVED:
         assert destination is not None
         path, skipped = newest_version(destination, usable)
-        return _chosen("latest_approved", path, skipped) if path else Choice("stock", skipped=_versions(skipped))
+        chosen = _chosen("latest_approved", path, skipped) if path else Choice("stock", skipped=_versions(skipped))
+        return replace(chosen, latest=True)
     path, skipped = newest(asked, usable)
     if path is None:
         raise unusable(asked, reasons(asked, skipped))

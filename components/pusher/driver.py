@@ -20,6 +20,7 @@ from tfx.utils import path_utils
 from restem.model_files import JUDGED, fingerprint
 from restem.pusher.push import next_number
 from restem.pusher.refusal import refusal
+from restem.pusher.release import release_of
 from restem.pusher.versions import newest_if_same
 
 NOT_PUSHED = 0
@@ -44,10 +45,11 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
             known = artifact_utils.get_single_instance(inputs["model_blessing"]).get_string_custom_property(JUDGED)
             known = known or fingerprint(model)
             same = newest_if_same(destination, model, known=known, signed=settings["sign_key"] is not None)
+            release = release_of(artifact_utils.get_single_uri(inputs["release"]))
             allowed = settings["allow_class_changes"]
             if same:
                 version = same.number
-            elif refusal(destination, model, allow_class_changes=allowed, known=known) is None:
+            elif refusal(destination, model, release, allow_class_changes=allowed, known=known) is None:
                 version = next_number(destination, now=time.time())
         output = driver_output_pb2.DriverOutput()
         output.exec_properties["version"].int_value = version

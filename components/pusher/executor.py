@@ -20,13 +20,12 @@ from restem.notify.step import NOTIFY, tell
 from restem.pusher.driver import base_directory
 from restem.pusher.kserve import write_manifest
 from restem.pusher.prune import named, plan, prune
-from restem.pusher.push import push
+from restem.pusher.push import only_one, push
 from restem.pusher.refusal import refusal
 from restem.pusher.registry import read_registry
-from restem.pusher.release import Release, read_release, withdrawn_models
-from restem.pusher.versions import newest_if_same
+from restem.pusher.release import Release, release_of, withdrawn_models
+from restem.pusher.versions import Version, newest_if_same
 from restem.record_files import time_text
-from restem.run_record import EXTRA
 from restem.storage import is_remote
 
 # A property of the PushedModel: why an approved model was not pushed.
@@ -73,28 +72,15 @@ class Executor(executor.Executor):
             return
         model, destination = self.GetModelPath(input_dict), base_directory(exec_properties)
         settings = json.loads(exec_properties["custom_config"])
-        digest, key = _judged(input_dict, model), settings["sign_key"]
-        version = newest_if_same(destination, model, known=digest.fingerprint, signed=key is not None)
-        if version is None:
-            allowed = settings["allow_class_changes"]
-            reason = refusal(destination, model, allow_class_changes=allowed, known=digest.fingerprint)
-            if reason is not None:
-                log.warning("Pusher: %s", reason)
-                self._MarkNotPushed(pushed)
-                pushed.set_string_custom_property(NOT_PUSHED, reason)
-                return
-            release, notes = self._notes(input_dict, pushed, destination)
-            version = push(
-                model,
-                destination,
-                digest=digest,
-                at_least=exec_properties.get("version", 0),
-                notes=notes,
-                run=release.run,
-                sign_key=key,
-            )
-        else:
-            log.info("Pusher: the newest version, %s, is already this model; nothing is pushed", version.path)
+        digest = _judged(input_dict, model)
+        with only_one(destination):
+            pushed_or_why = self._push(input_dict, pushed, exec_properties, digest)
+        if isinstance(pushed_or_why, str):
+            log.warning("Pusher: %s", pushed_or_why)
+            self._MarkNotPushed(pushed)
+            pushed.set_string_custom_property(NOT_PUSHED, pushed_or_why)
+            return
+        version = pushed_or_why
         storage_uri = settings["storage_uri"] or (destination if is_remote(destination) else None)
         if storage_uri:
             written = write_manifest(destination, version, name=settings["name"], storage_uri=storage_uri)
@@ -103,6 +89,29 @@ class Executor(executor.Executor):
             details.info("no KServe manifest: push.storage_uri does not say where KServe reads %s", destination)
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=version.path, pushed_version=str(version.number))
+
+    def _push(
+        self,
+        inputs: dict[str, list[Artifact]],
+        pushed: Artifact,
+        properties: dict[str, Any],
+        digest: ModelDigest,
+    ) -> Version | str:
+        """The version that is the model now, or why it must not become one."""
+        model, destination = self.GetModelPath(inputs), base_directory(properties)
+        settings = json.loads(properties["custom_config"])
+        key = settings["sign_key"]
+        same = newest_if_same(destination, model, known=digest.fingerprint, signed=key is not None)
+        if same is not None:
+            log.info("Pusher: the newest version, %s, is already this model; nothing is pushed", same.path)
+            return same
+        release, notes = self._notes(inputs, pushed, destination)
+        allowed = settings["allow_class_changes"]
+        reason = refusal(destination, model, release, allow_class_changes=allowed, known=digest.fingerprint)
+        if reason is not None:
+            return reason
+        at_least = properties.get("version", 0)
+        return push(model, destination, digest=digest, at_least=at_least, notes=notes, run=release.run, sign_key=key)
 
     def _prune(self, properties: dict[str, Any]) -> None:
         """Removes old versions. A problem is only said: the push itself is done."""
@@ -125,7 +134,7 @@ class Executor(executor.Executor):
         """The release, and the content of the files that the push adds."""
         told = artifact_utils.get_single_uri(inputs["release"])
         release = replace(
-            read_release(f"{told}/{EXTRA}") or Release(),
+            release_of(told),
             pushed_at=time_text(time.time()),
             run=self._run(pushed),
             withdrawn=withdrawn_models(destination),
@@ -142,7 +151,7 @@ class Executor(executor.Executor):
         """On a cluster; on this machine the command tells the result."""
         if not os.environ.get(NOTIFY):
             return
-        release = read_release(f"{artifact_utils.get_single_uri(inputs['release'])}/{EXTRA}") or Release()
+        release = release_of(artifact_utils.get_single_uri(inputs["release"]))
         tell(
             approved=bool(self.CheckBlessing(inputs)),
             pipeline=release.pipeline,

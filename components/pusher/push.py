@@ -109,6 +109,22 @@ def _push_into_folder(content: _Content, destination: str, at_least: int, now: f
 
 
 @contextlib.contextmanager
+def only_one(destination: str) -> Iterator[None]:
+    """Makes other processes wait that push into the same folder; in a bucket, and without locks, it does nothing."""
+    if is_remote(destination):
+        yield
+        return
+    files.make_folder(destination)
+    descriptor = os.open(destination, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems do not lock folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def _held(work: str) -> Iterator[None]:
     """Creates a hidden folder and locks it, so that others see that somebody works in it."""
     os.makedirs(work)

@@ -68,6 +68,9 @@ class Release:
       run: the id of the run that pushed it: in ML Metadata the name of the run's context.
       origin: set by a rollback.
       withdrawn: the models that runs must not push, as of this release.
+      newest_known: the largest number of a version when the baseline was chosen, 0 if there was none; None if the
+        baseline was not to be the newest approved version.
+      baseline_fingerprint: of the files of the pushed model that was the baseline.
     """
 
     pipeline: str = ""
@@ -79,6 +82,8 @@ class Release:
     run: str | None = None
     origin: Origin | None = None
     withdrawn: tuple[Withdrawn, ...] = ()
+    newest_known: int | None = None
+    baseline_fingerprint: str | None = None
     version: int = VERSION
 
     def to_bytes(self) -> bytes:
@@ -93,6 +98,11 @@ def read_release(folder: str) -> Release | None:
       DamagedRecord: it cannot be used.
     """
     return parse(folder, NAME, Release) if exists(f"{folder}/{NAME}") else None
+
+
+def release_of(notes: str) -> Release:
+    """The record of the approval in the Report's output `release`; an empty one if it has none."""
+    return read_release(f"{notes}/{EXTRA}") or Release()
 
 
 def product(record: ModelRecord) -> str | None:

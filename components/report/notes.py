@@ -21,12 +21,15 @@ def write_notes(folder: str, data: ReportData) -> dict[str, bytes]:
     Returns:
       Both files: name -> content.
     """
+    origin = data.baseline.origin
     release = Release(
         pipeline=data.title,
         reason=data.verdict.reason,
         figures=finite(data.verdict.metrics),
-        baseline=formatting.baseline(data.baseline.origin),
+        baseline=formatting.baseline(origin),
         class_changes=data.class_changes,
+        newest_known=origin.newest if origin else None,
+        baseline_fingerprint=origin.fingerprint if origin else None,
     )
     notes = {RELEASE: release.to_bytes(), CARD: model_card(data).encode("utf-8")}
     for path, content in notes.items():

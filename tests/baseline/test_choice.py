@@ -53,6 +53,17 @@ def test_a_damaged_version_is_skipped_and_named(put, tmp_path, name):
     assert str(tmp_path) not in skipped.reason
 
 
+def test_the_choice_knows_the_newest_version_that_was_looked_at(put, tmp_path):
+    serving = str(tmp_path / "serving")
+    assert choose("latest_approved", serving, CLASSES).newest == 0
+    good, bad = put(100), put(200)
+    (bad / "saved_model.pb").unlink()
+    assert choose("latest_approved", serving, CLASSES).newest == 200
+    assert choose("latest_approved", serving, ["other", "classes"]).newest == 200  # none can be used
+    for asked in ("stock", str(good)):
+        assert choose(asked, serving, CLASSES).newest is None
+
+
 def test_every_file_of_sharded_weights_must_exist():
     sizes = {"saved_model.pb": 1, "variables/variables.index": 1, f"{EXTRA}/classes.json": 1, f"{EXTRA}/model.json": 1}
     sizes |= {f"variables/variables.data-0000{i}-of-00003": 1 for i in range(3)}
@@ -102,7 +113,7 @@ def test_the_highest_number_is_used_and_other_names_are_ignored(put, tmp_path):
 
 
 def test_without_a_usable_version_the_baseline_is_the_stock_network(put, tmp_path):
-    assert choose("latest_approved", str(tmp_path / "nowhere"), CLASSES) == Choice("stock")
+    assert choose("latest_approved", str(tmp_path / "nowhere"), CLASSES) == Choice("stock", latest=True)
     (put(7) / "saved_model.pb").unlink()
     choice = choose("latest_approved", str(tmp_path / "serving"), CLASSES)
     assert (choice.kind, choice.path) == ("stock", None)

@@ -84,7 +84,7 @@ def test_the_report_reads_an_adopted_baseline(put, step):
     Executor().Do(step.inputs, step.outputs, step.properties)
     run = read_run(str(step.run))
     assert (run.model.role, run.history, run.stem.claim) == ("baseline", (), "exact")
-    assert run.origin == Choice("latest_approved", "100", str(version), run.origin.fingerprint)
+    assert run.origin == Choice("latest_approved", "100", str(version), run.origin.fingerprint, latest=True)
 
 
 def test_without_a_driver_the_executor_makes_the_same_choice(put, step):
@@ -98,7 +98,7 @@ def test_without_a_version_the_stock_network_is_trained(step, monkeypatch):
     monkeypatch.setattr(GenericExecutor, "Do", train_nothing(trained))
     Executor().Do(step.inputs, step.outputs, step.properties)
     assert trained == [step.properties]
-    assert Choice.from_json((step.run / "baseline.json").read_text()) == Choice("stock")
+    assert Choice.from_json((step.run / "baseline.json").read_text()) == Choice("stock", latest=True)
 
 
 def test_a_version_that_changes_while_it_is_copied_stops_the_step(put, step):
@@ -111,6 +111,9 @@ def test_a_version_that_changes_while_it_is_copied_stops_the_step(put, step):
 
 def test_the_cache_key_is_the_version_found_and_its_content(put, step):
     none = drive(step)
+    step.properties["baseline"] = "stock"
+    stock = drive(step)
+    step.properties["baseline"] = "latest_approved"
     version = put(100)
     first = drive(step)
     assert first == drive(step) != none
@@ -119,7 +122,7 @@ def test_the_cache_key_is_the_version_found_and_its_content(put, step):
     put(200)
     assert len({str(key) for key in (none, first, changed, drive(step))}) == 4
     step.properties["baseline"] = "stock"
-    assert drive(step) == none  # independent of pushed versions
+    assert drive(step) == stock  # independent of pushed versions
 
 
 def test_a_class_of_the_newest_version_that_has_no_images_stops_the_driver(put, step, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from restem.example_gen.classes import ClassChange
 from restem.pusher.classes import class_change
 from restem.pusher.refusal import refusal
+from restem.pusher.release import Release
 from tests.tiny_model import CLASSES
 
 NAMES = "assets.extra/classes.json"
@@ -28,9 +29,9 @@ def test_classes_are_compared_with_the_newest_readable_version(put, serving):
 def test_a_model_without_a_class_of_the_newest_version_is_not_pushed(put, serving, tmp_path):
     (put(5) / NAMES).write_text(json.dumps([*CLASSES, "rare"]))
     model = str(put(1, "other"))
-    reason = refusal(serving, model, allow_class_changes=False)
+    reason = refusal(serving, model, Release(), allow_class_changes=False)
     assert reason.startswith("Class rare of version 5 without images. ")
     assert "data.allow_class_changes: true" in reason
-    assert refusal(serving, model, allow_class_changes=True) is None
+    assert refusal(serving, model, Release(), allow_class_changes=True) is None
     (tmp_path / "serving" / "5" / NAMES).write_text(json.dumps(CLASSES[:1]))  # a new class is no reason
-    assert refusal(serving, model, allow_class_changes=False) is None
+    assert refusal(serving, model, Release(), allow_class_changes=False) is None

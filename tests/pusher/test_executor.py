@@ -217,6 +217,30 @@ def test_a_model_that_was_rolled_back_is_not_pushed_by_the_next_run(step, tmp_pa
     assert [str(each.version) for each in withdrawn_models(step.destination)] != [first.version]
 
 
+def test_a_model_that_was_not_compared_with_the_newest_version_is_not_pushed(step, tmp_path, caplog):
+    """Two runs at a time: the other one, which began later, has pushed a model that this one does not know."""
+    step = step()
+    serving = Path(step.destination)
+    told = Release(
+        baseline="the approved version 5",
+        newest_known=6,  # it was skipped: its files are not complete
+        baseline_fingerprint=fingerprint(str(export_tiny(serving / "5", threshold=100.0))),
+    )
+    (tmp_path / "release" / EXTRA).mkdir(parents=True)
+    (tmp_path / "release" / RELEASE).write_bytes(told.to_bytes())
+    export_tiny(serving / "6", threshold=110.0)
+    assert drive(step)["version"] > 6
+    export_tiny(serving / "7", threshold=90.0)
+    assert drive(step) == {"version": NOT_PUSHED}
+    with caplog.at_level("WARNING", logger="restem"):
+        assert push(step, version=8) == SimpleNamespace(pushed=0, destination="", version="")
+    assert "Version 7 was pushed after the baseline (the approved version 5) was chosen." in caplog.text
+    assert [version.number for version in versions(step.destination)] == [7, 6, 5]
+    # Somebody goes back to the baseline: now the newest version is what the model was compared with.
+    shutil.copytree(serving / "5", serving / "8")
+    assert push(step, **drive(step)).pushed == 1
+
+
 def test_on_a_cluster_the_step_tells_the_result(step, tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(module, "tell", lambda **values: told.append(values))

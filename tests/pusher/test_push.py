@@ -1,5 +1,6 @@
 import errno
 import os
+import threading
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from tfx.dsl.io.plugins.local import LocalFilesystem
 from restem.files import file_sizes
 from restem.model_files import fingerprint
 from restem.pusher import push as module
-from restem.pusher.push import LEFTOVER_SECONDS, _held, next_number, push, remove_leftovers
+from restem.pusher.push import LEFTOVER_SECONDS, _held, next_number, only_one, push, remove_leftovers
 from restem.pusher.versions import newest_if_same, versions
 
 NOW = 1_700_000_000
@@ -107,6 +108,24 @@ def test_a_killed_push_leaves_no_version(tiny_model, tmp_path, monkeypatch):
             push(str(tiny_model), str(tmp_path))
         assert versions(str(tmp_path)) == []
         assert not any(name.isdigit() for name in names(tmp_path))
+
+
+def test_one_process_at_a_time_decides_and_pushes(tmp_path):
+    order = []
+
+    def other():
+        with only_one(f"{tmp_path}/serving"):
+            order.append("other")
+
+    with only_one(f"{tmp_path}/serving"):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(0.3)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "other"]
+    with only_one("gs://bucket/serving"):  # nothing is asked of a bucket
+        pass
 
 
 def test_leftovers_of_processes_that_ended_are_removed(put, tmp_path):
