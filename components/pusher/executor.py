@@ -71,24 +71,19 @@ class Executor(executor.Executor):
             self._MarkNotPushed(pushed)
             return
         model, destination = self.GetModelPath(input_dict), base_directory(exec_properties)
-        settings = json.loads(exec_properties["custom_config"])
         digest = _judged(input_dict, model)
+        files.make_folder(destination)
         with only_one(destination):
-            pushed_or_why = self._push(input_dict, pushed, exec_properties, digest)
-        if isinstance(pushed_or_why, str):
-            log.warning("Pusher: %s", pushed_or_why)
-            self._MarkNotPushed(pushed)
-            pushed.set_string_custom_property(NOT_PUSHED, pushed_or_why)
+            version = self._push(input_dict, pushed, exec_properties, digest)
+            if isinstance(version, Version):
+                self._write_manifest(destination, version, json.loads(exec_properties["custom_config"]))
+        if isinstance(version, Version):
+            io_utils.copy_dir(model, pushed.uri)
+            self._MarkPushed(pushed, pushed_destination=version.path, pushed_version=str(version.number))
             return
-        version = pushed_or_why
-        storage_uri = settings["storage_uri"] or (destination if is_remote(destination) else None)
-        if storage_uri:
-            written = write_manifest(destination, version, name=settings["name"], storage_uri=storage_uri)
-            log.info("Pusher: KServe manifest written to %s", written)
-        else:
-            details.info("no KServe manifest: push.storage_uri does not say where KServe reads %s", destination)
-        io_utils.copy_dir(model, pushed.uri)
-        self._MarkPushed(pushed, pushed_destination=version.path, pushed_version=str(version.number))
+        log.warning("Pusher: %s", version)
+        self._MarkNotPushed(pushed)
+        pushed.set_string_custom_property(NOT_PUSHED, version)
 
     def _push(
         self,
@@ -112,6 +107,14 @@ class Executor(executor.Executor):
             return reason
         at_least = properties.get("version", 0)
         return push(model, destination, digest=digest, at_least=at_least, notes=notes, run=release.run, sign_key=key)
+
+    def _write_manifest(self, destination: str, version: Version, settings: dict[str, Any]) -> None:
+        storage_uri = settings["storage_uri"] or (destination if is_remote(destination) else None)
+        if storage_uri:
+            written = write_manifest(destination, version, name=settings["name"], storage_uri=storage_uri)
+            log.info("Pusher: KServe manifest written to %s", written)
+        else:
+            details.info("no KServe manifest: push.storage_uri does not say where KServe reads %s", destination)
 
     def _prune(self, properties: dict[str, Any]) -> None:
         """Removes old versions. A problem is only said: the push itself is done."""

@@ -110,11 +110,13 @@ def _push_into_folder(content: _Content, destination: str, at_least: int, now: f
 
 @contextlib.contextmanager
 def only_one(destination: str) -> Iterator[None]:
-    """Makes other processes wait that push into the same folder; in a bucket, and without locks, it does nothing."""
-    if is_remote(destination):
+    """Makes other processes wait that push into the same folder.
+
+    In a bucket, on file systems without locks, and where there is no such folder, it does nothing.
+    """
+    if is_remote(destination) or not is_folder(destination):
         yield
         return
-    files.make_folder(destination)
     descriptor = os.open(destination, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with contextlib.suppress(OSError):  # some network file systems do not lock folders

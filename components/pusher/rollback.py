@@ -10,7 +10,7 @@ from restem.files import StorageError
 from restem.model_files import CARD, RELEASE, ModelDigest, fingerprint, model_digest
 from restem.pusher.kserve import FOLDER, follow
 from restem.pusher.manifest import refuse_changed
-from restem.pusher.push import push
+from restem.pusher.push import only_one, push
 from restem.pusher.registry import Entry, find, read_registry, the_served
 from restem.pusher.release import Origin, Release, Withdrawn, identity, withdrawn_models
 from restem.pusher.versions import Version
@@ -54,6 +54,11 @@ def rollback(
       RestemError: there is nothing to go back to, or the version cannot be used.
     """
     destination = destination.rstrip("/")
+    with only_one(destination):
+        return _rollback(destination, number, sign_key, verify_key)
+
+
+def _rollback(destination: str, number: int | None, sign_key: str | None, verify_key: str | None) -> Rollback:
     now = time.time()
     entries = read_registry(destination, now=now)
     served = the_served(entries)

@@ -111,6 +111,7 @@ def test_a_killed_push_leaves_no_version(tiny_model, tmp_path, monkeypatch):
 
 
 def test_one_process_at_a_time_decides_and_pushes(tmp_path):
+    (tmp_path / "serving").mkdir()
     order = []
 
     def other():
