@@ -41,10 +41,12 @@ class Message:
         `type` ("restem.run.approved"), `timestamp` (ISO 8601, UTC), `text` (for people) and `data`: `event`,
         `pipeline`, `run`, `reason`, and the details.
         """
+        not_pushed = self.details.get("not_pushed")
         told = {
             "type": f"restem.run.{self.event}",
             "timestamp": time_text(self.time),
-            "text": f"{self.pipeline}: {self.event}. {self.reason}",
+            "text": f"{self.pipeline}: {self.event}. {self.reason}"
+            + (f" Not pushed: {not_pushed}" if not_pushed else ""),
             "data": {
                 "event": self.event,
                 "pipeline": self.pipeline,

@@ -249,3 +249,8 @@ def test_from_a_step_on_a_cluster(receive, monkeypatch, caplog):
     tell(approved=True, **told)
     tell(approved=False, **told)
     assert [json.loads(body)["type"] for _, _, body in server.requests] == ["restem.run.approved", "restem.run.refused"]
+
+
+def test_an_approved_model_that_was_not_pushed_is_told_as_one():
+    message = Message("approved", "own", "run", "Approved.", 0.0, {"not_pushed": "Version 7 was pushed meanwhile."})
+    assert json.loads(message.body())["text"] == "own: approved. Approved. Not pushed: Version 7 was pushed meanwhile."
