@@ -15,6 +15,7 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 from restem.pipeline.local.cache import adopt, cache_of
+from restem.pipeline.local.executions import of_all, of_this_run_only
 from restem.pipeline.local.results import Results, forget_removed
 
 # Before these steps the files are read again: what they approve and release must be what was made.
@@ -43,7 +44,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         root = os.path.dirname(database)
         adopt(database, root)
         forget_removed(root)
-        with cache_of(root, self._results.usable):
+        with cache_of(root, self._results.usable), of_this_run_only():
             self._run_steps(pipeline, run_options)
 
     def _run_steps(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None) -> None:
@@ -77,9 +78,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
             run = handle.store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
             node_name = f"{pipeline.pipeline_info.id}.{step}"
             node = handle.store.get_context_by_type_and_name(constants.NODE_CONTEXT_TYPE_NAME, node_name)
-            in_run = {execution.id for execution in handle.store.get_executions_by_context(run.id)} if run else set()
-            executions = handle.store.get_executions_by_context(node.id) if node else []
-        executions = [execution for execution in executions if execution.id in in_run]
+            executions = of_all(handle.store, [run, node]) if run and node else []
         states: Any = type(executions[0]).State if executions else None
         if not executions or executions[-1].last_known_state not in (states.COMPLETE, states.CACHED):
             raise RuntimeError("its inputs are missing: an earlier step did not produce them")
