@@ -36,6 +36,10 @@ class Status:
     bytes: int
     modified: int
 
+    def __str__(self) -> str:
+        """For fingerprints."""
+        return f"{self.bytes} {self.modified}"
+
 
 def is_remote(path: str) -> bool:
     """Whether a path is a storage URL, such as gs://bucket/folder."""
@@ -115,7 +119,7 @@ def state(path: str) -> str:
     except OSError as error:
         return str(error.errno)
     readable = is_remote(path) or os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
-    return f"{found.bytes} {found.modified}{'' if readable else ' unreadable'}"
+    return str(found) if readable else f"{found} unreadable"
 
 
 def match(pattern: str) -> Iterator[tuple[str, Status]]:

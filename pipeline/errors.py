@@ -4,8 +4,8 @@ import errno
 import signal
 
 from restem.errors import RestemError
+from restem.exhausted import filled_the_disk, full_disk, ran_out_of_memory
 from restem.stem import StemError
-from restem.trainer.memory import filled_the_disk, full_disk, ran_out_of_memory
 
 
 class WorkFailed(RestemError):

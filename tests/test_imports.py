@@ -19,6 +19,7 @@ PACKAGES = (
     "restem.environment",
     "restem.storage",
     "restem.files",
+    "restem.exhausted",
     "restem.checksums",
     "restem.record_files",
     "restem.run_record",

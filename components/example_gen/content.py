@@ -59,12 +59,16 @@ def why_not_read(path: str, error: Exception) -> UnreadableImage:
       RestemError: the storage failed.
       Exception: the error itself, if it is one of this program.
     """
-    remote = storage.is_remote(path)  # whose clients have errors of their own
-    if not remote and not isinstance(error, OSError | ValueError):
+    if isinstance(error, ValueError):  # what a record or a path holds
+        failed = False
+    elif storage.is_remote(path):  # its clients have errors of their own
+        failed = not _is_gone(path)
+    elif isinstance(error, OSError):
+        failed = error.errno in _OF_THE_STORAGE
+    else:
         raise error
     told = getattr(error, "strerror", None) or str(error)
-    failed = isinstance(error, OSError) and error.errno in _OF_THE_STORAGE
-    if (failed or remote) and not isinstance(error, ValueError) and not (remote and _is_gone(path)):
+    if failed:
         raise RestemError(
             "the storage failed while an image was read",
             where=path,
@@ -77,10 +81,8 @@ def why_not_read(path: str, error: Exception) -> UnreadableImage:
 def _is_gone(path: str) -> bool:
     try:
         storage.status(path)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
     return False
 
 

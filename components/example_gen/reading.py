@@ -14,6 +14,7 @@ from restem.example_gen.content import content, refuse
 from restem.example_gen.dataset import ExampleFields, ImageFile, Refused
 from restem.example_gen.slow import SlowFiles
 from restem.example_gen.wire import serialized_example
+from restem.exhausted import ran_out_of_memory
 from restem.images.arrays import read_array
 from restem.images.config import ArrayAxes, Requirements
 from restem.images.container import to_decodable
@@ -187,7 +188,7 @@ class ImageDecoder:
             shape = self._shape(data).numpy().tolist()
         except Exception as error:  # TensorFlow's; UnicodeDecodeError, because messages may have raw bytes; MemoryError
             encoded = data.numpy()
-            reason = TOO_LITTLE_MEMORY if _is_of_memory(error) else explain_failure(encoded, header.format)
+            reason = TOO_LITTLE_MEMORY if ran_out_of_memory(error) else explain_failure(encoded, header.format)
             return Refused(file.path, reason, len(encoded))
         return self._readable(file, data.numpy(), header, shape, digest)
 
@@ -227,15 +228,11 @@ class ImageDecoder:
             yield one_read
 
 
-def _is_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError | tf.errors.ResourceExhaustedError)
-
-
 def reason_of(error: Exception) -> str:
     """Why a file is refused, as a sentence, whatever was raised."""
     if isinstance(error, UnreadableImage):
         return str(error)
-    if _is_of_memory(error):
+    if ran_out_of_memory(error):
         return TOO_LITTLE_MEMORY
     return f"It cannot be read: unexpected {type(error).__name__} ({in_brackets(error)})."
 

@@ -45,12 +45,13 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
             known = artifact_utils.get_single_instance(inputs["model_blessing"]).get_string_custom_property(JUDGED)
             known = known or fingerprint(model)
             same = newest_if_same(destination, model, known=known, signed=settings["sign_key"] is not None)
-            release = release_of(artifact_utils.get_single_uri(inputs["release"]))
-            allowed = settings["allow_class_changes"]
             if same:
                 version = same.number
-            elif refusal(destination, model, release, allow_class_changes=allowed, known=known) is None:
-                version = next_number(destination, now=time.time())
+            else:
+                release = release_of(artifact_utils.get_single_uri(inputs["release"]))
+                allowed = settings["allow_class_changes"]
+                if refusal(destination, model, release, allow_class_changes=allowed, known=known) is None:
+                    version = next_number(destination, now=time.time())
         output = driver_output_pb2.DriverOutput()
         output.exec_properties["version"].int_value = version
         return output

@@ -70,43 +70,42 @@ class Executor(executor.Executor):
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
             return
-        model, destination = self.GetModelPath(input_dict), base_directory(exec_properties)
-        digest = _judged(input_dict, model)
-        files.make_folder(destination)
-        with only_one(destination):
-            version = self._push(input_dict, pushed, exec_properties, digest)
-            if isinstance(version, Version):
-                self._write_manifest(destination, version, json.loads(exec_properties["custom_config"]))
+        version = self._push(input_dict, pushed, exec_properties)
         if isinstance(version, Version):
-            io_utils.copy_dir(model, pushed.uri)
+            io_utils.copy_dir(self.GetModelPath(input_dict), pushed.uri)
             self._MarkPushed(pushed, pushed_destination=version.path, pushed_version=str(version.number))
             return
         log.warning("Pusher: %s", version)
         self._MarkNotPushed(pushed)
         pushed.set_string_custom_property(NOT_PUSHED, version)
 
-    def _push(
-        self,
-        inputs: dict[str, list[Artifact]],
-        pushed: Artifact,
-        properties: dict[str, Any],
-        digest: ModelDigest,
-    ) -> Version | str:
-        """The version that is the model now, or why it must not become one."""
+    def _push(self, inputs: dict[str, list[Artifact]], pushed: Artifact, properties: dict[str, Any]) -> Version | str:
+        """The version that is the model now, with its KServe manifest; or why the model must not become one."""
         model, destination = self.GetModelPath(inputs), base_directory(properties)
         settings = json.loads(properties["custom_config"])
-        key = settings["sign_key"]
-        same = newest_if_same(destination, model, known=digest.fingerprint, signed=key is not None)
-        if same is not None:
-            log.info("Pusher: the newest version, %s, is already this model; nothing is pushed", same.path)
-            return same
-        release, notes = self._notes(inputs, pushed, destination)
-        allowed = settings["allow_class_changes"]
-        reason = refusal(destination, model, release, allow_class_changes=allowed, known=digest.fingerprint)
-        if reason is not None:
-            return reason
-        at_least = properties.get("version", 0)
-        return push(model, destination, digest=digest, at_least=at_least, notes=notes, run=release.run, sign_key=key)
+        digest, key = _judged(inputs, model), settings["sign_key"]
+        files.make_folder(destination)
+        with only_one(destination):
+            version = newest_if_same(destination, model, known=digest.fingerprint, signed=key is not None)
+            if version is None:
+                release, notes = self._notes(inputs, pushed, destination)
+                allowed = settings["allow_class_changes"]
+                reason = refusal(destination, model, release, allow_class_changes=allowed, known=digest.fingerprint)
+                if reason is not None:
+                    return reason
+                version = push(
+                    model,
+                    destination,
+                    digest=digest,
+                    at_least=properties.get("version", 0),
+                    notes=notes,
+                    run=release.run,
+                    sign_key=key,
+                )
+            else:
+                log.info("Pusher: the newest version, %s, is already this model; nothing is pushed", version.path)
+            self._write_manifest(destination, version, settings)
+        return version
 
     def _write_manifest(self, destination: str, version: Version, settings: dict[str, Any]) -> None:
         storage_uri = settings["storage_uri"] or (destination if is_remote(destination) else None)

@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from restem.errors import RestemError
+from restem.exhausted import MIB, filled_the_disk
 from restem.files import existing_folder
 from restem.storage import is_remote
-from restem.trainer.memory import MIB, filled_the_disk
 
 # What the disk must still have free after it, for the checkpoints and the model. A tenth of what the file takes, too.
 LEFT_FREE = 2**28

@@ -54,10 +54,10 @@ def find_destination(
         return destination
     folder = Path(os.path.expanduser(destination)).absolute()
     # The destination of a configuration need not be there before the first push.
-    if folder.exists() != folder.is_dir() or (config_path is None and not folder.is_dir()):
-        raise RestemError(
-            "this is a file" if folder.exists() else "there is no such folder",
-            where=f"{key} ({folder})",
-            expected="the folder of versions",
-        )
-    return str(folder)
+    if folder.is_dir() or (config_path is not None and not folder.exists()):
+        return str(folder)
+    raise RestemError(
+        "this is a file" if folder.exists() else "there is no such folder",
+        where=f"{key} ({folder})",
+        expected="the folder of versions",
+    )

@@ -22,7 +22,7 @@ class _Limited(Loader):
     _depth = _count = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Like PyYAML's; `_check_size` counts again, with the aliases.
+        """Like PyYAML's; `_check_nodes` counts again, with the aliases.
 
         Raises:
             ValueError: with the limit.
@@ -55,7 +55,7 @@ def parse_value(text: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _check_size(node)
+        _check_nodes(node)
         return loader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RestemError(
@@ -80,7 +80,7 @@ def parse_document(text: str, name: str) -> YamlDocument:
         node = loader.get_single_node()
         if node is None:
             return YamlDocument(None)
-        _check_size(node)
+        _check_nodes(node)
         lines: dict[KeyPath, int] = {}
         duplicates: list[tuple[KeyPath, int, int]] = []
         _collect(loader, node, (), lines, duplicates)
@@ -118,7 +118,7 @@ def _collect(loader: Loader, node: yaml.Node, path: KeyPath, lines: dict, duplic
             _collect(loader, item, (*path, index), lines, duplicates)
 
 
-def _check_size(node: yaml.Node) -> None:
+def _check_nodes(node: yaml.Node) -> None:
     """Refuses a few lines that stand for a huge tree: aliases of aliases, also in merge keys (<<), and deep nesting.
 
     Also text that is none: "\\ud83d" and the like, which no file and no JSON can hold.

@@ -1,7 +1,5 @@
 import math
 import re
-import shutil
-import subprocess
 from collections import namedtuple
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from restem.errors import RestemError
 from restem.pipeline import preflight_machine as module
 from restem.pipeline.config import load_config
 from restem.pipeline.preflight import preflight
+from tests.small_disk import small_disk
 
 MIB = 2**20
 DIGITS = Path(module.__file__).parent / "configs" / "digits.yaml"
@@ -93,15 +92,8 @@ def test_the_disk_of_the_released_versions_counts_alone(check, machine, tmp_path
 
 
 def test_a_real_small_disk_is_refused(check, tmp_path):
-    (tmp_path / "small").mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(tmp_path / "small")]
-    if not shutil.which("mount") or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("this test mounts a file system, which needs root")
-    try:
-        with pytest.raises(RestemError, match=r"small has 64 MiB free"):
-            check(root="small/root")
-    finally:
-        subprocess.run(["umount", str(tmp_path / "small")], check=True)
+    with small_disk(tmp_path / "small", 64), pytest.raises(RestemError, match=r"small has 64 MiB free"):
+        check(root="small/root")
 
 
 def test_a_machine_of_3_gb_is_told_what_the_demo_takes(machine, tmp_path):

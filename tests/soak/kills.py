@@ -73,7 +73,7 @@ class Trial:
         self.temporary = folder / "temporary"
         self.temporary.mkdir(parents=True)
 
-    def run(self, kill: "Kill | None" = None) -> Ended:
+    def run(self, kill: Kill | None = None) -> Ended:
         """Starts it, or goes on; it is killed if it gets to the moment.
 
         Raises:

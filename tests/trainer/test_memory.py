@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from restem.errors import RestemError
+from restem.exhausted import filled_the_disk, ran_out_of_memory
 from restem.pipeline.errors import explain_failure
-from restem.trainer.memory import filled_the_disk, memory_errors_explained, ran_out_of_memory
+from restem.trainer.memory import memory_errors_explained
 
 
 @functools.cache

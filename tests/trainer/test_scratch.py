@@ -1,6 +1,4 @@
 import os
-import shutil
-import subprocess
 from collections import namedtuple
 
 import numpy as np
@@ -8,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 from restem.errors import RestemError
+from restem.exhausted import full_disk
 from restem.trainer import scratch as module
-from restem.trainer.memory import full_disk
 from restem.trainer.scratch import Rows, Scratch, is_in_memory
+from tests.small_disk import small_disk
 
 STRINGS = [b"a", b"", b"ccc" * 1000, b"\0\xff"]
 SIZES = np.array([len(one) for one in STRINGS])
@@ -133,29 +132,23 @@ def test_folders_in_memory_are_not_taken(tmp_path, monkeypatch, caplog):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 4 MiB, in memory."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
-    if os.geteuid() != 0 or not shutil.which("mount") or subprocess.run(command, check=False).returncode:
-        pytest.skip("this machine may not mount a file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+def small(tmp_path):
+    with small_disk(tmp_path / "small", 4) as folder:
+        yield folder
 
 
-def test_a_real_file_system_in_memory(small_disk):
-    assert is_in_memory(small_disk)
+def test_a_real_file_system_in_memory(small):
+    assert is_in_memory(small)
 
 
-def test_a_disk_that_fills_before_an_array_has_its_space_is_an_error_and_not_a_killed_process(small_disk, monkeypatch):
+def test_a_disk_that_fills_before_an_array_has_its_space_is_an_error_and_not_a_killed_process(small, monkeypatch):
     monkeypatch.setattr(module, "is_in_memory", lambda folder: False)
     monkeypatch.setattr(module, "LEFT_FREE", 0)
-    with Scratch(small_disk).array("the features", (2**18, 3)) as found:
+    with Scratch(small).array("the features", (2**18, 3)) as found:
         found[:] = 1
     del found  # it is mapped as long as it is referred to
     # Another program takes the space after it was looked at.
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: Usage(0, 0, 2**40))
-    with pytest.raises(OSError, match="No space left") as caught, Scratch(small_disk).array("they", (2**20, 2)):
+    with pytest.raises(OSError, match="No space left") as caught, Scratch(small).array("they", (2**20, 2)):
         pass
-    assert full_disk(caught.value).startswith(f"The disk of {small_disk} is full")
+    assert full_disk(caught.value).startswith(f"The disk of {small} is full")

@@ -171,7 +171,7 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
         if kind in (_OUTSIDE, _LOOP):  # Its target is not part of the data.
             digest.update(os.fsencode(name) + b"\0" + kind.encode() + b"\0")
             continue
-        state = f"{known.bytes} {known.modified}" if known else storage.state(storage.join(path, name))
+        state = str(known) if known else storage.state(storage.join(path, name))
         digest.update(os.fsencode(name) + b"\0" + state.encode() + b"\0")
     return digest.hexdigest()
 

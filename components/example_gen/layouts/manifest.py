@@ -141,9 +141,8 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
     remote = storage.statuses(place for place in places.values() if storage.is_remote(place))
     for name, place in places.items():
         # A missing file has no state; reading reports it later.
-        found = remote.get(place)
-        known = f"{found.bytes} {found.modified}" if found else ""
-        digest.update(f"{name}\0{known if storage.is_remote(place) else storage.state(place)}\0".encode())
+        state = remote.get(place, "") if storage.is_remote(place) else storage.state(place)
+        digest.update(f"{name}\0{state}\0".encode())
     return digest.hexdigest()
 
 

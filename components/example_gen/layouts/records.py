@@ -143,7 +143,7 @@ def fingerprint(path: str, folder: str, config: DataConfig) -> str:
     digest = hashlib.sha256()
     for shard in shards(path):
         found = storage.status(shard)
-        digest.update(f"{relative(folder, shard)}\0{found.bytes} {found.modified}\0".encode())
+        digest.update(f"{relative(folder, shard)}\0{found}\0".encode())
     return digest.hexdigest()
 
 
